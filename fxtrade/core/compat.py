@@ -1,0 +1,59 @@
+"""Every line that depends on a JAX version or backend.
+
+fxtrade never flips JAX's global 64-bit switch: whoever imports it beside other JAX code keeps their own setting. Money
+is counted in float64 inside `float64()`, which is local to the calling thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
+
+
+@contextlib.contextmanager
+def float64() -> Iterator[type]:
+    """Within this context `jnp` has 64-bit types; yields the widest float that the default backend supports.
+
+    Arc A-series cards have no float64: there the context yields `jnp.float32` and leaves the switch alone.
+    """
+    if not has_float64():
+        yield jnp.float32
+        return
+    if hasattr(jax, "enable_x64"):
+        switch = jax.enable_x64(True)
+    else:
+        from jax.experimental import enable_x64
+
+        switch = enable_x64(True)
+    with switch:
+        yield jnp.float64
+
+
+def has_float64() -> bool:
+    """Whether the default backend computes in float64 (Intel's `sycl` platform on A-series cards does not)."""
+    return jax.default_backend() not in ("sycl", "xpu", "METAL")
+
+
+def use_compilation_cache(path: str | os.PathLike | None = None) -> Path:
+    """Keep compiled programs on disk, so that the second start of a script skips compilation.
+
+    Called by scripts, never at import. The folder is `path`, else `$JAX_COMPILATION_CACHE_DIR`, else
+    `~/.cache/fxtrade/xla`.
+    """
+    folder = Path(path or os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "fxtrade" / "xla")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder
+
+
+def is_cpu() -> bool:
+    """Whether computations run on the CPU by default; some kernels have another fastest form there."""
+    return jax.default_backend() == "cpu"

@@ -1,0 +1,21 @@
+"""Errors that a user can act on: each says what is wrong, where, and what to do."""
+
+
+class FxtradeError(Exception):
+    """Base of every error that fxtrade raises on purpose; scripts print it without a traceback."""
+
+
+class DataError(FxtradeError):
+    """Input data break the contract of `Bars`: the message names file, column and row."""
+
+
+class ConfigError(FxtradeError):
+    """A config names something that does not exist or has the wrong type."""
+
+
+class CheckpointError(FxtradeError):
+    """A checkpoint cannot be written, is damaged, or belongs to another run."""
+
+
+class TrainingError(FxtradeError):
+    """Training cannot go on, e.g. the loss is not finite."""

@@ -1,0 +1,151 @@
+"""The pytrees that the rooms of fxtrade hand to each other.
+
+Axes, one alphabet everywhere: N bars, A assets, F features, B batch, T time within a segment, K classes,
+D embedding, E ensemble members, S simulated paths, P parameter sets, G folds.
+
+Leaves may be NumPy or JAX arrays; a column that the data lack is `None`, which is an empty pytree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flax import struct
+
+Array = Any
+
+
+@struct.dataclass
+class Bars:
+    """Bars of A assets on one regular clock, each known when it has closed.
+
+    Where `ok` is False there is no bar (gap, outage, not listed) and every value of that bar is NaN. Prices are in
+    quote currency per unit of base, float32.
+
+    Attributes:
+        open, high, low, close: `[N, A]` prices.
+        volume: `[N, A]` base units traded.
+        ok: `[N, A]` bool.
+        second_of_week: `[N]` int32, seconds from Monday 00:00 UTC to the bar's OPEN. The int64 clock itself stays on the
+            host (`Panel.times`).
+        quote_volume: `[N, A]` quote units traded, or None.
+        trades: `[N, A]` number of trades, or None.
+        taker_buy: `[N, A]` base units bought by takers, or None.
+    """
+
+    open: Array
+    high: Array
+    low: Array
+    close: Array
+    volume: Array
+    ok: Array
+    second_of_week: Array
+    quote_volume: Array | None = None
+    trades: Array | None = None
+    taker_buy: Array | None = None
+
+
+@struct.dataclass
+class Features:
+    """`x [N, A, F]` float32, finite everywhere (0 where not ok); `ok [N, A]` bool: every feature of the row is defined."""
+
+    x: Array
+    ok: Array
+    names: tuple[str, ...] = struct.field(pytree_node=False, default=())
+
+
+@struct.dataclass
+class Labels:
+    """What really happened after each row; only training and evaluation may see it.
+
+    Attributes:
+        y: `[N, A]` int32 class; -1 where there is no label or where the move is exactly zero.
+        ret: `[N, A]` float32 forward log return in the label's own prices, 0 where undefined.
+        end: `[N]` int32, index of the last bar that the label of row t looks at (purging reads it).
+        w: `[N, A]` float32 sample weight, 0 where y is -1.
+    """
+
+    y: Array
+    ret: Array
+    end: Array
+    w: Array
+
+
+@struct.dataclass
+class Segment:
+    """Stretches of bars for training: `x [B, T, A, F]`, `y [B, T, A]` int32, `ret, w [B, T, A]`.
+
+    The first R-1 steps are warm-up for a model with receptive field R: w is 0 there, so that they carry no loss.
+    """
+
+    x: Array
+    y: Array
+    ret: Array
+    w: Array
+
+
+@struct.dataclass
+class Output:
+    """What a model says at every step: `logits [B, T, A, K]` and the last hidden state `embed [B, T, A, D]`.
+
+    `mu` and `log_sigma` `[B, T, A]` are there for models with such heads, else None.
+    """
+
+    logits: Array
+    embed: Array
+    mu: Array | None = None
+    log_sigma: Array | None = None
+
+
+@struct.dataclass
+class Forecast:
+    """All that trading sees of a model: `prob [N, A, K]`, `ok [N, A]`; `mu`, `sigma` `[N, A]` per bar, or None."""
+
+    prob: Array
+    ok: Array
+    mu: Array | None = None
+    sigma: Array | None = None
+
+
+@struct.dataclass
+class Market:
+    """What trading costs. Leaves are scalars or arrays, so a cost stress test is one `vmap` over a batched Market.
+
+    Attributes:
+        fee: proportional fee a side, as a fraction of traded value (0.001 = 10 bps).
+        half_spread: half the bid-ask spread a side, as a fraction of price.
+        latency: int, bars between the first possible fill (the open of t+1) and the actual one.
+    """
+
+    fee: Array
+    half_spread: Array
+    latency: Array
+
+
+@struct.dataclass
+class Result:
+    """What a backtest leaves behind, per bar, in units of the starting capital (equity starts at 1).
+
+    Attributes:
+        equity: `[N]` cash plus positions marked at the bar's close.
+        weight: `[N, A]` value of each position over equity at the close.
+        fee, spread: `[N]` cost paid in the bar by component.
+        traded: `[N, A]` value traded in the bar (always positive).
+        pnl: `[N, A]` profit of each asset in the bar before costs.
+    """
+
+    equity: Array
+    weight: Array
+    fee: Array
+    spread: Array
+    traded: Array
+    pnl: Array
+
+
+@struct.dataclass
+class Split:
+    """Rows of training, validation and test, bool `[N]` each (or `[G, N]`, so that folds `vmap`)."""
+
+    train: Array
+    valid: Array
+    test: Array
