@@ -59,8 +59,8 @@ class Labels:
     """What really happened after each row; only training and evaluation may see it.
 
     Attributes:
-        y: `[N, A]` int32 class; -1 where there is no label or where the move is exactly zero.
-        ret: `[N, A]` float32 forward log return in the label's own prices, 0 where undefined.
+        y: `[N, A]` int32 class; -1 where there is no label or, with two classes, no move.
+        ret: `[N, A]` float32 forward log return over the span of the label, NaN where undefined.
         end: `[N]` int32, index of the last bar that the label of row t looks at (purging reads it).
         w: `[N, A]` float32 sample weight, 0 where y is -1.
     """

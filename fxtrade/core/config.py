@@ -1,0 +1,226 @@
+"""The configuration of a run: frozen dataclasses, and the way from a config file and command-line overrides to them.
+
+`configs/*.py` build an `ml_collections.ConfigDict` from these defaults with `to_config_dict`, the command line overrides
+keys, and `freeze` turns the result into a `RunConfig`. Whatever does not fit is a `ConfigError` that names the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fxtrade.core.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where bars come from: the simulated market (`path` empty) or files."""
+
+    path: str = ""
+    symbols: tuple[str, ...] = ()  # empty: every file in the folder
+    start: str = ""  # UTC dates such as 2024-04-11, inclusive; empty: from the beginning
+    end: str = ""  # exclusive
+    span: str = "common"  # "common": where all symbols are listed; "union": where any is
+    resample: str = ""  # e.g. "15m": make coarser bars of closed finer ones
+    synth: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # options of data.synth.SynthSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class ScalerConfig:
+    halflife: float = 500.0  # bars
+    clip: float = 5.0  # standard deviations
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelConfig:
+    name: str = "tradable"  # a key of labels.LABELS
+    horizon: int = 1  # bars
+    classes: int = 2  # 3 adds "flat" inside the dead zone
+    dead_zone: float = 0.33  # share of training rows that are flat when classes = 3
+    median_window: int = 2880  # bars of the trailing median, for name = "volatility"
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitConfig:
+    valid: float = 0.15  # share of the time span before the test span
+    test: float = 0.15  # last share of the time span
+    embargo: int = 0  # bars left out between the spans, besides purging
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    name: str = "wavenet"  # a key of models.MODELS
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of that module
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+    learning_rate: float = 2e-3
+    schedule: str = "cosine"  # or "constant"; both after the warm-up
+    warmup: int = 50  # steps
+    weight_decay: float = 1e-3  # on matrices and kernels only
+    clip_norm: float = 1.0
+    ema: float = 0.99  # decay of the averaged weights that evaluation uses; 0 switches it off
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    steps: int = 1000
+    batch: int = 8  # segments a step
+    segment: int = 512  # labelled bars of each symbol in a segment; the warm-up comes on top
+    dispatch: int = 10  # steps in one compiled call
+    eval_every: int = 100  # steps; a multiple of `dispatch`
+    patience: int = 5  # evaluations without improvement before stopping; 0: never
+    keep: int = 3  # last checkpoints kept, besides the best
+    class_weights: bool = False  # weigh classes by inverse frequency in the training rows
+
+
+@dataclasses.dataclass(frozen=True)
+class TradeConfig:
+    coverage: float = 0.1  # share of most confident forecasts that are traded, threshold from validation rows
+    gross: float = 1.0  # largest sum of absolute weights
+    short: bool = True
+    fee_bps: float = 10.0  # a side
+    half_spread_bps: float = 1.0  # a side
+    latency: int = 0  # bars after the first possible fill
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig:
+    coverages: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
+    null_floor: bool = True  # train the same pipeline on a random walk and on shuffled returns of the same data
+    bootstrap: int = 2000  # samples
+    block: str = "1d"  # block of the bootstrap
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    name: str = "run"
+    seed: int = 0
+    data: DataConfig = DataConfig()
+    features: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    scaler: ScalerConfig = ScalerConfig()
+    label: LabelConfig = LabelConfig()
+    split: SplitConfig = SplitConfig()
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    trade: TradeConfig = TradeConfig()
+    report: ReportConfig = ReportConfig()
+
+
+def to_config_dict(config: RunConfig | None = None) -> ConfigDict:
+    """The config as a mutable `ConfigDict`, which config files edit and command-line flags override."""
+    return ConfigDict(to_dict(config or RunConfig()))
+
+
+def to_dict(config: Any) -> dict:
+    """Plain dicts, tuples and scalars of a config dataclass."""
+    return {
+        f.name: to_dict(v) if dataclasses.is_dataclass(v := getattr(config, f.name)) else _plain(v)
+        for f in dataclasses.fields(config)
+    }
+
+
+def freeze(values: Mapping[str, Any]) -> RunConfig:
+    """The `RunConfig` of nested mappings (a ConfigDict, parsed JSON).
+
+    Raises:
+        ConfigError: an unknown key (naming the nearest valid one), a wrong type or an impossible value.
+    """
+    if isinstance(values, ConfigDict):
+        values = values.to_dict()
+    config = _build(RunConfig, values, "config")
+    _check(config)
+    return config
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """`; did you mean 'x'?` and the list of what exists, for an error message about an unknown name."""
+    valid = sorted(valid)
+    close = difflib.get_close_matches(name, valid, 1, 0.5)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"{hint} (known: {', '.join(valid) or 'none'})"
+
+
+def check_options(known: Iterable[str], given: Mapping[str, Any], where: str) -> None:
+    """Raises ConfigError for the first given option that is not known."""
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{where} has no option '{key}'{nearest(key, known)}")
+
+
+def _build(cls, values, path: str):
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path} must be a group of keys, got {values!r}")
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            raise ConfigError(f"{path} has no key '{key}'{nearest(key, hints)}")
+    return cls(**{key: _convert(hints[key], v, f"{path}.{key}") for key, v in values.items()})
+
+
+def _convert(hint, value, path: str):
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, path)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        if isinstance(value, str) or not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{path} must be a list, got {value!r}")
+        item = typing.get_args(hint)[0]
+        return tuple(_convert(item, v, f"{path}[{i}]") for i, v in enumerate(value))
+    if origin is not None:  # Mapping[str, ...]: free options, checked by the room that owns them
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{path} must be a group of keys, got {value!r}")
+        return types.MappingProxyType(_plain(value))
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is float and number:
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{path} must be {hint.__name__}, got {value!r} ({type(value).__name__})")
+    return value
+
+
+def _plain(value):
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return tuple(_plain(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def _check(c: RunConfig) -> None:
+    def require(good: bool, key: str, value, must: str):
+        if not good:
+            raise ConfigError(f"config.{key} = {value!r}: {must}")
+
+    require(bool(c.features), "features", dict(c.features), "name at least one feature")
+    require(c.data.span in ("common", "union"), "data.span", c.data.span, "must be 'common' or 'union'")
+    require(c.label.horizon >= 1, "label.horizon", c.label.horizon, "must be at least 1 bar")
+    require(c.label.classes in (2, 3), "label.classes", c.label.classes, "must be 2 or 3")
+    require(0 < c.label.dead_zone < 1, "label.dead_zone", c.label.dead_zone, "must lie between 0 and 1")
+    require(c.split.valid > 0 and c.split.test > 0, "split", to_dict(c.split), "valid and test must be positive shares")
+    require(c.split.valid + c.split.test < 1, "split", to_dict(c.split), "valid + test must leave rows for training")
+    require(c.split.embargo >= 0, "split.embargo", c.split.embargo, "must not be negative")
+    require(c.scaler.halflife > 0, "scaler.halflife", c.scaler.halflife, "must be positive")
+    require(c.scaler.clip > 0, "scaler.clip", c.scaler.clip, "must be positive")
+    require(c.optim.schedule in ("cosine", "constant"), "optim.schedule", c.optim.schedule, "must be 'cosine' or 'constant'")
+    require(c.optim.learning_rate > 0, "optim.learning_rate", c.optim.learning_rate, "must be positive")
+    require(0 <= c.optim.ema < 1, "optim.ema", c.optim.ema, "must be in [0, 1)")
+    for key in ("steps", "batch", "segment", "dispatch", "eval_every", "keep"):
+        require(getattr(c.train, key) >= 1, f"train.{key}", getattr(c.train, key), "must be at least 1")
+    require(
+        c.train.eval_every % c.train.dispatch == 0,
+        "train.eval_every",
+        c.train.eval_every,
+        f"must be a multiple of train.dispatch ({c.train.dispatch})",
+    )
+    require(0 < c.trade.coverage <= 1, "trade.coverage", c.trade.coverage, "must be in (0, 1]")
+    require(c.trade.latency >= 0, "trade.latency", c.trade.latency, "must not be negative")
+    for key in ("fee_bps", "half_spread_bps", "gross"):
+        require(getattr(c.trade, key) >= 0, f"trade.{key}", getattr(c.trade, key), "must not be negative")
+    require(all(0 < v <= 1 for v in c.report.coverages), "report.coverages", c.report.coverages, "must be in (0, 1]")

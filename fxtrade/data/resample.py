@@ -1,0 +1,55 @@
+"""Finer bars to coarser ones, closed bars only."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from fxtrade.core.errors import DataError
+from fxtrade.core.types import Bars
+from fxtrade.data.bars import Panel, format_interval, parse_interval, second_of_week
+
+SUMS = ("volume", "quote_volume", "trades", "taker_buy")
+
+
+def resample(panel: Panel, interval: str) -> Panel:
+    """Bars of `interval` (such as "15m") that open at multiples of it since 1970 (weeks: on Monday).
+
+    A coarse bar exists (`ok`) only if every finer bar in its span does: it is never made of a part of its time, so one
+    that has not closed yet, or is cut by the beginning of the data, is left out.
+
+    Raises:
+        DataError: the interval is not a multiple of the panel's.
+    """
+    coarse = parse_interval(interval)
+    if coarse % panel.interval:
+        have = format_interval(panel.interval)
+        raise DataError(f"data.resample = '{interval}' is not a multiple of the bars' own interval, {have}")
+    factor = coarse // panel.interval
+    phase = parse_interval("4d") if interval.endswith("w") else 0  # 1970-01-01 was a Thursday
+    skip = int(-(panel.times[0] - phase) % coarse // panel.interval)
+    count = (len(panel.times) - skip) // factor
+    if count < 2:
+        raise DataError(f"{panel.source}: {len(panel.times)} bars do not make two closed bars of {interval}")
+
+    def blocks(a):
+        return a[skip : skip + count * factor].reshape(count, factor, -1)
+
+    old = panel.bars
+    ok = blocks(old.ok).all(1)
+
+    def present(a):
+        return np.where(ok, a, np.nan).astype(np.float32)
+
+    values = {name: blocks(v) for name, v in vars(old).items() if v is not None and name not in ("ok", "second_of_week")}
+    new = {
+        "open": values["open"][:, 0],
+        "high": values["high"].max(1),
+        "low": values["low"].min(1),
+        "close": values["close"][:, -1],
+        **{name: values[name].sum(1, dtype=np.float64) for name in SUMS if name in values},
+    }
+    times = panel.times[skip : skip + count * factor : factor]
+    bars = Bars(**{k: present(v) for k, v in new.items()}, ok=ok, second_of_week=second_of_week(times))
+    return dataclasses.replace(panel, bars=bars, times=times, interval=coarse, edge=None)

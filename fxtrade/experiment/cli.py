@@ -1,0 +1,83 @@
+"""What the scripts share: errors that a user can act on are one message, never a traceback."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from fxtrade.core.config import nearest
+from fxtrade.core.errors import ConfigError, FxtradeError
+from fxtrade.experiment.run import Interrupted
+
+
+def main(function: Callable[[], None]) -> int:
+    """Parse the flags and call `function`; returns the exit code: 1 for a mistake, 128 + signal if stopped."""
+    try:
+        parse(sys.argv)
+        function()
+    except Interrupted as e:
+        return _fail(e, 128 + e.number)
+    except KeyboardInterrupt:
+        return _fail("stopped", 128 + signal.SIGINT)
+    except FxtradeError as e:
+        return _fail(e, 1)
+    return 0
+
+
+def parse(argv: list[str]) -> None:
+    """Set absl's flags from the command line.
+
+    Raises:
+        ConfigError: an unknown flag or config key, naming the nearest one, a wrong type, or words that are no flag.
+    """
+    app.define_help_flags()
+    try:
+        rest = flags.FLAGS(argv)[1:]
+    except flags.Error as e:
+        raise ConfigError(str(e)) from e
+    except (AttributeError, KeyError) as e:
+        raise _unknown_key(argv, e) from e
+    except FileNotFoundError as e:
+        raise ConfigError(f"there is no config file {e.filename}") from e
+    if rest:
+        raise ConfigError(f"'{rest[0]}' is no flag; overrides are written --config.train.steps=100")
+
+
+def required(config: ConfigDict | None, example: str) -> ConfigDict:
+    """The config, if the flag was given and its file could be read."""
+    if config is None:
+        raise ConfigError(f"name a config, for example {example}")
+    if not isinstance(config, ConfigDict):
+        # config_flags keeps the error of a file that it could not load and raises it on first use
+        try:
+            config.get("name")
+        except FileNotFoundError as e:
+            raise ConfigError(f"there is no config file {e.filename}") from e
+    return config
+
+
+def _unknown_key(argv: list[str], error: Exception) -> ConfigError:
+    """The error of an override `--config.a.b=1` whose key does not exist."""
+    for argument in argv:
+        path = re.match(r"--?config\.([\w.]+)", argument)
+        if not path:
+            continue
+        group: Any = flags.FLAGS["config"].value
+        walked = "config"
+        for key in path[1].split("."):
+            if not isinstance(group, ConfigDict) or key not in group:
+                known = group.keys() if isinstance(group, ConfigDict) else ()
+                return ConfigError(f"{walked} has no key '{key}'{nearest(key, known)}")
+            group, walked = group[key], f"{walked}.{key}"
+    return ConfigError(f"the config cannot be overridden like that: {error}")
+
+
+def _fail(message: Any, code: int) -> int:
+    print(f"error: {message}" if code == 1 else f"\n{message}", file=sys.stderr)
+    return code

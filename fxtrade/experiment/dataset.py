@@ -1,0 +1,71 @@
+"""From a config to everything that training and evaluation read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from fxtrade import features, labels
+from fxtrade.core import stream
+from fxtrade.core.config import DataConfig, RunConfig, check_options
+from fxtrade.core.types import Features, Labels, Split
+from fxtrade.data import bars, synth
+from fxtrade.data.bars import Panel
+from fxtrade.data.resample import resample
+from fxtrade.validate import splits
+
+CHUNK = 65_536  # rows of bars in memory at once while features are computed
+
+
+class Dataset(NamedTuple):
+    """One data set, aligned over the N rows of its panel."""
+
+    panel: Panel
+    features: Features
+    labels: Labels
+    split: Split
+
+
+def load(config: DataConfig) -> Panel:
+    """Bars from files, or of the simulated market if the config names no path.
+
+    Raises:
+        DataError, ConfigError: see `data.bars.read` and `data.synth.SynthSpec`.
+    """
+    if config.path:
+        panel = bars.read(config.path, config.symbols, config.start, config.end, config.span)
+    else:
+        panel = simulated(config.synth)
+    return resample(panel, config.resample) if config.resample else panel
+
+
+def simulated(options) -> Panel:
+    """The simulated market with these options of `SynthSpec`; `interval` is written like "1h"."""
+    check_options([f.name for f in dataclasses.fields(synth.SynthSpec)], options, "data.synth")
+    options = dict(options)
+    if "interval" in options:
+        options["interval"] = bars.parse_interval(options["interval"])
+    spec = synth.SynthSpec(**options)
+    market = synth.simulate(spec)
+    symbols = tuple(f"SIM{i}" for i in range(spec.assets))
+    kind = "planted edge" if spec.edge else "random walk"
+    return Panel(market.bars, market.times, symbols, spec.interval, f"simulated market ({kind})", market.edge)
+
+
+def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambda n: None) -> Dataset:
+    """Features, labels and spans of a panel; `tick(rows)` reports progress.
+
+    Raises:
+        DataError, ConfigError: something in the config does not fit the data.
+    """
+    transform = features.build(config.features, config.scaler.halflife, config.scaler.clip)
+    columns = features.names(config.features, panel.bars)
+    made = stream.run(transform, panel.bars, CHUNK, tick)
+    looks = labels.make(panel.bars, dataclasses.replace(config.label, classes=2))
+    present = (np.asarray(made.ok) & np.isfinite(looks.ret)).any(1)
+    split = splits.by_time(present, looks.end, config.split.valid, config.split.test, config.split.embargo)
+    final = looks if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train)
+    return Dataset(panel, made.replace(names=columns), final, split)

@@ -1,0 +1,259 @@
+"""One run from config to report."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from fxtrade import models
+from fxtrade.core.config import RunConfig, to_dict
+from fxtrade.core.errors import FxtradeError
+from fxtrade.data import synth
+from fxtrade.data.bars import Panel, format_interval
+from fxtrade.experiment import baselines, dataset, evaluate, forecast, record, trading
+from fxtrade.experiment.dataset import Dataset
+from fxtrade.labels import LABELS
+from fxtrade.losses.classify import cross_entropy
+from fxtrade.report import report
+from fxtrade.report.progress import Console
+from fxtrade.train.checkpoint import Checkpoints
+from fxtrade.train.interrupt import Interrupt
+from fxtrade.train.loop import Fit, fit
+from fxtrade.train.segments import device_series, plan
+from fxtrade.train.track import Tracker, read
+from fxtrade.validate import null
+
+
+class Interrupted(FxtradeError):
+    """The run was asked to stop; it is saved and can be resumed."""
+
+    def __init__(self, folder: Path, number: int, step: int):
+        super().__init__(f"stopped at step {step} and saved; go on with: python scripts/train.py --resume {folder}")
+        self.number = number
+
+
+class Trained(NamedTuple):
+    model: nn.Module
+    fit: Fit
+
+
+def run(config: RunConfig, results: Path, name: str = "", resume: Path | None = None, console: Console | None = None) -> Path:
+    """Load, train, forecast, backtest and report; returns the run's folder.
+
+    Everything that can be wrong with config and data is found before training starts. With `resume` the run in that
+    folder goes on from its last checkpoint, with its own config.
+
+    Raises:
+        FxtradeError: something the user can mend; the message says what.
+        Interrupted: SIGINT or SIGTERM came during training; the state is saved.
+    """
+    console = console or Console()
+    began = time.time()
+    with console.task("reading bars"):
+        panel = dataset.load(config.data)
+        fingerprint = panel.fingerprint()
+    models.build(config.model.name, config.model.options, config.label.classes)  # fail before features are computed
+    with console.bar("features", len(panel.times), "bars") as tick:
+        data = dataset.prepare(config, panel, tick)
+    console.say(describe(data))
+    folder = resume or record.create(results, config, name)
+    facts = record.provenance(config, fingerprint)
+    record.write_json(folder / record.RECORD, facts)
+    console.say(f"run folder {folder}   (tensorboard --logdir {results})")
+
+    identity = {
+        "model": config.model.name,
+        "model options": {k: str(v) for k, v in config.model.options.items()},
+        "columns": list(data.features.names),
+        "symbols": list(panel.symbols),
+        "interval": format_interval(panel.interval),
+        "label": to_dict(config.label),
+        "data fingerprint": fingerprint,
+    }
+    checkpoints = Checkpoints(folder / "checkpoints", record.clean(identity), config.train.keep)
+    step = checkpoints.latest() if resume else None
+    tracker = Tracker(folder, step)
+    with Interrupt() as interrupt:
+        trained = train(config, data, console, "training", checkpoints=checkpoints, tracker=tracker, interrupt=interrupt, resume=bool(resume))
+    if trained.fit.stopped == "interrupted":
+        tracker.close()
+        raise Interrupted(folder, interrupt.signal, trained.fit.step)
+
+    outcome = judge(config, data, trained, results, facts, console)
+    outcome["run"] |= {"seconds": time.time() - began, "folder": folder.name}
+    outcome["history"] = tracker.rows
+    record.write_json(folder / record.RECORD, facts | {"seconds": outcome["run"]["seconds"], "metrics": headline(outcome)})
+    record.write_json(folder / "report.json", outcome)
+    for title, pixels in report.write(folder, record.clean(outcome)).items():
+        tracker.image(title, pixels, trained.fit.step)
+    tracker.hparams(to_dict(config), headline(outcome))
+    tracker.text("report", (folder / "report.md").read_text(), trained.fit.step)
+    tracker.close()
+    checkpoints.close()
+    record.enter(results, {**{k: facts[k] for k in ("started", "config_hash", "data_fingerprint", "code")}, "run": folder.name, **headline(outcome)})
+    report.table(console, outcome, folder)
+    return folder
+
+
+def train(config: RunConfig, data: Dataset, console: Console, title: str, **options) -> Trained:
+    """Fit the config's model to the training span of these data; `options` go to `train.loop.fit`."""
+    model = models.build(config.model.name, config.model.options, config.label.classes)
+    reach = model.receptive_field
+    weight = {name: np.where(data.features.ok & getattr(data.split, name)[:, None], data.labels.w, 0) for name in ("train", "valid")}
+    plans = {name: plan(w, config.train.segment, reach, name) for name, w in weight.items()}
+    series = device_series(data.features, data.labels, data.split.train)
+    valid = series._replace(w=jnp.asarray(weight["valid"]))
+    class_weight = class_weights(data.labels.y[data.split.train], config.label.classes, config.train.class_weights)
+
+    def loss(output, segment):
+        return cross_entropy(output, segment, class_weight)
+
+    with console.training(title, config.train.steps) as progress:
+        done = fit(
+            model,
+            loss,
+            (series, plans["train"]),
+            (valid, plans["valid"]),
+            config.train,
+            config.optim,
+            config.seed,
+            progress=progress,
+            row_name=lambda row: str(data.panel.times[row].astype("datetime64[ns]").astype("datetime64[s]")),
+            **options,
+        )
+    return Trained(model, done)
+
+
+def class_weights(y: np.ndarray, classes: int, balanced: bool) -> jnp.ndarray:
+    """Ones, or inverse frequencies of the classes with mean weight 1 over the rows."""
+    if not balanced:
+        return jnp.ones(classes)
+    counts = np.bincount(y[y >= 0], minlength=classes)
+    return jnp.asarray(counts.sum() / (classes * np.maximum(counts, 1)), jnp.float32)
+
+
+def judge(config: RunConfig, data: Dataset, trained: Trained, results: Path, facts: dict, console: Console) -> dict[str, Any]:
+    """Everything that the report says, as one JSON-like dict; the test span is opened here and nowhere else."""
+    panel, split = data.panel, data.split
+    with console.bar("scoring", len(panel.times), "bars") as tick:
+        made = forecast.score(trained.model, trained.fit.params, data.features, tick)
+    others, opened = record.past_trials(results, facts["data_fingerprint"], facts["config_hash"])
+
+    def table(prediction, source: Dataset):
+        return evaluate.coverage_table(
+            prediction, source.labels, source.split.valid, source.split.test, source.panel.times, config.report, config.seed
+        )
+
+    prediction = baselines.of_forecast(made)
+    with console.task("baselines"):
+        rivals = {k: table(p, data) for k, p in baselines.all_of(data, config.label, config.seed).items()}
+    accuracy = {config.model.name: table(prediction, data), **rivals}
+    floors = {}
+    if config.report.null_floor:
+        for kind, bars in null_panels(panel, config):
+            floors[kind] = null_floor(config, bars, console, kind, table)
+    other_label = {}
+    if config.label.name != "volatility" and config.label.classes == 2:
+        for kind in ("tradable", "close"):
+            labels = dataset.labels.make(panel.bars, dataclasses.replace(config.label, name=kind))
+            other_label[kind] = table(prediction, data._replace(labels=labels))
+    parameters = models.parameter_count(trained.fit.params)
+    outcome = {
+        "run": {
+            **facts,
+            "config": to_dict(config),
+            "model": config.model.name,
+            "parameters": parameters,
+            "receptive_field": trained.model.receptive_field,
+            "opened_before": opened,
+            "trials_before": len(others),
+            **dataclasses.asdict(dataclasses.replace(trained.fit, params=None)),
+        },
+        "data": {
+            "source": panel.source,
+            "symbols": panel.symbols,
+            "interval": format_interval(panel.interval),
+            "bars": len(panel.times),
+            "columns": data.features.names,
+            "spans": {name: span_of(data, name) for name in ("train", "valid", "test")},
+            "zero_moves": evaluate.zero_moves(data.labels, split.test),
+            "best_accuracy": best_accuracy(config, data),
+        },
+        "accuracy": accuracy,
+        "null": floors,
+        "labels": other_label,
+        "scores": evaluate.scores(made, data.labels, split.test),
+        "groups": evaluate.grouped(prediction, data.labels, split.test, panel, config.report, config.seed),
+    }
+    if config.label.name != "volatility":
+        with console.task("backtest"):
+            outcome["trading"] = trading.trade(data, made, config.trade, config.label.horizon, others)
+    return outcome
+
+
+def null_panels(panel: Panel, config: RunConfig):
+    """The two null markets of the protocol."""
+    yield "random walk", null.random_walk(panel, config.seed)
+    yield "shuffled", null.shuffled(panel, config.label.horizon, config.seed)
+
+
+def null_floor(config: RunConfig, panel: Panel, console: Console, kind: str, table) -> list[dict[str, Any]]:
+    """Accuracy of the same pipeline, trained anew, on a market without anything to find."""
+    with console.bar(f"features of the {kind}", len(panel.times), "bars") as tick:
+        data = dataset.prepare(config, panel, tick)
+    trained = train(config, data, console, f"null floor: {kind}")
+    made = forecast.score(trained.model, trained.fit.params, data.features)
+    return table(baselines.of_forecast(made), data)
+
+
+def best_accuracy(config: RunConfig, data: Dataset) -> float | None:
+    """Accuracy of the oracle on the test rows; None where nobody knows (real data, other labels)."""
+    known = data.panel.edge is not None and config.label.name == "tradable" and config.label.horizon == 1
+    if not known or config.label.classes != 2:
+        return None
+    rows = data.features.ok & (data.labels.y >= 0) & data.split.test[:, None]
+    return float(((data.panel.edge > 0.5) == data.labels.y)[rows].mean())
+
+
+def span_of(data: Dataset, name: str) -> dict[str, Any]:
+    rows = np.flatnonzero(getattr(data.split, name))
+    times = data.panel.times[rows[[0, -1]]].astype("datetime64[ns]").astype("datetime64[m]")
+    usable = data.features.ok[rows] & (data.labels.y[rows] >= 0)
+    return {"from": str(times[0]), "to": str(times[1]), "bars": len(rows), "labels": int(usable.sum())}
+
+
+def describe(data: Dataset) -> str:
+    """A few lines for people about what was read."""
+    panel = data.panel
+    lines = [
+        f"{panel.source}: {len(panel.times):,} bars of {format_interval(panel.interval)} x {len(panel.symbols)} symbols "
+        f"({', '.join(panel.symbols)}), {100 * (1 - panel.bars.ok.mean()):.2f} % missing; {len(data.features.names)} features"
+    ]
+    for name in ("train", "valid", "test"):
+        s = span_of(data, name)
+        lines.append(f"  {name:5s} {s['from']} .. {s['to']}  {s['labels']:,} labels")
+    return "\n".join(lines)
+
+
+def headline(outcome: dict[str, Any]) -> dict[str, float]:
+    """The few numbers that a run is compared by."""
+    own = outcome["accuracy"][outcome["run"]["model"]]
+    values = {
+        "accuracy": own[0]["accuracy"],
+        "log_loss": outcome["scores"]["log_loss"],
+        "labels_per_second": outcome["run"]["labels_per_second"],
+    }
+    values |= {f"accuracy_top_{100 * row['target']:g}": row["accuracy"] for row in own[1:]}
+    for key in ("sharpe", "daily_sharpe", "max_drawdown", "total_return", "win_rate_week"):
+        if "trading" in outcome:
+            values[key] = outcome["trading"]["strategy"][key]
+    return {k: v for k, v in values.items() if v is not None}
+
+
+__all__ = ["Interrupted", "LABELS", "read", "run", "synth"]

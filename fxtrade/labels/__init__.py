@@ -1,0 +1,47 @@
+"""Labels: what really happened after each row. Every label knows the last bar it looks at."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fxtrade.core.config import LabelConfig, nearest
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.types import Bars, Labels
+from fxtrade.labels import horizon, weights
+
+LABELS = {"tradable": horizon.tradable, "close": horizon.close, "volatility": horizon.volatility}
+
+
+def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None) -> Labels:
+    """Classes, forward returns, end indices and uniqueness weights of every row.
+
+    Two classes: 0 down, 1 up; a value of exactly zero has no class (y = -1, but `ret` is there, so that the share of
+    zero moves can be told). Three classes: 0 down, 1 flat, 2 up, flat where |value| is at most the `dead_zone` quantile of
+    the training rows' |value|, a threshold for each asset.
+
+    Args:
+        train: `[N]` bool, rows that the dead zone may be taken from; needed for three classes.
+
+    Raises:
+        ConfigError: an unknown label, or three classes without training rows.
+    """
+    if config.name not in LABELS:
+        raise ConfigError(f"there is no label '{config.name}'{nearest(config.name, LABELS)}")
+    forward = LABELS[config.name](bars, config.horizon, config.median_window)
+    value, known = forward.value, np.isfinite(forward.value)
+    rows, assets = value.shape
+    if config.classes == 2:
+        y = np.where(value > 0, 1, 0)
+        labelled = known & (value != 0)
+    else:
+        if train is None or not train.any():
+            raise ConfigError("label.classes = 3 takes its dead zone from training rows, but there are none")
+        zone = np.nanquantile(np.where(train[:, None], np.abs(value), np.nan), config.dead_zone, axis=0)
+        y = np.where(np.abs(value) <= zone, 1, np.where(value > 0, 2, 0))
+        labelled = known
+    w = np.zeros((rows, assets), np.float32)
+    for a in range(assets):
+        t = np.flatnonzero(labelled[:, a])
+        w[t, a] = weights.average_uniqueness(t + forward.first, t + forward.last, rows + forward.last)
+    end = np.minimum(np.arange(rows) + forward.looks, rows - 1).astype(np.int32)
+    return Labels(np.where(labelled, y, -1).astype(np.int32), forward.ret.astype(np.float32), end, w)

@@ -1,0 +1,90 @@
+"""What happened over the next h bars. Labels look ahead by definition; features never do.
+
+A decision at row t (bar t has closed) fills at the open of bar t+1 at the earliest. So the label that one can trade runs
+from open of t+1 to open of t+1+h. The close-to-close label is kept for comparison with the literature: its first price
+has passed when the decision is made, and on short bars it mostly measures the bounce between bid and ask.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from fxtrade.core.types import Bars
+
+
+class Forward(NamedTuple):
+    """A continuous forward quantity before it is cut into classes.
+
+    Attributes:
+        value: `[N, A]` float64, whose sign is the class; NaN where undefined.
+        ret: `[N, A]` float64 forward log return over the same span, NaN where undefined.
+        first, last: bars after t whose return the label contains (for uniqueness).
+        looks: the label of row t needs bar t + looks (for purging).
+    """
+
+    value: np.ndarray
+    ret: np.ndarray
+    first: int
+    last: int
+    looks: int
+
+
+def tradable(bars: Bars, horizon: int, median_window: int = 0) -> Forward:
+    """Log return from the open of t+1 to the open of t+1+horizon."""
+    ret = log_ratio(bars.open, 1, 1 + horizon)
+    return Forward(ret, ret, 1, horizon, 1 + horizon)
+
+
+def close(bars: Bars, horizon: int, median_window: int = 0) -> Forward:
+    """Log return from the close of t to the close of t+horizon (not tradable: see the module)."""
+    ret = log_ratio(bars.close, 0, horizon)
+    return Forward(ret, ret, 1, horizon, horizon)
+
+
+def volatility(bars: Bars, horizon: int, median_window: int) -> Forward:
+    """Realised volatility of bars t+1..t+horizon against its own trailing median.
+
+    value = log RV(t+1..t+h) - median over the last `median_window` rows s <= t of log RV(s-h+1..s), with RV the root of
+    the sum of squared one-bar log returns of the closes. A window with a missing bar has no RV.
+    """
+    past = realised(bars, horizon)
+    future = _shift(past, horizon)
+    return Forward(future - trailing_median(past, median_window), log_ratio(bars.close, 0, horizon), 1, horizon, horizon)
+
+
+def realised(bars: Bars, horizon: int) -> np.ndarray:
+    """log of the root of the sum of squared one-bar log returns over the last `horizon` bars `[N, A]`; NaN with a gap."""
+    squares = log_ratio(bars.close, -1, 0) ** 2
+    with np.errstate(divide="ignore"):
+        log = 0.5 * np.log(np.maximum(_rolling_sum(squares, horizon), 0))
+    return np.where(np.isfinite(log), log, np.nan)
+
+
+def trailing_median(x: np.ndarray, window: int) -> np.ndarray:
+    """Median over the last `window` rows `[N, A]`; NaN until half of them have values."""
+    frame = pl.DataFrame(x).fill_nan(None)
+    return frame.select(pl.all().rolling_median(window, min_samples=max(window // 2, 1))).fill_null(np.nan).to_numpy()
+
+
+def log_ratio(price, start: int, stop: int) -> np.ndarray:
+    """log(price[t+stop] / price[t+start]); NaN where either is missing."""
+    p = np.asarray(price, np.float64)
+    return np.log(_shift(p, stop) / _shift(p, start))
+
+
+def _shift(x: np.ndarray, n: int) -> np.ndarray:
+    """Row t holds x[t+n]; NaN beyond the ends."""
+    out = np.full_like(x, np.nan)
+    if n >= 0:
+        out[: max(len(x) - n, 0)] = x[n:]
+    else:
+        out[-n:] = x[:n]
+    return out
+
+
+def _rolling_sum(x: np.ndarray, window: int) -> np.ndarray:
+    frame = pl.DataFrame(x).fill_nan(None)
+    return frame.select(pl.all().rolling_sum(window, min_samples=window)).fill_null(np.nan).to_numpy()

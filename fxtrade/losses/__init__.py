@@ -1,0 +1,1 @@
+"""Losses: pure functions `(output, segment, ...) -> scalar`."""

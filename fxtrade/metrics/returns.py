@@ -1,0 +1,234 @@
+"""Performance of a return series or an equity curve: one definition each, unbatched, NumPy float64.
+
+`r [N]` are simple returns per bar, `equity [N]` is wealth at each bar's close in units of the starting capital, which
+is 1 and stands before the first bar. `periods` is the number of bars in a year: crypto trades 365 days, so 365 for
+daily returns and 365 * 24 for hourly ones. Losses are negative in every function.
+
+| metric | convention | nan when |
+|---|---|---|
+| `annual_return` | geometric, prod(1 + r)^(periods/N) - 1; a return of -100 % or less is ruin: -1 | empty |
+| `annual_volatility` | sqrt(periods) * std, ddof = 1 | N < 2 |
+| `sharpe` | sqrt(periods) * mean / std, ddof = 1, risk-free rate 0 (Sharpe 1994) | N < 2, constant |
+| `sortino` | sqrt(periods) * mean / sqrt(mean(min(r, 0)^2)), all N in the mean (Sortino & Price 1994) | no loss |
+| `calmar` | annual return over the depth of the maximum drawdown, whole history (Young 1991) | no drawdown |
+| `max_drawdown` | equity over its running peak - 1, the starting capital is the first peak | empty |
+| `max_drawdown_duration` | bars from a peak to its recovery, or to the end | empty |
+| `win_rate` | share of positive among non-zero | all zero |
+| `profit_factor` | sum of gains over sum of losses | no loss |
+| `var` | historical quantile of the returns, linear between order statistics | empty |
+| `cvar` | mean of exactly the worst 1 - level share (Acerbi & Tasche 2002), never better than `var` | empty |
+| `turnover` | buys plus sells over the equity before the bar, mean per bar | empty |
+| `exposure` | sum of absolute weights, mean per bar | empty |
+
+A NaN among the inputs makes the result NaN. Arrays of the wrong shape raise `DataError`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fxtrade.core.errors import ConfigError, DataError
+
+DAY = 86_400 * 10**9
+FIRST_MONDAY = 4 * DAY  # 1970-01-05: the epoch itself is a Thursday
+
+
+def returns_from_equity(equity: ArrayLike) -> np.ndarray:
+    """Simple returns `[N]` of `equity [N]`, the first one on the starting capital 1; NaN after ruin (equity <= 0)."""
+    equity = _vector("equity", equity)
+    before = np.concatenate([[1.0], equity])[: equity.size]
+    return equity / np.where(before > 0, before, np.nan) - 1
+
+
+def annual_return(r: ArrayLike, periods: float) -> float:
+    """Compound growth a year."""
+    r = _vector("r", r)
+    with np.errstate(divide="ignore", over="ignore"):  # ruin is log 0, a few good bars annualise beyond float64
+        return float(np.expm1(periods * _mean(np.log1p(np.maximum(r, -1)))))
+
+
+def annual_volatility(r: ArrayLike, periods: float) -> float:
+    """Standard deviation of the returns a year."""
+    return float(np.sqrt(periods) * _std(_vector("r", r)))
+
+
+def sharpe(r: ArrayLike, periods: float) -> float:
+    """Sharpe ratio a year; with `periods=1` the one per bar, which `validate.significance` takes."""
+    r = _vector("r", r)
+    return float(np.sqrt(periods) * _ratio(_mean(r), _std(r)))
+
+
+def sortino(r: ArrayLike, periods: float) -> float:
+    """Sortino ratio a year, target return 0."""
+    r = _vector("r", r)
+    return float(np.sqrt(periods) * _ratio(_mean(r), np.sqrt(_mean(np.minimum(r, 0) ** 2))))
+
+
+def calmar(r: ArrayLike, periods: float) -> float:
+    """Annual return over the depth of the maximum drawdown."""
+    return _ratio(annual_return(r, periods), -max_drawdown(np.cumprod(1 + np.maximum(_vector("r", r), -1))))
+
+
+def drawdown(equity: ArrayLike) -> np.ndarray:
+    """Distance `[N]` of `equity [N]` below its running peak, <= 0; a loss in the first bar counts."""
+    equity = _vector("equity", equity)
+    return equity / np.maximum.accumulate(np.maximum(equity, 1.0)) - 1
+
+
+def max_drawdown(equity: ArrayLike) -> float:
+    """The deepest `drawdown`, <= 0."""
+    below = drawdown(equity)
+    return float(below.min()) if below.size else np.nan
+
+
+def max_drawdown_duration(equity: ArrayLike) -> float:
+    """Bars of the longest drawdown from its peak to the bar that reaches the peak again, or to the last bar."""
+    below = drawdown(equity)
+    if below.size == 0 or np.isnan(below).any():
+        return np.nan
+    peaks = np.concatenate([[0], 1 + np.flatnonzero(below == 0)])
+    between = np.diff(peaks)
+    return float(max(between[between > 1].max(initial=0), below.size - peaks[-1]))
+
+
+def win_rate(r: ArrayLike) -> float:
+    """Share of positive among the non-zero entries of `r [N]`: of bars, days, weeks or trades."""
+    r = _vector("r", r)
+    return float((1 + _mean(np.sign(r[r != 0]))) / 2)
+
+
+def profit_factor(r: ArrayLike) -> float:
+    """Sum of the gains over the sum of the losses."""
+    r = _vector("r", r)
+    return _ratio(np.maximum(r, 0).sum(), -np.minimum(r, 0).sum())
+
+
+def var(r: ArrayLike, level: float = 0.95) -> float:
+    """Historical value at risk: the 1 - level quantile of the returns (negative for a loss)."""
+    r = _vector("r", r)
+    return float(np.quantile(r, 1 - _level(level))) if r.size else np.nan
+
+
+def cvar(r: ArrayLike, level: float = 0.95) -> float:
+    """Historical expected shortfall: mean of the worst 1 - level share, the last return counted by its fraction."""
+    r = np.sort(_vector("r", r))
+    tail = (1 - _level(level)) * r.size
+    share = np.clip(tail - np.arange(r.size), 0, 1)
+    return _ratio(share @ r, share.sum())
+
+
+def turnover(traded: ArrayLike, equity: ArrayLike) -> float:
+    """Mean over bars of `traded [N, A]` (value bought plus sold, >= 0) over the equity before the bar.
+
+    Times the number of bars in a year it is the turnover a year; a round trip of the whole capital counts 2.
+    """
+    traded, equity = np.asarray(traded, float), _vector("equity", equity)
+    if traded.ndim != 2 or traded.shape[0] != equity.size:
+        raise DataError(f"turnover: traded {traded.shape} must be [N, A] over the same bars as equity {equity.shape}")
+    before = np.concatenate([[1.0], equity])[: equity.size]
+    return float(_mean(traded.sum(1) / np.where(before > 0, before, np.nan)))
+
+
+def exposure(weight: ArrayLike) -> float:
+    """Mean gross exposure of `weight [N, A]`: 1 is fully invested, above 1 leveraged."""
+    return float(_mean(np.abs(_table("weight", weight)).sum(1)))
+
+
+def by_period(times_ns: ArrayLike, equity: ArrayLike, period: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns by calendar period in UTC: `(starts [P] int64 ns, returns [P])`.
+
+    Args:
+        times_ns: `[N]` int64, opens of the bars, increasing: a bar belongs to the period in which it opens.
+        equity: `[N]` in units of the starting capital; the first, maybe partial, period starts from 1.
+        period: "day", "week" (ISO, starting on Monday) or "month". A period without a bar is left out.
+
+    Raises:
+        ConfigError: another period. DataError: times and equity differ in length or times do not increase.
+    """
+    times, equity = np.asarray(times_ns, np.int64), _vector("equity", equity)
+    if times.shape != equity.shape or (np.diff(times) <= 0).any():
+        raise DataError(f"by_period: times {times.shape} must increase and have the shape of equity {equity.shape}")
+    if period == "day":
+        starts = times // DAY * DAY
+    elif period == "week":
+        starts = (times - FIRST_MONDAY) // (7 * DAY) * (7 * DAY) + FIRST_MONDAY
+    elif period == "month":
+        starts = times.astype("M8[ns]").astype("M8[M]").astype("M8[ns]").astype(np.int64)
+    else:
+        raise ConfigError(f"by_period: unknown period {period!r}; choose 'day', 'week' or 'month'")
+    last = np.flatnonzero(np.append(np.diff(starts) != 0, True))[: starts.size]
+    return starts[last], returns_from_equity(equity[last])
+
+
+def trade_returns(weight: ArrayLike, pnl: ArrayLike, cost: ArrayLike | None = None) -> np.ndarray:
+    """Net profit of every trade `[trades]`, in units of the starting capital, by asset and then by time.
+
+    A trade is a maximal run of bars with a position of one sign in one asset; adding and reducing belong to it. One
+    still open at the end counts as marked. What the bar that goes flat earns and costs belongs to the trade it closes.
+    In a bar that reverses the position the profit belongs to the new trade and the cost to both, in proportion to
+    their sizes. A bar that is flat on both sides but has profit or cost is a trade opened and closed within
+    it. So the trades sum to all profit less all cost.
+
+    Args:
+        weight: `[N, A]` position at the bar's close, positive long; flat before the first bar.
+        pnl: `[N, A]` profit in the bar before costs.
+        cost: `[N, A]` cost paid in the bar, >= 0, or None for gross trades.
+
+    Raises:
+        DataError: shapes differ or a weight is not finite. A NaN profit makes its own trade NaN.
+    """
+    weight, pnl = _table("weight", weight), _table("pnl", pnl)
+    cost = np.zeros_like(pnl) if cost is None else _table("cost", cost)
+    if not weight.shape == pnl.shape == cost.shape:
+        raise DataError(f"trade_returns: weight {weight.shape}, pnl {pnl.shape} and cost {cost.shape} must be equal")
+    if not np.isfinite(weight).all():
+        bar, asset = np.argwhere(~np.isfinite(weight))[0]
+        raise DataError(f"trade_returns: weight of bar {bar}, asset {asset} is not finite; use 0 for no position")
+
+    size = np.abs(weight)
+    before = np.concatenate([np.zeros_like(weight[:1]), weight])[: len(weight)]
+    held, was_held, net = weight != 0, before != 0, pnl - cost
+    reversal = np.sign(weight) * np.sign(before) < 0
+    starts = (held & ~was_held) | reversal | (~held & ~was_held & (net != 0))
+    exit_cost = cost * np.where(reversal, np.abs(before) / np.where(reversal, np.abs(before) + size, 1), 0)
+
+    trade = np.cumsum(starts.T).reshape(starts.T.shape).T - 1
+    active, trades = held | was_held | starts, int(starts.sum())
+    profit = np.bincount(trade[active], (net + exit_cost)[active], trades)
+    return profit - np.bincount(trade[reversal] - 1, exit_cost[reversal], trades)
+
+
+def _vector(name: str, x: ArrayLike) -> np.ndarray:
+    x = np.asarray(x, np.float64)
+    if x.ndim != 1:
+        raise DataError(f"{name} must be one series [N], got shape {x.shape}; pass one series at a time")
+    return x
+
+
+def _table(name: str, x: ArrayLike) -> np.ndarray:
+    x = np.asarray(x, np.float64)
+    if x.ndim != 2:
+        raise DataError(f"{name} must be [N, A] (bars by assets), got shape {x.shape}")
+    return x
+
+
+def _level(level: float) -> float:
+    if not 0 < level < 1:
+        raise ConfigError(f"level must lie between 0 and 1, e.g. 0.95; got {level}")
+    return level
+
+
+def _mean(x: np.ndarray) -> float:
+    return x.mean() if x.size else np.nan
+
+
+def _std(x: np.ndarray) -> float:
+    """Sample standard deviation, exactly 0 for a constant, whose mean may be off by a rounding."""
+    if x.size < 2:
+        return np.nan
+    return x.std(ddof=1) if np.ptp(x) != 0 else 0.0
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return float(numerator / denominator) if denominator != 0 else np.nan

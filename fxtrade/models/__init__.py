@@ -1,0 +1,89 @@
+"""Models: causal maps over time, `[B, T, A, F] -> Output` at every T.
+
+To add one, write a Flax module with a `receptive_field` property in its family's file and one line in `MODELS`. The
+tests of causality, receptive field and of dense = chunked = streaming run over this registry and apply by themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fxtrade.core.config import check_options, nearest
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.stream import Stream
+from fxtrade.core.types import Array, Features, Output
+from fxtrade.models.tcn import TCN
+from fxtrade.models.wavenet import WaveNet
+
+MODELS = {"tcn": TCN, "wavenet": WaveNet}
+
+
+def build(name: str, options: Mapping[str, Any], classes: int = 2) -> nn.Module:
+    """The module of a config such as `name="tcn", options={"channels": 64}`; dtype may be given by name ("bfloat16").
+
+    Raises:
+        ConfigError: an unknown model or option, or a value of the wrong type.
+    """
+    if name not in MODELS:
+        raise ConfigError(f"there is no model '{name}'{nearest(name, MODELS)}")
+    module = MODELS[name]
+    known = {f.name: f for f in dataclasses.fields(module) if f.name not in ("parent", "name", "classes")}
+    check_options(known, options, f"model '{name}'")
+    values = dict(options)
+    for key, value in values.items():
+        if key == "dtype":
+            values[key] = _dtype(value)
+            continue
+        kind = type(known[key].default)
+        if kind is float and type(value) is int:
+            continue
+        if type(value) is not kind:
+            raise ConfigError(f"model '{name}': option {key} must be {kind.__name__}, got {value!r}")
+        if kind is int and value < 1:
+            raise ConfigError(f"model '{name}': option {key} must be at least 1, got {value}")
+    if not 0 <= values.get("dropout", 0) < 1:
+        raise ConfigError(f"model '{name}': option dropout must be in [0, 1), got {values['dropout']}")
+    return module(classes=classes, **values)
+
+
+def init(model: nn.Module, seed: Array, assets: int, features: int) -> Any:
+    """Fresh parameters, float32."""
+    return model.init(seed, jnp.zeros((1, 1, assets, features)))["params"]
+
+
+def parameter_count(params: Any) -> int:
+    return sum(p.size for p in jax.tree.leaves(params))
+
+
+def stream(model: nn.Module, params: Any) -> Stream:
+    """The model as a stream from `Features` rows `x [T, A, F]` to `Output` rows `[T, A, ...]`.
+
+    Rows of `Features` that are not ok are zeros, as in training. The first `receptive_field - 1` rows of a series know less
+    past than the model can use.
+    """
+
+    def init_cache(rows: Features):
+        shape = (1, 1, *rows.x.shape[1:])
+        variables = jax.eval_shape(lambda: model.init(jax.random.PRNGKey(0), jnp.zeros(shape)))
+        return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), variables.get("cache", {}))
+
+    def step(cache, rows: Features):
+        out, new = model.apply({"params": params, "cache": cache}, rows.x[None], mutable=["cache"])
+        return new["cache"], jax.tree.map(lambda a: a[0], out)
+
+    return Stream(init_cache, step)
+
+
+def _dtype(name: Any):
+    if name not in ("float32", "bfloat16", "float16"):
+        raise ConfigError(f"dtype must be 'float32', 'bfloat16' or 'float16', got {name!r}")
+    return jnp.dtype(name)
+
+
+__all__ = ["MODELS", "Output", "build", "init", "parameter_count", "stream"]

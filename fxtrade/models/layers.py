@@ -1,0 +1,97 @@
+"""Layers that are causal in time and can stream.
+
+Every layer with a past works in two ways, told apart by the `cache` collection:
+
+* `apply({"params": p}, x)`: x starts a series; the time before it counts as zeros.
+* `apply({"params": p, "cache": c}, x, mutable=["cache"])`: x continues the series whose end is in the cache.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fxtrade.core.types import Array
+
+LAYOUT = ("NWC", "WIO", "NWC")
+
+
+def dilated_conv(x: Array, w: Array, dilation: int, before: int, after: int = 0) -> Array:
+    """Dilated convolution over time, `[B, T, C] * [k, C, D] -> [B, T + before + after - (k-1) dilation, D]`."""
+    return lax.conv_general_dilated(
+        x, w, (1,), [(before, after)], rhs_dilation=(dilation,), dimension_numbers=LAYOUT
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def causal_conv(x: Array, w: Array, dilation: int) -> Array:
+    """y_t = sum_i w_i x_{t - (k-1-i) dilation}, zeros before the start; `[B, T, C] * [k, C, D] -> [B, T, D]`.
+
+    It has its own gradient: XLA's for the kernel is a convolution with time as the window, which on the CPU runs
+    single-threaded inside `lax.scan` (68 times slower, benchmarks/RESULTS.md). Here it is k matrix products.
+    """
+    return dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
+
+
+def _causal_conv_forward(x, w, dilation):
+    return causal_conv(x, w, dilation), (x, w)
+
+
+def _causal_conv_backward(dilation, saved, g):
+    x, w = saved
+    k, steps = w.shape[0], x.shape[1]
+    dx = dilated_conv(g, w[::-1].transpose(0, 2, 1), dilation, 0, (k - 1) * dilation)
+    padded = jnp.pad(x, ((0, 0), ((k - 1) * dilation, 0), (0, 0)))
+    flat = g.reshape(-1, g.shape[-1])
+    taps = [lax.dynamic_slice_in_dim(padded, i * dilation, steps, 1) for i in range(k)]
+    dw = jnp.stack([tap.reshape(-1, x.shape[-1]).T @ flat for tap in taps])
+    return dx, dw
+
+
+causal_conv.defvjp(_causal_conv_forward, _causal_conv_backward)
+
+
+class CausalConv(nn.Module):
+    """Dilated causal convolution over `[B, T, C]` (van den Oord et al. 2016), with a cache of its (k-1) dilation last inputs."""
+
+    features: int
+    kernel: int
+    dilation: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shape = (self.kernel, x.shape[-1], self.features)
+        w = self.param("kernel", nn.initializers.he_normal(), shape).astype(self.dtype)
+        b = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        x = x.astype(self.dtype)
+        reach = (self.kernel - 1) * self.dilation
+        if not self.is_mutable_collection("cache"):
+            return causal_conv(x, w, self.dilation) + b
+        past = self.variable("cache", "past", jnp.zeros, (x.shape[0], reach, x.shape[-1]), self.dtype)
+        both = jnp.concatenate([past.value, x], 1)
+        if not self.is_initializing():
+            past.value = both[:, both.shape[1] - reach :]
+        return dilated_conv(both, w, self.dilation, 0) + b
+
+
+class AssetEmbedding(nn.Module):
+    """A learnt vector for each asset, added to `h [B, T, A, C]`: one network trades them all and still tells them apart."""
+
+    @nn.compact
+    def __call__(self, h: Array) -> Array:
+        return h + self.param("embedding", nn.initializers.normal(0.1), h.shape[-2:]).astype(h.dtype)
+
+
+def fold_assets(x: Array) -> Array:
+    """`[B, T, A, F] -> [B A, T, F]`: assets as further members of the batch."""
+    return jnp.moveaxis(x, 2, 1).reshape(-1, x.shape[1], x.shape[3])
+
+
+def unfold_assets(h: Array, assets: int) -> Array:
+    """`[B A, T, C] -> [B, T, A, C]`, the inverse of `fold_assets`."""
+    return jnp.moveaxis(h.reshape(-1, assets, *h.shape[1:]), 1, 2)

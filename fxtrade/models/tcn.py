@@ -1,0 +1,45 @@
+"""Temporal convolutional network (Bai, Kolter & Koltun 2018), the baseline of the project."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from fxtrade.core.types import Array, Output
+from fxtrade.models.heads import DirectionHead
+from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets
+
+
+class TCN(nn.Module):
+    """Residual blocks of two dilated causal convolutions each; dilation doubles from block to block.
+
+    `[B, T, A, F] -> Output`. Receptive field 1 + 2 (kernel - 1) (2^blocks - 1) bars. There is no normalisation over time
+    or batch: inputs are scaled causally, and statistics of a window would see its future.
+    """
+
+    classes: int = 2
+    channels: int = 64
+    blocks: int = 5
+    kernel: int = 3
+    dropout: float = 0.0
+    symbol_embedding: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @property
+    def receptive_field(self) -> int:
+        return 1 + 2 * (self.kernel - 1) * (2**self.blocks - 1)
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Output:
+        assets = x.shape[2]
+        h = nn.Dense(self.channels, dtype=self.dtype, name="inputs")(x)
+        if self.symbol_embedding:
+            h = AssetEmbedding(name="asset")(h)
+        h = fold_assets(h)
+        for i in range(self.blocks):
+            y = h
+            for j in "ab":
+                y = nn.relu(CausalConv(self.channels, self.kernel, 2**i, self.dtype, name=f"block{i}{j}")(y))
+                y = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(y)
+            h = nn.relu(h + y)
+        return DirectionHead(self.classes, name="head")(unfold_assets(h, assets))

@@ -1,0 +1,108 @@
+"""Checkpoints by Orbax: written beside their place and renamed, so that a kill at any moment leaves the last one whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from fxtrade.core.errors import CheckpointError
+
+
+class Checkpoints:
+    """The last `keep` states of a run in `folder/last` and the best one in `folder/best`.
+
+    Every checkpoint carries `identity`, what it was trained on (model, features, data...); restoring into a run with
+    another identity is refused, naming what differs.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any], keep: int = 3):
+        self.folder, self.identity = folder, identity
+        self._managers = {
+            "last": self._manager(folder / "last", keep),
+            "best": self._manager(folder / "best", 1),
+        }
+
+    def save(self, state: Any, progress: dict[str, Any], best: bool) -> None:
+        """Write `state` (its `step` names the checkpoint) and the host's `progress`, a JSON dict.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be written; earlier ones are untouched.
+        """
+        step = int(state.step)
+        for kind in ("last", "best") if best else ("last",):
+            manager = self._managers[kind]
+            if step in manager.all_steps():
+                continue
+            try:
+                manager.save(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardSave(state),
+                        meta=ocp.args.JsonSave({"identity": self.identity, "progress": progress}),
+                    ),
+                    force=True,
+                )
+                manager.wait_until_finished()
+            except Exception as e:
+                raise CheckpointError(
+                    f"cannot write checkpoint {self.folder / kind / str(step)}: {_first_line(e)}; make room or check the "
+                    f"permissions, then go on with --resume from step {self.latest('last') or 0}"
+                ) from e
+
+    def latest(self, kind: str = "last") -> int | None:
+        """Step of the newest complete checkpoint, None if there is none."""
+        self._managers[kind].reload()
+        return self._managers[kind].latest_step()
+
+    def restore(self, like: Any, kind: str = "last") -> tuple[Any, dict[str, Any]]:
+        """The newest state, shaped and placed as `like`, and the host's progress.
+
+        Raises:
+            CheckpointError: there is none, it is damaged, or it belongs to another run.
+        """
+        step = self.latest(kind)
+        path = self.folder / kind / str(step)
+        if step is None:
+            raise CheckpointError(f"{self.folder / kind}: there is no complete checkpoint to go on from")
+        try:
+            meta = self._managers[kind].restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+            identity, progress = meta["identity"], meta["progress"]
+        except Exception as e:
+            raise self._damaged(path, kind, e) from e
+        for key in sorted({*identity, *self.identity}):
+            if identity.get(key) != self.identity.get(key):
+                raise CheckpointError(
+                    f"{path} belongs to another run: its {key} is {identity.get(key)!r}, here it is {self.identity.get(key)!r}; "
+                    "start a new run instead of resuming this one"
+                )
+        try:
+            target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+            restored = self._managers[kind].restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
+        except Exception as e:
+            raise self._damaged(path, kind, e) from e
+        return restored["state"], progress
+
+    def close(self) -> None:
+        for manager in self._managers.values():
+            manager.close()
+
+    def _damaged(self, path: Path, kind: str, e: Exception) -> CheckpointError:
+        earlier = sorted(s for s in self._managers[kind].all_steps() if str(s) != path.name)
+        advice = f"delete that folder to go on from step {earlier[-1]}" if earlier else "there is no earlier one; start anew"
+        return CheckpointError(f"checkpoint {path} is damaged and cannot be read ({_first_line(e)}); {advice}")
+
+    @staticmethod
+    def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+            return ocp.CheckpointManager(folder.resolve(), options=options)
+        except OSError as e:
+            raise CheckpointError(f"{folder} cannot be written: {e.strerror}") from e
+
+
+def _first_line(e: Exception) -> str:
+    return (str(e).splitlines() or [type(e).__name__])[0][:300]

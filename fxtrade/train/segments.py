@@ -1,0 +1,96 @@
+"""Which stretches of the series a step trains on, and how they are gathered on the device."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from fxtrade.core.errors import DataError
+from fxtrade.core.types import Array, Features, Labels, Segment
+
+
+class Series(NamedTuple):
+    """A whole history on the device: `x [N, A, F]`, `y [N, A]` int32, `ret [N, A]`, `w [N, A]` (0: carries no loss)."""
+
+    x: Array
+    y: Array
+    ret: Array
+    w: Array
+
+
+class Plan(NamedTuple):
+    """First labelled rows `[M]` of the segments of an epoch, each `length` rows long after `warmup` more.
+
+    Segments of one epoch do not overlap; each epoch shifts all of them by the same random offset of up to half a
+    length, so that their borders fall elsewhere.
+    """
+
+    starts: np.ndarray
+    length: int
+    warmup: int
+    rows: int
+
+    @property
+    def labels(self) -> int:
+        """Rows of one asset that an epoch covers."""
+        return len(self.starts) * self.length
+
+
+def device_series(features: Features, labels: Labels, rows: np.ndarray) -> Series:
+    """Series whose weight is 0 outside `rows` `[N]` bool and wherever a feature is not defined."""
+    w = np.where(np.asarray(features.ok) & rows[:, None], labels.w, 0)
+    ret = np.nan_to_num(labels.ret)
+    return Series(*(jnp.asarray(a) for a in (features.x, labels.y, ret, w)))
+
+
+def plan(weight: np.ndarray, length: int, receptive_field: int, what: str = "training") -> Plan:
+    """Back-to-back segments over the rows where any asset has weight, `weight [N, A]`.
+
+    Raises:
+        DataError: the series is too short for one segment and its warm-up, or nothing has weight.
+    """
+    rows, warmup = len(weight), receptive_field - 1
+    if rows < warmup + length:
+        raise DataError(
+            f"{rows} bars are too few: a {what} segment takes {length} bars (train.segment) after a warm-up of {warmup} "
+            "(the model's receptive field less one); use more data, a shorter segment or a smaller receptive field"
+        )
+    used = np.asarray(weight).any(1)
+    if not used.any():
+        raise DataError(f"no {what} row has both a label and defined features; check the split, the dates and the gaps")
+    first, last = int(used.argmax()), rows - int(used[::-1].argmax())
+    starts = np.arange(max(first, warmup), last, length)
+    starts = np.array([s for s in starts if used[s : s + length].any()], np.int32)
+    starts = np.clip(starts, warmup, rows - length)
+    if not len(starts):
+        raise DataError(f"no {what} row lies after the warm-up of {warmup} bars; use more data or a smaller receptive field")
+    return Plan(starts, length, warmup, rows)
+
+
+def batch_starts(plan: Plan, seed: Array, step: Array, batch: int) -> Array:
+    """Starts `[batch]` of one step: a pure function of seed and step, so a resumed run draws what it would have drawn.
+
+    An epoch is a random permutation of the segments; up to batch-1 of them, others each time, are left out at its end.
+    """
+    starts = jnp.asarray(plan.starts)
+    per_epoch = max(len(plan.starts) // batch, 1)
+    epoch = jax.random.fold_in(seed, step // per_epoch)
+    order = jax.random.permutation(jax.random.fold_in(epoch, 0), len(plan.starts))
+    half = plan.length // 2
+    shift = jax.random.randint(jax.random.fold_in(epoch, 1), (), -half, half + 1)
+    picked = order[(step % per_epoch * batch + jnp.arange(batch)) % len(plan.starts)]
+    return jnp.clip(starts[picked] + shift, plan.warmup, plan.rows - plan.length)
+
+
+def gather(series: Series, starts: Array, plan: Plan) -> Segment:
+    """Segments `[B, warmup + length, ...]`; the warm-up rows have weight 0."""
+    size = plan.warmup + plan.length
+
+    def cut(a):
+        return jax.vmap(lambda s: lax.dynamic_slice_in_dim(a, s - plan.warmup, size))(starts)
+
+    return Segment(cut(series.x), cut(series.y), cut(series.ret), cut(series.w).at[:, : plan.warmup].set(0))

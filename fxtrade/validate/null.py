@@ -1,0 +1,62 @@
+"""The same bars without anything to find: what the pipeline scores there is its floor."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from fxtrade.core.types import Bars
+from fxtrade.data.bars import Panel
+
+
+def random_walk(panel: Panel, seed: int) -> Panel:
+    """Every bar mirrored or not by a fair coin, the same for all assets.
+
+    Sizes, ranges, volumes, volatility clusters, season and the correlation of assets stay as they are; the direction of each
+    bar (its gap from the last close, its body, its wicks and its taker flow) becomes independent of the past.
+    """
+    sign = np.random.default_rng([seed, 0]).choice([-1.0, 1.0], len(panel.times))[:, None]
+    gap, high, low, body = _shape(panel.bars)
+    flip = sign < 0
+    shape = (sign * gap, np.where(flip, -low, high), np.where(flip, -high, low), sign * body)
+    old = panel.bars
+    mirrored = None if old.taker_buy is None else np.where(flip, old.volume - old.taker_buy, old.taker_buy)
+    bars = _rebuild(old.replace(taker_buy=mirrored), *shape)
+    return dataclasses.replace(panel, bars=bars, source=f"{panel.source}, random walk", edge=None)
+
+
+def shuffled(panel: Panel, block: int, seed: int) -> Panel:
+    """Whole bars in random order, in blocks of `block` bars, all assets together.
+
+    The distribution and the drift of block returns stay; any order between blocks goes, volatility clusters too. The clock
+    stays, so that calendar features say nothing.
+    """
+    count = -(-len(panel.times) // block)
+    order = np.random.default_rng([seed, 1]).permutation(count)
+    rows = (order[:, None] * block + np.arange(block)).ravel()
+    rows = rows[rows < len(panel.times)]
+    old = panel.bars
+    moved = {k: None if v is None else v[rows] for k, v in vars(old).items()}
+    bars = _rebuild(Bars(**{**moved, "second_of_week": old.second_of_week}), *(part[rows] for part in _shape(old)))
+    return dataclasses.replace(panel, bars=bars, source=f"{panel.source}, shuffled in blocks of {block}", edge=None)
+
+
+def _shape(bars: Bars) -> tuple[np.ndarray, ...]:
+    """Logs of open over the last close before it (0 for the first bar), and of high, low and close over open."""
+    close = np.asarray(bars.close, np.float64)
+    last = np.maximum.accumulate(np.where(bars.ok, np.arange(len(close))[:, None], -1), 0)
+    before = np.concatenate([np.full((1, close.shape[1]), -1), last[:-1]])
+    previous = np.where(before >= 0, np.take_along_axis(close, np.maximum(before, 0), 0), bars.open)
+    opened = np.log(np.asarray(bars.open, np.float64))
+    high, low, body = (np.log(np.asarray(p, np.float64)) - opened for p in (bars.high, bars.low, bars.close))
+    return opened - np.log(previous), high, low, body
+
+
+def _rebuild(bars: Bars, gap, high, low, body) -> Bars:
+    """Bars with these shapes, one after the other from the first price of each asset."""
+    step = np.where(bars.ok, gap + body, 0)
+    first = np.take_along_axis(np.asarray(bars.open, np.float64), bars.ok.argmax(0)[None], 0)
+    opened = np.log(first) + np.cumsum(step, 0) - body
+    names = {"open": opened, "high": opened + high, "low": opened + low, "close": opened + body}
+    return bars.replace(**{k: np.where(bars.ok, np.exp(v), np.nan).astype(np.float32) for k, v in names.items()})

@@ -1,0 +1,42 @@
+"""Which rows may be trained on, which choose and which judge."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fxtrade.core.errors import DataError
+from fxtrade.core.types import Split
+
+
+def by_time(present: np.ndarray, end: np.ndarray, valid: float, test: float, embargo: int = 0) -> Split:
+    """Training, validation and test spans one after the other, purged.
+
+    A row of an earlier span is dropped where its label looks into a later one (its `end` is not before the later span's
+    first row), and so are `embargo` rows more before each border. Features look back only, so later spans need no purge.
+
+    Args:
+        present: `[N]` bool, rows that have data; shares are counted in these, so that gaps do not move the borders.
+        end: `[N]` last row that the label of each row looks at.
+        valid, test: shares of the rows; training gets the rest.
+
+    Raises:
+        DataError: a span is empty.
+    """
+    rows = np.arange(len(present))
+    data = np.flatnonzero(present)
+    borders = [int(round(len(data) * share)) for share in (1 - valid - test, 1 - test)]
+    if not 0 < borders[0] < borders[1] < len(data):
+        raise DataError(f"{len(data)} bars cannot be split into training, {valid:.0%} validation and {test:.0%} test")
+    first_valid, first_test = (int(data[b]) for b in borders)
+
+    def span(start: int, stop: int | None) -> np.ndarray:
+        inside = rows >= start
+        if stop is not None:
+            inside &= (end < stop) & (rows < stop - embargo)
+        return inside & present
+
+    split = Split(span(0, first_valid), span(first_valid, first_test), span(first_test, None))
+    for name in ("train", "valid", "test"):
+        if not getattr(split, name).any():
+            raise DataError(f"the {name} span is empty after purging; use more data, a shorter horizon or a smaller embargo")
+    return split

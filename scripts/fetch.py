@@ -1,0 +1,76 @@
+"""Download bars from Binance's public archive, one Parquet file a symbol; run it again to resume or to extend.
+
+    python scripts/fetch.py --symbols BTCUSDT,ETHUSDT --interval 1m --start 2024-01 --end 2024-06 --out data/
+
+Exit code: 0 done, 1 data or network, 2 arguments, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fxtrade.core.errors import ConfigError, FxtradeError
+from fxtrade.data.archive import BASE_URL, ROOTS, SECONDS, Fetched, FetchSpec, fetch, parse_day
+
+
+def parse(argv: list[str] | None = None) -> FetchSpec:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--symbols", required=True, help="comma-separated, such as BTCUSDT,ETHUSDT")
+    parser.add_argument("--interval", default="1m", help=", ".join(SECONDS))
+    parser.add_argument("--start", required=True, help="first month or day, inclusive: 2024-01 or 2024-01-15")
+    parser.add_argument("--end", required=True, help="last month or day, inclusive")
+    parser.add_argument("--out", type=Path, default=Path("data"), help="folder, one for each market and interval")
+    parser.add_argument("--market", default="spot", help=f"{', '.join(ROOTS)} (USDT-margined futures)")
+    parser.add_argument("--base-url", default=BASE_URL, help="a mirror with the archive's layout")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte before a retry")
+    a = parser.parse_args(argv)
+    symbols = tuple(s.strip().upper() for s in a.symbols.split(","))
+    start, end = parse_day(a.start), parse_day(a.end, last=True)
+    return FetchSpec(symbols, a.interval, start, end, a.out, a.market, a.base_url, a.timeout)
+
+
+def run(spec: FetchSpec, console: Console) -> list[Fetched]:
+    rate = TextColumn("{task.fields[megabytes]:.1f} MB, {task.fields[rate]:.1f} MB/s")
+    columns = (TextColumn("files"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("fetch", total=None, megabytes=0.0, rate=0.0)
+
+        def show(done: int, total: int, received: int) -> None:
+            megabytes = received / 1e6
+            seconds = max(bar.tasks[0].elapsed or 0.0, 1e-3)
+            bar.update(task, completed=done, total=total, megabytes=megabytes, rate=megabytes / seconds)
+
+        return fetch(spec, show)
+
+
+def describe(f: Fetched) -> str:
+    text = f"{f.symbol}: {f.rows} bars, {f.first:%Y-%m-%d %H:%M} to {f.last:%Y-%m-%d %H:%M} UTC, "
+    text += f"{f.gaps} gaps ({f.missing} missing bars) -> {f.path}"
+    for _, run in itertools.groupby(enumerate(f.absent), key=lambda item: item[1].toordinal() - item[0]):
+        days = [day for _, day in run]
+        text += f"\n  not in the archive: {days[0]} to {days[-1]} ({len(days)} days)"
+    return text
+
+
+def main() -> int:
+    console = Console(stderr=True)
+    try:
+        for fetched in run(parse(), console):
+            print(describe(fetched))
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to resume", file=sys.stderr)
+        return 130
+    except (FxtradeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Train a model and write an honest report.
+
+    python scripts/train.py --config configs/wavenet.py
+    python scripts/train.py --config configs/wavenet.py:bars --config.data.path=../shared/data/bars --config.train.steps=500
+    python scripts/train.py --resume results/wavenet-sim-20250101-120000
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from fxtrade.core import compat
+from fxtrade.core.config import freeze
+from fxtrade.experiment import cli, record, run
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional variant after a colon.")
+RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the run's folder.")
+RUN = flags.DEFINE_string("run", "", "Name of the run's folder; default: the config's name and the time.")
+RESUME = flags.DEFINE_string("resume", "", "Folder of a run to go on with, from its last checkpoint.")
+
+
+def main() -> None:
+    compat.use_compilation_cache()
+    if RESUME.value:
+        folder = Path(RESUME.value)
+        run.run(record.load(folder), folder.parent, resume=folder)
+    else:
+        config = freeze(cli.required(CONFIG.value, "--config configs/wavenet.py"))
+        run.run(config, Path(RESULTS.value), RUN.value)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(main))

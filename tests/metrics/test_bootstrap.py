@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.metrics import bootstrap as m
+from fxtrade.metrics.returns import sharpe
+
+QUICK = settings(deadline=None, max_examples=40)
+
+
+def autocorrelated(rng, n, persistence=0.95):
+    """A stationary AR(1) with variance 1."""
+    noise = rng.normal(size=n) * np.sqrt(1 - persistence**2)
+    x = np.empty(n)
+    x[0] = rng.normal()
+    for t in range(1, n):
+        x[t] = persistence * x[t - 1] + noise[t]
+    return x
+
+
+@QUICK
+@given(hnp.arrays(np.int64, st.integers(1, 40), elements=st.integers(-1000, 1000)), st.integers(1, 300))
+def test_block_ids_put_exactly_the_rows_of_one_stretch_together(times, block):
+    ids = m.block_ids(times, block)
+    assert sorted(set(ids)) == list(range(ids.max() + 1))
+    np.testing.assert_array_equal(ids[:, None] == ids, (times // block)[:, None] == times // block)
+
+
+def test_ratio_interval_is_the_same_for_the_same_seed_only():
+    rng = np.random.default_rng(0)
+    x, block = rng.normal(size=300), np.arange(300) // 10
+    first = m.ratio_interval(x, np.ones(300), block, samples=200, seed=1)
+    assert first == m.ratio_interval(x, np.ones(300), block, samples=200, seed=1)
+    assert first != m.ratio_interval(x, np.ones(300), block, samples=200, seed=2)
+
+
+def test_only_the_sums_of_blocks_matter_and_neither_their_names_nor_how_many_are_drawn_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    top, bottom, block = rng.normal(size=60), rng.uniform(1, 2, 60), np.arange(60) // 3
+    expected = m.ratio_interval(top, bottom, block, samples=300)
+    sums = m.ratio_interval(top.reshape(-1, 3).sum(1), bottom.reshape(-1, 3).sum(1), 100 + 7 * np.arange(20), 300)
+    np.testing.assert_allclose(sums, expected, rtol=1e-12)
+    monkeypatch.setattr(m, "DRAWS_AT_ONCE", 20 * 7)
+    np.testing.assert_allclose(m.ratio_interval(top, bottom, block, samples=300), expected, rtol=1e-12)
+
+
+def test_ratio_interval_is_the_distribution_over_every_possible_resample():
+    top, bottom = np.array([1.0, 0.0, 4.0]), np.array([1.0, 2.0, 5.0])
+    draws = np.stack(np.meshgrid(*[np.arange(3)] * 3), -1).reshape(-1, 3)
+    exact = top[draws].sum(1) / bottom[draws].sum(1)
+    low, high = m.ratio_interval(top, bottom, np.arange(3), samples=20_000, level=0.8)
+    assert (low, high) == pytest.approx(np.quantile(exact, [0.1, 0.9], method="inverted_cdf"))
+
+
+def test_undefined_intervals_are_nan():
+    assert np.isnan(m.ratio_interval([], [], [])).all()
+    assert np.isnan(m.ratio_interval([1, 0], [1, 1], [5, 5])).all()
+    assert np.isnan(m.ratio_interval([0, 0], [0, 0], [0, 1])).all()
+    assert np.isnan(m.interval(np.mean, [1.0], 1)).all()
+    assert np.isnan(m.interval(lambda r: sharpe(r, 1), np.zeros(5), 1, samples=10)).all()
+
+
+def test_resamples_without_a_denominator_are_left_out():
+    assert m.ratio_interval([1, 0, 0], [2, 0, 0], [0, 1, 2], samples=200) == (0.5, 0.5)
+
+
+def covered(draw, truth, repetitions):
+    intervals = np.array([draw(np.random.default_rng(seed)) for seed in range(repetitions)])
+    return np.mean((intervals[:, 0] <= truth) & (truth <= intervals[:, 1])), np.diff(intervals).mean()
+
+
+def test_interval_of_iid_accuracy_covers_at_its_level():
+    def draw(rng):
+        correct = rng.random(400) < 0.55
+        return m.ratio_interval(correct, np.ones(400), np.arange(400) // 5, samples=400, level=0.9)
+
+    share, width = covered(draw, 0.55, repetitions=400)
+    assert 0.855 < share < 0.935  # 0.9 -+ three standard errors of 400 trials
+    assert width == pytest.approx(2 * 1.645 * np.sqrt(0.55 * 0.45 / 400), rel=0.04)
+
+
+def test_blocks_cover_dependent_data_where_rows_do_not():
+    def draw(block):
+        def interval(rng):
+            correct = autocorrelated(rng, 2000) > 0
+            return m.ratio_interval(correct, np.ones(2000), np.arange(2000) // block, samples=300, level=0.9)
+
+        return interval
+
+    by_row, narrow = covered(draw(1), 0.5, repetitions=120)
+    by_block, wide = covered(draw(100), 0.5, repetitions=120)
+    assert wide > 3 * narrow
+    assert by_row < 0.5 and by_block > 0.8
+
+
+def test_blocks_keep_assets_of_one_time_together():
+    correct = np.repeat(np.random.default_rng(0).random(200) < 0.5, 10)
+    times = np.repeat(np.arange(200), 10)
+    together = m.ratio_interval(correct, np.ones(2000), m.block_ids(times, 1), samples=500)
+    apart = m.ratio_interval(correct, np.ones(2000), np.arange(2000), samples=500)
+    assert np.diff(together) / np.diff(apart) == pytest.approx(np.sqrt(10), rel=0.15)
+
+
+def test_stationary_bootstrap_draws_every_row_equally_in_blocks_of_the_mean_length():
+    index = m.stationary_bootstrap_indices(50, 8, 4000, seed=0)
+    assert index.shape == (4000, 50) and index.min() == 0 and index.max() == 49
+    np.testing.assert_allclose(np.bincount(index.ravel()) / index.size, 1 / 50, rtol=0.06)
+    goes_on = (np.diff(index, axis=1) % 50 == 1).mean()
+    assert goes_on == pytest.approx(1 - 1 / 8 + 1 / 8 / 50, abs=0.003)
+
+
+def test_stationary_bootstrap_limits_are_rows_and_rotations():
+    assert (np.diff(m.stationary_bootstrap_indices(30, 1e12, 20), axis=1) % 30 == 1).all()
+    single = m.stationary_bootstrap_indices(30, 1, 2000)
+    assert (np.diff(single, axis=1) % 30 == 1).mean() == pytest.approx(1 / 30, abs=0.004)
+
+
+def test_variance_of_the_resampled_mean_is_that_of_politis_and_romano():
+    x = autocorrelated(np.random.default_rng(3), 60, 0.7)
+    n, p = 60, 1 / 6
+    centred = x - x.mean()
+    covariance = np.array([centred[i:] @ centred[: n - i] for i in range(n)]) / n
+    lag = np.arange(1, n)
+    weight = (1 - lag / n) * (1 - p) ** lag + lag / n * (1 - p) ** (n - lag)
+    expected = (covariance[0] + 2 * weight @ covariance[1:]) / n
+    means = x[m.stationary_bootstrap_indices(n, 6, 20_000, seed=0)].mean(1)
+    assert means.var() == pytest.approx(expected, rel=0.04)
+    assert means.mean() == pytest.approx(x.mean(), abs=4 * np.sqrt(expected / 20_000))
+
+
+def test_interval_of_a_sharpe_ratio_covers_and_is_reproducible():
+    def draw(rng):
+        return m.interval(lambda r: sharpe(r, 1), rng.normal(0.1, 1, 150), 1, samples=150, level=0.9)
+
+    share, width = covered(draw, 0.1, repetitions=150)
+    assert 0.82 < share < 0.97
+    assert width == pytest.approx(2 * 1.645 * np.sqrt((1 + 0.1**2 / 2) / 149), rel=0.06)
+    assert draw(np.random.default_rng(5)) == draw(np.random.default_rng(5))
+
+
+def test_longer_blocks_widen_the_interval_of_a_dependent_series():
+    x = autocorrelated(np.random.default_rng(1), 600, 0.9)
+    short, long = (np.diff(m.interval(np.mean, x, block, samples=400)) for block in (1, 40))
+    assert long > 2 * short
+
+
+def test_interval_takes_rows_of_several_columns():
+    x = np.arange(20.0).reshape(10, 2)
+    low, high = m.interval(lambda rows: (rows[:, 1] - rows[:, 0]).mean(), x, 2, samples=20)
+    assert (low, high) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: m.block_ids([0, 1], 0), ConfigError, "block_ns"),
+        (lambda: m.block_ids([[0, 1]], 5), DataError, "one column"),
+        (lambda: m.ratio_interval([1, 1], [1, 1], [0]), DataError, "equal"),
+        (lambda: m.ratio_interval([1, np.nan], [1, 1], [0, 1]), DataError, "finite"),
+        (lambda: m.ratio_interval([1, 1], [1, 1], [0, 1], level=95), ConfigError, "level"),
+        (lambda: m.ratio_interval([1, 1], [1, 1], [0, 1], samples=0), ConfigError, "samples"),
+        (lambda: m.interval(np.mean, [1.0, 2.0], 1, level=0), ConfigError, "level"),
+        (lambda: m.stationary_bootstrap_indices(5, 0.5, 1), ConfigError, "mean_block"),
+    ],
+)
+def test_bad_input_says_what_to_do(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,133 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.types import Bars, Forecast
+from fxtrade.risk import sizing
+
+
+def forecast_of(rng, n=30, assets=3, classes=2, gaps=0.2):
+    ok = rng.random((n, assets)) >= gaps
+    prob = rng.dirichlet(np.ones(classes), (n, assets)).astype(np.float32)
+    return Forecast(prob=np.where(ok[..., None], prob, np.nan), ok=ok)
+
+
+def bars_of(ok):
+    price = np.where(ok, 1.0, np.nan)
+    return Bars(price, price, price, price, price, ok, np.zeros(len(ok), np.int32))
+
+
+def test_two_classes():
+    prob = np.array([[[0.2, 0.8]], [[0.9, 0.1]], [[0.5, 0.5]], [[np.nan, np.nan]]])
+    f = Forecast(prob=prob, ok=np.arange(4)[:, None] < 3)
+    np.testing.assert_allclose(sizing.confidence(f)[:, 0], [0.6, 0.8, 0, 0], rtol=1e-6)
+    np.testing.assert_array_equal(sizing.direction(f)[:, 0], [1, -1, 0, 0])
+
+
+def test_three_classes_are_down_flat_up():
+    f = Forecast(prob=np.array([[[0.1, 0.6, 0.3]], [[0.5, 0.1, 0.4]], [[0.2, 0.6, 0.2]]]), ok=np.ones((3, 1), bool))
+    np.testing.assert_allclose(sizing.confidence(f)[:, 0], [0.2, 0.1, 0], atol=1e-7)
+    np.testing.assert_array_equal(sizing.direction(f)[:, 0], [1, -1, 0])
+
+
+@pytest.mark.parametrize("function", [sizing.confidence, sizing.direction])
+def test_other_classes_have_no_direction(function):
+    with pytest.raises(ConfigError, match="4 classes"):
+        function(Forecast(prob=np.full((2, 1, 4), 0.25), ok=np.ones((2, 1), bool)))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 1.0))
+def test_the_threshold_lets_the_asked_share_of_ok_rows_in(seed, coverage):
+    rng = np.random.default_rng(seed)
+    confidence = rng.permutation(120).reshape(40, 3).astype(np.float32) / 120
+    ok = rng.random((40, 3)) < 0.7
+    kept = (confidence >= np.asarray(sizing.confidence_threshold(confidence, ok, coverage)))[ok].sum()
+    assert kept >= 1
+    assert kept == 1 or abs(kept - coverage * ok.sum()) <= 0.5 + 1e-4
+
+
+def test_the_threshold_reads_only_ok_rows_that_have_a_number():
+    confidence = np.array([[0.1], [0.2], [0.9], [np.nan]])
+    ok = np.array([[True], [True], [False], [True]])
+    assert sizing.confidence_threshold(confidence, ok, 0.3) == np.float32(0.2)
+    assert sizing.confidence_threshold(confidence, ok, 1.0) == np.float32(0.1)
+    assert sizing.confidence_threshold(confidence, np.zeros_like(ok), 0.5) == np.inf
+
+
+@pytest.mark.parametrize("coverage", [0, -0.1, 1.01, float("nan")])
+def test_a_coverage_that_is_no_share_is_refused(coverage):
+    with pytest.raises(ConfigError, match="coverage"):
+        sizing.confidence_threshold(np.ones((2, 1)), np.ones((2, 1), bool), coverage)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("allow_short", [True, False])
+@pytest.mark.parametrize("horizon", [1, 4, 100])
+def test_staggered_is_the_sum_of_the_slices_that_are_open(classes, allow_short, horizon):
+    f = forecast_of(np.random.default_rng(horizon), classes=classes)
+    n, assets = f.ok.shape
+    expected = np.zeros((n, assets))
+    for t in range(n):
+        for a in range(assets):
+            down, up = float(f.prob[t, a, 0]), float(f.prob[t, a, -1])
+            if not f.ok[t, a] or abs(up - down) < 0.3:
+                continue
+            side = 1 if up > down else -1
+            if side == 1 or allow_short:
+                expected[t : t + horizon, a] += side * 1.5 / (assets * horizon)
+    target = sizing.staggered(f, 0.3, horizon, 1.5, allow_short)
+    np.testing.assert_allclose(target, expected, rtol=1e-6, atol=1e-7)
+    assert np.abs(expected).sum() > 0
+    assert np.abs(target).sum(1).max() <= 1.5 * (1 + 1e-6)
+
+
+def test_staggered_takes_a_threshold_an_asset():
+    f = forecast_of(np.random.default_rng(0))
+    target = sizing.staggered(f, jnp.array([0.0, 0.5, np.inf]), 2, 1.0, True)
+    for a, threshold in enumerate([0.0, 0.5, np.inf]):
+        np.testing.assert_array_equal(target[:, a], sizing.staggered(f, threshold, 2, 1.0, True)[:, a])
+    assert not target[:, 2].any()
+
+
+def test_staggered_refuses_what_makes_no_sense():
+    f = forecast_of(np.random.default_rng(0))
+    for horizon in (0, -1, 2.0):
+        with pytest.raises(ConfigError, match="horizon"):
+            sizing.staggered(f, 0.1, horizon, 1.0, True)
+    with pytest.raises(ConfigError, match="gross"):
+        sizing.staggered(f, 0.1, 2, -1.0, True)
+
+
+def test_only_changes_keeps_what_differs_from_the_row_before():
+    target = np.array([[0.0, 0.5], [0.0, 0.2], [0.1, 0.2], [np.nan, 0.2], [0.1, 0.5]])
+    nan = np.nan
+    expected = [[0.0, 0.5], [nan, 0.2], [0.1, nan], [nan, nan], [0.1, 0.5]]
+    np.testing.assert_array_equal(sizing.only_changes(target), np.array(expected, np.float32))
+
+
+def test_buy_and_hold_buys_each_asset_once_at_its_first_bar():
+    ok = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 0], [1, 1, 0]], bool)
+    target = np.asarray(sizing.buy_and_hold(bars_of(ok)))
+    np.testing.assert_array_equal(~np.isnan(target), np.array([[1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0]], bool))
+    np.testing.assert_allclose(target[~np.isnan(target)], 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 7, 29])
+def test_the_future_does_not_reach_the_past(k):
+    rng = np.random.default_rng(k)
+    now, other = forecast_of(rng), forecast_of(rng)
+    changed = Forecast(*(np.concatenate([a[:k], b[k:]]) for a, b in ((now.prob, other.prob), (now.ok, other.ok))))
+    prefix = Forecast(prob=now.prob[:k], ok=now.ok[:k])
+
+    def plan(f):
+        return sizing.only_changes(sizing.staggered(f, 0.2, 5, 1.0, True))
+
+    for function in (sizing.confidence, sizing.direction, plan, lambda f: sizing.buy_and_hold(bars_of(f.ok))):
+        past = np.asarray(function(now))[:k]
+        np.testing.assert_array_equal(past, np.asarray(function(changed))[:k])
+        np.testing.assert_array_equal(past, np.asarray(function(prefix)))
+    assert not np.array_equal(np.asarray(plan(now))[k:], np.asarray(plan(changed))[k:], equal_nan=True)
