@@ -186,9 +186,7 @@ def read_klines(path: Path) -> pl.DataFrame:
     except (ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: not a zip with one CSV of {len(CSV)} columns: {error}; delete and rerun") from error
     kinds = COLUMNS | {"timestamp": pl.Int64}
-    # Text to float32 by way of float64, as other readers of these files round.
-    wide = {c: pl.Float64 if kind == pl.Float32 else kind for c, kind in kinds.items()}
-    frame = table.select(pl.col(c).cast(wide[c], strict=False).cast(kinds[c]) for c in kinds)
+    frame = table.select(pl.col(name).cast(kind, strict=False) for name, kind in kinds.items())
     for column in frame:
         bad = (~column.is_finite().fill_null(False)).arg_true()
         if len(bad):

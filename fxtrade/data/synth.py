@@ -5,8 +5,8 @@ directions are fair coins, so that whatever still "predicts" them is a bug or a 
 
 Per asset and bar t, with M_t the log mid price at the bar's open instant and R_t = M_{t+1} - M_t its mid return:
 
-* direction: R_{t+1} > 0 where g_{t+1} + z_t > 0. News g is N(0, 1), correlated over assets, independent over time; z_t is
-  made of stored columns up to bar t. So P(R_{t+1} > 0 | all until the close of t) = Phi(z_t) =: q_t, exactly.
+* direction: R_{t+1} > 0 where g_{t+1} + z_t > 0. News g is N(0, 1), correlated over assets, independent over time; z_t
+  is made of stored columns up to bar t: so P(R_{t+1} > 0 | all until the close of t) = Phi(z_t) =: q_t, exactly.
 * magnitude: |R_t| = sigma_t |n_t|, n ~ N(0, 1) independent of all directions; log sigma is a slow AR(1) plus a shock of
   one bar (stochastic volatility, Taylor 1986) plus the season.
 * flow: taker imbalance u_t = tanh(c (rho g_t + sqrt(1 - rho^2) e_t)): news that moves the price moves the flow of the
@@ -14,8 +14,8 @@ Per asset and bar t, with M_t the log mid price at the bar's open instant and R_
 * volume: log volume follows log sigma and |n| (Clark 1973) and an AR(1) of its own.
 * prints: log open, log close = mid +- half spread, a fair coin each: the bid-ask bounce (Roll 1984).
 * planted edge: z_t = edge * STRENGTH * tanh(pressure_t / PRESSURE_SCALE) * (TILT + tanh(SHARPNESS * surge_t)), where
-  pressure is a weighted mean of u and surge one of log volume less its plain mean, over bars t-MEMORY+1..t. Flow in a busy
-  market is informed and goes on, in a quiet one it is liquidity trading and reverts (Llorente et al. 2002).
+  pressure is a weighted mean of u and surge one of log volume less its plain mean, over bars t-MEMORY+1..t. Flow in a
+  busy market is informed and goes on, in a quiet one it is liquidity trading and reverts (Llorente et al. 2002).
 
 u does not depend on z: nothing feeds back, so all but the AR(1)s is vectorised over time.
 """
@@ -73,7 +73,7 @@ class SynthSpec:
         bars, assets: N and A.
         interval: length of a bar in ns, whole seconds.
         seed: the same seed gives the same market.
-        edge: scale of the planted signal; 0 makes the directions fair coins, with 1 the oracle is right 61 % of the time.
+        edge: scale of the planted signal; 0 makes the directions fair coins, 1 gives the oracle an accuracy of 61 %.
         volatility: root mean square of a bar's mid log return.
         half_spread: half the bid-ask spread in basis points of the price.
 
@@ -182,8 +182,8 @@ def best_accuracy(simulated: Simulated, rows) -> float:
 def expected_accuracy(simulated: Simulated, rows) -> float:
     """Expectation of `best_accuracy` given the volatility: the mean of 0.5 + |q_t - 0.5| (2 a_t - 1).
 
-    a_t is the probability that the bounce leaves the sign of bar t+1's mid return. The bounces of the two opens differ by
-    -2h, 0, 0 or 2h (h: half spread), so a_t = 1 - P(|R_{t+1}| < 2h) / 4 = 1 - erf(sqrt(2) h / sigma_{t+1}) / 4.
+    a_t is the probability that the bounce leaves the sign of bar t+1's mid return. The bounces of the two opens differ
+    by -2h, 0, 0 or 2h (h: half spread), so a_t = 1 - P(|R_{t+1}| < 2h) / 4 = 1 - erf(sqrt(2) h / sigma_{t+1}) / 4.
 
     Raises:
         DataError: no selected row has a label.
@@ -206,7 +206,7 @@ def _labelled(simulated, rows):
 def _draw(key, assets, season, edge, volatility, half_spread):
     """Everything that is random, `[N, A]` float32 each, given the log of the seasonal volatility `[N]`."""
     bars = len(season)
-    keys = iter(jax.random.split(key, 19))
+    keys = iter(jax.random.split(key, 20))
 
     def normal(common=0.0):
         shared = jax.random.normal(next(keys), (bars, 1), jnp.float32)
@@ -214,7 +214,8 @@ def _draw(key, assets, season, edge, volatility, half_spread):
         return math.sqrt(common) * shared + math.sqrt(1 - common) * own
 
     def bounce():
-        return half_spread * jax.random.rademacher(next(keys), (bars, assets), jnp.float32)
+        uniform = jax.random.uniform(next(keys), (bars, assets), jnp.float32)
+        return jnp.where(uniform < 0.5, -half_spread, half_spread)
 
     def wick(move):
         """How far a Brownian bridge from 0 to d goes beyond its ends: (sqrt(d^2 - 2 s^2 log U) - |d|) / 2."""

@@ -93,7 +93,6 @@ def stationary_bootstrap_indices(
     rng = np.random.default_rng(seed)
     place = np.arange(n)
     starts = rng.random((samples, n)) < 1 / mean_block
-    starts[:, 0] = True
     last_start = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
     origin = np.take_along_axis(rng.integers(n, size=(samples, n)), last_start, axis=1)
     return (origin + place - last_start) % n

@@ -85,7 +85,7 @@ def reliability(
 
 
 def ece(prob: ArrayLike, y: ArrayLike, bins: int = 15, weight: ArrayLike | None = None) -> float:
-    """Expected calibration error of the decision over equal-mass bins (Naeini 2015; bins as in `reliability`)."""
+    """Expected calibration error of the decision (Naeini 2015), equal-mass bins of `reliability` (Nixon 2019)."""
     confidence, frequency, count = reliability(prob, y, bins, weight)
     return _ratio(count @ np.abs(frequency - confidence), count.sum())
 
@@ -130,7 +130,7 @@ def coverage_curve(
     wanted = _coverages(coverages) * mass.sum()
     right = np.cumsum(np.bincount(group, weight * correct, mass.size))
     right = np.interp(wanted, np.append(0.0, before + mass), np.append(0.0, right))
-    return np.where(wanted > 0, right, np.nan) / np.where(wanted > 0, wanted, 1.0)
+    return np.where(wanted > 0, right, np.nan) / wanted
 
 
 def at_threshold(

@@ -42,9 +42,9 @@ def returns_from_equity(equity: ArrayLike) -> np.ndarray:
 
 
 def annual_return(r: ArrayLike, periods: float) -> float:
-    """Compound growth a year."""
+    """Compound growth a year; a few good minutes annualise to inf."""
     r = _vector("r", r)
-    with np.errstate(divide="ignore", over="ignore"):  # ruin is log 0, a few good bars annualise beyond float64
+    with np.errstate(divide="ignore", over="ignore"):  # ruin is log 0
         return float(np.expm1(periods * _mean(np.log1p(np.maximum(r, -1)))))
 
 

@@ -53,7 +53,8 @@ def sharpe_interval(m: Moments, level: float = 0.95) -> tuple[ArrayLike, ArrayLi
 
 
 def probabilistic_sharpe(m: Moments, benchmark: ArrayLike = 0.0) -> ArrayLike:
-    """PSR: probability that the true ratio is above `benchmark` (per bar), Phi((SR - benchmark) / standard error)."""
+    """PSR: probability that the true ratio is above `benchmark` (per bar), Phi((SR - benchmark) / standard error);
+    nan where the error is 0 or undefined."""
     error = standard_error(m)
     return ndtr((np.asarray(m.sharpe, np.float64) - benchmark) / np.where(error > 0, error, np.nan))
 

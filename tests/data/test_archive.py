@@ -196,6 +196,19 @@ def test_gaps_are_counted_and_stay_gaps(server, tmp_path):
     assert (summary.rows, summary.gaps, summary.missing) == (18, 2, 6) and len(stored(tmp_path)) == 18
 
 
+def test_bars_between_the_clock_ticks_are_no_gap(server, tmp_path):
+    rows = bars("2024-01-05")
+    publish(server, "2024-01-05", rows=[*rows[:4], (rows[4][0] - HOUR // 2, *rows[4][1:]), *rows[4:]])
+    (summary,) = fetch(spec(server, tmp_path, "2024-01-05", "2024-01-05"), sleep=never)
+    assert (summary.rows, summary.gaps, summary.missing) == (25, 0, 0)
+
+
+def test_bars_outside_the_span_are_left_out(server, tmp_path):
+    publish(server, "2024-01-05", rows=bars("2024-01-04", 3))
+    fetch(spec(server, tmp_path, "2024-01-05", "2024-01-05"), sleep=never)
+    assert stored(tmp_path).equals(expected(bars("2024-01-05")))
+
+
 def test_futures_with_header_and_spot_in_microseconds_give_the_same_bars(server, tmp_path):
     rows = bars("2025-01-01")
     server.put(remote("2025-01-01"), zipped(csv(rows, scale=1000)))
@@ -486,6 +499,21 @@ def test_failed_run_keeps_the_older_file(server, tmp_path):
     publish(server, "2024-01-06", rows=[(*r[:1], "n/a", *r[2:]) for r in bars("2024-01-06")])
     with pytest.raises(DataError):
         fetch(spec(server, tmp_path, "2024-01-05", "2024-01-06"), sleep=never)
+    assert stored(tmp_path).equals(expected(rows)) and left_behind(tmp_path) == ["BTCUSDT.parquet"]
+
+
+def test_half_written_frame_never_gets_the_name(server, tmp_path, monkeypatch):
+    rows = publish(server, "2024-01-05")
+    job = spec(server, tmp_path, "2024-01-05", "2024-01-05")
+    fetch(job, sleep=never)
+
+    def full(_, path, **options):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    with pytest.raises(OSError, match="No space left"):
+        fetch(job, sleep=never)
     assert stored(tmp_path).equals(expected(rows)) and left_behind(tmp_path) == ["BTCUSDT.parquet"]
 
 

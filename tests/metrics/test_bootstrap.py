@@ -67,6 +67,10 @@ def test_resamples_without_a_denominator_are_left_out():
     assert m.ratio_interval([1, 0, 0], [2, 0, 0], [0, 1, 2], samples=200) == (0.5, 0.5)
 
 
+def test_resamples_of_an_undefined_statistic_are_left_out():
+    assert m.interval(lambda r: 1.0 if np.ptp(r) else np.nan, [0.0, 1.0, 2.0], 1, samples=100) == (1, 1)
+
+
 def covered(draw, truth, repetitions):
     intervals = np.array([draw(np.random.default_rng(seed)) for seed in range(repetitions)])
     return np.mean((intervals[:, 0] <= truth) & (truth <= intervals[:, 1])), np.diff(intervals).mean()

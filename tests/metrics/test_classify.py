@@ -51,7 +51,7 @@ def test_perfect_and_reversed_forecasts():
     prob, y = np.eye(2)[[0, 1, 1, 0]], np.array([0, 1, 1, 0])
     assert (m.accuracy(prob, y), m.mcc(prob, y), m.brier(prob, y), m.ece(prob, y)) == (1, 1, 0, 0)
     assert (m.accuracy(prob, 1 - y), m.mcc(prob, 1 - y), m.brier(prob, 1 - y), m.ece(prob, 1 - y)) == (0, -1, 1, 1)
-    assert np.isfinite(m.log_loss(prob, 1 - y))
+    assert m.log_loss(prob, 1 - y) == pytest.approx(52 * np.log(2))
 
 
 def test_brier_of_three_classes_is_half_the_squared_distance():
@@ -101,6 +101,19 @@ def test_equal_confidences_share_a_bin_whatever_the_order(seed, rows, bins):
     for ours, permuted in zip(m.reliability(prob, y, bins), m.reliability(prob[order], y[order], bins), strict=True):
         np.testing.assert_allclose(ours, permuted, atol=1e-12)
     assert m.reliability(prob, y, bins)[2].sum() == rows
+
+
+def test_equal_confidences_fall_into_the_bin_of_their_middle():
+    prob = np.array([[0.6, 0.4], [0.9, 0.1], [0.9, 0.1], [0.9, 0.1]])
+    np.testing.assert_allclose(m.reliability(prob, [0, 0, 0, 1], bins=2), [[0.6, 0.9], [1, 2 / 3], [1, 3]])
+
+
+def test_rows_without_weight_are_no_rows():
+    prob, y, nothing = *forecast(rows=5)[:2], np.zeros(5)
+    scores = [f(prob, y, weight=nothing) for f in (m.accuracy, m.balanced_accuracy, m.mcc, m.log_loss, m.brier, m.ece)]
+    assert np.isnan(scores).all()
+    assert np.isnan(m.coverage_curve(prob[:, 0], y == 0, [0.5, 1], nothing)).all()
+    assert (m.selected(prob[:, 0], 0.5, nothing) == 0).all()
 
 
 def test_no_rows_are_nan():

@@ -176,6 +176,11 @@ def test_undefined_is_nan(r):
     assert np.isnan(m.deflated_sharpe(r, [0.1, 0.2])) and np.isnan(m.min_track_record(m.moments(r)))
 
 
+def test_a_ratio_without_error_has_no_probability():
+    assert m.standard_error(m.Moments(1.0, 100, 2.0, 5.0)) == 0
+    assert np.isnan(m.probabilistic_sharpe(m.Moments(1.0, 100, 2.0, 5.0)))
+
+
 def test_a_single_bar_has_no_error():
     assert np.isnan(m.standard_error(m.Moments(0.1, 1)))
 

@@ -1,0 +1,1 @@
+"""Tables, plots and plain words for people."""

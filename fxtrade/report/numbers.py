@@ -1,0 +1,59 @@
+"""Numbers as people read them. What is missing (None or NaN) is an en dash, never "None" or "nan"."""
+
+from __future__ import annotations
+
+import math
+
+DASH = "–"
+
+
+def missing(x: float | None) -> bool:
+    return x is None or math.isnan(x)
+
+
+def percent(x: float | None, digits: int = 1, sign: bool = False) -> str:
+    """A share as "59.7 %"; with `sign` also "+59.7 %". From 1,000 % on without decimals."""
+    if missing(x):
+        return DASH
+    digits = 0 if abs(x) >= 10 else digits
+    return f"{100 * x:{'+' if sign else ''},.{digits}f} %"
+
+
+def number(x: float | None) -> str:
+    """About three significant digits: 0.052, 8.63, 46.6, 275."""
+    if missing(x):
+        return DASH
+    size = abs(x)
+    return f"{x:,.{0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 3}f}"
+
+
+def fixed(x: float | None, digits: int) -> str:
+    return DASH if missing(x) else f"{x:,.{digits}f}"
+
+
+def count(x: float | None) -> str:
+    return fixed(x, 0)
+
+
+def probability(x: float | None) -> str:
+    """A probability in percent; never a flat 0 or 100 %, which no estimate is."""
+    if missing(x):
+        return DASH
+    return "> 99.9 %" if x > 0.999 else "< 0.1 %" if x < 0.001 else percent(x)
+
+
+def duration(seconds: float | None) -> str:
+    if missing(seconds):
+        return DASH
+    minutes, hours = divmod(round(seconds), 60), divmod(round(seconds / 60), 60)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{minutes[0]} min {minutes[1]} s" if minutes[0] < 120 else f"{hours[0]} h {hours[1]} min"
+
+
+def interval(value: float | None, low: float | None, high: float | None, scale: float = 100, digits: int = 1) -> str:
+    """An estimate with its interval, "59.7 [59.0, 60.4]", in percent unless `scale` is 1; without bounds the estimate alone."""
+    if missing(value):
+        return DASH
+    text = f"{scale * value:.{digits}f}"
+    return text if missing(low) or missing(high) else f"{text} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"

@@ -1,0 +1,200 @@
+"""What the numbers of a run mean, in plain words. Every claim follows from intervals, none from a point alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from fxtrade.report.numbers import interval, missing, number, percent, probability
+
+LEAK_ACCURACY, LEAK_SHARPE = 0.56, 4.0  # beyond these, on real bars, a result is first of all a leak
+FEW_DAYS = 20  # percentile intervals from fewer blocks are too narrow
+ABOVE, BELOW, EQUAL, UNKNOWN = "above", "below", "not told apart from", "of unknown distance to"
+
+Row = dict[str, Any]
+
+
+def compare(own: Row, other: Row) -> str:
+    """Where `own` accuracy stands to `other`: ABOVE or BELOW if their intervals do not touch, else EQUAL."""
+    if any(missing(row[k]) for row in (own, other) for k in ("low", "high")):
+        return UNKNOWN
+    if own["low"] > other["high"]:
+        return ABOVE
+    return BELOW if own["high"] < other["low"] else EQUAL
+
+
+def coverage_name(target: float) -> str:
+    return "all bars" if target == 1 else f"top {100 * target:g} %"
+
+
+def at(table: list[Row], target: float) -> Row:
+    return next(row for row in table if row["target"] == target)
+
+
+def floors(outcome: dict) -> dict[str, list[Row]]:
+    """The null markets that are a floor for this label: mirroring bars keeps volatility, so it is none for that label."""
+    volatility = outcome["run"]["config"]["label"]["name"] == "volatility"
+    return {k: v for k, v in outcome["null"].items() if not (volatility and k == "random walk")}
+
+
+def best(tables: dict[str, list[Row]], target: float) -> tuple[str, Row] | None:
+    """Name and row of the highest accuracy at a target coverage."""
+    rows = {name: at(table, target) for name, table in tables.items()}
+    known = {name: row for name, row in rows.items() if not missing(row["accuracy"])}
+    return max(known.items(), key=lambda item: item[1]["accuracy"]) if known else None
+
+
+def rivals(outcome: dict) -> dict[str, list[Row]]:
+    return {k: v for k, v in outcome["accuracy"].items() if k != outcome["run"]["model"]}
+
+
+def targets(outcome: dict) -> list[float]:
+    """The target coverages of the run, widest first."""
+    return sorted((row["target"] for row in outcome["accuracy"][outcome["run"]["model"]]), reverse=True)
+
+
+def simulated(outcome: dict) -> bool:
+    return outcome["data"]["source"].startswith("simulated market")
+
+
+def question(label: dict) -> str:
+    """What a label asks, to go into a sentence."""
+    over = f"{label['horizon']} bar{'s' if label['horizon'] > 1 else ''}"
+    if label["name"] == "volatility":
+        return f"whether the volatility of the next {over} lies above or below its trailing median"
+    where = {"tradable": "from the first price one can trade at, the open of the next bar,", "close": "from the last close"}
+    classes = " up, down or hardly at all" if label["classes"] == 3 else " up or down"
+    return f"whether the price moves{classes} {where[label['name']]} over {over}"
+
+
+def paragraph(outcome: dict) -> str:
+    """The verdict, from what was forecast to what it would have earned."""
+    run, model = outcome["run"], outcome["run"]["model"]
+    wide, *_, tight = 2 * targets(outcome)
+    own = at(outcome["accuracy"][model], wide)
+    sentences = [
+        f"The {model} says {question(run['config']['label'])}. Of its {own['rows']:,} forecasts on the test span "
+        f"({coverage_name(wide)}) it had **{_percent(own)} right**.",
+        _against(outcome, wide),
+    ]
+    if tight != wide:
+        row = at(outcome["accuracy"][model], tight)
+        start = f"When it speaks up only where it is most sure ({coverage_name(tight)}, threshold fixed on validation bars)"
+        sentences.append(f"{start}, it is right {_percent(row)} of the time. {_against(outcome, tight, nulls=False)}")
+    if simulated(outcome):
+        sentences.append(_simulated(outcome, own))
+    elif "tradable" in outcome["labels"] and run["config"]["label"]["name"] == "close":
+        sentences.append(f"On the label that one can trade it is right {_percent(at(outcome['labels']['tradable'], wide))}.")
+    if outcome.get("trading"):
+        sentences.append(_money(outcome["trading"], run["config"]["trade"]))
+    if run["opened_before"] or run["trials_before"]:
+        sentences.append(
+            f"The test span is not fresh: this configuration had opened it {_times(run['opened_before'])} before, "
+            f"and {run['trials_before']} other configurations were tried on these data."
+        )
+    return " ".join(sentences)
+
+
+def warnings(outcome: dict) -> list[str]:
+    """Everything that makes these numbers suspect; empty if nothing does."""
+    label, model = outcome["run"]["config"]["label"], outcome["run"]["model"]
+    wide = targets(outcome)[0]
+    own = at(outcome["accuracy"][model], wide)
+    two_directions = label["name"] != "volatility" and label["classes"] == 2
+    found = []
+    tradable = at(outcome["labels"]["tradable"], wide) if "tradable" in outcome["labels"] else own
+    suspect = two_directions and (label["name"] == "tradable" or "tradable" in outcome["labels"]) and wide == 1
+    if suspect and not simulated(outcome) and not missing(tradable["accuracy"]) and tradable["accuracy"] > LEAK_ACCURACY:
+        found.append(
+            f"Leak? {percent(tradable['accuracy'])} on all bars of a label that one can trade is more than real markets give "
+            f"({percent(LEAK_ACCURACY, 0)}). First of all look for future data in features, labels or splits."
+        )
+    sharpe = outcome["trading"]["strategy"]["sharpe"] if outcome.get("trading") else None
+    if not simulated(outcome) and not missing(sharpe) and sharpe > LEAK_SHARPE:
+        found.append(
+            f"Leak? A net Sharpe ratio of {number(sharpe)} is more than real markets give ({LEAK_SHARPE:g}). First of all "
+            "look for fills at prices that were gone, missing costs, or future data in features."
+        )
+    walk = outcome["null"].get("random walk") if two_directions else None
+    if walk and not missing(at(walk, wide)["low"]) and at(walk, wide)["low"] > 0.5:
+        found.append(f"Leak? On a random walk, where nothing can be known, the same pipeline is right {_percent(at(walk, wide))}.")
+    top = outcome["data"]["best_accuracy"]
+    if not missing(top) and not missing(own["low"]) and own["low"] > max(top, 0.5):
+        found.append(f"Leak? {_percent(own)} is better than the best possible accuracy of this simulated market, {percent(top)}.")
+    span = outcome["data"]["spans"]["test"]
+    days = (dt.datetime.fromisoformat(span["to"]) - dt.datetime.fromisoformat(span["from"])).days + 1
+    if days < FEW_DAYS:
+        found.append(f"The test span has {days} days only: its intervals are too narrow, and yearly figures mean little.")
+    return found
+
+
+def survival(trading: dict) -> str:
+    """Whether the strategy lives on what is left after costs."""
+    net = trading["strategy"]
+    if not net["trades"] or missing(net["sharpe"]):
+        return "hardly traded, so there is nothing to judge"
+    if net["total_return"] > 0 and not missing(net["sharpe_low"]) and net["sharpe_low"] > 0:
+        return "survives these costs"
+    if net["total_return"] > 0:
+        return "ends above its start, but the interval of its Sharpe ratio includes zero: no evidence of profit"
+    free = next((c for c in trading["grid"] if c["fee_bps"] == 0 and c["latency"] == 0), None)
+    if free and not missing(free["total_return"]) and free["total_return"] > 0:
+        return f"does not survive these costs; without any it would have made {percent(free['total_return'], sign=True)}"
+    return "does not survive these costs, and loses even without any" if free else "does not survive these costs"
+
+
+def _percent(row: Row) -> str:
+    if missing(row["low"]) or missing(row["high"]):
+        return percent(row["accuracy"])
+    return f"{percent(row['accuracy'])} (95 % interval {100 * row['low']:.1f} to {100 * row['high']:.1f} %)"
+
+
+def _against(outcome: dict, target: float, nulls: bool = True) -> str:
+    own, parts = at(outcome["accuracy"][outcome["run"]["model"]], target), []
+    floor, rule = best(floors(outcome), target) if nulls else None, best(rivals(outcome), target)
+    if floor:
+        parts.append(f"{compare(own, floor[1])} its null floor ({floor[0]}: {percent(floor[1]['accuracy'])})")
+    if rule:
+        parts.append(f"{compare(own, rule[1])} the best baseline ({rule[0]}: {percent(rule[1]['accuracy'])})")
+    if not parts:
+        return "There is nothing to hold this against: no null floor and no baseline was run."
+    words = {
+        ABOVE: "the intervals do not touch, so this is skill",
+        BELOW: "the intervals do not touch: something simple does better",
+        EQUAL: "the intervals overlap, so no skill is shown",
+        UNKNOWN: "the test span is too short for intervals",
+    }
+    places = [compare(own, other[1]) for other in (floor, rule) if other]
+    weakest = next(place for place in (UNKNOWN, BELOW, EQUAL, ABOVE) if place in places)
+    missing_floor = " No null floor was run." if nulls and not floor else ""
+    return f"That is {' and '.join(parts)}; {words[weakest]}.{missing_floor}"
+
+
+def _simulated(outcome: dict, own: Row) -> str:
+    top = outcome["data"]["best_accuracy"]
+    if "random walk" in outcome["data"]["source"]:
+        return "The market is simulated and has nothing to find, so anything but 50 % would be a mistake."
+    text = "The market is simulated and its edge is planted: this shows that the pipeline learns, not that markets can be beaten."
+    if missing(top) or missing(own["accuracy"]) or top <= 0.5:
+        return text
+    share = (own["accuracy"] - 0.5) / (top - 0.5)
+    return f"{text} The best possible accuracy is {percent(top)}; the model went {percent(share, 0)} of the way there from 50 %."
+
+
+def _money(trading: dict, costs: dict) -> str:
+    net, held = trading["strategy"], trading["buy_and_hold"]
+    costs_text = f"{costs['fee_bps']:g} bps of fee and {costs['half_spread_bps']:g} bps of half-spread a side"
+    sharpe = interval(net["sharpe"], net["sharpe_low"], net["sharpe_high"], 1, 2)
+    text = (
+        f"Traded at {costs_text}, it made {percent(net['total_return'], sign=True)} with a Sharpe ratio of {sharpe} and a "
+        f"worst drawdown of {percent(net['max_drawdown'])} (buy and hold: {percent(held['total_return'], sign=True)}, "
+        f"{number(held['sharpe'])}, {percent(held['max_drawdown'])}): **it {survival(trading)}**."
+    )
+    if missing(net["dsr"]):
+        return text
+    trials = "one trial only" if net["trials"] == 1 else f"the best of {net['trials']} trials"
+    return f"{text} The probability that its true Sharpe ratio is above what luck gives {trials} is {probability(net['dsr'])}."
+
+
+def _times(n: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(n, f"{n} times")

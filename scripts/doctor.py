@@ -1,0 +1,10 @@
+"""What this machine has and what to install for it.
+
+    python scripts/doctor.py
+"""
+
+from fxtrade.experiment import doctor
+from fxtrade.report.progress import Console
+
+if __name__ == "__main__":
+    doctor.show(Console())
