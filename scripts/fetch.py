@@ -37,14 +37,15 @@ def parse(argv: list[str] | None = None) -> FetchSpec:
 
 def run(spec: FetchSpec, console: Console) -> list[Fetched]:
     rate = TextColumn("{task.fields[megabytes]:.1f} MB, {task.fields[rate]:.1f} MB/s")
-    columns = (TextColumn("files"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("fetch", total=None, megabytes=0.0, rate=0.0)
 
-        def show(done: int, total: int, received: int) -> None:
+        def show(done: int, total: int, received: int, name: str) -> None:
             megabytes = received / 1e6
             seconds = max(bar.tasks[0].elapsed or 0.0, 1e-3)
-            bar.update(task, completed=done, total=total, megabytes=megabytes, rate=megabytes / seconds)
+            bar.update(task, description=name, completed=done, total=total, megabytes=megabytes,
+                       rate=megabytes / seconds)
 
         return fetch(spec, show)
 

@@ -156,6 +156,20 @@ def check_options(known: Iterable[str], given: Mapping[str, Any], where: str) ->
             raise ConfigError(f"{where} has no option '{key}'{nearest(key, known)}")
 
 
+def check_like(default: Any, value: Any, where: str) -> None:
+    """Raises ConfigError unless value is of the kind of default; lists are not empty, whole numbers at least 1."""
+    kind = type(default)
+    if kind is tuple:
+        if not isinstance(value, (list, tuple)) or not value:
+            raise ConfigError(f"{where} must be a list such as {default}, got {value!r}")
+        for item in value:
+            check_like(default[0], item, where)
+    elif type(value) is not kind and not (kind is float and type(value) is int):
+        raise ConfigError(f"{where} must be {kind.__name__}, got {value!r}")
+    elif kind is int and value < 1:
+        raise ConfigError(f"{where} must be at least 1, got {value}")
+
+
 def _build(cls, values, path: str):
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path} must be a group of keys, got {values!r}")
@@ -178,7 +192,10 @@ def _convert(hint, value, path: str):
     if origin is not None:  # Mapping[str, ...]: free options, checked by the room that owns them
         if not isinstance(value, Mapping):
             raise ConfigError(f"{path} must be a group of keys, got {value!r}")
-        return types.MappingProxyType(_plain(value))
+        item = typing.get_args(hint)[1]
+        return types.MappingProxyType(
+            {k: _plain(v) if item is Any else _convert(item, v, f"{path}.{k}") for k, v in value.items()}
+        )
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint is float and number:
         return float(value)
@@ -200,9 +217,11 @@ def _check(c: RunConfig) -> None:
 
     require(bool(c.features), "features", dict(c.features), "name at least one feature")
     require(c.data.span in ("common", "union"), "data.span", c.data.span, "must be 'common' or 'union'")
+    require(c.seed >= 0, "seed", c.seed, "must not be negative")
     require(c.label.horizon >= 1, "label.horizon", c.label.horizon, "must be at least 1 bar")
     require(c.label.classes in (2, 3), "label.classes", c.label.classes, "must be 2 or 3")
     require(0 < c.label.dead_zone < 1, "label.dead_zone", c.label.dead_zone, "must lie between 0 and 1")
+    require(c.label.median_window >= 1, "label.median_window", c.label.median_window, "must be at least 1 bar")
     require(c.split.valid > 0 and c.split.test > 0, "split", to_dict(c.split), "valid and test must be positive shares")
     require(c.split.valid + c.split.test < 1, "split", to_dict(c.split), "valid + test must leave rows for training")
     require(c.split.embargo >= 0, "split.embargo", c.split.embargo, "must not be negative")
@@ -211,8 +230,12 @@ def _check(c: RunConfig) -> None:
     require(c.optim.schedule in ("cosine", "constant"), "optim.schedule", c.optim.schedule, "must be 'cosine' or 'constant'")
     require(c.optim.learning_rate > 0, "optim.learning_rate", c.optim.learning_rate, "must be positive")
     require(0 <= c.optim.ema < 1, "optim.ema", c.optim.ema, "must be in [0, 1)")
+    require(c.optim.warmup >= 0, "optim.warmup", c.optim.warmup, "must not be negative")
+    require(c.optim.weight_decay >= 0, "optim.weight_decay", c.optim.weight_decay, "must not be negative")
+    require(c.optim.clip_norm > 0, "optim.clip_norm", c.optim.clip_norm, "must be positive")
     for key in ("steps", "batch", "segment", "dispatch", "eval_every", "keep"):
         require(getattr(c.train, key) >= 1, f"train.{key}", getattr(c.train, key), "must be at least 1")
+    require(c.train.patience >= 0, "train.patience", c.train.patience, "must not be negative")
     require(
         c.train.eval_every % c.train.dispatch == 0,
         "train.eval_every",
@@ -223,4 +246,5 @@ def _check(c: RunConfig) -> None:
     require(c.trade.latency >= 0, "trade.latency", c.trade.latency, "must not be negative")
     for key in ("fee_bps", "half_spread_bps", "gross"):
         require(getattr(c.trade, key) >= 0, f"trade.{key}", getattr(c.trade, key), "must not be negative")
+    require(c.report.bootstrap >= 1, "report.bootstrap", c.report.bootstrap, "must be at least 1")
     require(all(0 < v <= 1 for v in c.report.coverages), "report.coverages", c.report.coverages, "must be in (0, 1]")

@@ -1,12 +1,12 @@
 """Causal kernels over the time axis, in float32 and numerically stable.
 
 Every kernel takes rows `x [T, ...]` with time first. NaN means "no value": a window statistic uses the values that are
-there and is NaN where fewer than `min_count` of them are; an exponentially weighted statistic keeps its state over a
-missing row and is NaN at that row. An infinite value counts as missing. Row t depends on rows <= t alone, bit for bit.
+there and is NaN where fewer than `min_count` of them are; an exponentially weighted statistic stays what it was over a
+missing row. An infinite value counts as missing. Row t depends on rows <= t alone, bit for bit.
 
-Windows are computed by block prefix plus suffix sums (van Herk 1992; Gil & Werman 1993), each block centred on the
-last value before it. Nothing accumulates beyond two blocks, so a bad tick is forgotten when it leaves the window, and
-the rounding error stays near 1e-7 of the window's own spread instead of the price level.
+A window is the last part of one block and the first part of the next (van Herk 1992; Gil & Werman 1993), each centred
+on a value of its own, their moments merged (Chan, Golub & LeVeque 1983). Nothing outside a window enters it, so a bad
+tick is forgotten when it leaves, and the rounding error stays near 1e-7 of the window's own spread, not of the price.
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ class Moments(NamedTuple):
     var: Array
 
 
+class _Part(NamedTuple):
+    """Moments of a part of a window, whose mean is centre + offset."""
+
+    count: Array
+    centre: Array
+    offset: Array
+    var: Array
+
+
 def lag(x: Array, n: int) -> Array:
     """The value n rows ago; the first n rows are NaN. `[T, ...] -> [T, ...]`."""
     head = jnp.full((min(n, x.shape[0]), *x.shape[1:]), jnp.nan, x.dtype)
@@ -36,26 +45,16 @@ def lag(x: Array, n: int) -> Array:
 
 def moments(x: Array, window: int) -> Moments:
     """Count, mean and population variance over the last `window` rows, `[T, ...]` each."""
-    steps = x.shape[0]
     blocks, ok = _blocks(x, window)
-    centre = _value_before(blocks, ok)
-
-    def over_window(f):
-        """f of the centred values, summed over each window; missing values add 0."""
-        current = jnp.where(ok, f(blocks - centre), 0)
-        previous = jnp.where(ok[:-1], f(blocks[:-1] - centre[1:]), 0)
-        suffix = jnp.flip(jnp.cumsum(jnp.flip(previous, 1), 1), 1)
-        suffix = jnp.pad(suffix[:, 1:], [(1, 0), (0, 1)] + [(0, 0)] * (x.ndim - 1))
-        return _rows(jnp.cumsum(current, 1) + suffix, steps)
-
-    count = over_window(jnp.ones_like)
-    total, squares = over_window(lambda v: v), over_window(jnp.square)
-    n = jnp.maximum(count, 1)
-    shift = _rows(jnp.broadcast_to(centre, blocks.shape), steps)
-    offset = total / n
-    # rounding leaves up to a few ulp of the squares in a constant window, where the variance is zero
-    var = jnp.maximum(squares / n - offset**2, 0)
-    return Moments(count, shift + offset, var)
+    now = _first_part(blocks, ok)
+    past = jax.tree.map(_of_block_before, _first_part(jnp.flip(blocks, 1), jnp.flip(ok, 1)))
+    n = now.count + past.count
+    share = now.count / jnp.maximum(n, 1)
+    apart = (now.centre - past.centre) + (now.offset - past.offset)
+    apart = jnp.where((now.count > 0) & (past.count > 0), apart, 0)
+    mean = jnp.where(past.count > 0, past.centre + (past.offset + share * apart), now.centre + now.offset)
+    var = share * now.var + (1 - share) * past.var + share * (1 - share) * apart**2
+    return jax.tree.map(lambda a: _rows(a, x.shape[0]), Moments(n, mean, var))
 
 
 def mean(x: Array, window: int, min_count: int | None = None) -> Array:
@@ -80,19 +79,16 @@ def zscore(x: Array, window: int, min_count: int | None = None) -> Array:
     """(x - mean) / std over the last `window` rows; 0 in a window without spread."""
     m = moments(x, window)
     spread = jnp.sqrt(m.var)
-    z = jnp.where(spread > 0, (x - m.mean) / jnp.where(spread > 0, spread, 1), jnp.where(jnp.isnan(x), jnp.nan, 0))
-    return _enough(z, m.count, min_count or window)
+    z = jnp.where(spread > 0, (x - m.mean) / jnp.where(spread > 0, spread, 1), 0)
+    return _enough(jnp.where(jnp.isfinite(x), z, jnp.nan), m.count, min_count or window)
 
 
 def maximum(x: Array, window: int, min_count: int | None = None) -> Array:
     """Largest value over the last `window` rows."""
-    steps = x.shape[0]
     blocks, ok = _blocks(x, window)
     values = jnp.where(ok, blocks, -jnp.inf)
-    suffix = jnp.flip(lax.cummax(jnp.flip(values[:-1], 1), axis=1), 1)
-    pad = [(1, 0), (0, 1)] + [(0, 0)] * (x.ndim - 1)
-    suffix = jnp.pad(suffix[:, 1:], pad, constant_values=-jnp.inf)
-    largest = _rows(jnp.maximum(lax.cummax(values, axis=1), suffix), steps)
+    past = _of_block_before(lax.cummax(jnp.flip(values, 1), axis=1), fill=-jnp.inf)
+    largest = _rows(jnp.maximum(lax.cummax(values, axis=1), past), x.shape[0])
     return _enough(largest, moments(x, window).count, min_count or window)
 
 
@@ -118,20 +114,21 @@ def ew_moments(x: Array, halflife: float, state: EwState, clip: float | None = N
 
     With decay d = 2^(-1/halflife) the weights of past values are d^age, normalised to one over the values seen
     (pandas `ewm(halflife=..., adjust=True, ignore_na=True)`, `bias=True` for the variance). `weight` = 1 - d^n tells
-    how much past there is. With `clip` an innovation enters with at most `clip` standard deviations, once half the
-    weight is there (Huber 1964): one bad tick cannot move the scale far.
+    how much past there is. A value whose squared distance from the mean leaves float32 counts as missing. With `clip` an
+    innovation enters with at most `clip` standard deviations, once half the weight is there and there is any spread
+    (Huber 1964): one bad tick cannot move the scale far.
     """
     decay = 2.0 ** (-1.0 / halflife)
 
     def step(s: EwState, row):
-        seen = jnp.isfinite(row)
-        weight = decay * s.weight + (1 - decay)
+        diff = row - s.mean
+        seen = jnp.isfinite(diff**2)
+        weight = s.weight + (1 - decay) * (1 - s.weight)
         gain = (1 - decay) / weight
-        diff = jnp.where(seen, row - s.mean, 0)
         if clip is not None:
-            bound = jnp.where(s.weight >= 0.5, clip * jnp.sqrt(s.var), jnp.inf)
+            bound = jnp.where((s.weight >= 0.5) & (s.var > 0), clip * jnp.sqrt(s.var), jnp.inf)
             diff = jnp.clip(diff, -bound, bound)
-        new = EwState(weight, s.mean + gain * diff, (1 - gain) * (s.var + gain * diff**2))
+        new = EwState(weight, s.mean + gain * diff, s.var + gain * ((1 - gain) * diff**2 - s.var))
         new = jax.tree.map(lambda a, b: jnp.where(seen, a, b), new, s)
         return new, new
 
@@ -153,16 +150,22 @@ def _rows(blocks: Array, steps: int) -> Array:
     return blocks.reshape(-1, *blocks.shape[2:])[:steps]
 
 
-def _value_before(blocks: Array, ok: Array) -> Array:
-    """The last value before each block `[n, 1, ...]`, 0 if there is none yet (so the centre is causal)."""
-    window = blocks.shape[1]
-    place = jnp.arange(window).reshape(1, window, *[1] * (blocks.ndim - 2))
-    last = jnp.where(ok, place, -1).max(1)
-    value = jnp.take_along_axis(blocks, jnp.maximum(last, 0)[:, None], 1)[:, 0]
-    block = jnp.arange(blocks.shape[0]).reshape(-1, *[1] * (last.ndim - 1))
-    newest = lax.cummax(jnp.where(last >= 0, block, -1), axis=0)
-    filled = jnp.where(newest >= 0, jnp.take_along_axis(value, jnp.maximum(newest, 0), 0), 0)
-    return jnp.pad(filled[:-1], [(1, 0)] + [(0, 0)] * (filled.ndim - 1))[:, None]
+def _first_part(blocks: Array, ok: Array) -> _Part:
+    """Moments of the first 1, 2, ... rows of each block, centred on the block's first value."""
+    centre = jnp.take_along_axis(blocks, jnp.argmax(ok, 1)[:, None], 1)
+    centred = jnp.where(ok, blocks - centre, 0)
+    count = jnp.cumsum(ok, 1, dtype=blocks.dtype)
+    n = jnp.maximum(count, 1)
+    offset = jnp.cumsum(centred, 1) / n
+    # rounding may leave the squares an ulp below the square of the mean
+    var = jnp.maximum(jnp.cumsum(centred**2, 1) / n - offset**2, 0)
+    return _Part(count, jnp.where(count > 0, centre, 0), offset, var)
+
+
+def _of_block_before(flipped: Array, fill: float = 0) -> Array:
+    """From what was accumulated over the flipped blocks, what each row sees of the block before its own."""
+    after = jnp.flip(flipped, 1)[:-1, 1:]
+    return jnp.pad(after, [(1, 0), (0, 1)] + [(0, 0)] * (flipped.ndim - 2), constant_values=fill)
 
 
 def _enough(value: Array, count: Array, min_count: int) -> Array:

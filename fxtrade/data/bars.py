@@ -69,13 +69,15 @@ def second_of_week(times: np.ndarray) -> np.ndarray:
     return ((times // 1_000_000_000 - monday) % WEEK).astype(np.int32)
 
 
-def read(path: str | Path, symbols: tuple[str, ...] = (), start: str = "", end: str = "", span: str = "common") -> Panel:
+def read(
+    path: str | Path, symbols: tuple[str, ...] = (), start: str = "", end: str = "", span: str = "common"
+) -> Panel:
     """Aligned bars of a file or of a folder with one file a symbol.
 
     Args:
         path: a Parquet or CSV file, or a folder of `<SYMBOL>.parquet` / `.csv`. Columns: `timestamp` (or Binance's
-            `open_time`), open, high, low, close, volume; optionally quote_volume, trades, taker_buy_base. Times are OPEN
-            times in UTC: a timestamp column, or integers since 1970 in s, ms, us or ns (told by their size).
+            `open_time`), open, high, low, close, volume; optionally quote_volume, trades, taker_buy_base. Times are
+            OPEN times in UTC: a timestamp column, or integers since 1970 in s, ms, us or ns (told by their size).
         symbols: which files of the folder, in this order; empty takes all, sorted by name.
         start, end: UTC dates or times, start inclusive and end exclusive.
         span: "common" (from the latest first bar to the earliest last one) or "union".
@@ -129,7 +131,7 @@ def read_file(path: Path) -> pl.DataFrame:
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except Exception as e:
-        raise DataError(f"{path}: cannot be read as {path.suffix[1:] or 'CSV'}: {e}") from e
+        raise DataError(f"{path}: cannot be read as {path.suffix[1:] or 'CSV'}: {str(e).splitlines()[0]}") from e
     stamp = next((c for c in ("timestamp", "open_time") if c in frame.columns), None)
     missing = [c for c in REQUIRED if c not in frame.columns] + ([] if stamp else ["timestamp"])
     if missing:
@@ -147,9 +149,8 @@ def read_file(path: Path) -> pl.DataFrame:
 def _files(path: Path, symbols: tuple[str, ...]) -> dict[str, Path]:
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
-    if path.is_file():
-        return {path.stem: path}
-    found = {f.stem: f for f in sorted(path.iterdir()) if f.suffix in (".parquet", ".csv")}
+    files = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in (".parquet", ".csv"))
+    found = {f.stem: f for f in files}
     if not found:
         raise DataError(f"{path}: the folder has no .parquet or .csv files")
     for s in symbols:
@@ -163,9 +164,8 @@ def _nanoseconds(column: pl.Series, path: Path) -> pl.Series:
     if column.null_count():
         raise DataError(f"{where}: row {column.is_null().arg_max()} has no time")
     if column.dtype == pl.String:
-        offsets = column.str.extract(r"(Z|[+-]\d\d:?\d\d)$").fill_null("").unique().to_list()
-        if len(offsets) > 1:
-            raise DataError(f"{where}: times mix zones ({', '.join(o or 'none' for o in sorted(offsets))}); write all as UTC")
+        zones = column.str.extract(r"(Z|[+-]\d\d:?\d\d)$").fill_null("")
+        _one_kind(column, zones, where, "zones", "write all as UTC")
         try:
             column = column.str.to_datetime(time_unit="ns", time_zone="UTC")
         except pl.exceptions.PolarsError as e:
@@ -174,15 +174,20 @@ def _nanoseconds(column: pl.Series, path: Path) -> pl.Series:
         return column.cast(pl.Datetime("ns", column.dtype.time_zone)).cast(pl.Int64)
     if not column.dtype.is_integer():
         raise DataError(f"{where}: expected times, found {column.dtype}")
-    t = column.cast(pl.Int64)
-    digits = t.cast(pl.Float64).log10().floor().cast(pl.Int64)
-    if digits.min() != digits.max():
-        row = int((digits != digits[0]).arg_max())
-        raise DataError(f"{where}: times mix units: row 0 is {t[0]}, row {row} is {t[row]}")
-    scale = {9: 1_000_000_000, 12: 1_000_000, 15: 1_000, 18: 1}.get(digits[0])
+    digits = column.cast(pl.String).str.len_chars()
+    _one_kind(column, digits, where, "units", "write all in s, ms, us or ns since 1970")
+    scale = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}.get(digits[0])
     if scale is None:
-        raise DataError(f"{where}: {t[0]} is not a time in s, ms, us or ns since 1970")
-    return t * scale
+        raise DataError(f"{where}: {column[0]} is not a time in s, ms, us or ns since 1970")
+    return column.cast(pl.Int64) * scale
+
+
+def _one_kind(times: pl.Series, kind: pl.Series, where: str, what: str, advice: str) -> None:
+    """Raises DataError where not every row is of the same kind as the first."""
+    other = kind != kind[0]
+    if other.any():
+        row = int(other.arg_max())
+        raise DataError(f"{where}: times mix {what}: row 0 is {times[0]}, row {row} is {times[row]}; {advice}")
 
 
 def _numbers(column: pl.Series, path: Path) -> pl.Series:
@@ -206,9 +211,10 @@ def _check_rows(frame: pl.DataFrame, path: Path) -> None:
     refuse(step == 0, "the same time twice; remove duplicates")
     refuse(step < 0, "times are not sorted; sort the file by time")
     for c in frame.columns[1:]:
-        refuse(~frame[c].fill_null(float("nan")).is_finite(), f"{c} is not a finite number")
+        # as it is stored: a number beyond float32 would become infinite there
+        refuse(~frame[c].fill_null(float("nan")).cast(pl.Float32).is_finite(), f"{c} is not a finite number")
     for c in PRICES:
-        refuse(frame[c] <= 0, f"{c} is not positive")
+        refuse(frame[c].cast(pl.Float32) <= 0, f"{c} is not positive")
     for c in frame.columns[5:]:
         refuse(frame[c] < 0, f"{c} is negative")
     refuse(frame["high"] < frame["low"], "high is below low")
@@ -226,9 +232,8 @@ def _interval(times: np.ndarray, where) -> int:
     off = steps % interval != 0
     if off.any():
         row = int(off.argmax()) + 1
-        raise DataError(
-            f"{where}: row {row} ({_day(times[row], True)}) is off the {format_interval(interval)} grid of the other bars"
-        )
+        grid = format_interval(interval)
+        raise DataError(f"{where}: row {row} ({_day(times[row], True)}) is off the {grid} grid of the other bars")
     return interval
 
 
@@ -236,9 +241,10 @@ def _instant(text: str, which: str) -> int | None:
     if not text:
         return None
     try:
-        return int(np.datetime64(text.replace("Z", ""), "ns").astype(np.int64))
+        seconds = int(np.datetime64(text.replace("Z", ""), "s").astype(np.int64))
     except ValueError:
         raise DataError(f"data.{which} = '{text}' is not a date such as 2024-04-11 or 2024-04-11T12:00") from None
+    return min(seconds * 1_000_000_000, np.iinfo(np.int64).max)  # the clock ends in 2262
 
 
 def _within(frame: pl.DataFrame, start: int | None, end: int | None, path: Path) -> pl.DataFrame:

@@ -20,7 +20,8 @@ def resample(panel: Panel, interval: str) -> Panel:
     that has not closed yet, or is cut by the beginning of the data, is left out.
 
     Raises:
-        DataError: the interval is not a multiple of the panel's.
+        DataError: the interval is not a multiple of the panel's, no bar of the panel opens at a multiple of it, or the
+            panel is too short.
     """
     coarse = parse_interval(interval)
     if coarse % panel.interval:
@@ -28,7 +29,9 @@ def resample(panel: Panel, interval: str) -> Panel:
         raise DataError(f"data.resample = '{interval}' is not a multiple of the bars' own interval, {have}")
     factor = coarse // panel.interval
     phase = parse_interval("4d") if interval.endswith("w") else 0  # 1970-01-01 was a Thursday
-    skip = int(-(panel.times[0] - phase) % coarse // panel.interval)
+    skip, rest = (int(n) for n in divmod(-(panel.times[0] - phase) % coarse, panel.interval))
+    if rest:
+        raise DataError(f"{panel.source}: no bar opens where one of {interval} does; use bars that begin on the full clock")
     count = (len(panel.times) - skip) // factor
     if count < 2:
         raise DataError(f"{panel.source}: {len(panel.times)} bars do not make two closed bars of {interval}")
@@ -42,7 +45,7 @@ def resample(panel: Panel, interval: str) -> Panel:
     def present(a):
         return np.where(ok, a, np.nan).astype(np.float32)
 
-    values = {name: blocks(v) for name, v in vars(old).items() if v is not None and name not in ("ok", "second_of_week")}
+    values = {k: blocks(v) for k, v in vars(old).items() if v is not None and k not in ("ok", "second_of_week")}
     new = {
         "open": values["open"][:, 0],
         "high": values["high"].max(1),

@@ -106,7 +106,8 @@ class Simulated(NamedTuple):
         bars: all columns of `Bars` as NumPy arrays, `ok` True everywhere.
         times: `[N]` int64, open times in ns since the epoch, from Monday 2024-01-01 00:00 UTC.
         edge: `[N, A]` float32, q_t = P(mid return of bar t+1 > 0 | everything up to the close of bar t); 0.5 in the
-            first MEMORY - 1 rows, which have too little past.
+            first MEMORY - 1 rows, which have too little past. For the tradable label, whose prices are
+            prints, q_t - 0.5 shrinks by the factor 2 a_t - 1 of `expected_accuracy`: some 0.99 by default.
         sigma: `[N, A]` float32, hidden volatility of bar t.
         spec: what was asked for.
     """

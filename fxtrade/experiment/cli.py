@@ -41,10 +41,10 @@ def parse(argv: list[str]) -> None:
         rest = flags.FLAGS(argv)[1:]
     except flags.Error as e:
         raise ConfigError(str(e)) from e
+    except OSError as e:  # config_flags keeps the error of a file that it could not load and raises it on first use
+        raise ConfigError(_no_config(_config_name(argv))) from e
     except (AttributeError, KeyError) as e:
         raise _unknown_key(argv, e) from e
-    except FileNotFoundError as e:
-        raise ConfigError(f"there is no config file {e.filename}") from e
     if rest:
         raise ConfigError(f"'{rest[0]}' is no flag; overrides are written --config.train.steps=100")
 
@@ -54,12 +54,20 @@ def required(config: ConfigDict | None, example: str) -> ConfigDict:
     if config is None:
         raise ConfigError(f"name a config, for example {example}")
     if not isinstance(config, ConfigDict):
-        # config_flags keeps the error of a file that it could not load and raises it on first use
-        try:
-            config.get("name")
-        except FileNotFoundError as e:
-            raise ConfigError(f"there is no config file {e.filename}") from e
+        raise ConfigError(_no_config(_config_name(sys.argv)))
     return config
+
+
+def _no_config(name: str) -> str:
+    return f"{name} is no config: there is no such file, or its get_config() does not return a ConfigDict"
+
+
+def _config_name(argv: list[str]) -> str:
+    """What `--config` names; empty if it is not there."""
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        if found := re.fullmatch(r"--?config(?:=(.*))?", argument):
+            return following if found[1] is None else found[1]
+    return ""
 
 
 def _unknown_key(argv: list[str], error: Exception) -> ConfigError:
@@ -68,7 +76,8 @@ def _unknown_key(argv: list[str], error: Exception) -> ConfigError:
         path = re.match(r"--?config\.([\w.]+)", argument)
         if not path:
             continue
-        group: Any = flags.FLAGS["config"].value
+        # absl stopped before it set the flag: read the file once more
+        group: Any = flags.FLAGS["config"].parser.parse(_config_name(argv))
         walked = "config"
         for key in path[1].split("."):
             if not isinstance(group, ConfigDict) or key not in group:

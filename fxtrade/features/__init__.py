@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fxtrade.core.config import check_options, nearest
+from fxtrade.core.config import check_like, check_options, nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Kernels, Stream, from_kernels
 from fxtrade.core.types import Bars, Features
@@ -38,13 +38,16 @@ def build(spec: Mapping[str, Mapping[str, Any]], halflife: float | None = None, 
     are 0, so that no NaN or Inf ever leaves.
 
     Raises:
-        ConfigError: an unknown feature or option (at once), or a feature that needs a column that the bars lack (when the
-            first rows arrive).
+        ConfigError: an unknown feature or option, or an option of the wrong type (at once); a period or column that does
+            not exist (when the first rows arrive).
     """
     for name, options in spec.items():
         if name not in FEATURES:
             raise ConfigError(f"there is no feature '{name}'{nearest(name, FEATURES)}")
-        check_options(list(inspect.signature(FEATURES[name]).parameters)[2:], options, f"feature '{name}'")
+        defaults = {p.name: p.default for p in list(inspect.signature(FEATURES[name]).parameters.values())[2:]}
+        check_options(defaults, options, f"feature '{name}'")
+        for key, value in options.items():
+            check_like(defaults[key], value, f"feature '{name}': option {key}")
 
     def compute(k: Kernels, bars: Bars) -> Features:
         columns = {}

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
+from fxtrade.features.returns import typical_volume
 
 
 def taker_imbalance(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (1, 4, 16)) -> dict[str, Array]:
@@ -28,20 +29,22 @@ def taker_imbalance(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (1, 4,
 def flow_z(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (64,)) -> dict[str, Array]:
     """z-score over each window of signed taker volume in units of a slow average of volume."""
     need(bars, "taker_buy", "flow_z")
-    slow = k.ew_moments(bars.volume, 500.0).mean
-    signed = (2 * bars.taker_buy - bars.volume) / jnp.where(slow > 0, slow, 1)
+    signed = (2 * bars.taker_buy - bars.volume) / typical_volume(k, bars)
     return {f"flow_z_{w}": k.zscore(signed, w) for w in windows}
 
 
 def trade_size_z(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (64,)) -> dict[str, Array]:
-    """z-score over each window of the log of the mean trade size in base units; 0 trades count as no value."""
+    """z-score over each window of the log of the mean trade size in base units.
+
+    A bar without trades says nothing about their size, and few that have some are no standard: 0 there, and where less
+    than half of the window has traded.
+    """
     need(bars, "trades", "trade_size_z")
     size = jnp.where(bars.trades > 0, bars.volume / jnp.where(bars.trades > 0, bars.trades, 1), jnp.nan)
     size = jnp.where(size > 0, jnp.log(jnp.where(size > 0, size, 1)), jnp.nan)
     columns = {f"trade_size_z_{w}": k.zscore(size, w, min_count=max(w // 2, 1)) for w in windows}
-    # a bar without trades says nothing about their size: neutral, not undefined
-    quiet = bars.trades == 0
-    return {name: jnp.where(quiet, 0, v) for name, v in columns.items()}
+    known = jnp.isfinite(bars.trades) & jnp.isfinite(bars.volume)
+    return {name: jnp.where(known, jnp.where(jnp.isnan(v), 0, v), jnp.nan) for name, v in columns.items()}
 
 
 def need(bars: Bars, column: str, feature: str) -> None:

@@ -29,7 +29,8 @@ def bar_shape(k: Kernels, bars: Bars, *, window: int = 32) -> dict[str, Array]:
     """Where the close lies in the bar's range (-1 low .. 1 high), and log of the range over its mean over `window`."""
     spread = bars.high - bars.low
     place = jnp.where(spread > 0, (2 * bars.close - bars.high - bars.low) / jnp.where(spread > 0, spread, 1), 0)
-    place = jnp.where(jnp.isnan(bars.close), jnp.nan, place)
+    # a bad tick may lie outside its own bar
+    place = jnp.where(jnp.isnan(bars.close), jnp.nan, jnp.clip(place, -1, 1))
     relative = spread / bars.close
     typical = k.mean(relative, window)
     return {"bar_place": place, "bar_range": jnp.log((relative + 1e-7) / (typical + 1e-7))}
@@ -37,6 +38,11 @@ def bar_shape(k: Kernels, bars: Bars, *, window: int = 32) -> dict[str, Array]:
 
 def volume_z(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (32, 256)) -> dict[str, Array]:
     """(v - mean v) / std v over each window, of v = log(1 + volume / a slow average of volume)."""
-    slow = k.ew_moments(bars.volume, 500.0).mean
-    relative = jnp.log1p(bars.volume / jnp.where(slow > 0, slow, 1))
+    relative = jnp.log1p(bars.volume / typical_volume(k, bars))
     return {f"volume_z_{w}": k.zscore(relative, w) for w in windows}
+
+
+def typical_volume(k: Kernels, bars: Bars) -> Array:
+    """A slow average of volume that one bad print cannot move far; 1 until something has been traded."""
+    slow = k.ew_moments(bars.volume, 500.0, clip=5.0).mean
+    return jnp.where(slow > 0, slow, 1)

@@ -17,7 +17,7 @@ def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None) -> La
 
     Two classes: 0 down, 1 up; a value of exactly zero has no class (y = -1, but `ret` is there, so that the share of
     zero moves can be told). Three classes: 0 down, 1 flat, 2 up, flat where |value| is at most the `dead_zone` quantile of
-    the training rows' |value|, a threshold for each asset.
+    the training rows' |value|, a threshold for each asset; one without training rows gets no labels.
 
     Args:
         train: `[N]` bool, rows that the dead zone may be taken from; needed for three classes.
@@ -36,12 +36,18 @@ def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None) -> La
     else:
         if train is None or not train.any():
             raise ConfigError("label.classes = 3 takes its dead zone from training rows, but there are none")
-        zone = np.nanquantile(np.where(train[:, None], np.abs(value), np.nan), config.dead_zone, axis=0)
+        zone = _dead_zone(value, known & train[:, None], config.dead_zone)
         y = np.where(np.abs(value) <= zone, 1, np.where(value > 0, 2, 0))
-        labelled = known
+        labelled = known & np.isfinite(zone)
     w = np.zeros((rows, assets), np.float32)
     for a in range(assets):
         t = np.flatnonzero(labelled[:, a])
         w[t, a] = weights.average_uniqueness(t + forward.first, t + forward.last, rows + forward.last)
     end = np.minimum(np.arange(rows) + forward.looks, rows - 1).astype(np.int32)
     return Labels(np.where(labelled, y, -1).astype(np.int32), forward.ret.astype(np.float32), end, w)
+
+
+def _dead_zone(value: np.ndarray, rows: np.ndarray, share: float) -> np.ndarray:
+    """The `share` quantile of |value| over the rows of each asset `[A]`; NaN without rows."""
+    columns = zip(value.T, rows.T, strict=True)
+    return np.array([np.quantile(np.abs(v[r]), share) if r.any() else np.nan for v, r in columns])

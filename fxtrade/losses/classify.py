@@ -18,7 +18,7 @@ def cross_entropy(output: Output, segment: Segment, class_weight: Array) -> Arra
 
     0 where the segment has no weight at all.
     """
-    y = jnp.maximum(segment.y, 0)
+    y = jnp.clip(segment.y, 0, len(class_weight) - 1)
     w = segment.w * class_weight[y]
     loss = optax.softmax_cross_entropy_with_integer_labels(output.logits, y)
     return jnp.sum(w * loss) / jnp.maximum(jnp.sum(w), 1e-8)

@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fxtrade.core.config import check_options, nearest
+from fxtrade.core.config import check_like, check_options, nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Stream
 from fxtrade.core.types import Array, Features, Output
@@ -36,19 +36,14 @@ def build(name: str, options: Mapping[str, Any], classes: int = 2) -> nn.Module:
     known = {f.name: f for f in dataclasses.fields(module) if f.name not in ("parent", "name", "classes")}
     check_options(known, options, f"model '{name}'")
     values = dict(options)
-    for key, value in values.items():
+    for key, value in options.items():
+        where = f"model '{name}': option {key}"
         if key == "dtype":
-            values[key] = _dtype(value)
+            values[key] = _dtype(value, where)
             continue
-        kind = type(known[key].default)
-        if kind is float and type(value) is int:
-            continue
-        if type(value) is not kind:
-            raise ConfigError(f"model '{name}': option {key} must be {kind.__name__}, got {value!r}")
-        if kind is int and value < 1:
-            raise ConfigError(f"model '{name}': option {key} must be at least 1, got {value}")
-    if not 0 <= values.get("dropout", 0) < 1:
-        raise ConfigError(f"model '{name}': option dropout must be in [0, 1), got {values['dropout']}")
+        check_like(known[key].default, value, where)
+        if key == "dropout" and not 0 <= value < 1:
+            raise ConfigError(f"{where} must be in [0, 1), got {value}")
     return module(classes=classes, **values)
 
 
@@ -80,9 +75,9 @@ def stream(model: nn.Module, params: Any) -> Stream:
     return Stream(init_cache, step)
 
 
-def _dtype(name: Any):
+def _dtype(name: Any, where: str):
     if name not in ("float32", "bfloat16", "float16"):
-        raise ConfigError(f"dtype must be 'float32', 'bfloat16' or 'float16', got {name!r}")
+        raise ConfigError(f"{where} must be 'float32', 'bfloat16' or 'float16', got {name!r}")
     return jnp.dtype(name)
 
 

@@ -11,12 +11,16 @@ def missing(x: float | None) -> bool:
     return x is None or math.isnan(x)
 
 
-def percent(x: float | None, digits: int = 1, sign: bool = False) -> str:
-    """A share as "59.7 %"; with `sign` also "+59.7 %". From 1,000 % on without decimals."""
+def percent(x: float | None, digits: int = 1) -> str:
+    """A share as "59.7 %"."""
+    return DASH if missing(x) else f"{100 * x:,.{digits}f} %"
+
+
+def gain(x: float | None) -> str:
+    """A return as "+18.3 %", "+531 %" or, from elevenfold on, as the factor "x 39,900"."""
     if missing(x):
         return DASH
-    digits = 0 if abs(x) >= 10 else digits
-    return f"{100 * x:{'+' if sign else ''},.{digits}f} %"
+    return f"x {float(f'{1 + x:.3g}'):,.0f}" if x >= 10 else f"{100 * x:+.{0 if x >= 1 else 1}f} %"
 
 
 def number(x: float | None) -> str:
@@ -52,7 +56,7 @@ def duration(seconds: float | None) -> str:
 
 
 def interval(value: float | None, low: float | None, high: float | None, scale: float = 100, digits: int = 1) -> str:
-    """An estimate with its interval, "59.7 [59.0, 60.4]", in percent unless `scale` is 1; without bounds the estimate alone."""
+    """An estimate with its interval, if it has one: "59.7 [59.0, 60.4]", in percent unless `scale` is 1."""
     if missing(value):
         return DASH
     text = f"{scale * value:.{digits}f}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
-from fxtrade.report.numbers import interval, missing, number, percent, probability
+from fxtrade.report.numbers import fixed, gain, missing, number, percent, probability
 
 LEAK_ACCURACY, LEAK_SHARPE = 0.56, 4.0  # beyond these, on real bars, a result is first of all a leak
 FEW_DAYS = 20  # percentile intervals from fewer blocks are too narrow
@@ -32,7 +33,7 @@ def at(table: list[Row], target: float) -> Row:
 
 
 def floors(outcome: dict) -> dict[str, list[Row]]:
-    """The null markets that are a floor for this label: mirroring bars keeps volatility, so it is none for that label."""
+    """The null markets that are a floor for this label; mirrored bars keep their volatility and are none for it."""
     volatility = outcome["run"]["config"]["label"]["name"] == "volatility"
     return {k: v for k, v in outcome["null"].items() if not (volatility and k == "random walk")}
 
@@ -57,20 +58,38 @@ def simulated(outcome: dict) -> bool:
     return outcome["data"]["source"].startswith("simulated market")
 
 
+def planted(outcome: dict) -> bool:
+    """Whether the market was made with an edge, so that any success is possible."""
+    return simulated(outcome) and "random walk" not in outcome["data"]["source"]
+
+
 def question(label: dict) -> str:
     """What a label asks, to go into a sentence."""
-    over = f"{label['horizon']} bar{'s' if label['horizon'] > 1 else ''}"
+    over = bars(label["horizon"])
     if label["name"] == "volatility":
         return f"whether the volatility of the next {over} lies above or below its trailing median"
-    where = {"tradable": "from the first price one can trade at, the open of the next bar,", "close": "from the last close"}
-    classes = " up, down or hardly at all" if label["classes"] == 3 else " up or down"
-    return f"whether the price moves{classes} {where[label['name']]} over {over}"
+    way = "up, down or hardly anywhere" if label["classes"] == 3 else "up or down"
+    if label["name"] == "close":
+        return f"whether the price goes {way} from the last close to the close {over} later"
+    return f"whether the price goes {way} from the next open, the first price to trade at, to the open {over} later"
+
+
+def bars(n: int) -> str:
+    return f"{n} bar" if n == 1 else f"{n} bars"
+
+
+def times(n: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(n, f"{n} times")
+
+
+def configurations(n: int) -> str:
+    return {0: "no other configuration", 1: "1 other configuration"}.get(n, f"{n} other configurations")
 
 
 def paragraph(outcome: dict) -> str:
     """The verdict, from what was forecast to what it would have earned."""
     run, model = outcome["run"], outcome["run"]["model"]
-    wide, *_, tight = 2 * targets(outcome)
+    wide, tight = targets(outcome)[0], targets(outcome)[-1]
     own = at(outcome["accuracy"][model], wide)
     sentences = [
         f"The {model} says {question(run['config']['label'])}. Of its {own['rows']:,} forecasts on the test span "
@@ -79,53 +98,64 @@ def paragraph(outcome: dict) -> str:
     ]
     if tight != wide:
         row = at(outcome["accuracy"][model], tight)
-        start = f"When it speaks up only where it is most sure ({coverage_name(tight)}, threshold fixed on validation bars)"
-        sentences.append(f"{start}, it is right {_percent(row)} of the time. {_against(outcome, tight, nulls=False)}")
+        sentences.append(
+            f"Where it is most sure ({coverage_name(tight)}, threshold fixed on the validation span) it had "
+            f"{_percent(row)} right. {_against(outcome, tight, nulls=False)}"
+        )
     if simulated(outcome):
         sentences.append(_simulated(outcome, own))
     elif "tradable" in outcome["labels"] and run["config"]["label"]["name"] == "close":
-        sentences.append(f"On the label that one can trade it is right {_percent(at(outcome['labels']['tradable'], wide))}.")
+        tradable = at(outcome["labels"]["tradable"], wide)
+        sentences.append(f"On the label that one can trade, the same forecasts had {_percent(tradable)} right.")
     if outcome.get("trading"):
         sentences.append(_money(outcome["trading"], run["config"]["trade"]))
     if run["opened_before"] or run["trials_before"]:
         sentences.append(
-            f"The test span is not fresh: this configuration had opened it {_times(run['opened_before'])} before, "
-            f"and {run['trials_before']} other configurations were tried on these data."
+            f"The test span is not fresh: this configuration had opened it {times(run['opened_before'])} before, and "
+            f"{configurations(run['trials_before'])} had been tried on these data."
         )
     return " ".join(sentences)
 
 
 def warnings(outcome: dict) -> list[str]:
     """Everything that makes these numbers suspect; empty if nothing does."""
-    label, model = outcome["run"]["config"]["label"], outcome["run"]["model"]
-    wide = targets(outcome)[0]
-    own = at(outcome["accuracy"][model], wide)
-    two_directions = label["name"] != "volatility" and label["classes"] == 2
-    found = []
-    tradable = at(outcome["labels"]["tradable"], wide) if "tradable" in outcome["labels"] else own
-    suspect = two_directions and (label["name"] == "tradable" or "tradable" in outcome["labels"]) and wide == 1
-    if suspect and not simulated(outcome) and not missing(tradable["accuracy"]) and tradable["accuracy"] > LEAK_ACCURACY:
-        found.append(
-            f"Leak? {percent(tradable['accuracy'])} on all bars of a label that one can trade is more than real markets give "
-            f"({percent(LEAK_ACCURACY, 0)}). First of all look for future data in features, labels or splits."
-        )
-    sharpe = outcome["trading"]["strategy"]["sharpe"] if outcome.get("trading") else None
-    if not simulated(outcome) and not missing(sharpe) and sharpe > LEAK_SHARPE:
-        found.append(
-            f"Leak? A net Sharpe ratio of {number(sharpe)} is more than real markets give ({LEAK_SHARPE:g}). First of all "
-            "look for fills at prices that were gone, missing costs, or future data in features."
-        )
-    walk = outcome["null"].get("random walk") if two_directions else None
-    if walk and not missing(at(walk, wide)["low"]) and at(walk, wide)["low"] > 0.5:
-        found.append(f"Leak? On a random walk, where nothing can be known, the same pipeline is right {_percent(at(walk, wide))}.")
-    top = outcome["data"]["best_accuracy"]
-    if not missing(top) and not missing(own["low"]) and own["low"] > max(top, 0.5):
-        found.append(f"Leak? {_percent(own)} is better than the best possible accuracy of this simulated market, {percent(top)}.")
+    found = [*_leaks(outcome)]
     span = outcome["data"]["spans"]["test"]
     days = (dt.datetime.fromisoformat(span["to"]) - dt.datetime.fromisoformat(span["from"])).days + 1
     if days < FEW_DAYS:
-        found.append(f"The test span has {days} days only: its intervals are too narrow, and yearly figures mean little.")
+        found.append(f"The test span has {days} days only: intervals are too narrow, and yearly figures mean little.")
     return found
+
+
+def _leaks(outcome: dict) -> Iterator[str]:
+    """Results that are more likely a mistake than a discovery."""
+    label, wide = outcome["run"]["config"]["label"], targets(outcome)[0]
+    own = at(outcome["accuracy"][outcome["run"]["model"]], wide)
+    real, direction = not planted(outcome), label["name"] != "volatility" and label["classes"] == 2
+    tradable = own if label["name"] == "tradable" else None
+    if "tradable" in outcome["labels"]:
+        tradable = at(outcome["labels"]["tradable"], wide)
+    if real and direction and wide == 1 and tradable and _over(tradable["accuracy"], LEAK_ACCURACY):
+        yield (
+            f"Leak? {percent(tradable['accuracy'])} on all bars of a label that one can trade is more than real "
+            f"markets give ({percent(LEAK_ACCURACY, 0)}). First of all look for the future in features, labels, splits."
+        )
+    sharpe = outcome["trading"]["strategy"]["sharpe"] if outcome.get("trading") else None
+    if real and _over(sharpe, LEAK_SHARPE):
+        yield (
+            f"Leak? A net Sharpe ratio of {number(sharpe)} is more than real markets give ({LEAK_SHARPE:g}). First of "
+            "all look for fills at prices that were gone, missing costs, or future data in features."
+        )
+    if direction and "random walk" in outcome["null"]:
+        walk = at(outcome["null"]["random walk"], wide)
+        if _over(walk["low"], 0.5):
+            yield (
+                f"Leak? On a random walk, where nothing can be known, the same pipeline had {_percent(walk)} right. "
+                "Chance alone does this in one run of 40: try another seed, then look for future data."
+            )
+    top = outcome["data"]["best_accuracy"]
+    if not missing(top) and _over(own["low"], max(top, 0.5)):
+        yield f"Leak? {_percent(own)} is more than the best possible accuracy of this simulated market, {percent(top)}."
 
 
 def survival(trading: dict) -> str:
@@ -133,13 +163,13 @@ def survival(trading: dict) -> str:
     net = trading["strategy"]
     if not net["trades"] or missing(net["sharpe"]):
         return "hardly traded, so there is nothing to judge"
-    if net["total_return"] > 0 and not missing(net["sharpe_low"]) and net["sharpe_low"] > 0:
+    if _over(net["total_return"], 0) and _over(net["sharpe_low"], 0):
         return "survives these costs"
-    if net["total_return"] > 0:
+    if _over(net["total_return"], 0):
         return "ends above its start, but the interval of its Sharpe ratio includes zero: no evidence of profit"
     free = next((c for c in trading["grid"] if c["fee_bps"] == 0 and c["latency"] == 0), None)
-    if free and not missing(free["total_return"]) and free["total_return"] > 0:
-        return f"does not survive these costs; without any it would have made {percent(free['total_return'], sign=True)}"
+    if free and _over(free["total_return"], 0):
+        return f"does not survive these costs; without any it would have made {gain(free['total_return'])}"
     return "does not survive these costs, and loses even without any" if free else "does not survive these costs"
 
 
@@ -172,29 +202,34 @@ def _against(outcome: dict, target: float, nulls: bool = True) -> str:
 
 def _simulated(outcome: dict, own: Row) -> str:
     top = outcome["data"]["best_accuracy"]
-    if "random walk" in outcome["data"]["source"]:
+    if not planted(outcome):
         return "The market is simulated and has nothing to find, so anything but 50 % would be a mistake."
-    text = "The market is simulated and its edge is planted: this shows that the pipeline learns, not that markets can be beaten."
+    text = (
+        "The market is simulated and its edge is planted: this shows that the pipeline learns, not that real markets "
+        "can be beaten."
+    )
     if missing(top) or missing(own["accuracy"]) or top <= 0.5:
         return text
     share = (own["accuracy"] - 0.5) / (top - 0.5)
-    return f"{text} The best possible accuracy is {percent(top)}; the model went {percent(share, 0)} of the way there from 50 %."
+    way = f"{percent(share, 0)} of the way there from 50 %"
+    return f"{text} The best possible accuracy on all bars is {percent(top)}; the model went {way}."
 
 
 def _money(trading: dict, costs: dict) -> str:
     net, held = trading["strategy"], trading["buy_and_hold"]
     costs_text = f"{costs['fee_bps']:g} bps of fee and {costs['half_spread_bps']:g} bps of half-spread a side"
-    sharpe = interval(net["sharpe"], net["sharpe_low"], net["sharpe_high"], 1, 2)
+    bounds = f" (95 % interval {fixed(net['sharpe_low'], 2)} to {fixed(net['sharpe_high'], 2)})"
+    sharpe = fixed(net["sharpe"], 2) + ("" if missing(net["sharpe_low"]) else bounds)
     text = (
-        f"Traded at {costs_text}, it made {percent(net['total_return'], sign=True)} with a Sharpe ratio of {sharpe} and a "
-        f"worst drawdown of {percent(net['max_drawdown'])} (buy and hold: {percent(held['total_return'], sign=True)}, "
+        f"Traded at {costs_text}, its return is {gain(net['total_return'])} with a Sharpe ratio of {sharpe} and a "
+        f"worst drawdown of {percent(net['max_drawdown'])} (buy and hold: {gain(held['total_return'])}, "
         f"{number(held['sharpe'])}, {percent(held['max_drawdown'])}): **it {survival(trading)}**."
     )
     if missing(net["dsr"]):
         return text
-    trials = "one trial only" if net["trials"] == 1 else f"the best of {net['trials']} trials"
-    return f"{text} The probability that its true Sharpe ratio is above what luck gives {trials} is {probability(net['dsr'])}."
+    bar = "zero" if net["trials"] == 1 else f"what the best of {net['trials']} worthless trials reaches by luck"
+    return f"{text} The probability that its true Sharpe ratio lies above {bar} is {probability(net['dsr'])}."
 
 
-def _times(n: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(n, f"{n} times")
+def _over(value: float | None, bound: float) -> bool:
+    return not missing(value) and value > bound

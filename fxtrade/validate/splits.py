@@ -11,8 +11,8 @@ from fxtrade.core.types import Split
 def by_time(present: np.ndarray, end: np.ndarray, valid: float, test: float, embargo: int = 0) -> Split:
     """Training, validation and test spans one after the other, purged.
 
-    A row of an earlier span is dropped where its label looks into a later one (its `end` is not before the later span's
-    first row), and so are `embargo` rows more before each border. Features look back only, so later spans need no purge.
+    A row of an earlier span is dropped where its label looks into a later one, or into the `embargo` rows before it: `end`
+    comes before both. Features look back only, so later spans need no purge.
 
     Args:
         present: `[N]` bool, rows that have data; shares are counted in these, so that gaps do not move the borders.
@@ -32,7 +32,7 @@ def by_time(present: np.ndarray, end: np.ndarray, valid: float, test: float, emb
     def span(start: int, stop: int | None) -> np.ndarray:
         inside = rows >= start
         if stop is not None:
-            inside &= (end < stop) & (rows < stop - embargo)
+            inside &= end < stop - embargo
         return inside & present
 
     split = Split(span(0, first_valid), span(first_valid, first_test), span(first_test, None))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import collections
 import hashlib
-import io
 import threading
-import zipfile
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from fxtrade.data.archive import parse_day
+from tests.data.kline_files import bars, csv, zipped
 
 Fault = Callable[["Handler", bytes], None]
 
 
-def zipped(text: str, name: str = "klines.csv") -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, text)
-    return buffer.getvalue()
+def remote(stamp: str, symbol: str = "BTCUSDT", root: str = "data/spot") -> str:
+    period = "monthly" if len(stamp) == 7 else "daily"
+    return f"{root}/{period}/klines/{symbol}/1h/{symbol}-1h-{stamp}.zip"
 
 
 class Archive(ThreadingHTTPServer):
@@ -37,6 +36,13 @@ class Archive(ThreadingHTTPServer):
         self.files[path] = body
         self.files[f"{path}.CHECKSUM"] = f"{hashlib.sha256(body).hexdigest()}  {path.rpartition('/')[2]}".encode()
         return path
+
+    def publish(self, stamp: str, symbol: str = "BTCUSDT", rows: list[tuple] | None = None) -> list[tuple]:
+        """Put the spot zip of a month or a day, of one bar an hour or of `rows`, which come back."""
+        start = parse_day(stamp)
+        rows = rows or bars(str(start), (parse_day(stamp, last=True) - start).days + 1)
+        self.put(remote(stamp, symbol), zipped(csv(rows)))
+        return rows
 
     def zips(self) -> list[str]:
         """The zips asked for since the last call."""

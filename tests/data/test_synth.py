@@ -226,10 +226,18 @@ def test_season_of_the_day_and_its_absence_in_daily_bars(walk):
     assert np.allclose(synth._season(7 * week, 604_800), 0)
 
 
-def test_high_and_low_have_the_range_of_a_brownian_motion():
+@pytest.fixture(scope="module")
+def frictionless():
+    return simulate(dataclasses.replace(SPEC, edge=0.0, half_spread=0.0))
+
+
+def test_without_spread_a_bar_opens_where_the_last_one_closed(frictionless):
+    np.testing.assert_allclose(frictionless.bars.open[1:], frictionless.bars.close[:-1], rtol=1.3e-7)
+
+
+def test_high_and_low_have_the_range_of_a_brownian_motion(frictionless):
     """E[log(high / low)] = sqrt(8 / pi) sigma (Feller 1951): here per unit of the bar's own volatility."""
-    market = simulate(dataclasses.replace(SPEC, edge=0.0, half_spread=0.0))
-    spread = np.log(market.bars.high.astype(np.float64) / market.bars.low) / market.sigma
+    spread = np.log(frictionless.bars.high.astype(np.float64) / frictionless.bars.low) / frictionless.sigma
     assert spread.mean() == pytest.approx(math.sqrt(8 / math.pi), rel=0.01)
 
 

@@ -1,0 +1,1 @@
+"""Data: files, archives and simulations to aligned bars."""

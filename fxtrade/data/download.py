@@ -1,0 +1,121 @@
+"""A zip and its checksum file from Binance's public archive to disk, verified: `download`, `is_complete`, `atomic`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import itertools
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from fxtrade.core.errors import DataError
+
+LONGEST_WAIT = 300.0  # seconds; a server that asks for more is reported instead of waited for
+PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP errors that another attempt may mend
+UNREACHABLE = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)
+
+
+def download(url: str, path: Path, timeout: float = 30.0, attempts: int = 5, sleep: Callable = time.sleep,
+             on_bytes: Callable[[int], object] = lambda n: None) -> bool:
+    """Put the zip at `url` and its checksum file at `path`, verified; False where the archive has none (404).
+
+    Lost connections, time-outs, answers of an overloaded server, short bodies and wrong checksums are tried again after
+    1, 2, 4... seconds, or later where the server says so (Retry-After). `path` appears complete or not at all. Raises
+    DataError with the URL after the last attempt, or at once where another attempt cannot help.
+    """
+    for attempt in itertools.count(1):
+        pause, final = 2.0 ** (attempt - 1), attempt >= attempts
+        try:
+            return _transfer(url, path, timeout, on_bytes)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 404:
+                return False
+            problem, pause = f"HTTP {error.code} {error.reason}", max(pause, _retry_after(error.headers))
+            final |= error.code not in PASSING
+            if pause > LONGEST_WAIT:
+                problem, final = f"{problem}, asks to wait {pause:.0f} s", True
+        except (DataError, *UNREACHABLE) as error:
+            problem = str(error) or type(error).__name__
+        if final:
+            raise DataError(f"{url}: {problem} (attempt {attempt} of {attempts}); check the network and the base URL, "
+                            "or leave that period out")
+        sleep(pause)
+
+
+def is_complete(path: Path) -> bool:
+    """Whether `path` is there and still has the SHA-256 of the checksum file beside it."""
+    checksum = _checksum_path(path)
+    if not path.exists() or not checksum.exists():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == _parse_checksum(checksum.read_bytes(), path.name)
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A file to write to that takes the name `path` if the block succeeds and vanishes if it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _transfer(url: str, path: Path, timeout: float, on_bytes: Callable[[int], object]) -> bool:
+    """One attempt of `download`; HTTPError, UNREACHABLE or DataError where it fails."""
+    digest, size = hashlib.sha256(), 0
+    with atomic(path) as part:
+        with urllib.request.urlopen(url, timeout=timeout) as response, part.open("wb") as file:
+            length = response.headers["Content-Length"]
+            while chunk := response.read(1 << 16):
+                file.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
+                on_bytes(len(chunk))
+        if length is not None and size != int(length):
+            raise DataError(f"truncated, expected {length} bytes, got {size}")
+        try:
+            with urllib.request.urlopen(f"{url}.CHECKSUM", timeout=timeout) as response:
+                text = response.read(1 << 10)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                error.close()
+                raise DataError("cannot be verified, its .CHECKSUM file does not exist") from error
+            raise
+        expected = _parse_checksum(text, path.name)
+        if digest.hexdigest() != expected:
+            raise DataError(f"SHA-256 differs, expected {expected or repr(text[:80])}, got {digest.hexdigest()}")
+        with atomic(_checksum_path(path)) as checksum:
+            checksum.write_bytes(text)
+    return True
+
+
+def _checksum_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.CHECKSUM")
+
+
+def _parse_checksum(text: bytes, name: str) -> str | None:
+    """The digest that a checksum file states for `name`; None where it states none."""
+    match = re.match(rb"([0-9a-fA-F]{64})\s+\*?(\S+)\s*$", text)
+    return match[1].decode().lower() if match and match[2] == name.encode() else None
+
+
+def _retry_after(headers: http.client.HTTPMessage) -> float:
+    """Seconds that a Retry-After header (a number or a date, RFC 9110 10.2.3) asks for; 0 without a usable one."""
+    value = headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
+    with contextlib.suppress(TypeError, ValueError):
+        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    return 0.0

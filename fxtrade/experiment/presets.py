@@ -1,0 +1,55 @@
+"""What the config files share: the markets that a model can be tried on, and training that suits each."""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from fxtrade.core.config import nearest, to_config_dict
+from fxtrade.core.errors import ConfigError
+
+BARS = {
+    "log_return": {"horizons": (1, 2, 4, 8, 16, 32)},
+    "volatility": {"windows": (8, 32, 128)},
+    "bar_shape": {"window": 32},
+    "volume_z": {"windows": (32, 256)},
+    "calendar": {"periods": ("day", "week")},
+}
+FLOW = {
+    "taker_imbalance": {"windows": (1, 4, 16)},
+    "flow_z": {"windows": (64,)},
+    "trade_size_z": {"windows": (64,)},
+}
+MARKETS = ("sim", "random", "bars", "flow", "hourly")
+
+
+def market(variant: str, model: str) -> ConfigDict:
+    """Config of one market: "sim" and "random" simulate, "bars", "flow" and "hourly" want `data.path`.
+
+    Raises:
+        ConfigError: another name.
+    """
+    if variant not in MARKETS:
+        raise ConfigError(f"there is no variant '{variant}'{nearest(variant, MARKETS)}")
+    config = to_config_dict()
+    config.name = f"{model}-{variant}"
+    config.model.name = model
+    config.features = BARS if variant == "bars" else BARS | FLOW
+    # forecasts of markets overfit within an epoch or two: strong decay, early stopping
+    config.optim.weight_decay = 0.1
+    if variant in ("sim", "random"):
+        edge = 1.0 if variant == "sim" else 0.0
+        config.data.synth = {"bars": 120_000, "assets": 4, "interval": "15m", "edge": edge, "seed": 0}
+        config.train.update(steps=600, batch=4, eval_every=50)
+    else:
+        config.data.path = "data"
+        config.scaler.halflife = 1440.0
+        config.optim.learning_rate = 1e-3
+        config.train.update(steps=600, batch=8, eval_every=60)
+    if variant == "flow":
+        config.data.span = "union"  # the months of the symbols overlap little
+    if variant == "hourly":
+        config.data.span = "union"
+        config.scaler.halflife = 500.0
+        config.optim.weight_decay = 1.0
+        config.train.update(steps=300, eval_every=20, patience=6)
+    return config

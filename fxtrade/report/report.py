@@ -1,0 +1,41 @@
+"""A run's report: `report.md` and `plots/*.png` in its folder, and a short table on the screen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fxtrade.core.errors import FxtradeError
+from fxtrade.report import markdown, plots
+from fxtrade.report.canvas import pixels, save_png
+from fxtrade.report.terminal import table
+
+
+def write(folder: Path, outcome: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Write `report.md` and its plots; every file is either whole or not there.
+
+    Args:
+        outcome: what `experiment.run.judge` found, as in `report.json`: None where there is no number.
+
+    Returns:
+        The plots as uint8 `[H, W, 4]`, by name.
+
+    Raises:
+        FxtradeError: the folder cannot be written.
+    """
+    pictures = {name: pixels(figure) for name, figure in plots.figures(outcome).items()}
+    for name, picture in pictures.items():
+        save_png(folder / "plots" / f"{name}.png", picture)
+    try:
+        part = folder / "report.md.part"
+        part.write_text(markdown.document(outcome, pictures))
+        os.replace(part, folder / "report.md")
+    except OSError as e:
+        raise FxtradeError(f"the report in {folder} cannot be written: {e.strerror}; mend that and run again") from e
+    return pictures
+
+
+__all__ = ["table", "write"]

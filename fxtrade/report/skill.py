@@ -1,0 +1,103 @@
+"""The sections of a report that say how good the forecasts are."""
+
+from __future__ import annotations
+
+import math
+
+from fxtrade.report import verdict
+from fxtrade.report.numbers import DASH, count, fixed, interval, missing, percent
+from fxtrade.report.tables import grid
+
+LABELS = {"tradable": "tradable: next open to a later open", "close": "close to close"}
+
+
+def accuracy(outcome: dict, picture: str) -> list[str]:
+    """Accuracy at every coverage of model, baselines and null floors, and on the other label."""
+    run, targets, floors = outcome["run"], verdict.targets(outcome), outcome["null"]
+    tables = {f"**{run['model']}**": outcome["accuracy"][run["model"]], **verdict.rivals(outcome)}
+    tables |= {f"null floor: {name}": rows for name, rows in floors.items()}
+    header = ["", *(verdict.coverage_name(t) for t in targets)]
+    right = [[name, *(_hit(verdict.at(rows, t)) for t in targets)] for name, rows in tables.items()]
+    share = [[name, *(_share(verdict.at(rows, t)) for t in targets)] for name, rows in tables.items()]
+    best = outcome["data"]["best_accuracy"]
+    if not missing(best):
+        right.append(["best possible", *(fixed(100 * best, 1) if t == 1 else DASH for t in targets)])
+    blocks = [
+        "## How often it is right",
+        "A forecast counts where its confidence reaches a threshold. **Thresholds were fixed on the validation span**, "
+        "so the share that they cover on the test span differs a little from the one aimed at. In brackets the "
+        f"{_resampling(outcome)}. With two classes, rows whose price does not move have no label and do not count.",
+        picture,
+        "Accuracy in % of the forecasts that count:",
+        grid(header, right),
+        "Share of the labelled test rows that is really covered, and their number:",
+        grid(header, share),
+    ]
+    if floors:
+        blocks.append(
+            "Null floor: the same pipeline, trained where nothing is there to find. Random walk: every bar mirrored "
+            "or not by a fair coin. Shuffled: blocks of bars in random order."
+        )
+    if floors.keys() != verdict.floors(outcome).keys():
+        blocks.append("Mirrored bars keep their volatility, so for this label the random walk is no floor.")
+    if outcome["labels"]:
+        rows = [[LABELS[k], *(_hit(verdict.at(v, t)) for t in targets)] for k, v in outcome["labels"].items()]
+        blocks += [
+            "### The same forecasts on both labels",
+            "What is right close to close, but not from the next open on, is the last trade bouncing from bid to ask: "
+            "true, and worth nothing to someone who takes prices. Accuracy in %:",
+            grid(["label", *header[1:]], rows),
+        ]
+    return blocks
+
+
+def scores(outcome: dict, picture: str) -> list[str]:
+    """Scores of all forecasts, beside those of a forecast that gives every class the same probability."""
+    s, label = outcome["scores"], outcome["run"]["config"]["label"]
+    k = label["classes"]
+    brier, log_loss = fixed((k - 1) / (2 * k), 4), fixed(math.log(k), 4)
+    rows = [
+        ["accuracy", percent(s["accuracy"]), DASH, "share of right decisions"],
+        ["balanced accuracy", percent(s["balanced_accuracy"]), percent(1 / k), "recall averaged over the classes"],
+        ["Matthews correlation (MCC)", fixed(s["mcc"], 3), "0", "of decisions and truth, from -1 to 1"],
+        ["Brier score", fixed(s["brier"], 4), brier, "half the squared error of the probabilities; less is better"],
+        ["log loss (nats)", fixed(s["log_loss"], 4), log_loss, "surprise at the truth; less is better"],
+        ["calibration error (ECE)", percent(s["ece"], 2), DASH, "mean gap of confidence and frequency; less is better"],
+    ]
+    if label["name"] != "volatility":
+        rows += [
+            ["information coefficient (IC)", fixed(s["ic"], 3), "0", "correlation of p(up) - p(down) with the return"],
+            ["rank IC", fixed(s["rank_ic"], 3), "0", "the same of their ranks"],
+        ]
+    header = ["score", "value", "no opinion", "meaning"]
+    return [
+        "## Scores",
+        f"On all {count(s['rows'])} labelled test rows, without a threshold. No opinion is 1/{k} for every class.",
+        grid(header, rows, (0, 3)),
+        picture,
+    ]
+
+
+def groups(outcome: dict, picture: str) -> list[str]:
+    """Accuracy by symbol and by month."""
+    tables = [
+        grid([name, "accuracy (%)", "forecasts"], [[e["name"], _hit(e), count(e["rows"])] for e in entries])
+        for name, entries in outcome["groups"].items()
+        if entries
+    ]
+    intro = f"All bars; in brackets the {_resampling(outcome)}."
+    return ["## By symbol and by month", intro, picture, *tables] if tables else []
+
+
+def _hit(row: dict) -> str:
+    return interval(row["accuracy"], row["low"], row["high"])
+
+
+def _share(row: dict) -> str:
+    return f"{percent(row['coverage'])} ({row['rows']:,})"
+
+
+def _resampling(outcome: dict) -> str:
+    options = outcome["run"]["config"]["report"]
+    blocks = f"blocks of {options['block']}, all symbols of a block together"
+    return f"95 % interval from {options['bootstrap']:,} resamples of {blocks}"

@@ -1,0 +1,62 @@
+"""A strict runtime for all tests: CPU, warnings are errors, few examples by default, compiled programs kept on disk.
+
+    pytest --hypothesis-profile=thorough    many more examples
+    JAX_PLATFORMS=cuda pytest               on another backend
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax is imported anywhere
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from fxtrade.core import compat
+from fxtrade.data import bars, synth
+from fxtrade.data.bars import Panel
+
+ROOT = Path(__file__).parents[1]
+
+# compilation happens inside the first example, so that no deadline makes sense
+for name, examples in (("quick", 15), ("thorough", 300)):
+    settings.register_profile(
+        name, deadline=None, max_examples=examples, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile("quick")
+
+
+def pytest_configure(config):
+    # in front, so that pyproject.toml and the command line may still make exceptions
+    config.getini("filterwarnings").insert(0, "error")
+    compat.use_compilation_cache(os.environ.get(compat.CACHE_VARIABLE) or Path.home() / ".cache" / "fxtrade" / "tests")
+
+
+@pytest.fixture(scope="session")
+def market() -> synth.Simulated:
+    """A small simulated market with a planted edge: 2,000 hours of two assets."""
+    return synth.simulate(synth.SynthSpec(bars=2_000, assets=2, seed=7))
+
+
+@pytest.fixture(scope="session")
+def panel(market) -> Panel:
+    """The small simulated market as a panel."""
+    return Panel(market.bars, market.times, ("SIM0", "SIM1"), market.spec.interval, "simulated", market.edge)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real market data; skips where there is none."""
+    folder = Path(os.environ.get("FXTRADE_DATA", ROOT / ".." / "shared" / "data"))
+    if not (folder / "bars").is_dir():
+        pytest.skip(f"needs real market data: there is no folder {folder / 'bars'}; set FXTRADE_DATA to where they are")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_panel(real_data) -> Panel:
+    """Three months of hourly bars of BTC and ETH with order flow."""
+    return bars.read(real_data / "bars_1h", ("BTCUSDT", "ETHUSDT"), start="2024-01-01", end="2024-04-01")

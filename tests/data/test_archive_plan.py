@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxtrade.core.errors import ConfigError
+from fxtrade.data.archive import FetchSpec, parse_day, plan
+
+
+def test_plan_takes_months_where_it_can_and_days_elsewhere():
+    paths = [r.path for r in plan(["ETHUSDT"], "1m", date(2024, 1, 31), date(2024, 3, 1), "um")]
+    folder = "data/futures/um/{}/klines/ETHUSDT/1m/ETHUSDT-1m-{}.zip"
+    assert paths == [folder.format("daily", "2024-01-31"), folder.format("monthly", "2024-02"),
+                     folder.format("daily", "2024-03-01")]
+
+
+@given(st.dates(date(2017, 1, 1), date(2030, 1, 1)), st.integers(0, 800))
+def test_plan_covers_every_day_once_and_in_order(start, length):
+    remotes = plan(["A", "B"], "1d", start, start + timedelta(length))
+    for symbol in "AB":
+        days = [d for r in remotes if r.symbol == symbol for d in r.days or (r,)]
+        assert [d.day for d in days] == [start + timedelta(n) for n in range(length + 1)]
+        assert all(d.path == f"data/spot/daily/klines/{symbol}/1d/{symbol}-1d-{d.day}.zip" for d in days)
+    for r in remotes:
+        month = f"{r.day:%Y-%m}"
+        whole = start <= parse_day(month) and parse_day(month, last=True) <= start + timedelta(length)
+        assert bool(r.days) == whole
+        assert not whole or r.path == f"data/spot/monthly/klines/{r.symbol}/1d/{r.symbol}-1d-{month}.zip"
+
+
+def test_parse_day_is_inclusive_and_strict():
+    assert parse_day("2024-02") == date(2024, 2, 1)
+    assert parse_day("2024-02", last=True) == date(2024, 2, 29)
+    assert parse_day("2024-02-15") == parse_day("2024-02-15", last=True) == date(2024, 2, 15)
+    for text in ("2024", "2024-13", "2024-02-30", "202402", "2024-W05", "2024-02-15T00", ""):
+        with pytest.raises(ConfigError, match="not a month or a day"):
+            parse_day(text)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"symbols": ()}, "symbols"), ({"symbols": ("BTCUSDT", "BTCUSDT")}, "each once"), ({"symbols": ("../x",)}, "x'"),
+    ({"interval": "7m"}, "15m"), ({"interval": "1s", "market": "um"}, "only"), ({"market": "cm"}, "spot, um"),
+    ({"end": date(2023, 1, 1)}, "before start"), ({"base_url": "ftp://x"}, "http"), ({"timeout": 0.0}, "timeout"),
+    ({"attempts": 0}, "attempts")])
+def test_spec_refuses_what_the_archive_cannot_have(change, message):
+    values = {"symbols": ("BTCUSDT",), "interval": "1m", "start": date(2024, 1, 1), "end": date(2024, 2, 1),
+              "out": Path("data")}
+    FetchSpec(**values)
+    with pytest.raises(ConfigError, match=message):
+        FetchSpec(**(values | change))

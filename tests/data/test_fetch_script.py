@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.data.archive_server import Archive, remote, stalled
+from tests.data.kline_files import expected, left_behind, stored
+
+ROOT = Path(__file__).parents[2]
+
+
+def script(server: Archive, out: Path, *changes: str) -> subprocess.Popen:
+    command = [sys.executable, str(ROOT / "scripts" / "fetch.py"), "--symbols", "BTCUSDT", "--interval", "1h",
+               "--start", "2024-01", "--end", "2024-04", "--out", str(out), "--base-url", server.url, *changes]
+    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_stopped_half_way_then_resumed(server, tmp_path, number, code):
+    months = ["2024-01", "2024-02", "2024-03", "2024-04"]
+    rows = [row for month in months for row in server.publish(month)]
+    reached = threading.Event()
+    server.faults[remote("2024-03")] = [stalled(reached)]
+    process = script(server, tmp_path)
+    assert reached.wait(60)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code and "Traceback" not in errors
+    assert not list(tmp_path.glob("*.parquet"))
+    zips = sorted(p.name for p in tmp_path.rglob("*.zip"))
+    assert zips == [f"BTCUSDT-1h-{month}.zip" for month in months[:2]]
+    if number == signal.SIGINT:
+        assert left_behind(tmp_path) == [] and "resume" in errors
+    server.zips()
+    process = script(server, tmp_path)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "BTCUSDT: 2904 bars" in output
+    assert server.zips() == [remote(month) for month in months[2:]]
+    assert stored(tmp_path).equals(expected(rows)) and left_behind(tmp_path) == ["BTCUSDT.parquet"]
+
+
+@pytest.mark.parametrize("changes, code, message", [
+    (("--symbols", "NONE"), 1, "error: NONE: no 1h bars"), (("--start", "2024-13"), 2, "error: '2024-13'"),
+    (("--interval", "7m"), 2, "error: interval '7m'")], ids=["symbol", "date", "interval"])
+def test_script_explains_errors_without_a_traceback(server, tmp_path, changes, code, message):
+    output, errors = (process := script(server, tmp_path, *changes)).communicate(timeout=60)
+    assert process.returncode == code and output == ""
+    assert message in errors and "Traceback" not in errors
+
+
+def test_script_reports_days_that_are_not_there(server, tmp_path):
+    for day in (2, 3, 6):
+        server.publish(f"2024-01-{day:02d}")
+    process = script(server, tmp_path, "--start", "2024-01-01", "--end", "2024-01-06", "--symbols", "btcusdt")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "BTCUSDT: 72 bars, 2024-01-02 00:00 to 2024-01-06 23:00 UTC, 1 gaps (48 missing bars)" in output
+    assert "2024-01-01 to 2024-01-01 (1 days)" in output and "2024-01-04 to 2024-01-05 (2 days)" in output

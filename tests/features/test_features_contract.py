@@ -1,0 +1,120 @@
+"""Contract 1 for every entry of FEATURES, for all of them together and for the scaled pipeline."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import jax
+import numpy as np
+import pytest
+from causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, take, whole
+from hypothesis import given
+from hypothesis import strategies as st
+from markets import bars, gap, messy
+
+from fxtrade import features
+from fxtrade.core.stream import Stream, run
+from fxtrade.features import FEATURES
+
+N = 648  # 9 rounds of pieces of 1, 7 and 64 rows; disturbances lie in the first half, recovery in the second
+HALFLIFE = 40.0  # rows
+PIPELINES = (*FEATURES, "all", "scaled")
+
+
+@cache
+def pipeline(name: str) -> Stream:
+    spec = {name: {}} if name in FEATURES else {feature: {} for feature in FEATURES}
+    return compiled(features.build(spec, HALFLIFE if name == "scaled" else None))
+
+
+@cache
+def warm_up(name: str) -> int:
+    """Rows of a clean market before the first that is ok."""
+    ok = np.asarray(whole(pipeline(name))(bars(N)).ok).all(1)
+    first = int(ok.argmax())
+    assert ok[first:].all(), "a clean market stays ok"
+    return first
+
+
+each = pytest.mark.parametrize("name", PIPELINES)
+
+
+@each
+def test_the_future_is_unseen(name):
+    market = gap(bars(N), slice(200, 210))
+    for t in (0, 1, warm_up(name), 333, N - 2):
+        future_is_unseen(whole(pipeline(name)), market, t)
+
+
+@each
+def test_a_prefix_gives_the_rows_of_the_whole(name):
+    prefix_is_whole(whole(pipeline(name)), gap(bars(N), slice(200, 210)), 400, rtol=1e-6, atol=2e-6)
+
+
+@each
+@pytest.mark.parametrize("sizes", [(1,), (1, 7, 64), (64,)])
+def test_bar_by_bar_and_in_chunks_as_the_whole(name, sizes):
+    chunks_are_whole(pipeline(name), gap(bars(N), slice(200, 210)), sizes)
+
+
+@each
+@given(messy(N), st.integers(0, N - 2))
+def test_contract_on_messy_markets(name, drawn, t):
+    market, _ = drawn
+    out = whole(pipeline(name))(market)
+    x, ok = np.asarray(out.x), np.asarray(out.ok)
+    assert x.dtype == np.float32 and np.isfinite(x).all()
+    assert (x[~ok] == 0).all()
+    future_is_unseen(whole(pipeline(name)), market, t)
+    chunks_are_whole(pipeline(name), market, (1, 7, 64))
+
+
+@each
+@given(messy(N, until=320))
+def test_recovers_within_its_warm_up_after_gaps_and_bad_ticks(name, drawn):
+    market, clean = drawn
+    ok = np.asarray(whole(pipeline(name))(market).ok)
+    assert ok[clean + warm_up(name) :].all()
+
+
+@each
+def test_a_missing_bar_is_not_ok_and_leaves_the_other_asset_alone(name):
+    market = bars(N)
+    holed = gap(market, slice(300, 310), 0)
+    before, after = (whole(pipeline(name))(m) for m in (market, holed))
+    ok = np.asarray(after.ok)
+    assert not ok[300:310, 0].any()
+    np.testing.assert_array_equal(ok[:, 1], np.asarray(before.ok)[:, 1])
+    np.testing.assert_array_equal(np.asarray(after.x)[:, 1], np.asarray(before.x)[:, 1])
+
+
+def test_the_scaled_pipeline_is_bounded_and_standardised():
+    out = whole(pipeline("scaled"))(bars(N))
+    x = np.asarray(out.x)[np.asarray(out.ok).all(1)]
+    assert np.abs(x).max() <= 5.0
+    assert np.abs(x.mean((0, 1))).max() < 1 and 0.2 < x.std((0, 1)).min() and x.std((0, 1)).max() < 2
+
+
+def test_real_bars_by_the_runner_in_chunks(real_panel):
+    market = real_panel.bars
+    stream = features.build({feature: {} for feature in FEATURES}, 500.0)
+    out = run(stream, market, chunk=700)
+    other = whole(compiled(stream))(market)
+    assert out.ok[756:].all()
+    np.testing.assert_array_equal(out.ok, other.ok)
+    np.testing.assert_allclose(out.x, other.x, rtol=1e-4, atol=2e-5)
+    np.testing.assert_allclose(run(stream, take(market, slice(0, 1000)), 300).x, out.x[:1000], rtol=1e-4, atol=2e-5)
+
+
+def test_names_are_those_of_the_rows():
+    market, spec = bars(40), {"log_return": {"horizons": (1, 3)}, "bar_shape": {"window": 4}, "calendar": {}}
+    expected = ("log_return_1", "log_return_3", "bar_place", "bar_range", "day_sin", "day_cos", "week_sin", "week_cos")
+    stream = features.build(spec)
+    assert features.names(spec, market) == expected
+    assert whole(stream)(market).names == expected
+    assert whole(stream)(market).x.shape == (40, 2, len(expected))
+
+
+def test_what_runs_is_a_jax_pytree_without_the_names():
+    out = whole(features.build({"log_return": {}}))(bars(40))
+    assert len(jax.tree.leaves(out)) == 2

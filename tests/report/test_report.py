@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from fxtrade.core.errors import FxtradeError
+from fxtrade.report import report
+from fxtrade.report.progress import Console
+from tests.report import sample
+
+
+def test_write_leaves_a_whole_report(tmp_path):
+    pictures = report.write(tmp_path, sample.outcome())
+    text = (tmp_path / "report.md").read_text()
+    links = re.findall(r"!\[.+\]\((.+)\)", text)
+    assert sorted(links) == sorted(f"plots/{name}.png" for name in pictures) and len(links) == 6
+    for name, picture in pictures.items():
+        stored = imread(tmp_path / "plots" / f"{name}.png")
+        np.testing.assert_array_equal(np.round(255 * stored).astype(np.uint8), picture)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_write_again_replaces(tmp_path):
+    report.write(tmp_path, sample.sparse())
+    (tmp_path / "report.md").write_text("old")
+    report.write(tmp_path, sample.sparse())
+    assert (tmp_path / "report.md").read_text().startswith("# wavenet on")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FxtradeError, match="file"):
+        report.write(tmp_path / "file", sample.sparse())
+
+
+def printed(outcome, folder) -> str:
+    console = Console(file=io.StringIO())
+    console.rich.width = 80
+    report.table(console, outcome, folder)
+    return console.rich.file.getvalue()
+
+
+def test_table_fits_on_a_screen(tmp_path):
+    made = sample.outcome("simulated market (planted edge)", best=0.6)
+    made["accuracy"] |= {name: sample.rows(0.5) for name in ("reversal", "momentum", "last taker side")}
+    text = printed(made, tmp_path)
+    lines = text.splitlines()
+    assert len(lines) <= 35 and "…" not in text
+    assert all(len(line) <= 80 for line in lines if "report.md" not in line)
+    for words in ("wavenet", "54.0", "null floor: shuffled", "+20.0 %", "1.50 [0.50, 2.50]", "survives these costs"):
+        assert words in text
+    assert lines[-1] == f"report: {tmp_path / 'report.md'}"
+
+
+def test_table_warns(tmp_path):
+    assert "Leak?" in printed(sample.outcome(own=0.6), tmp_path)
+    assert "Leak?" not in printed(sample.outcome(), tmp_path)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_table_takes_numbers_that_are_missing(tmp_path, missing):
+    made = sample.outcome()
+    made["trading"]["strategy"] |= {"sharpe": missing, "sharpe_low": missing, "dsr": missing}
+    made["accuracy"]["wavenet"][2] |= {"accuracy": missing, "low": missing, "high": missing}
+    text = printed(made, tmp_path)
+    assert "nan" not in text.lower() and "None" not in text and "–" in text
+    assert "wavenet" in printed(sample.sparse(), tmp_path)
