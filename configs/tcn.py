@@ -16,7 +16,7 @@ def get_config(variant: str = "sim") -> ConfigDict:
         "channels": 32,
         "blocks": 4,
         "kernel": 3,
-        "dropout": 0.2,
+        "dropout": 0.4 if variant == "hourly" else 0.2,
         "symbol_embedding": True,
         "dtype": "float32",
     }

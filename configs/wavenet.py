@@ -21,12 +21,12 @@ from fxtrade.experiment import presets
 def get_config(variant: str = "sim") -> ConfigDict:
     config = presets.market(variant, "wavenet")
     config.model.options = {
-        "channels": 12 if variant == "hourly" else 16,
-        "skip_channels": 16 if variant == "hourly" else 32,
+        "channels": 16,
+        "skip_channels": 32,
         "layers": 6,
         "cycles": 1,
         "kernel": 2,
-        "dropout": 0.3 if variant == "hourly" else 0.2,
+        "dropout": 0.4 if variant == "hourly" else 0.2,
         "symbol_embedding": True,
         "dtype": "float32",
     }

@@ -50,6 +50,6 @@ def market(variant: str, model: str) -> ConfigDict:
     if variant == "hourly":
         config.data.span = "union"
         config.scaler.halflife = 500.0
-        config.optim.weight_decay = 1.0
-        config.train.update(steps=300, eval_every=20, patience=6)
+        config.optim.weight_decay = 2.0
+        config.train.update(steps=400, eval_every=20, patience=6)
     return config
