@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -57,28 +59,49 @@ def quiet(market: Bars, silent: np.ndarray) -> Bars:
     return market.replace(**{c: np.where(silent, np.float32(0), getattr(market, c)) for c in columns})
 
 
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What is wrong with a market: prices of any size, constant or not, silence, gaps and bad ticks."""
+
+    n: int
+    assets: int
+    seed: int
+    price: float
+    volatility: float
+    volume: float
+    silent: float  # share of bars without trades
+    gaps: tuple[tuple[int, int, int], ...]  # first row, row after the last, asset
+    ticks: tuple[tuple[int, int, str, float], ...]  # row, asset, column, value
+
+    @property
+    def clean(self) -> int:
+        """The first row after all gaps and bad ticks."""
+        return max([0, *(stop for _, stop, _ in self.gaps), *(row + 1 for row, *_ in self.ticks)])
+
+    def bars(self) -> Bars:
+        market = bars(self.n, self.assets, self.seed, self.price, self.volatility, self.volume)
+        market = quiet(market, np.random.default_rng(self.seed).random(market.ok.shape) < self.silent)
+        for start, stop, asset in self.gaps:
+            market = gap(market, slice(start, stop), asset)
+        for bad in self.ticks:
+            market = tick(market, *bad)
+        return market
+
+
 @st.composite
-def messy(draw, n: int, assets: int = 2, until: int | None = None) -> tuple[Bars, int]:
-    """Bars at any price level with gaps, bad ticks, constant prices and silence, and the first row after the last of
-    the gaps and ticks, which all lie before row `until`.
-    """
-    seed = draw(st.integers(0, 2**32 - 1))
-    market = bars(
+def messy(draw, n: int, assets: int = 2, until: int | None = None) -> Recipe:
+    """Recipes whose gaps and bad ticks lie before row `until`."""
+    until = until or n
+    row, asset = st.integers(0, until - 1), st.integers(0, assets - 1)
+    gaps = draw(st.lists(st.tuples(row, st.integers(1, 40), asset), max_size=3))
+    return Recipe(
         n,
         assets,
-        seed,
+        seed=draw(st.integers(0, 1000)),
         price=10.0 ** draw(st.integers(-8, 6)),
         volatility=draw(st.sampled_from([0.0, 1e-5, 1e-3, 0.05])),
         volume=10.0 ** draw(st.integers(-3, 8)),
+        silent=draw(st.sampled_from([0.0, 0.3, 0.8, 1.0])),
+        gaps=tuple((start, min(start + size, until), which) for start, size, which in gaps),
+        ticks=tuple(draw(st.lists(st.tuples(row, asset, st.sampled_from(COLUMNS), st.sampled_from(BAD)), max_size=4))),
     )
-    silent = draw(st.sampled_from([0.0, 0.3, 0.8, 1.0]))
-    market = quiet(market, np.random.default_rng(seed).random((n, assets)) < silent)
-    row, asset = st.integers(0, (until or n) - 1), st.integers(0, assets - 1)
-    clean = 0
-    for start, size, which in draw(st.lists(st.tuples(row, st.integers(1, 40), asset), max_size=3)):
-        stop = min(start + size, until or n)
-        market, clean = gap(market, slice(start, stop), which), max(clean, stop)
-    ticks = st.tuples(row, asset, st.sampled_from(COLUMNS), st.sampled_from(BAD))
-    for t, which, column, value in draw(st.lists(ticks, max_size=4)):
-        market, clean = tick(market, t, which, column, value), max(clean, t + 1)
-    return market, clean

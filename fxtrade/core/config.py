@@ -1,7 +1,8 @@
 """The configuration of a run: frozen dataclasses, and the way from a config file and command-line overrides to them.
 
-`configs/*.py` build an `ml_collections.ConfigDict` from these defaults with `to_config_dict`, the command line overrides
-keys, and `freeze` turns the result into a `RunConfig`. Whatever does not fit is a `ConfigError` that names the key.
+`configs/*.py` build an `ml_collections.ConfigDict` from these defaults with `to_config_dict`, the command line
+overrides keys, and `freeze` turns the result into a `RunConfig`. Whatever does not fit is a `ConfigError` that names
+the key.
 """
 
 from __future__ import annotations
@@ -227,7 +228,8 @@ def _check(c: RunConfig) -> None:
     require(c.split.embargo >= 0, "split.embargo", c.split.embargo, "must not be negative")
     require(c.scaler.halflife > 0, "scaler.halflife", c.scaler.halflife, "must be positive")
     require(c.scaler.clip > 0, "scaler.clip", c.scaler.clip, "must be positive")
-    require(c.optim.schedule in ("cosine", "constant"), "optim.schedule", c.optim.schedule, "must be 'cosine' or 'constant'")
+    schedules = ("cosine", "constant")
+    require(c.optim.schedule in schedules, "optim.schedule", c.optim.schedule, "must be 'cosine' or 'constant'")
     require(c.optim.learning_rate > 0, "optim.learning_rate", c.optim.learning_rate, "must be positive")
     require(0 <= c.optim.ema < 1, "optim.ema", c.optim.ema, "must be in [0, 1)")
     require(c.optim.warmup >= 0, "optim.warmup", c.optim.warmup, "must not be negative")
@@ -247,4 +249,6 @@ def _check(c: RunConfig) -> None:
     for key in ("fee_bps", "half_spread_bps", "gross"):
         require(getattr(c.trade, key) >= 0, f"trade.{key}", getattr(c.trade, key), "must not be negative")
     require(c.report.bootstrap >= 1, "report.bootstrap", c.report.bootstrap, "must be at least 1")
-    require(all(0 < v <= 1 for v in c.report.coverages), "report.coverages", c.report.coverages, "must be in (0, 1]")
+    coverages = c.report.coverages
+    require(all(0 < v <= 1 for v in coverages), "report.coverages", coverages, "must be in (0, 1]")
+    require(coverages[:1] == (1.0,), "report.coverages", coverages, "must begin with 1.0, all forecasts")

@@ -2,7 +2,7 @@
 
 Every kernel takes rows `x [T, ...]` with time first. NaN means "no value": a window statistic uses the values that are
 there and is NaN where fewer than `min_count` of them are; an exponentially weighted statistic stays what it was over a
-missing row. An infinite value counts as missing. Row t depends on rows <= t alone, bit for bit.
+missing row. What is infinite or beyond `LARGEST` counts as missing. Row t depends on rows <= t alone, bit for bit.
 
 A window is the last part of one block and the first part of the next (van Herk 1992; Gil & Werman 1993), each centred
 on a value of its own, their moments merged (Chan, Golub & LeVeque 1983). Nothing outside a window enters it, so a bad
@@ -20,21 +20,23 @@ from jax import lax
 from fxtrade.core.types import Array
 
 
+LARGEST = 1e16  # the sum of a million squares of larger values leaves float32
+
+
 class Moments(NamedTuple):
-    """Number of values, mean and population variance of each window or of the weighted past."""
+    """Number of values, mean and population variance of each window.
 
-    count: Array
-    mean: Array
-    var: Array
-
-
-class _Part(NamedTuple):
-    """Moments of a part of a window, whose mean is centre + offset."""
+    The mean is kept as centre + offset, since a float32 near a price cannot hold a small distance from it.
+    """
 
     count: Array
     centre: Array
     offset: Array
     var: Array
+
+    @property
+    def mean(self) -> Array:
+        return self.centre + self.offset
 
 
 def lag(x: Array, n: int) -> Array:
@@ -44,7 +46,7 @@ def lag(x: Array, n: int) -> Array:
 
 
 def moments(x: Array, window: int) -> Moments:
-    """Count, mean and population variance over the last `window` rows, `[T, ...]` each."""
+    """Count, mean and population variance over the last `window` rows, `[T, ...]` each; 0 without values."""
     blocks, ok = _blocks(x, window)
     now = _first_part(blocks, ok)
     past = jax.tree.map(_of_block_before, _first_part(jnp.flip(blocks, 1), jnp.flip(ok, 1)))
@@ -52,9 +54,10 @@ def moments(x: Array, window: int) -> Moments:
     share = now.count / jnp.maximum(n, 1)
     apart = (now.centre - past.centre) + (now.offset - past.offset)
     apart = jnp.where((now.count > 0) & (past.count > 0), apart, 0)
-    mean = jnp.where(past.count > 0, past.centre + (past.offset + share * apart), now.centre + now.offset)
+    centre = jnp.where(past.count > 0, past.centre, now.centre)
+    offset = jnp.where(past.count > 0, past.offset + share * apart, now.offset)
     var = share * now.var + (1 - share) * past.var + share * (1 - share) * apart**2
-    return jax.tree.map(lambda a: _rows(a, x.shape[0]), Moments(n, mean, var))
+    return jax.tree.map(lambda a: _rows(a, x.shape[0]), Moments(n, centre, offset, var))
 
 
 def mean(x: Array, window: int, min_count: int | None = None) -> Array:
@@ -79,8 +82,8 @@ def zscore(x: Array, window: int, min_count: int | None = None) -> Array:
     """(x - mean) / std over the last `window` rows; 0 in a window without spread."""
     m = moments(x, window)
     spread = jnp.sqrt(m.var)
-    z = jnp.where(spread > 0, (x - m.mean) / jnp.where(spread > 0, spread, 1), 0)
-    return _enough(jnp.where(jnp.isfinite(x), z, jnp.nan), m.count, min_count or window)
+    z = jnp.where(spread > 0, (x - m.centre - m.offset) / jnp.where(spread > 0, spread, 1), 0)
+    return _enough(jnp.where(_is_value(x), z, jnp.nan), m.count, min_count or window)
 
 
 def maximum(x: Array, window: int, min_count: int | None = None) -> Array:
@@ -114,15 +117,14 @@ def ew_moments(x: Array, halflife: float, state: EwState, clip: float | None = N
 
     With decay d = 2^(-1/halflife) the weights of past values are d^age, normalised to one over the values seen
     (pandas `ewm(halflife=..., adjust=True, ignore_na=True)`, `bias=True` for the variance). `weight` = 1 - d^n tells
-    how much past there is. A value whose squared distance from the mean leaves float32 counts as missing. With `clip` an
-    innovation enters with at most `clip` standard deviations, once half the weight is there and there is any spread
-    (Huber 1964): one bad tick cannot move the scale far.
+    how much past there is. With `clip` an innovation enters with at most `clip` standard deviations, once half the weight
+    is there and there is any spread (Huber 1964): one bad tick cannot move the scale far.
     """
     decay = 2.0 ** (-1.0 / halflife)
 
     def step(s: EwState, row):
         diff = row - s.mean
-        seen = jnp.isfinite(diff**2)
+        seen = _is_value(row)
         weight = s.weight + (1 - decay) * (1 - s.weight)
         gain = (1 - decay) / weight
         if clip is not None:
@@ -142,7 +144,7 @@ def _blocks(x: Array, window: int) -> tuple[Array, Array]:
     pad = -x.shape[0] % window
     x = jnp.pad(x, [(0, pad)] + [(0, 0)] * (x.ndim - 1), constant_values=jnp.nan)
     blocks = x.reshape(-1, window, *x.shape[1:])
-    ok = jnp.isfinite(blocks)
+    ok = _is_value(blocks)
     return jnp.where(ok, blocks, 0), ok
 
 
@@ -150,7 +152,7 @@ def _rows(blocks: Array, steps: int) -> Array:
     return blocks.reshape(-1, *blocks.shape[2:])[:steps]
 
 
-def _first_part(blocks: Array, ok: Array) -> _Part:
+def _first_part(blocks: Array, ok: Array) -> Moments:
     """Moments of the first 1, 2, ... rows of each block, centred on the block's first value."""
     centre = jnp.take_along_axis(blocks, jnp.argmax(ok, 1)[:, None], 1)
     centred = jnp.where(ok, blocks - centre, 0)
@@ -159,13 +161,17 @@ def _first_part(blocks: Array, ok: Array) -> _Part:
     offset = jnp.cumsum(centred, 1) / n
     # rounding may leave the squares an ulp below the square of the mean
     var = jnp.maximum(jnp.cumsum(centred**2, 1) / n - offset**2, 0)
-    return _Part(count, jnp.where(count > 0, centre, 0), offset, var)
+    return Moments(count, jnp.where(count > 0, centre, 0), offset, var)
 
 
 def _of_block_before(flipped: Array, fill: float = 0) -> Array:
     """From what was accumulated over the flipped blocks, what each row sees of the block before its own."""
     after = jnp.flip(flipped, 1)[:-1, 1:]
     return jnp.pad(after, [(1, 0), (0, 1)] + [(0, 0)] * (flipped.ndim - 2), constant_values=fill)
+
+
+def _is_value(x: Array) -> Array:
+    return jnp.abs(x) <= LARGEST
 
 
 def _enough(value: Array, count: Array, min_count: int) -> Array:

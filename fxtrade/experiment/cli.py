@@ -84,7 +84,7 @@ def _unknown_key(argv: list[str], error: Exception) -> ConfigError:
                 known = group.keys() if isinstance(group, ConfigDict) else ()
                 return ConfigError(f"{walked} has no key '{key}'{nearest(key, known)}")
             group, walked = group[key], f"{walked}.{key}"
-    return ConfigError(f"the config cannot be overridden like that: {error}")
+    return ConfigError(f"{_config_name(argv)} cannot be used as a config: {error}")
 
 
 def _fail(message: Any, code: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from fxtrade import features, labels
 from fxtrade.core import stream
 from fxtrade.core.config import DataConfig, RunConfig, check_options
+from fxtrade.core.errors import DataError
 from fxtrade.core.types import Features, Labels, Split
 from fxtrade.data import bars, synth
 from fxtrade.data.bars import Panel
@@ -66,6 +67,11 @@ def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambd
     made = stream.run(transform, panel.bars, CHUNK, tick)
     looks = labels.make(panel.bars, dataclasses.replace(config.label, classes=2))
     present = (np.asarray(made.ok) & np.isfinite(looks.ret)).any(1)
+    if not present.any():
+        raise DataError(
+            f"no row of these {len(present)} bars has both a label and defined features; use more data, a shorter "
+            f"scaler.halflife (here {config.scaler.halflife:g} bars), shorter feature windows or fewer symbols with gaps"
+        )
     split = splits.by_time(present, looks.end, config.split.valid, config.split.test, config.split.embargo)
     final = looks if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train)
     return Dataset(panel, made.replace(names=columns), final, split)

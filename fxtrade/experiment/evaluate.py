@@ -16,7 +16,13 @@ CURVE = tuple(np.round(np.geomspace(0.02, 1.0, 30), 4))
 
 
 def coverage_table(
-    prediction: Prediction, labels: Labels, valid: np.ndarray, test: np.ndarray, times: np.ndarray, config: ReportConfig, seed: int
+    prediction: Prediction,
+    labels: Labels,
+    valid: np.ndarray,
+    test: np.ndarray,
+    times: np.ndarray,
+    config: ReportConfig,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Accuracy on the test rows above confidence thresholds that were fixed on the validation rows.
 
@@ -31,7 +37,8 @@ def coverage_table(
     table = []
     for coverage in config.coverages:
         # at full coverage nothing is left out, however sure the validation rows were
-        floor = -np.inf if coverage == 1 or not before.any() else np.quantile(prediction.confidence[before], 1 - coverage)
+        choose = coverage < 1 and before.any()
+        floor = np.quantile(prediction.confidence[before], 1 - coverage) if choose else -np.inf
         covered = (sure >= floor).astype(float)
         low, high = bootstrap.ratio_interval(right * covered, covered, blocks, config.bootstrap, seed=seed)
         count = int(covered.sum())

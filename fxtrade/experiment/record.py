@@ -30,8 +30,10 @@ def create(results: Path, config: RunConfig, name: str = "") -> Path:
     """A new run folder `results/<name or config name and time>` that holds the resolved config.
 
     Raises:
-        FxtradeError: the folder exists already or cannot be written.
+        FxtradeError: the folder exists already or cannot be written, or the name is not that of a folder in `results`.
     """
+    if name and Path(name).name != name:
+        raise ConfigError(f"--run {name} must be a plain name; choose the folder around it with --results")
     folder = results / (name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
     if (folder / CONFIG).exists():
         raise FxtradeError(f"{folder} holds a run already; go on with --resume {folder}, or give another --run name")
@@ -49,9 +51,10 @@ def load(folder: Path) -> RunConfig:
     if not path.exists():
         raise ConfigError(f"{folder} is not a run: there is no {CONFIG} in it")
     try:
-        return freeze(json.loads(path.read_text()))
-    except json.JSONDecodeError as e:
-        raise ConfigError(f"{path} is damaged (line {e.lineno}: {e.msg}); start a new run") from e
+        values = json.loads(path.read_text())
+    except ValueError as e:  # not JSON, or not even text
+        raise ConfigError(f"{path} is damaged ({e}); start a new run") from e
+    return freeze(values)
 
 
 def config_hash(config: RunConfig) -> str:
@@ -97,20 +100,30 @@ def ledger(results: Path) -> list[dict[str, Any]]:
     """Every trial ever recorded under `results`, oldest first. Raises FxtradeError for a line that is damaged."""
     path = results / LEDGER
     entries = []
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else (), 1):
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
         try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError as e:
-            raise FxtradeError(f"{path}, line {number} is damaged; the ledger counts all trials, so mend it by hand") from e
+            entry = json.loads(line)
+            entries.append({**entry, "config_hash": entry["config_hash"]})
+        except (ValueError, TypeError, KeyError) as e:
+            raise FxtradeError(
+                f"{path}, line {number} is damaged; the ledger counts all trials, so mend it by hand"
+            ) from e
     return entries
 
 
 def enter(results: Path, entry: Mapping[str, Any]) -> None:
-    """Append one trial. One `write` of a whole line, so that runs side by side do not mix their lines."""
-    line = json.dumps(clean(entry)) + "\n"
-    handle = os.open(results / LEDGER, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    with contextlib.closing(os.fdopen(handle, "wb", buffering=0)) as f:
-        f.write(line.encode())
+    """Append one trial. One `write` of a whole line, so that runs side by side do not mix their lines.
+
+    Raises:
+        FxtradeError: the ledger cannot be written.
+    """
+    path, line = results / LEDGER, json.dumps(clean(entry)) + "\n"
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        with contextlib.closing(os.fdopen(handle, "wb", buffering=0)) as f:
+            f.write(line.encode())
+    except OSError as e:
+        raise FxtradeError(f"{path} cannot be written: {e.strerror}; this trial is not counted: {line}") from e
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -144,11 +157,13 @@ def _code_version() -> str:
     version = fxtrade.__version__
 
     def git(*args: str) -> str:
-        return subprocess.run(["git", "-C", here, *args], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        command = ["git", "-C", here, *args]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
         if git("ls-files", "--error-unmatch", "__init__.py"):
-            version += f"+{git('rev-parse', '--short=12', 'HEAD')}{'-modified' if git('status', '--porcelain', '.') else ''}"
+            modified = "-modified" if git("status", "--porcelain", ".") else ""
+            version += f"+{git('rev-parse', '--short=12', 'HEAD')}{modified}"
     except (OSError, subprocess.SubprocessError):
         pass
     return version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -13,9 +14,9 @@ import numpy as np
 
 from fxtrade import models
 from fxtrade.core.config import RunConfig, to_dict
-from fxtrade.core.errors import FxtradeError
+from fxtrade.core.errors import DataError, FxtradeError
 from fxtrade.data import synth
-from fxtrade.data.bars import Panel, format_interval
+from fxtrade.data.bars import Panel, format_interval, parse_interval
 from fxtrade.experiment import baselines, dataset, evaluate, forecast, record, trading
 from fxtrade.experiment.dataset import Dataset
 from fxtrade.labels import LABELS
@@ -25,7 +26,7 @@ from fxtrade.report.progress import Console
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.interrupt import Interrupt
 from fxtrade.train.loop import Fit, fit
-from fxtrade.train.segments import device_series, plan
+from fxtrade.train.segments import Plan, device_series, loss_weight, plan
 from fxtrade.train.track import Tracker, read
 from fxtrade.validate import null
 
@@ -43,7 +44,9 @@ class Trained(NamedTuple):
     fit: Fit
 
 
-def run(config: RunConfig, results: Path, name: str = "", resume: Path | None = None, console: Console | None = None) -> Path:
+def run(
+    config: RunConfig, results: Path, name: str = "", resume: Path | None = None, console: Console | None = None
+) -> Path:
     """Load, train, forecast, backtest and report; returns the run's folder.
 
     Everything that can be wrong with config and data is found before training starts. With `resume` the run in that
@@ -51,17 +54,21 @@ def run(config: RunConfig, results: Path, name: str = "", resume: Path | None = 
 
     Raises:
         FxtradeError: something the user can mend; the message says what.
-        Interrupted: SIGINT or SIGTERM came during training; the state is saved.
+        Interrupted: SIGINT or SIGTERM came during training or after it; the state is saved.
     """
     console = console or Console()
     began = time.time()
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         fingerprint = panel.fingerprint()
-    models.build(config.model.name, config.model.options, config.label.classes)  # fail before features are computed
+    # what would fail only after minutes fails now
+    model = models.build(config.model.name, config.model.options, config.label.classes)
+    parse_interval(config.report.block)
+    record.ledger(resume.parent if resume else results)
     with console.bar("features", len(panel.times), "bars") as tick:
         data = dataset.prepare(config, panel, tick)
     console.say(describe(data))
+    plans(config, data, model.receptive_field)
     folder = resume or record.create(results, config, name)
     facts = record.provenance(config, fingerprint)
     record.write_json(folder / record.RECORD, facts)
@@ -77,26 +84,30 @@ def run(config: RunConfig, results: Path, name: str = "", resume: Path | None = 
         "data fingerprint": fingerprint,
     }
     checkpoints = Checkpoints(folder / "checkpoints", record.clean(identity), config.train.keep)
-    step = checkpoints.latest() if resume else None
-    tracker = Tracker(folder, step)
+    tracker = Tracker(folder, checkpoints.latest() or 0 if resume else None)
+    keep = {"checkpoints": checkpoints, "tracker": tracker, "resume": bool(resume)}
     with Interrupt() as interrupt:
-        trained = train(config, data, console, "training", checkpoints=checkpoints, tracker=tracker, interrupt=interrupt, resume=bool(resume))
-    if trained.fit.stopped == "interrupted":
+        trained = train(config, data, console, "training", interrupt=interrupt, **keep)
+    if not interrupt.signal:
+        with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
+            outcome = judge(config, data, trained, results, facts, console)
+    if interrupt.signal:
         tracker.close()
         raise Interrupted(folder, interrupt.signal, trained.fit.step)
 
-    outcome = judge(config, data, trained, results, facts, console)
     outcome["run"] |= {"seconds": time.time() - began, "folder": folder.name}
     outcome["history"] = tracker.rows
-    record.write_json(folder / record.RECORD, facts | {"seconds": outcome["run"]["seconds"], "metrics": headline(outcome)})
+    numbers = headline(outcome)
+    trial = {k: facts[k] for k in ("started", "config_hash", "data_fingerprint", "code")}
+    record.enter(results, trial | {"run": folder.name} | numbers)  # before anyone sees the numbers
+    record.write_json(folder / record.RECORD, facts | {"seconds": outcome["run"]["seconds"], "metrics": numbers})
     record.write_json(folder / "report.json", outcome)
     for title, pixels in report.write(folder, record.clean(outcome)).items():
         tracker.image(title, pixels, trained.fit.step)
-    tracker.hparams(to_dict(config), headline(outcome))
+    tracker.hparams(to_dict(config), numbers)
     tracker.text("report", (folder / "report.md").read_text(), trained.fit.step)
     tracker.close()
     checkpoints.close()
-    record.enter(results, {**{k: facts[k] for k in ("started", "config_hash", "data_fingerprint", "code")}, "run": folder.name, **headline(outcome)})
     report.table(console, outcome, folder)
     return folder
 
@@ -104,11 +115,9 @@ def run(config: RunConfig, results: Path, name: str = "", resume: Path | None = 
 def train(config: RunConfig, data: Dataset, console: Console, title: str, **options) -> Trained:
     """Fit the config's model to the training span of these data; `options` go to `train.loop.fit`."""
     model = models.build(config.model.name, config.model.options, config.label.classes)
-    reach = model.receptive_field
-    weight = {name: np.where(data.features.ok & getattr(data.split, name)[:, None], data.labels.w, 0) for name in ("train", "valid")}
-    plans = {name: plan(w, config.train.segment, reach, name) for name, w in weight.items()}
+    train_plan, valid_plan = plans(config, data, model.receptive_field)
     series = device_series(data.features, data.labels, data.split.train)
-    valid = series._replace(w=jnp.asarray(weight["valid"]))
+    valid = series._replace(w=jnp.asarray(loss_weight(data.features, data.labels, data.split.valid)))
     class_weight = class_weights(data.labels.y[data.split.train], config.label.classes, config.train.class_weights)
 
     def loss(output, segment):
@@ -118,8 +127,8 @@ def train(config: RunConfig, data: Dataset, console: Console, title: str, **opti
         done = fit(
             model,
             loss,
-            (series, plans["train"]),
-            (valid, plans["valid"]),
+            (series, train_plan),
+            (valid, valid_plan),
             config.train,
             config.optim,
             config.seed,
@@ -130,6 +139,21 @@ def train(config: RunConfig, data: Dataset, console: Console, title: str, **opti
     return Trained(model, done)
 
 
+def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan, Plan]:
+    """The segments of the training and of the validation span.
+
+    Raises:
+        DataError: a span has none, or all training labels are the same.
+    """
+    spans = {"training": data.split.train, "validation": data.split.valid}
+    weights = {name: loss_weight(data.features, data.labels, rows) for name, rows in spans.items()}
+    kinds = np.unique(data.labels.y[weights["training"] > 0])
+    if len(kinds) == 1:
+        raise DataError(f"all training labels are of class {kinds[0]}: there is nothing to learn; check prices and label")
+    train, valid = (plan(w, config.train.segment, receptive_field, name) for name, w in weights.items())
+    return train, valid
+
+
 def class_weights(y: np.ndarray, classes: int, balanced: bool) -> jnp.ndarray:
     """Ones, or inverse frequencies of the classes with mean weight 1 over the rows."""
     if not balanced:
@@ -138,7 +162,9 @@ def class_weights(y: np.ndarray, classes: int, balanced: bool) -> jnp.ndarray:
     return jnp.asarray(counts.sum() / (classes * np.maximum(counts, 1)), jnp.float32)
 
 
-def judge(config: RunConfig, data: Dataset, trained: Trained, results: Path, facts: dict, console: Console) -> dict[str, Any]:
+def judge(
+    config: RunConfig, data: Dataset, trained: Trained, results: Path, facts: dict, console: Console
+) -> dict[str, Any]:
     """Everything that the report says, as one JSON-like dict; the test span is opened here and nowhere else."""
     panel, split = data.panel, data.split
     with console.bar("scoring", len(panel.times), "bars") as tick:
@@ -146,8 +172,9 @@ def judge(config: RunConfig, data: Dataset, trained: Trained, results: Path, fac
     others, opened = record.past_trials(results, facts["data_fingerprint"], facts["config_hash"])
 
     def table(prediction, source: Dataset):
+        split, times = source.split, source.panel.times
         return evaluate.coverage_table(
-            prediction, source.labels, source.split.valid, source.split.test, source.panel.times, config.report, config.seed
+            prediction, source.labels, split.valid, split.test, times, config.report, config.seed
         )
 
     prediction = baselines.of_forecast(made)
@@ -231,9 +258,10 @@ def span_of(data: Dataset, name: str) -> dict[str, Any]:
 def describe(data: Dataset) -> str:
     """A few lines for people about what was read."""
     panel = data.panel
+    missing, columns = 100 * (1 - panel.bars.ok.mean()), len(data.features.names)
     lines = [
-        f"{panel.source}: {len(panel.times):,} bars of {format_interval(panel.interval)} x {len(panel.symbols)} symbols "
-        f"({', '.join(panel.symbols)}), {100 * (1 - panel.bars.ok.mean()):.2f} % missing; {len(data.features.names)} features"
+        f"{panel.source}: {len(panel.times):,} bars of {format_interval(panel.interval)} x {len(panel.symbols)} symbols"
+        f" ({', '.join(panel.symbols)}), {missing:.2f} % missing; {columns} features"
     ]
     for name in ("train", "valid", "test"):
         s = span_of(data, name)

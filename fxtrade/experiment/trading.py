@@ -20,11 +20,14 @@ YEAR = 365  # days that crypto trades
 GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
 
 
-def trade(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int, trials: dict[str, float]) -> dict[str, Any]:
+def trade(
+    data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int, trials: dict[str, float]
+) -> dict[str, Any]:
     """Backtest over the test span, from its first row, with a threshold fixed on the validation rows.
 
     Args:
-        trials: daily Sharpe ratio of every configuration tried on these data before, by its hash; deflates the Sharpe ratio.
+        trials: daily Sharpe ratio of every configuration tried on these data before, by its hash; deflates the Sharpe
+            ratio.
     """
     first = int(data.split.test.argmax())
     bars = jax.tree.map(lambda a: a[first:], data.panel.bars)
@@ -44,13 +47,16 @@ def trade(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int, 
         "strategy": summary(times, strategy, trials, benchmark),
         "buy_and_hold": summary(times, held, {}, None),
         "grid": [
-            {"fee_bps": fee, "latency": latency, **_short(times, grid.equity[i])} for i, (fee, latency) in enumerate(names)
+            {"fee_bps": fee, "latency": latency, **_short(times, equity)}
+            for (fee, latency), equity in zip(names, grid.equity, strict=True)
         ],
         "curve": _curve(times, strategy, held),
     }
 
 
-def summary(times: np.ndarray, result: Result, trials: dict[str, float], benchmark: np.ndarray | None) -> dict[str, float]:
+def summary(
+    times: np.ndarray, result: Result, trials: dict[str, float], benchmark: np.ndarray | None
+) -> dict[str, float]:
     """Metrics of one backtest; conventions in `metrics.returns`, Sharpe inference on daily returns."""
     day = returns.by_period(times, result.equity, "day")[1]
     week, month = (returns.by_period(times, result.equity, p)[1] for p in ("week", "month"))

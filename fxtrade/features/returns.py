@@ -29,9 +29,9 @@ def bar_shape(k: Kernels, bars: Bars, *, window: int = 32) -> dict[str, Array]:
     """Where the close lies in the bar's range (-1 low .. 1 high), and log of the range over its mean over `window`."""
     spread = bars.high - bars.low
     place = jnp.where(spread > 0, (2 * bars.close - bars.high - bars.low) / jnp.where(spread > 0, spread, 1), 0)
-    # a bad tick may lie outside its own bar
+    # a bad tick may lie outside its own bar, or its low above its high
     place = jnp.where(jnp.isnan(bars.close), jnp.nan, jnp.clip(place, -1, 1))
-    relative = spread / bars.close
+    relative = jnp.where(spread >= 0, spread / bars.close, jnp.nan)
     typical = k.mean(relative, window)
     return {"bar_place": place, "bar_range": jnp.log((relative + 1e-7) / (typical + 1e-7))}
 

@@ -32,7 +32,7 @@ def alpha_beta(r: ArrayLike, benchmark: ArrayLike, periods: float, lags: int | N
         r: `[T]` simple returns of the strategy per bar, less the risk-free rate if that matters.
         benchmark: `[T]` returns of the benchmark in the same bars.
         periods: bars in a year; alpha and its error are times `periods` (arithmetic), t is not touched by it.
-        lags: autocovariances taken into account; None is floor(4 * (T / 100)^(2/9)) (Newey & West 1994).
+        lags: autocovariances taken into account; None is floor(4 * (T / 100)^(2/9)) (Newey & West 1994), below T.
 
     Returns:
         All nan where T < 3, the benchmark is constant or a return is NaN. Errors and t are nan where the fit is exact
@@ -45,7 +45,7 @@ def alpha_beta(r: ArrayLike, benchmark: ArrayLike, periods: float, lags: int | N
     if r.ndim != 1 or r.shape != benchmark.shape:
         raise DataError(f"alpha_beta: r {r.shape} and benchmark {benchmark.shape} must be two series of one length")
     bars = r.size
-    lags = int(4 * (bars / 100) ** (2 / 9)) if lags is None else lags
+    lags = min(int(4 * (bars / 100) ** (2 / 9)), max(bars - 1, 0)) if lags is None else lags
     if lags < 0 or lags >= max(bars, 1):
         raise ConfigError(f"alpha_beta: lags {lags} must lie in 0..{bars - 1} for {bars} bars")
     if bars < 3 or np.ptp(benchmark) == 0 or np.isnan(r + benchmark).any():

@@ -106,13 +106,14 @@ def error_bars(rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def equity_axes(axes: Axes, title: str) -> None:
-    """Title and dates for the curves drawn so far; logarithmic where they span more than a factor of three."""
+    """Title and dates for the curves drawn so far; logarithmic where they span more than a factor of four."""
     values = np.concatenate([line.get_ydata() for line in axes.lines])
     values = values[np.isfinite(values)]
     low, high = values.min(initial=1), values.max(initial=1)
-    if 0 < 3 * low < high:
+    if 0 < 4 * low < high:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        steps = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5) if high < 100 * low else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=steps))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.axhline(1, color="black", lw=0.8, ls=DOTS)

@@ -149,8 +149,8 @@ def show(console: Console, runs: Sequence[Run]) -> None:
         for number, run in enumerate(runs, 1):
             table.add_row(str(number), *(Text(c.text(run)) for c in part.values()))
         console.print(table)
-    if len({run.facts["data_fingerprint"] for run in runs}) > 1:
-        console.print("The runs have different data: their numbers say little about which model is better.")
+    if len({(run.facts["data_fingerprint"], _label(run)) for run in runs}) > 1:
+        console.print("The runs differ in data or label: their numbers say little about which model is better.")
     rows = differences(runs)
     if rows:
         table = _table("Config keys that differ", ["key", *(f"#{n}" for n in range(1, len(runs) + 1))])

@@ -43,14 +43,16 @@ def coverage(outcome: dict) -> Figure | None:
     model, chance = outcome["run"]["model"], 1 / outcome["run"]["config"]["label"]["classes"]
     figure = new_figure(4.6)
     axes = coverage_axes(figure.add_subplot(), "Accuracy by coverage, test span")
-    accuracy_points(axes, outcome["accuracy"][model], f"{model}, thresholds fixed before", color=BLUE, marker="o")
+    accuracy_points(
+        axes, outcome["accuracy"][model], f"{model}, thresholds fixed before", color=BLUE, marker="o", zorder=3
+    )
     curve, label = outcome["scores"]["curve"], f"{model}, ranked with hindsight"
     axes.plot(curve["coverage"], 100 * floats(curve["accuracy"]), color=SKY, lw=1, zorder=1, label=label)
     rivals = verdict.rivals(outcome)
     peak = {name: np.nanmax(floats([0, *(r["accuracy"] for r in rows)])) for name, rows in rivals.items()}
     for color, name in zip((ORANGE, RED), sorted(peak, key=peak.get, reverse=True), strict=False):
         accuracy_points(axes, rivals[name], f"baseline: {name}", color=color, marker="s")
-    for style, (name, rows) in zip(("--", "-."), outcome["null"].items(), strict=False):
+    for style, (name, rows) in zip(("--", "-."), verdict.floors(outcome).items(), strict=False):
         accuracy_points(axes, rows, f"null floor: {name}", band=True, color=GREY, linestyle=style)
     top = outcome["data"]["best_accuracy"]
     if not missing(top):
@@ -67,7 +69,7 @@ def calibration(outcome: dict) -> Figure | None:
         return None
     figure = new_figure(4.8)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    ends = 100 * floats([min(sure.min(), right.min()), max(sure.max(), right.max())])
+    ends = 100 * floats([sure.min(), sure.max()])
     upper.plot(ends, ends, color=GREY, lw=1, ls="--", label="perfectly calibrated")
     error, label = 1.96 * np.sqrt(right * (1 - right) / count), "forecasts; bars: 95 %, as if rows were independent"
     upper.errorbar(100 * sure, 100 * right, 100 * error, fmt="o-", color=BLUE, lw=1.2, ms=4, capsize=2, label=label)

@@ -35,7 +35,7 @@ def _accuracy(outcome: dict) -> Table:
     made.add_row(model, *(_right(row) for row in own), style="bold")
     made.add_row("  95 % interval, from", *(_right(row, "low") for row in own))
     made.add_row("  to", *(_right(row, "high") for row in own), end_section=True)
-    others = verdict.rivals(outcome) | {f"null floor: {name}": rows for name, rows in outcome["null"].items()}
+    others = verdict.rivals(outcome) | {f"null floor: {name}": rows for name, rows in verdict.floors(outcome).items()}
     for name, rows in others.items():
         made.add_row(name, *(_right(verdict.at(rows, t)) for t in targets))
     best = outcome["data"]["best_accuracy"]
@@ -45,12 +45,12 @@ def _accuracy(outcome: dict) -> Table:
 
 
 def _trading(trading: dict) -> Table:
-    made = _table("Traded, net of costs")
-    for name in ("", "return", "Sharpe [95 %]", "drawdown", "weeks won", "DSR"):
+    made = _table("Traded, net of costs (weeks: share of them that wins)")
+    for name in ("", "return", "Sharpe [95 %]", "drawdown", "weeks", "DSR"):
         made.add_column(name, justify="right" if name else "left", no_wrap=True)
-    for name, key in (("strategy", "strategy"), ("buy and hold", "buy_and_hold")):
+    for name, key in (("strategy", "strategy"), ("buy & hold", "buy_and_hold")):
         m = trading[key]
-        sharpe = Text(interval(m["sharpe"], m["sharpe_low"], m["sharpe_high"], 1, 2))
+        sharpe = Text(interval(m["sharpe"], m["sharpe_low"], m["sharpe_high"], 1, 1))
         cells = [gain(m["total_return"]), sharpe, percent(m["max_drawdown"]), percent(m["win_rate_week"])]
         made.add_row(name, *cells, probability(m["dsr"]))
     return made

@@ -100,7 +100,7 @@ def paragraph(outcome: dict) -> str:
         row = at(outcome["accuracy"][model], tight)
         sentences.append(
             f"Where it is most sure ({coverage_name(tight)}, threshold fixed on the validation span) it had "
-            f"{_percent(row)} right. {_against(outcome, tight, nulls=False)}"
+            f"{_percent(row)} right. {_against(outcome, tight)}"
         )
     if simulated(outcome):
         sentences.append(_simulated(outcome, own))
@@ -109,11 +109,15 @@ def paragraph(outcome: dict) -> str:
         sentences.append(f"On the label that one can trade, the same forecasts had {_percent(tradable)} right.")
     if outcome.get("trading"):
         sentences.append(_money(outcome["trading"], run["config"]["trade"]))
-    if run["opened_before"] or run["trials_before"]:
-        sentences.append(
-            f"The test span is not fresh: this configuration had opened it {times(run['opened_before'])} before, and "
-            f"{configurations(run['trials_before'])} had been tried on these data."
-        )
+    if not floors(outcome):
+        sentences.append("No null floor was run, so nobody knows what this pipeline finds where there is nothing.")
+    used = []
+    if run["opened_before"]:
+        used.append(f"this configuration had opened it {times(run['opened_before'])} before")
+    if run["trials_before"]:
+        used.append(f"{configurations(run['trials_before'])} had been tried on these data")
+    if used:
+        sentences.append(f"The test span is not fresh: {' and '.join(used)}.")
     return " ".join(sentences)
 
 
@@ -179,15 +183,15 @@ def _percent(row: Row) -> str:
     return f"{percent(row['accuracy'])} (95 % interval {100 * row['low']:.1f} to {100 * row['high']:.1f} %)"
 
 
-def _against(outcome: dict, target: float, nulls: bool = True) -> str:
+def _against(outcome: dict, target: float) -> str:
     own, parts = at(outcome["accuracy"][outcome["run"]["model"]], target), []
-    floor, rule = best(floors(outcome), target) if nulls else None, best(rivals(outcome), target)
+    floor, rule = best(floors(outcome), target), best(rivals(outcome), target)
     if floor:
         parts.append(f"{compare(own, floor[1])} its null floor ({floor[0]}: {percent(floor[1]['accuracy'])})")
     if rule:
         parts.append(f"{compare(own, rule[1])} the best baseline ({rule[0]}: {percent(rule[1]['accuracy'])})")
     if not parts:
-        return "There is nothing to hold this against: no null floor and no baseline was run."
+        return "There is no baseline to hold this against."
     words = {
         ABOVE: "the intervals do not touch, so this is skill",
         BELOW: "the intervals do not touch: something simple does better",
@@ -196,8 +200,7 @@ def _against(outcome: dict, target: float, nulls: bool = True) -> str:
     }
     places = [compare(own, other[1]) for other in (floor, rule) if other]
     weakest = next(place for place in (UNKNOWN, BELOW, EQUAL, ABOVE) if place in places)
-    missing_floor = " No null floor was run." if nulls and not floor else ""
-    return f"That is {' and '.join(parts)}; {words[weakest]}.{missing_floor}"
+    return f"That is {' and '.join(parts)}; {words[weakest]}."
 
 
 def _simulated(outcome: dict, own: Row) -> str:

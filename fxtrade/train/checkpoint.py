@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax: written beside their place and renamed, so that a kill at any moment leaves the last one whole."""
+"""Checkpoints by Orbax: written beside their place and renamed, so that a kill at any moment leaves a whole one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from fxtrade.core.errors import CheckpointError
+from fxtrade.train import checksum
 
 
 class Checkpoints:
@@ -32,7 +33,8 @@ class Checkpoints:
             CheckpointError: the checkpoint cannot be written; earlier ones are untouched.
         """
         step = int(state.step)
-        for kind in ("last", "best") if best else ("last",):
+        # the best one first: a kill between the two must not leave progress that speaks of a best one that is not there
+        for kind in ("best", "last") if best else ("last",):
             manager = self._managers[kind]
             if step in manager.all_steps():
                 continue
@@ -46,10 +48,11 @@ class Checkpoints:
                     force=True,
                 )
                 manager.wait_until_finished()
+                checksum.write(self.folder / kind / str(step))
             except Exception as e:
                 raise CheckpointError(
-                    f"cannot write checkpoint {self.folder / kind / str(step)}: {_first_line(e)}; make room or check the "
-                    f"permissions, then go on with --resume from step {self.latest('last') or 0}"
+                    f"cannot write checkpoint {self.folder / kind / str(step)}: {_first_line(e)}; make room or check "
+                    f"the permissions, then go on from step {self.latest() or 0} with --resume {self.folder.parent}"
                 ) from e
 
     def latest(self, kind: str = "last") -> int | None:
@@ -67,32 +70,35 @@ class Checkpoints:
         path = self.folder / kind / str(step)
         if step is None:
             raise CheckpointError(f"{self.folder / kind}: there is no complete checkpoint to go on from")
+        if changed := checksum.damaged(path):
+            raise self._damaged(path, kind, f"{changed[0]} is not what was written")
         try:
             meta = self._managers[kind].restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
             identity, progress = meta["identity"], meta["progress"]
         except Exception as e:
-            raise self._damaged(path, kind, e) from e
+            raise self._damaged(path, kind, _first_line(e)) from e
         for key in sorted({*identity, *self.identity}):
-            if identity.get(key) != self.identity.get(key):
+            there, here = identity.get(key), self.identity.get(key)
+            if there != here:
                 raise CheckpointError(
-                    f"{path} belongs to another run: its {key} is {identity.get(key)!r}, here it is {self.identity.get(key)!r}; "
+                    f"{path} belongs to another run: its {key} is {there!r}, here it is {here!r}; "
                     "start a new run instead of resuming this one"
                 )
         try:
-            target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-            restored = self._managers[kind].restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
+            target = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
+            restored = self._managers[kind].restore(step, args=ocp.args.Composite(state=target))
         except Exception as e:
-            raise self._damaged(path, kind, e) from e
+            raise self._damaged(path, kind, _first_line(e)) from e
         return restored["state"], progress
 
     def close(self) -> None:
         for manager in self._managers.values():
             manager.close()
 
-    def _damaged(self, path: Path, kind: str, e: Exception) -> CheckpointError:
+    def _damaged(self, path: Path, kind: str, reason: str) -> CheckpointError:
         earlier = sorted(s for s in self._managers[kind].all_steps() if str(s) != path.name)
-        advice = f"delete that folder to go on from step {earlier[-1]}" if earlier else "there is no earlier one; start anew"
-        return CheckpointError(f"checkpoint {path} is damaged and cannot be read ({_first_line(e)}); {advice}")
+        advice = f"delete that folder to go on from step {earlier[-1]}" if earlier else "there is no other; start anew"
+        return CheckpointError(f"checkpoint {path} is damaged and cannot be read ({reason}); {advice}")
 
     @staticmethod
     def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:

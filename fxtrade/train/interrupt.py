@@ -9,11 +9,13 @@ from types import FrameType
 class Interrupt:
     """Within this context the first SIGINT or SIGTERM only sets `signal`; a second one acts as usual.
 
-    Only the main thread can take signals; elsewhere the context does nothing.
+    With `at_once` the first one also raises KeyboardInterrupt, for work that has nothing to save. Only the main thread
+    can take signals; elsewhere the context does nothing.
     """
 
-    def __init__(self):
+    def __init__(self, at_once: bool = False):
         self.signal: int | None = None
+        self._at_once = at_once
         self._previous: dict = {}
 
     def __enter__(self) -> Interrupt:
@@ -29,6 +31,8 @@ class Interrupt:
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         self._restore()
+        if self._at_once:
+            raise KeyboardInterrupt
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -138,7 +138,10 @@ def fit(
         if step % config.eval_every == 0 or step == config.steps:
             score = evaluate(state.ema, valid[0])
             if not np.isfinite(score.loss):
-                raise TrainingError(f"the validation loss after step {step} is not finite although training's is")
+                raise TrainingError(
+                    f"the validation loss after step {step} is not finite although training's is; "
+                    f"{_kept(checkpoints)}; look at the features of the validation rows"
+                )
             better = early.update(score.loss, step)
             if better:
                 best_params = jax.tree.map(np.asarray, state.ema)
@@ -159,7 +162,7 @@ def fit(
             save(best=better)
             message = (
                 f"step {step}/{config.steps}  train loss {means['loss']:.4f}  valid loss {score.loss:.4f}  "
-                f"valid accuracy {100 * score.accuracy:.2f} %  {clock.rate:,.0f} samples/s{'  best' if better else ''}"
+                f"valid accuracy {100 * score.accuracy:.2f} %{clock}{'  best' if better else ''}"
             )
         if progress:
             progress.advance(step, labels, message)
@@ -180,6 +183,9 @@ class _Clock:
     def __exit__(self, *_):
         self._seconds += time.perf_counter() - self._before
 
+    def __str__(self):
+        return f"  {self.rate:,.0f} samples/s" if np.isfinite(self.rate) else ""
+
     @property
     def rate(self) -> float:
         return (self.labels - self._skipped) / self._seconds if self._skipped and self._seconds else float("nan")
@@ -188,12 +194,17 @@ class _Clock:
 def _not_finite(step, plan, key, batch, checkpoints, row_name) -> TrainingError:
     starts = np.asarray(batch_starts(plan, jax.random.fold_in(key, BATCHES), step, batch))
     where = ", ".join(f"{s} ({row_name(int(s))})" for s in starts)
-    good = checkpoints.latest() if checkpoints else None
-    kept = f"the last good checkpoint is step {good} in {checkpoints.folder}" if good is not None else "there is no checkpoint yet"
     return TrainingError(
-        f"the loss is not finite at step {step}; its batch has the segments of {plan.length} bars from rows {where}; {kept}; "
-        "try a lower optim.learning_rate or look at the data there"
+        f"the loss is not finite at step {step}; its batch has the segments of {plan.length} bars from rows {where}; "
+        f"{_kept(checkpoints)}; try a lower optim.learning_rate or look at the data there"
     )
+
+
+def _kept(checkpoints: Checkpoints | None) -> str:
+    step = checkpoints.latest() if checkpoints else None
+    if step is None:
+        return "there is no checkpoint"
+    return f"the last good checkpoint is step {step} in {checkpoints.folder}"
 
 
 __all__ = ["Early", "Fit", "Progress", "TrainState", "fit"]

@@ -40,9 +40,14 @@ class Plan(NamedTuple):
         return len(self.starts) * self.length
 
 
+def loss_weight(features: Features, labels: Labels, rows: np.ndarray) -> np.ndarray:
+    """The labels' weights `[N, A]`, 0 outside `rows` `[N]` bool and wherever a feature is not defined."""
+    return np.where(np.asarray(features.ok) & rows[:, None], labels.w, 0)
+
+
 def device_series(features: Features, labels: Labels, rows: np.ndarray) -> Series:
-    """Series whose weight is 0 outside `rows` `[N]` bool and wherever a feature is not defined."""
-    w = np.where(np.asarray(features.ok) & rows[:, None], labels.w, 0)
+    """The series on the device, with the `loss_weight` of `rows` `[N]` bool."""
+    w = loss_weight(features, labels, rows)
     ret = np.nan_to_num(labels.ret)
     return Series(*(jnp.asarray(a) for a in (features.x, labels.y, ret, w)))
 
@@ -56,8 +61,8 @@ def plan(weight: np.ndarray, length: int, receptive_field: int, what: str = "tra
     rows, warmup = len(weight), receptive_field - 1
     if rows < warmup + length:
         raise DataError(
-            f"{rows} bars are too few: a {what} segment takes {length} bars (train.segment) after a warm-up of {warmup} "
-            "(the model's receptive field less one); use more data, a shorter segment or a smaller receptive field"
+            f"{rows} bars are too few: a {what} segment takes {length} bars (train.segment) after a warm-up of {warmup}"
+            " (the model's receptive field less one); use more data, a shorter segment or a smaller receptive field"
         )
     used = np.asarray(weight).any(1)
     if not used.any():
@@ -67,7 +72,7 @@ def plan(weight: np.ndarray, length: int, receptive_field: int, what: str = "tra
     starts = np.array([s for s in starts if used[s : s + length].any()], np.int32)
     starts = np.clip(starts, warmup, rows - length)
     if not len(starts):
-        raise DataError(f"no {what} row lies after the warm-up of {warmup} bars; use more data or a smaller receptive field")
+        raise DataError(f"no {what} row lies after the warm-up of {warmup} bars; use more data or a smaller model")
     return Plan(starts, length, warmup, rows)
 
 

@@ -52,8 +52,8 @@ def make_update(
     """`update(state, series, seed, steps) -> (state, Info [steps])`, compiled once for each number of steps.
 
     Segments are gathered from the series by index inside the program; nothing travels between host and device but the
-    reported numbers. The averaged weights follow ema <- d ema + (1 - d) params, with d = min(ema, (1 + step) / (10 + step)) so
-    that they do not linger at the initial values.
+    reported numbers. The averaged weights follow ema <- d ema + (1 - d) params, with
+    d = min(ema, (1 + step) / (10 + step)), so that they do not linger at the initial values.
     """
 
     def one(state: TrainState, series: Series, seed: Array) -> tuple[TrainState, Info]:

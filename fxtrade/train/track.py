@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +20,32 @@ from fxtrade.core.errors import FxtradeError
 class Tracker:
     """Writes `folder/metrics.jsonl`, one JSON object an evaluation, and events under `folder/tensorboard`.
 
-    Resuming at a step drops what was written after it: the lines of the file, and the events by TensorBoard's own purge.
+    Resuming at a step drops what was written after it: the lines of the file, and the events by TensorBoard's own
+    purge.
 
     Raises:
-        FxtradeError: the folder cannot be written.
+        FxtradeError: the folder cannot be written, at the beginning or later.
     """
 
     def __init__(self, folder: Path, resume_step: int | None = None):
         self.path = folder / "metrics.jsonl"
-        try:
+        with _writing(folder):
             self.rows = [] if resume_step is None else [r for r in read(self.path) if r["step"] <= resume_step]
             _write_atomically(self.path, "".join(json.dumps(r) + "\n" for r in self.rows))
             purge = None if resume_step is None else resume_step + 1
             self.events = SummaryWriter(str(folder / "tensorboard"), purge_step=purge, write_to_disk=True)
-        except OSError as e:
-            raise FxtradeError(f"{folder} cannot be written: {e.strerror}; choose another place with --results") from e
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """One line of metrics; keys such as "train/loss" become groups in TensorBoard."""
-        row = {"step": step, **{k: float(v) for k, v in values.items()}}
+        """One line of metrics; keys such as "train/loss" become groups in TensorBoard. NaN is left out: not in JSON."""
+        values = {k: float(v) for k, v in values.items() if math.isfinite(v)}
+        row = {"step": step, **values}
         self.rows.append(row)
-        with self.path.open("a") as f:
-            f.write(json.dumps(row) + "\n")
-        for key, value in values.items():
-            self.events.add_scalar(key, value, step)
-        self.events.flush()
+        with _writing(self.path):
+            with self.path.open("a") as f:
+                f.write(json.dumps(row) + "\n")
+            for key, value in values.items():
+                self.events.add_scalar(key, value, step)
+            self.events.flush()
 
     def histograms(self, step: int, params: Any) -> None:
         """The distribution of every parameter array."""
@@ -60,7 +63,8 @@ class Tracker:
     def hparams(self, config: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """What was chosen and what came of it, for TensorBoard's HParams page."""
         flat = {k: v if isinstance(v, (bool, int, float, str)) else json.dumps(v) for k, v in _flatten(config)}
-        self.events.add_hparams(flat, {f"hparam/{k}": float(v) for k, v in metrics.items()}, name=".")
+        known = {f"hparam/{k}": float(v) for k, v in metrics.items() if math.isfinite(v)}
+        self.events.add_hparams(flat, known, name=".")
 
     def close(self) -> None:
         self.events.close()
@@ -75,6 +79,14 @@ def read(path: Path) -> list[dict]:
         except json.JSONDecodeError:
             break
     return rows
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise FxtradeError(f"{path} cannot be written: {e.strerror}; make room or choose another --results") from e
 
 
 def _write_atomically(path: Path, text: str) -> None:

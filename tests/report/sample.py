@@ -174,7 +174,7 @@ def config(label: str = "tradable", classes: int = 2) -> dict:
 
 
 def sparse() -> dict:
-    """The least that a run can leave: volatility, no null floor, nothing traded, a test span too short for intervals."""
+    """The least that a run can leave: no baseline, no null floor, nothing traded, no interval."""
     made = outcome(label="volatility")
     del made["trading"]
     made |= {"null": {}, "labels": {}, "history": [], "groups": {"symbol": [], "month": []}}

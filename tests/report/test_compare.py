@@ -79,7 +79,7 @@ def test_runs_stand_side_by_side(results):
         "68 s",
     ):
         assert words in text, words
-    assert "different data" not in text
+    assert "differ in data or label" not in text
 
 
 def test_only_what_differs_is_listed(results):
@@ -92,7 +92,10 @@ def test_only_what_differs_is_listed(results):
 
 def test_different_data_are_pointed_out(results):
     text = shown(named(results, "strong", "other"))
-    assert "different data" in text and "volatility" in text
+    assert "differ in data or label" in text and "volatility" in text
+    for run in (runs := named(results, "strong", "other")):
+        run.facts["data_fingerprint"] = "the same"
+    assert "differ in data or label" in shown(runs)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fxtrade.core.types import Result
+from fxtrade.experiment import trading
 from fxtrade.report import earnings, markdown
 from fxtrade.report.plots import PLOTS
 from tests.report import sample
@@ -83,9 +86,14 @@ def test_earnings_of_strategy_and_market(full):
 
 
 def test_every_metric_of_a_backtest_is_shown():
-    inside_others = {"sharpe_low", "sharpe_high", "daily_sharpe"}
-    made = sample.outcome()["trading"]["strategy"]
-    assert made.keys() - inside_others == earnings.METRICS.keys()
+    times = sample.START + 3_600_000_000_000 * np.arange(240)
+    r = np.random.default_rng(0).normal(0, 0.01, 240)
+    wide = np.full((240, 1), 0.5)
+    result = Result(np.cumprod(1 + r), wide, np.zeros(240), np.zeros(240), wide, r[:, None])
+    benchmark = np.random.default_rng(1).normal(0, 0.01, 10)
+    made = trading.summary(times, result, {}, benchmark)
+    assert made.keys() == sample.outcome()["trading"]["strategy"].keys()
+    assert made.keys() - {"sharpe_low", "sharpe_high", "daily_sharpe"} == earnings.METRICS.keys()
 
 
 def test_the_way_back_to_the_run(full):
@@ -104,7 +112,7 @@ def test_the_least_outcome_has_a_report():
     text = markdown.document(sample.sparse(), ())
     kept = [name for name in SECTIONS if name not in ("By symbol and by month", "What it would have earned")]
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == kept
-    assert not HOLLOW.search(text.replace("no null", "")) and cells(text, "**wavenet**") == ["60.0", "62.5", "–"]
+    assert not HOLLOW.search(text.replace("No null", "")) and cells(text, "**wavenet**") == ["60.0", "62.5", "–"]
     assert "information coefficient" not in text
 
 

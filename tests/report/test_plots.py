@@ -74,6 +74,11 @@ def test_the_two_strongest_baselines_are_drawn():
     assert drawn == ["baseline: reversal", "baseline: logistic regression"]
 
 
+def test_what_is_no_floor_is_not_drawn_as_one():
+    drawn = [text for text in labels(plots.coverage(sample.outcome(label="volatility"))) if "null floor" in text]
+    assert drawn == ["null floor: shuffled"]
+
+
 def test_equity_is_logarithmic_only_over_a_large_range():
     assert plots.equity(sample.outcome(total=0.5)).axes[0].get_yscale() == "linear"
     assert plots.equity(sample.outcome(total=9.0)).axes[0].get_yscale() == "log"

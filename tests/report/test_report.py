@@ -51,9 +51,16 @@ def test_table_fits_on_a_screen(tmp_path):
     lines = text.splitlines()
     assert len(lines) <= 35 and "…" not in text
     assert all(len(line) <= 80 for line in lines if "report.md" not in line)
-    for words in ("wavenet", "54.0", "null floor: shuffled", "+20.0 %", "1.50 [0.50, 2.50]", "survives these costs"):
+    for words in ("wavenet", "54.0", "null floor: shuffled", "+20.0 %", "1.5 [0.5, 2.5]", "survives these costs"):
         assert words in text
     assert lines[-1] == f"report: {tmp_path / 'report.md'}"
+
+
+def test_wide_numbers_are_not_cut(tmp_path):
+    made = sample.outcome(total=39_885, sharpe=-111.1)
+    made["trading"]["strategy"] |= {"psr": 0.0, "dsr": 0.0}
+    text = printed(made, tmp_path)
+    assert "…" not in text and "-111.1 [-112.1, -110.1]" in text and "< 0.1 %" in text and "x 39,900" in text
 
 
 def test_table_warns(tmp_path):

@@ -47,6 +47,7 @@ def test_mirrored_bars_are_no_floor_for_volatility():
     made["null"] = {"random walk": sample.rows(0.7), "shuffled": sample.rows(0.6)}
     assert list(verdict.floors(made)) == ["shuffled"]
     assert "null floor (shuffled: 60.0 %)" in verdict.paragraph(made)
+    assert "null floor (shuffled: 64.5 %)" in verdict.paragraph(made)  # of the most confident 10 %
     assert verdict.warnings(made) == []
     assert list(verdict.floors(sample.outcome())) == ["random walk", "shuffled"]
 
@@ -118,7 +119,9 @@ def test_no_trades_are_not_judged():
 def test_luck_of_trials_and_used_test_span():
     made = sample.outcome()
     assert "the best of 3 worthless trials" in verdict.paragraph(made)
-    assert "had opened it never before, and 2 other configurations had been tried" in verdict.paragraph(made)
+    assert "not fresh: 2 other configurations had been tried on these data." in verdict.paragraph(made)
+    made["run"] |= {"opened_before": 2, "trials_before": 1}
+    assert "not fresh: this configuration had opened it twice before and 1 other" in verdict.paragraph(made)
     made["run"] |= {"opened_before": 0, "trials_before": 0}
     made["trading"]["strategy"]["trials"] = 1
     assert "not fresh" not in verdict.paragraph(made) and "lies above zero is 91.0 %" in verdict.paragraph(made)
@@ -131,10 +134,10 @@ def test_a_short_test_span_is_warned_of():
 
 
 def test_nothing_to_hold_against_is_said():
-    assert "no null floor and no baseline" in verdict.paragraph(sample.sparse())
+    assert "There is no baseline" in verdict.paragraph(sample.sparse())
     made = sample.outcome()
     made["null"] = {}
-    assert "No null floor was run." in verdict.paragraph(made)
+    assert "No null floor was run" in verdict.paragraph(made)
 
 
 @pytest.mark.parametrize("label", ["tradable", "close", "volatility"])
