@@ -19,8 +19,8 @@ from jax import lax
 
 from fxtrade.core.types import Array
 
-
 LARGEST = 1e16  # the sum of a million squares of larger values leaves float32
+HALF = 0.4999  # half of the weight of a long past, whatever the rounding
 
 
 class Moments(NamedTuple):
@@ -128,7 +128,7 @@ def ew_moments(x: Array, halflife: float, state: EwState, clip: float | None = N
         weight = s.weight + (1 - decay) * (1 - s.weight)
         gain = (1 - decay) / weight
         if clip is not None:
-            bound = jnp.where((s.weight >= 0.5) & (s.var > 0), clip * jnp.sqrt(s.var), jnp.inf)
+            bound = jnp.where((s.weight >= HALF) & (s.var > 0), clip * jnp.sqrt(s.var), jnp.inf)
             diff = jnp.clip(diff, -bound, bound)
         new = EwState(weight, s.mean + gain * diff, s.var + gain * ((1 - gain) * diff**2 - s.var))
         new = jax.tree.map(lambda a, b: jnp.where(seen, a, b), new, s)

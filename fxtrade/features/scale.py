@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from fxtrade.core import rolling
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array
 
@@ -17,4 +18,4 @@ def robust_z(k: Kernels, x: Array, *, halflife: float, clip: float) -> Array:
     past = k.ew_moments(x, halflife, clip)
     std = jnp.sqrt(past.var)
     z = jnp.where(std > 0, (x - past.mean) / jnp.where(std > 0, std, 1), jnp.where(jnp.isnan(x), jnp.nan, 0))
-    return jnp.where(past.weight >= 0.5, jnp.clip(z, -clip, clip), jnp.nan)
+    return jnp.where(past.weight >= rolling.HALF, jnp.clip(z, -clip, clip), jnp.nan)

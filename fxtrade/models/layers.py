@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fxtrade.core import compat
 from fxtrade.core.types import Array
 
 LAYOUT = ("NWC", "WIO", "NWC")
@@ -32,7 +33,7 @@ def causal_conv(x: Array, w: Array, dilation: int) -> Array:
     """y_t = sum_i w_i x_{t - (k-1-i) dilation}, zeros before the start; `[B, T, C] * [k, C, D] -> [B, T, D]`.
 
     It has its own gradient: XLA's for the kernel is a convolution with time as the window, which on the CPU runs
-    single-threaded inside `lax.scan` (68 times slower, benchmarks/RESULTS.md). Here it is k matrix products.
+    single-threaded inside `lax.scan` (68 times slower, benchmarks/RESULTS.md). Here it is one matrix product.
     """
     return dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
 
@@ -43,13 +44,26 @@ def _causal_conv_forward(x, w, dilation):
 
 def _causal_conv_backward(dilation, saved, g):
     x, w = saved
-    k, steps = w.shape[0], x.shape[1]
-    dx = dilated_conv(g, w[::-1].transpose(0, 2, 1), dilation, 0, (k - 1) * dilation)
-    padded = jnp.pad(x, ((0, 0), ((k - 1) * dilation, 0), (0, 0)))
-    flat = g.reshape(-1, g.shape[-1])
-    taps = [lax.dynamic_slice_in_dim(padded, i * dilation, steps, 1) for i in range(k)]
-    dw = jnp.stack([tap.reshape(-1, x.shape[-1]).T @ flat for tap in taps])
-    return dx, dw
+    dx = dilated_conv(g, w[::-1].transpose(0, 2, 1), dilation, 0, (w.shape[0] - 1) * dilation)
+    if not compat.is_cpu():
+        return dx, _kernel_gradient(x, g, w.shape[0], dilation).astype(w.dtype)
+
+    # one series at a time, because the copies of g for a whole batch would leave the core's cache and take twice as long
+    def add(dw, pair):
+        return dw + _kernel_gradient(pair[0][None], pair[1][None], w.shape[0], dilation), None
+
+    wide = jnp.promote_types(w.dtype, jnp.float32)
+    return dx, lax.scan(add, jnp.zeros(w.shape, wide), (x, g))[0].astype(w.dtype)
+
+
+def _kernel_gradient(x: Array, g: Array, k: int, dilation: int) -> Array:
+    """dw_i = sum_t x_t g_{t + (k-1-i) dilation}, `[k, C, D]`, float32 or wider; all taps in one matrix product."""
+    steps, reach = x.shape[1], (k - 1) * dilation
+    ahead = jnp.pad(g, ((0, 0), (0, reach), (0, 0)))
+    taps = jnp.concatenate([ahead[:, reach - i * dilation :][:, :steps] for i in range(k)], -1)
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    dw = jnp.matmul(x.reshape(-1, x.shape[-1]).T, taps.reshape(-1, taps.shape[-1]), preferred_element_type=wide)
+    return dw.reshape(x.shape[-1], k, g.shape[-1]).transpose(1, 0, 2)
 
 
 causal_conv.defvjp(_causal_conv_forward, _causal_conv_backward)

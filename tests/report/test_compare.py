@@ -23,6 +23,7 @@ def results(tmp_path) -> Path:
     """Three runs, a folder that is none, an unfinished run and a file, as `results/` has them."""
     weak = sample.outcome(own=0.52, sharpe=2.5, total=0.4)
     weak["run"]["config"]["train"]["steps"] = 100
+    weak["run"]["config"]["name"] = "another name"
     weak["run"]["config"]["features"]["flow"] = {"window": 64}
     other = sample.outcome(own=0.58, label="volatility")
     other["run"]["data_fingerprint"] = "eee111"

@@ -41,6 +41,8 @@ def test_missing_is_an_en_dash(form, value):
         (numbers.number(1_618_424), "1,618,424"),
         (numbers.number(0), "0.00"),
         (numbers.probability(0.9), "90.0 %"),
+        (numbers.probability(0.99953), "> 99.9 %"),
+        (numbers.probability(0.0001), "< 0.1 %"),
         (numbers.duration(83.2), "83 s"),
         (numbers.duration(605), "10 min 5 s"),
         (numbers.duration(8000), "2 h 13 min"),
