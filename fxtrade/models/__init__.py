@@ -7,7 +7,8 @@ tests of causality, receptive field and of dense = chunked = streaming run over 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -59,20 +60,26 @@ def parameter_count(params: Any) -> int:
 def stream(model: nn.Module, params: Any) -> Stream:
     """The model as a stream from `Features` rows `x [T, A, F]` to `Output` rows `[T, A, ...]`.
 
-    Rows of `Features` that are not ok are zeros, as in training. The first `receptive_field - 1` rows of a series know less
-    past than the model can use.
+    Rows of `Features` that are not ok are zeros, as in training. The first `receptive_field - 1` rows of a series know
+    less past than the model can use. The parameters travel in the state, so that one compiled program serves all of them.
     """
 
-    def init_cache(rows: Features):
+    def init(rows: Features):
         shape = (1, 1, *rows.x.shape[1:])
         variables = jax.eval_shape(lambda: model.init(jax.random.PRNGKey(0), jnp.zeros(shape)))
-        return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), variables.get("cache", {}))
+        return params, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), variables.get("cache", {}))
 
-    def step(cache, rows: Features):
+    return Stream(init, _step(model))
+
+
+@functools.cache  # one function for each model, which `jit` then compiles once
+def _step(model: nn.Module) -> Callable:
+    def step(state, rows: Features):
+        params, cache = state
         out, new = model.apply({"params": params, "cache": cache}, rows.x[None], mutable=["cache"])
-        return new["cache"], jax.tree.map(lambda a: a[0], out)
+        return (params, new["cache"]), jax.tree.map(lambda a: a[0], out)
 
-    return Stream(init_cache, step)
+    return step
 
 
 def _dtype(name: Any, where: str):

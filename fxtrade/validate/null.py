@@ -30,12 +30,17 @@ def shuffled(panel: Panel, block: int, seed: int) -> Panel:
     """Whole bars in random order, in blocks of `block` bars, all assets together.
 
     The distribution and the drift of block returns stay; any order between blocks goes, volatility clusters too. The clock
-    stays, so that calendar features say nothing.
+    stays, so that calendar features say nothing, and so do the gaps: bars change places among rows in which the
+    same assets have bars.
     """
-    count = -(-len(panel.times) // block)
-    order = np.random.default_rng([seed, 1]).permutation(count)
-    rows = (order[:, None] * block + np.arange(block)).ravel()
-    rows = rows[rows < len(panel.times)]
+    rng = np.random.default_rng([seed, 1])
+    rows = np.arange(len(panel.times))
+    _, pattern = np.unique(panel.bars.ok, axis=0, return_inverse=True)
+    for group in range(pattern.max() + 1):
+        members = np.flatnonzero(pattern.ravel() == group)
+        order = rng.permutation(-(-len(members) // block))
+        order = (order[:, None] * block + np.arange(block)).ravel()
+        rows[members] = members[order[order < len(members)]]
     old = panel.bars
     moved = {k: None if v is None else v[rows] for k, v in vars(old).items()}
     bars = _rebuild(Bars(**{**moved, "second_of_week": old.second_of_week}), *(part[rows] for part in _shape(old)))

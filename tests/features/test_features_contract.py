@@ -10,7 +10,7 @@ import pytest
 from causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, gap, messy
+from markets import bars, gap, messy, tick
 
 from fxtrade import features
 from fxtrade.core.stream import Stream, run
@@ -91,6 +91,23 @@ def test_a_missing_bar_is_not_ok_and_leaves_the_other_asset_alone(name):
     assert not ok[300:310, 0].any()
     np.testing.assert_array_equal(ok[:, 1], np.asarray(before.ok)[:, 1])
     np.testing.assert_array_equal(np.asarray(after.x)[:, 1], np.asarray(before.x)[:, 1])
+
+
+@pytest.mark.parametrize("name", sorted(set(FEATURES) - {"volume_z", "flow_z"}))
+@pytest.mark.parametrize("column", ["close", "volume"])
+def test_a_bad_tick_is_gone_without_a_trace(name, column):
+    """All but those two look at a window alone; their slow average is tested below."""
+    before, after = (whole(pipeline(name))(m) for m in (bars(N), tick(bars(N), 300, 0, column, 1e12)))
+    first = 301 + warm_up(name)
+    np.testing.assert_array_equal(np.asarray(after.x)[first:], np.asarray(before.x)[first:])
+
+
+@pytest.mark.parametrize("name", ["volume_z", "flow_z"])
+def test_a_bad_print_of_volume_is_nearly_gone(name):
+    market, f = bars(1000), whole(features.build({name: {}}))
+    before, after = (np.asarray(f(m).x) for m in (market, tick(market, 600, 0, "volume", 1e12)))
+    assert np.abs(after - before)[600:].max() > 1
+    assert np.abs(after - before)[600 + 256 :].max() < 0.1
 
 
 def test_the_scaled_pipeline_is_bounded_and_standardised():

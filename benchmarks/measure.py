@@ -1,0 +1,167 @@
+"""What the benchmarks share: timings and their spread, workers, the machine, tables.
+
+Every measurement runs in a worker, a fresh process with one library in it: the spinning thread pools of JAX and PyTorch
+slow each other down. Workers take turns over several rounds, so that a ratio compares neighbours in time. This module
+imports neither library, nor NumPy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
+
+
+class Spread(NamedTuple):
+    """Median, least and greatest of the rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        low, middle, high = (number(v) for v in (self.low, self.median, self.high))
+        return f"{middle} ({low} .. {high})"
+
+
+def spread(values: Iterable[float]) -> Spread:
+    values = list(values)
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def number(value: float) -> str:
+    """Three digits that matter, all of those before the point."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+class Meter:
+    """A stopwatch that also notes how many cores other processes kept busy meanwhile."""
+
+    def __init__(self):
+        self._wall = self._foreign = 0.0
+
+    def seconds(self, function: Callable[[], Any], repeats: int, warm: int = 1) -> float:
+        """Median wall time of `function`, which must wait for its own results, after `warm` calls that are not counted."""
+        for _ in range(warm):
+            function()
+        times = []
+        for _ in range(repeats):
+            foreign, began = _foreign_cpu_seconds(), time.perf_counter()
+            function()
+            times.append(time.perf_counter() - began)
+            self._wall += times[-1]
+            self._foreign += _foreign_cpu_seconds() - foreign
+        return statistics.median(times)
+
+    @property
+    def others(self) -> float:
+        """Mean number of cores that other processes used while something was timed; nan where the system cannot tell."""
+        return max(self._foreign / self._wall, 0.0) if self._wall else float("nan")
+
+
+def _foreign_cpu_seconds() -> float:
+    try:
+        fields = [int(v) for v in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    except OSError:
+        return float("nan")
+    user, nice, system, _, _, irq, softirq, steal = fields[:8]
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return busy - sum(os.times()[:4])
+
+
+def arguments(description: str, add: Callable[[argparse.ArgumentParser], Any] = lambda parser: None) -> argparse.Namespace:
+    """Flags that all benchmarks have, and those that `add` adds."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes and two rounds: does it run, roughly how fast")
+    parser.add_argument("--rounds", type=int, help="rounds of every worker; default 5, with --quick 2")
+    parser.add_argument("--cores", type=int, default=2, help="cores that each worker may use")
+    parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
+    parser.add_argument("--json", type=Path, help="file for everything that was measured")
+    for name in ("worker", "folder", "round"):  # how a worker is told what to do
+        parser.add_argument(f"--{name}", type=int if name == "round" else str, help=argparse.SUPPRESS)
+    add(parser)
+    args = parser.parse_args()
+    args.rounds = args.rounds or (2 if args.quick else 5)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
+    return args
+
+
+def main(args: argparse.Namespace, workers: Mapping[str, Callable], conclude: Callable[..., None]) -> None:
+    """Be the worker that was asked for, or run the rounds and call `conclude(args, answers)`.
+
+    A worker is a function of `args` that returns a dict; `args.folder` is where it finds what others left for it. Its
+    name starts with "torch" if it needs PyTorch. `answers` are the dicts by worker and round.
+    """
+    if args.worker:
+        answer = workers[args.worker](args) | {"versions": versions()}
+        Path(args.folder, "answer.json").write_text(json.dumps(answer))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        answers: dict[str, list[dict]] = {name: [] for name in workers}
+        for number_ in range(args.rounds):
+            # the first worker leaves weights and expected outputs in round 0; later rounds alternate the order
+            for name in list(workers)[:: -1 if number_ % 2 else 1]:
+                print(f"round {number_ + 1}/{args.rounds}: {name}", file=sys.stderr)
+                answers[name].append(run(args, name, folder, number_))
+    print(f"{machine(args)}\n")
+    conclude(args, answers)
+    if args.json:
+        args.json.write_text(json.dumps({"machine": machine(args), "answers": answers}, indent=1))
+
+
+def run(args: argparse.Namespace, worker: str, folder: str, round_: int, env: Mapping[str, str] | None = None) -> dict:
+    """The answer of one worker in a process of its own, with the flags of this one."""
+    python = args.torch_python if worker.startswith("torch") else sys.executable
+    flags = ["--worker", worker, "--folder", folder, "--round", str(round_)]
+    subprocess.run([python, *sys.argv, *flags], check=True, env={**os.environ, **(env or {})})
+    return json.loads(Path(folder, "answer.json").read_text())
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            pass
+    return found
+
+
+def machine(args: argparse.Namespace) -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{model}, {args.cores} of {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+
+
+def software(answers: Mapping[str, Sequence[dict]]) -> str:
+    """Versions that the workers ran with, and what else kept the machine busy."""
+    lines = []
+    for name, rounds in answers.items():
+        packages = ", ".join(f"{k} {v}" for k, v in rounds[0]["versions"].items())
+        others = [r["others"] for r in rounds if "others" in r]
+        load = f"; other processes used {spread(others)} cores meanwhile" if others else ""
+        lines.append(f"{name}: {packages}{load}")
+    return "\n".join(lines)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    rows = [list(map(str, row)) for row in rows]
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [header, ["-" * w for w in widths], *rows]
+    return "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines)

@@ -1,0 +1,146 @@
+"""Scoring a whole series: fxtrade against PyTorch, window by window and with the same sharing of work over time.
+
+    python benchmarks/scoring.py --torch-python ENV/bin/python
+
+All use the same random weights and inputs, four assets with 32 features; the probabilities must agree to 1e-5.
+
+* fxtrade score: `experiment.forecast.score` over the series, from NumPy to NumPy; compilation apart.
+* fxtrade step: its compiled program alone, on a chunk that is already on the device.
+* torch windows: every sample from its own window of the receptive field, eager; `pad` keeps the length of every layer as
+  Bai et al. do, `short` lets every layer drop the steps that nobody reads. Timed on a few thousand windows.
+* torch dense: all samples of a chunk at once, `short`, with the receptive field less one bar of context.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import measure
+import numpy as np
+
+ASSETS, FEATURES = 4, 32
+MODELS = ("tcn", "wavenet")
+WINDOW_BATCHES, DENSE_CHUNKS = (64, 256, 1024), (1024, 4096, 16384)  # samples; bars
+
+
+def sizes(args):
+    """Bars of the series, samples scored window by window, repeats."""
+    return (20_480, 1024, 2) if args.quick else (204_800, 4096, 3)
+
+
+def inputs(bars: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((bars, ASSETS, FEATURES), dtype=np.float32)
+
+
+def fxtrade(args) -> dict:
+    import jax
+    from weights import random_weights
+
+    from fxtrade import models
+    from fxtrade.core.types import Features
+    from fxtrade.experiment import forecast
+
+    bars, _, repeats = sizes(args)
+    x = inputs(bars)
+    features = Features(x, np.ones(x.shape[:2], bool))
+    meter, answer = measure.Meter(), {}
+    for name in MODELS:
+        model = models.build(name, {})
+        params = random_weights(model, ASSETS, FEATURES, Path(args.folder, f"{name}.npz"))
+        began = time.perf_counter()
+        prob = forecast.score(model, params, features).prob
+        first = time.perf_counter() - began
+        np.save(Path(args.folder, f"{name}_prob.npy"), prob)
+        seconds = meter.seconds(lambda: forecast.score(model, params, features), repeats)  # noqa: B023
+        answer[f"{name} score"] = prob[..., 0].size / seconds
+        answer[f"{name} first call"] = first - seconds
+
+        network = forecast.forecast_stream(model, params)
+        rows = forecast.SAMPLES // ASSETS
+        chunk = jax.device_put(jax.tree.map(lambda a: a[:rows], features))  # noqa: B023
+        step, state = jax.jit(network.step), network.init(chunk)
+        seconds = meter.seconds(lambda: jax.block_until_ready(step(state, chunk)), 20)  # noqa: B023
+        answer[f"{name} step"] = rows * ASSETS / seconds
+        answer[f"{name} parameters"] = models.parameter_count(params)
+        answer[f"{name} receptive field"] = model.receptive_field
+    return answer | {"others": meter.others}
+
+
+def torch(args) -> dict:
+    import torch
+    import torch_models
+
+    torch.set_num_threads(args.cores)
+    bars, samples, repeats = sizes(args)
+    series = inputs(bars)
+    x = torch.from_numpy(series)
+    meter, answer = measure.Meter(), {}
+    for name in MODELS:
+        network = torch_models.load(name, Path(args.folder, f"{name}.npz"))
+        reach = network.window - 1
+        expected = np.load(Path(args.folder, f"{name}_prob.npy"))
+
+        def by_windows(pad: bool, batch: int, count: int) -> np.ndarray:
+            step = batch // ASSETS
+            parts = []
+            for first in range(0, count // ASSETS, step):
+                seen = torch_models.windows(x, torch.arange(first, first + step), network.window)  # noqa: B023
+                parts.append(network(seen, last=True, pad=pad)[:, 0].softmax(-1))  # noqa: B023
+            return torch.cat(parts).reshape(-1, ASSETS, 2).numpy()
+
+        def dense(chunk: int) -> np.ndarray:
+            parts = []
+            for start in range(reach, bars, chunk):  # noqa: B023
+                part = torch_models.stretch(x, start - reach, min(start + chunk, bars))  # noqa: B023
+                parts.append(network(part).softmax(-1).permute(1, 0, 2))  # noqa: B023
+            return torch.cat(parts).numpy()
+
+        with torch.inference_mode():
+            for pad in (True, False):
+                kind = "pad" if pad else "short"
+                for batch in WINDOW_BATCHES:
+                    seconds = meter.seconds(lambda: by_windows(pad, batch, samples), repeats)  # noqa: B023
+                    answer[f"{name} windows {kind} {batch}"] = samples / seconds
+                got = by_windows(pad, 256, samples)
+                answer[f"{name} difference {kind}"] = _difference(got, expected[reach : reach + len(got)])
+            for chunk in DENSE_CHUNKS:
+                seconds = meter.seconds(lambda: dense(chunk), max(repeats - 1, 1), warm=0)  # noqa: B023
+                answer[f"{name} dense {chunk}"] = (bars - reach) * ASSETS / seconds
+            answer[f"{name} difference dense"] = _difference(dense(4096), expected[reach:])
+    return answer | {"others": meter.others}
+
+
+def _difference(got: np.ndarray, expected: np.ndarray) -> float:
+    difference = float(np.abs(got - expected).max())
+    assert difference < 1e-5, f"PyTorch and fxtrade differ by {difference}"
+    return difference
+
+
+def conclude(args, answers) -> None:
+    ours, theirs = answers["fxtrade"], answers["torch"]
+    print(measure.software(answers))
+    for name in MODELS:
+        rows = []
+        score = [r[f"{name} score"] for r in ours]
+
+        def row(what, rates, peers=None):
+            ratio = measure.spread(a / b for a, b in zip(score, peers, strict=True)) if peers else ""  # noqa: B023
+            rows.append((what, measure.spread(rates), ratio))  # noqa: B023
+
+        row("fxtrade score, compiled", score)
+        row("fxtrade step alone", [r[f"{name} step"] for r in ours])
+        for kind in ("windows pad", "windows short", "dense"):
+            best = max((k for k in theirs[0] if k.startswith(f"{name} {kind} ")), key=lambda k: measure.spread(r[k] for r in theirs)[0])
+            rates = [r[best] for r in theirs]
+            row(f"torch {kind}, best of {len(WINDOW_BATCHES)} sizes: {best.split()[-1]}", rates, rates)
+        facts = ours[0]
+        difference = max(v for r in theirs for k, v in r.items() if k.startswith(f"{name} difference"))
+        first = measure.spread(r[f"{name} first call"] for r in ours)
+        print(f"\n{name}: {facts[f'{name} parameters']:,} parameters, receptive field {facts[f'{name} receptive field']}")
+        print(measure.table(("", "samples/s", "fxtrade score is faster by"), rows))
+        print(f"largest difference of a probability {difference:.1e}; first call takes {first} s more (compilation)")
+
+
+if __name__ == "__main__":
+    measure.main(measure.arguments(__doc__), {"fxtrade": fxtrade, "torch": torch}, conclude)

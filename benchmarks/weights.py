@@ -1,0 +1,29 @@
+"""Weights that the benchmarks give to fxtrade and to its peer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import flax
+import flax.linen as nn
+import jax
+import numpy as np
+
+from fxtrade import models
+
+
+def random_weights(model: nn.Module, assets: int, features: int, path: Path) -> Any:
+    """Parameters of a network that says something, also saved to the .npz file `path` under names like "block0a/kernel".
+
+    A fresh network is nearly silent (small head, zero biases), and agreement with it would prove little.
+    """
+    params = models.init(model, jax.random.PRNGKey(0), assets, features)
+    rng = np.random.default_rng(1)
+    flat = {}
+    for name, value in flax.traverse_util.flatten_dict(params, sep="/").items():
+        scale = 0.1 if name == "head/logits/kernel" or not name.endswith("kernel") else 0.0
+        noise = scale * rng.standard_normal(value.shape)
+        flat[name] = (np.asarray(value) + noise).astype(np.float32)
+    np.savez(path, **flat)
+    return jax.tree.map(jax.numpy.asarray, flax.traverse_util.unflatten_dict(flat, sep="/"))

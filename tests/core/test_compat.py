@@ -1,0 +1,49 @@
+"""What depends on the JAX version or backend."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from fxtrade.core import compat
+
+
+def test_float64_is_local():
+    if not compat.has_float64():
+        pytest.skip("the backend has no float64")
+    assert jnp.zeros(2).dtype == jnp.float32
+    with compat.float64() as widest:
+        assert widest is jnp.float64
+        assert jnp.zeros(2).dtype == jnp.float64
+        assert float(jax.jit(lambda x: x + 1e-12)(jnp.ones(()))) > 1
+    assert jnp.zeros(2).dtype == jnp.float32
+
+
+def test_float64_is_switched_back_after_an_error():
+    with pytest.raises(RuntimeError, match="inside"):
+        with compat.float64():
+            raise RuntimeError("inside")
+    assert jnp.zeros(2).dtype == jnp.float32
+
+
+def test_a_backend_without_float64_gets_float32(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "sycl")
+    assert not compat.has_float64()
+    with compat.float64() as widest:
+        assert widest is jnp.float32
+        assert jnp.zeros(2).dtype == jnp.float32
+
+
+def test_the_compilation_cache_goes_where_it_is_told(tmp_path, monkeypatch):
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        assert compat.use_compilation_cache(tmp_path) == tmp_path
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path)
+        monkeypatch.setenv(compat.CACHE_VARIABLE, str(tmp_path / "other"))
+        assert compat.use_compilation_cache() == tmp_path / "other"
+        monkeypatch.delenv(compat.CACHE_VARIABLE)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert compat.use_compilation_cache() == tmp_path / ".cache" / "fxtrade" / "xla"
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)

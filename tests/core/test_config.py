@@ -1,0 +1,196 @@
+"""The way from a config file to frozen dataclasses, and the errors on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxtrade.core.config import RunConfig, check_like, check_options, freeze, nearest, to_config_dict, to_dict
+from fxtrade.core.errors import ConfigError
+
+FEATURES = {"log_return": {"horizons": (1, 5)}, "calendar": {}}
+VALID = {"features": FEATURES}
+
+
+def changed(key: str, value):
+    """The valid config with one value changed, e.g. `changed("train.steps", 0)`."""
+    values = to_dict(freeze(VALID))
+    *groups, last = key.split(".")
+    place = values
+    for group in groups:
+        place = place[group]
+    place[last] = value
+    return values
+
+
+def test_defaults_need_only_features():
+    config = freeze(VALID)
+    assert config == dataclasses.replace(RunConfig(), features=FEATURES)
+    assert config.features["log_return"]["horizons"] == (1, 5)
+
+
+def test_round_trips():
+    config = freeze(
+        {
+            **VALID,
+            "name": "other",
+            "data": {"symbols": ["BTCUSDT", "ETHUSDT"], "synth": {"bars": 100, "edge": 0.5}},
+            "model": {"name": "tcn", "options": {"channels": 8, "dropout": 0.1}},
+            "train": {"steps": 20},
+        }
+    )
+    assert freeze(to_dict(config)) == config
+    assert freeze(to_config_dict(config)) == config
+    assert freeze(json.loads(json.dumps(to_dict(config)))) == config
+    assert freeze(json.loads(to_config_dict(config).to_json_best_effort())) == config
+    assert config.data.symbols == ("BTCUSDT", "ETHUSDT")
+
+
+def test_the_command_line_may_override_the_config_dict():
+    config_dict = to_config_dict()
+    config_dict.features = FEATURES
+    config_dict.train.steps = 7
+    config_dict.model.options.channels = 3
+    frozen = freeze(config_dict)
+    assert frozen.train.steps == 7 and frozen.model.options["channels"] == 3
+    assert "channels" not in RunConfig().model.options, "the defaults are not shared"
+
+
+def test_frozen():
+    config = freeze(VALID)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 1
+    with pytest.raises(TypeError):
+        config.features["new"] = {}
+    with pytest.raises(TypeError):
+        config.features["log_return"]["horizons"] = (2,)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"train": {"step": 1}}, r"config\.train has no key 'step'; did you mean 'steps'\?"),
+        ({"trian": {}}, r"config has no key 'trian'; did you mean 'train'\? \(known: data, features,"),
+        ({"zzzz": 1}, r"config has no key 'zzzz' \(known: "),
+        ({"train": 5}, r"config\.train must be a group of keys, got 5"),
+        ({"train": {"steps": 1.5}}, r"config\.train\.steps must be int, got 1\.5 \(float\)"),
+        ({"train": {"steps": True}}, r"config\.train\.steps must be int, got True"),
+        ({"train": {"steps": "10"}}, r"config\.train\.steps must be int, got '10'"),
+        ({"trade": {"short": 1}}, r"config\.trade\.short must be bool, got 1"),
+        ({"trade": {"fee_bps": True}}, r"config\.trade\.fee_bps must be float, got True"),
+        ({"trade": {"fee_bps": None}}, r"config\.trade\.fee_bps must be float, got None"),
+        ({"data": {"symbols": "BTCUSDT"}}, r"config\.data\.symbols must be a list, got 'BTCUSDT'"),
+        ({"data": {"symbols": ["BTCUSDT", 3]}}, r"config\.data\.symbols\[1\] must be str, got 3"),
+        ({"data": {"synth": [1]}}, r"config\.data\.synth must be a group of keys"),
+        ({"report": {"coverages": ("all",)}}, r"config\.report\.coverages\[0\] must be float"),
+        ({"features": {"log_return": 5}}, r"config\.features\.log_return must be a group of keys, got 5"),
+        ({"model": {"options": 3}}, r"config\.model\.options must be a group of keys"),
+        ([], r"config must be a group of keys"),
+    ],
+)
+def test_what_does_not_fit_is_named(values, message):
+    with pytest.raises(ConfigError, match=message):
+        freeze({**VALID, **values} if isinstance(values, dict) else values)
+
+
+def test_whole_numbers_are_fine_where_a_float_is_wanted():
+    config = freeze({**VALID, "trade": {"fee_bps": 5}})
+    assert config.trade.fee_bps == 5.0 and type(config.trade.fee_bps) is float
+
+
+@pytest.mark.parametrize(
+    "key, bad",
+    [
+        ("features", {}),
+        ("seed", -1),
+        ("data.span", "all"),
+        ("label.horizon", 0),
+        ("label.classes", 4),
+        ("label.dead_zone", 0.0),
+        ("label.dead_zone", 1.0),
+        ("label.median_window", 0),
+        ("split.valid", 0.0),
+        ("split.test", -0.1),
+        ("split.test", 0.85),
+        ("split.embargo", -1),
+        ("scaler.halflife", 0.0),
+        ("scaler.clip", 0.0),
+        ("scaler.clip", float("nan")),
+        ("optim.schedule", "linear"),
+        ("optim.learning_rate", 0.0),
+        ("optim.ema", 1.0),
+        ("optim.warmup", -1),
+        ("optim.weight_decay", -1e-3),
+        ("optim.clip_norm", 0.0),
+        ("train.steps", 0),
+        ("train.batch", 0),
+        ("train.segment", 0),
+        ("train.dispatch", 0),
+        ("train.eval_every", 0),
+        ("train.eval_every", 15),
+        ("train.keep", 0),
+        ("train.patience", -1),
+        ("trade.coverage", 0.0),
+        ("trade.coverage", 1.1),
+        ("trade.latency", -1),
+        ("trade.fee_bps", -1.0),
+        ("trade.half_spread_bps", -1.0),
+        ("trade.gross", -1.0),
+        ("report.coverages", (1.0, 0.0)),
+        ("report.bootstrap", 0),
+    ],
+)
+def test_impossible_values(key, bad):
+    group = key.split(".")[0]
+    with pytest.raises(ConfigError, match=rf"config\.{group}[.\w]* = .*: "):
+        freeze(changed(key, bad))
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.sampled_from([2, 3]))
+def test_possible_values_pass(factor, dispatch, classes):
+    values = changed("train.eval_every", factor * dispatch)
+    values["train"]["dispatch"] = dispatch
+    values["label"]["classes"] = classes
+    config = freeze(values)
+    assert (config.train.eval_every, config.label.classes) == (factor * dispatch, classes)
+
+
+def test_nearest():
+    assert nearest("wavnet", ["tcn", "wavenet"]) == "; did you mean 'wavenet'? (known: tcn, wavenet)"
+    assert nearest("zzz", ["tcn"]) == " (known: tcn)"
+    assert nearest("zzz", []) == " (known: none)"
+
+
+def test_check_options():
+    check_options(["windows"], {"windows": 3}, "feature 'x'")
+    with pytest.raises(ConfigError, match="feature 'x' has no option 'window'; did you mean 'windows'"):
+        check_options(["windows"], {"window": 3}, "feature 'x'")
+
+
+@pytest.mark.parametrize("default, good", [(1, 2), (0.5, 1), (0.5, 0.25), ((1, 2), [3]), (("a",), ("b", "c")), (True, False)])
+def test_check_like_accepts(default, good):
+    check_like(default, good, "here")
+
+
+@pytest.mark.parametrize(
+    "default, bad, message",
+    [
+        (1, 0, "here must be at least 1, got 0"),
+        (1, 1.0, "here must be int, got 1.0"),
+        (1, True, "here must be int, got True"),
+        (True, 1, "here must be bool, got 1"),
+        (0.5, "a", "here must be float, got 'a'"),
+        ((1, 2), 5, r"here must be a list such as \(1, 2\), got 5"),
+        ((1, 2), "12", "here must be a list"),
+        ((1, 2), (), "here must be a list"),
+        ((1, 2), (1, -2), "here must be at least 1, got -2"),
+        (("a",), ("b", 3), "here must be str, got 3"),
+    ],
+)
+def test_check_like_refuses(default, bad, message):
+    with pytest.raises(ConfigError, match=message):
+        check_like(default, bad, "here")

@@ -1,0 +1,74 @@
+"""Average uniqueness: published numbers, brute force, and what a weight may look at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markets import bars, gap
+
+from fxtrade import labels
+from fxtrade.core.config import LabelConfig
+from fxtrade.labels import LABELS
+from fxtrade.labels.weights import average_uniqueness
+
+
+def test_published_numbers():
+    """Lopez de Prado (2018), 4.5.3: labels on bars {1-3}, {3-4}, {5-6}."""
+    made = average_uniqueness(np.array([1, 3, 5]), np.array([3, 4, 6]), 7)
+    np.testing.assert_allclose(made, [5 / 6, 0.75, 1.0])
+    np.testing.assert_allclose(made[0], 0.8333, atol=5e-5)
+
+
+def brute_force(first, last, n):
+    alive = [sum(a <= t <= b for a, b in zip(first, last, strict=True)) for t in range(n)]
+    return [np.mean([1 / alive[t] for t in range(a, b + 1)]) for a, b in zip(first, last, strict=True)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 8)), min_size=1, max_size=12))
+def test_brute_force(spans):
+    first = np.array([a for a, _ in spans])
+    last = first + [size for _, size in spans]
+    made = average_uniqueness(first, last, 30)
+    np.testing.assert_allclose(made, brute_force(first, last, 30), rtol=1e-12)
+    assert (0 < made).all() and (made <= 1).all()
+
+
+def test_no_labels():
+    assert average_uniqueness(np.array([], int), np.array([], int), 5).shape == (0,)
+
+
+def test_labels_alone_on_their_bars_are_unique():
+    np.testing.assert_array_equal(average_uniqueness(np.arange(5), np.arange(5), 5), 1)
+
+
+@pytest.mark.parametrize("h", [1, 2, 5])
+def test_labels_on_every_bar_share_with_h_others(h):
+    w = labels.make(bars(60), LabelConfig("tradable", h)).w
+    inside = slice(h, 60 - 2 * h - 1)
+    np.testing.assert_allclose(w[inside], 1 / h, rtol=1e-6)
+    assert h == 1 or (w[0] > 1 / h).all()
+
+
+def test_each_asset_counts_its_own_labels():
+    market = gap(bars(60), slice(20, 40), 0)
+    w = labels.make(market, LabelConfig("tradable", 3)).w
+    assert w[18, 0] == 0 and w[15, 0] > w[15, 1]
+    alone = labels.make(bars(60), LabelConfig("tradable", 3)).w
+    np.testing.assert_array_equal(w[:, 1], alone[:, 1])
+
+
+@pytest.mark.parametrize("name", LABELS)
+@pytest.mark.parametrize("t", [20, 50, 90])
+def test_a_weight_looks_no_further_than_the_labels_beside_it(name, t, h=4, n=120):
+    """Labels are no features: the weight of row t counts the labels that share bars with it, the last of which starts
+    h - 1 rows later and ends h - 1 rows after the end of t. Nothing after that may change it, and training alone reads it.
+    """
+    config, market = LabelConfig(name, h, median_window=20), bars(n)
+    made = labels.make(market, config)
+    beyond = np.arange(n) > made.end[t] + h - 1
+    after = labels.make(gap(market, beyond), config)
+    np.testing.assert_array_equal(after.w[: t + 1], made.w[: t + 1])
+    nearer = labels.make(gap(market, np.arange(n) >= made.end[t] + h - 1), config)
+    assert (nearer.w[t] != made.w[t]).all()
