@@ -39,7 +39,7 @@ def market(variant: str, model: str) -> ConfigDict:
     if variant in ("sim", "random"):
         edge = 1.0 if variant == "sim" else 0.0
         config.data.synth = {"bars": 180_000, "assets": 4, "interval": "15m", "edge": edge, "seed": 0}
-        config.train.update(steps=900, batch=4, eval_every=75)
+        config.train.update(steps=900, batch=4, eval_every=90)
     else:
         config.data.path = "data"
         config.scaler.halflife = 1440.0

@@ -70,8 +70,9 @@ def trailing_median(x: np.ndarray, window: int) -> np.ndarray:
 
 
 def log_ratio(price, start: int, stop: int) -> np.ndarray:
-    """log(price[t+stop] / price[t+start]); NaN where either is missing."""
+    """log(price[t+stop] / price[t+start]); NaN where either is missing or no price (0, negative, infinite)."""
     p = np.asarray(price, np.float64)
+    p = np.where((p > 0) & (p < np.inf), p, np.nan)
     return np.log(_shift(p, stop) / _shift(p, start))
 
 

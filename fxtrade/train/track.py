@@ -12,9 +12,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
 
 from fxtrade.core.errors import FxtradeError
+from fxtrade.train.events import Events
 
 
 class Tracker:
@@ -29,45 +29,60 @@ class Tracker:
 
     def __init__(self, folder: Path, resume_step: int | None = None):
         self.path = folder / "metrics.jsonl"
-        with _writing(folder):
+        with self._writing():
             self.rows = [] if resume_step is None else [r for r in read(self.path) if r["step"] <= resume_step]
             _write_atomically(self.path, "".join(json.dumps(r) + "\n" for r in self.rows))
             purge = None if resume_step is None else resume_step + 1
-            self.events = SummaryWriter(str(folder / "tensorboard"), purge_step=purge, write_to_disk=True)
+            self.events = Events(folder / "tensorboard", purge)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One line of metrics; keys such as "train/loss" become groups in TensorBoard. NaN is left out: not in JSON."""
         values = {k: float(v) for k, v in values.items() if math.isfinite(v)}
         row = {"step": step, **values}
         self.rows.append(row)
-        with _writing(self.path):
+        with self._writing():
             with self.path.open("a") as f:
                 f.write(json.dumps(row) + "\n")
             for key, value in values.items():
-                self.events.add_scalar(key, value, step)
+                self.events.scalar(key, value, step)
             self.events.flush()
 
     def histograms(self, step: int, params: Any) -> None:
         """The distribution of every parameter array."""
-        for path, value in jax.tree_util.tree_leaves_with_path(params):
-            name = "/".join(str(getattr(p, "key", p)) for p in path)
-            self.events.add_histogram(f"params/{name}", np.asarray(value, np.float32), step)
+        with self._writing():
+            for path, value in jax.tree_util.tree_leaves_with_path(params):
+                name = "/".join(str(getattr(p, "key", p)) for p in path)
+                self.events.histogram(f"params/{name}", np.asarray(value, np.float32), step)
 
     def image(self, name: str, pixels: np.ndarray, step: int) -> None:
         """A picture `[height, width, 3 or 4]` of uint8."""
-        self.events.add_image(name, pixels[..., :3], step, dataformats="HWC")
+        with self._writing():
+            self.events.image(name, pixels[..., :3], step)
 
     def text(self, name: str, markdown: str, step: int) -> None:
-        self.events.add_text(name, markdown, step)
+        with self._writing():
+            self.events.text(name, markdown, step)
 
     def hparams(self, config: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """What was chosen and what came of it, for TensorBoard's HParams page."""
         flat = {k: v if isinstance(v, (bool, int, float, str)) else json.dumps(v) for k, v in _flatten(config)}
         known = {f"hparam/{k}": float(v) for k, v in metrics.items() if math.isfinite(v)}
-        self.events.add_hparams(flat, known, name=".")
+        with self._writing():
+            self.events.hparams(flat, known)
 
     def close(self) -> None:
-        self.events.close()
+        with self._writing():
+            self.events.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as e:
+            raise FxtradeError(
+                f"{self.path.parent} cannot be written: {e.strerror}; make room there and go on with --resume, or choose "
+                "another place with --results"
+            ) from e
 
 
 def read(path: Path) -> list[dict]:
@@ -79,14 +94,6 @@ def read(path: Path) -> list[dict]:
         except json.JSONDecodeError:
             break
     return rows
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as e:
-        raise FxtradeError(f"{path} cannot be written: {e.strerror}; make room or choose another --results") from e
 
 
 def _write_atomically(path: Path, text: str) -> None:
