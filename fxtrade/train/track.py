@@ -80,8 +80,8 @@ class Tracker:
             yield
         except OSError as e:
             raise FxtradeError(
-                f"{self.path.parent} cannot be written: {e.strerror}; make room there and go on with --resume, or choose "
-                "another place with --results"
+                f"{self.path.parent} cannot be written: {e.strerror}; make room there and go on with --resume, "
+                "or choose another place with --results"
             ) from e
 
 

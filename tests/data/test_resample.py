@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import markets
+
+from fxtrade.core.errors import DataError
+from fxtrade.data import bars
+from fxtrade.data.bars import Panel
+from fxtrade.data.resample import SUMS, resample
+
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+MONDAY = 1_704_067_200 * SECOND  # 2024-01-01
+
+
+def panel(n=100, assets=2, seed=0, start=MONDAY, interval=MINUTE, missing=0.0):
+    market = markets.bars(n, assets, seed)
+    holes = np.random.default_rng(seed).random(market.ok.shape) < missing
+    for a in range(assets):
+        market = markets.gap(market, np.flatnonzero(holes[:, a]), a)
+    times = start + interval * np.arange(n, dtype=np.int64)
+    market = market.replace(second_of_week=bars.second_of_week(times))
+    return Panel(market, times, tuple("ABC"[:assets]), interval, "test", np.full((n, assets), 0.5))
+
+
+def by_hand(fine: Panel, opens: np.ndarray, coarse: int) -> dict[str, np.ndarray]:
+    """Bar by bar and asset by asset in float64."""
+    names = ("open", "high", "low", "close", *SUMS)
+    out = {name: np.full((len(opens), len(fine.symbols)), np.nan) for name in names}
+    for i, first in enumerate(opens):
+        for a in range(len(fine.symbols)):
+            inside = (fine.times >= first) & (fine.times < first + coarse)
+            if inside.sum() * fine.interval < coarse or not fine.bars.ok[inside, a].all():
+                continue
+            part = {name: np.asarray(getattr(fine.bars, name)[inside, a], np.float64) for name in names}
+            whole = {name: part[name].sum() for name in SUMS}
+            whole |= {"open": part["open"][0], "close": part["close"][-1]}
+            whole |= {"high": part["high"].max(), "low": part["low"].min()}
+            for name in names:
+                out[name][i, a] = whole[name]
+    return out
+
+
+@given(
+    n=st.integers(40, 120),
+    offset=st.integers(0, 2_000),
+    minutes=st.sampled_from([2, 5, 15]),
+    missing=st.sampled_from([0.0, 0.02, 0.3]),
+    seed=st.integers(0, 100),
+)
+def test_against_numpy_bar_by_bar(n, offset, minutes, missing, seed):
+    fine = panel(n, seed=seed, start=MONDAY + offset * MINUTE, missing=missing)
+    coarse = resample(fine, f"{minutes}m")
+    opens = np.arange(-(-fine.times[0] // (minutes * MINUTE)), (fine.times[-1] + MINUTE) // (minutes * MINUTE))
+    np.testing.assert_array_equal(coarse.times, opens * minutes * MINUTE)
+    expected = by_hand(fine, coarse.times, minutes * MINUTE)
+    np.testing.assert_array_equal(coarse.bars.ok, np.isfinite(expected["close"]))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(getattr(coarse.bars, name), values.astype(np.float32), err_msg=name)
+    np.testing.assert_array_equal(coarse.bars.second_of_week, bars.second_of_week(coarse.times))
+    assert coarse.interval == minutes * MINUTE and coarse.symbols == fine.symbols
+    assert coarse.edge is None  # it was that of the finer bars
+
+
+def test_bars_that_begin_before_the_data_or_have_not_closed_are_left_out():
+    coarse = resample(panel(32, start=MONDAY + 7 * MINUTE), "10m")  # 00:07 .. 00:38
+    np.testing.assert_array_equal(coarse.times, MONDAY + 10 * MINUTE * np.array([1, 2]))
+    one_more = resample(panel(33, start=MONDAY + 7 * MINUTE), "10m")
+    np.testing.assert_array_equal(one_more.times, MONDAY + 10 * MINUTE * np.array([1, 2, 3]))
+
+
+def test_one_missing_minute_makes_its_bar_missing_for_that_asset_only():
+    fine = panel(40)
+    fine = Panel(markets.gap(fine.bars, 12, 1), fine.times, fine.symbols, fine.interval, "test")
+    coarse = resample(fine, "10m").bars
+    np.testing.assert_array_equal(coarse.ok, [[True, True], [True, False], [True, True], [True, True]])
+    assert np.isnan(coarse.close[1, 1]) and np.isnan(coarse.volume[1, 1])
+
+
+def test_the_own_interval_changes_nothing():
+    fine = panel(50, missing=0.1)
+    same = resample(fine, "1m")
+    for name in (*markets.COLUMNS, "ok", "second_of_week"):
+        np.testing.assert_array_equal(getattr(same.bars, name), getattr(fine.bars, name))
+
+
+def test_weeks_begin_on_monday():
+    fine = panel(24 * 7 * 3, start=MONDAY + 30 * 3_600 * SECOND, interval=3_600 * SECOND)
+    weeks = resample(fine, "1w")
+    np.testing.assert_array_equal(weeks.times, MONDAY + 7 * 86_400 * SECOND * np.array([1, 2]))
+    np.testing.assert_array_equal(weeks.bars.second_of_week, 0)
+
+
+def test_columns_that_the_data_lack_stay_lacking():
+    fine = panel(30)
+    lacking = fine.bars.replace(quote_volume=None, trades=None, taker_buy=None)
+    coarse = resample(Panel(lacking, fine.times, fine.symbols, fine.interval, "test"), "5m")
+    assert coarse.bars.taker_buy is None and coarse.bars.trades is None and coarse.bars.quote_volume is None
+    assert coarse.bars.ok.all()
+
+
+@pytest.mark.parametrize(
+    "interval, n, start, message",
+    [
+        ("90s", 100, MONDAY, "'90s' is not a multiple of the bars' own interval, 1m"),
+        ("30s", 100, MONDAY, "not a multiple"),
+        ("1h", 100, MONDAY, "100 bars do not make two closed bars of 1h"),
+        ("15q", 100, MONDAY, "not an interval"),
+        ("15m", 100, MONDAY + 30 * SECOND, "no bar opens where one of 15m does"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(interval, n, start, message):
+    with pytest.raises(DataError, match=message):
+        resample(panel(n, start=start), interval)
+
+
+def test_minutes_of_btc_make_the_quarters_that_the_exchange_published(real_data):
+    """Up to the rounding of float32: prices are the same, sums agree to 1e-6."""
+    span = {"start": "2023-03-01", "end": "2023-05-01"}  # with the outage of 2023-03-24
+    made = resample(bars.read(real_data / "bars", ("BTCUSDT",), **span), "15m")
+    published = bars.read(real_data / "bars_15m", ("BTCUSDT",), **span)
+    np.testing.assert_array_equal(made.times, published.times)
+    ok = made.bars.ok[:, 0]
+    assert 0 < (~ok).sum() < 20  # 12:40..13:59 touches six quarters, one of which the exchange has
+    assert published.bars.ok[ok].all()
+    for name in ("open", "high", "low", "close"):
+        np.testing.assert_array_equal(getattr(made.bars, name)[ok], getattr(published.bars, name)[ok], err_msg=name)
+    np.testing.assert_allclose(made.bars.volume[ok], published.bars.volume[ok], rtol=1e-6)

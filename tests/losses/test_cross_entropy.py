@@ -1,0 +1,88 @@
+"""Cross-entropy against NumPy, and what carries no loss."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.test_util import check_grads
+
+from fxtrade.core import compat
+from fxtrade.core.types import Output, Segment
+from fxtrade.losses.classify import cross_entropy
+
+B, T, A = 2, 5, 3
+
+
+def draw(seed=0, classes=3, scale=1.0):
+    rng = np.random.default_rng(seed)
+    logits = (scale * rng.standard_normal((B, T, A, classes))).astype(np.float32)
+    y = rng.integers(0, classes, (B, T, A)).astype(np.int32)
+    w = rng.random((B, T, A)).astype(np.float32)
+    return logits, y, w
+
+
+def loss(logits, y, w, class_weight=None):
+    class_weight = jnp.ones(logits.shape[-1]) if class_weight is None else jnp.asarray(class_weight, jnp.float32)
+    segment = Segment(x=jnp.zeros((B, T, A, 1)), y=jnp.asarray(y), ret=jnp.zeros((B, T, A)), w=jnp.asarray(w))
+    return cross_entropy(Output(logits, logits), segment, class_weight)
+
+
+def by_numpy(logits, y, w, class_weight):
+    logits = logits.astype(np.float64)
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    w = w.astype(np.float64) * np.asarray(class_weight)[y]
+    return np.sum(-w * np.log(np.take_along_axis(p, y[..., None], -1)[..., 0])) / np.sum(w)
+
+
+@given(st.integers(0, 1000), st.sampled_from([2, 3]), st.sampled_from([0.1, 1.0, 30.0]))
+def test_as_written_in_numpy(seed, classes, scale):
+    logits, y, w = draw(seed, classes, scale)
+    for class_weight in (np.ones(classes), np.arange(1, classes + 1) / 2):
+        expected = by_numpy(logits, y, w, class_weight)
+        np.testing.assert_allclose(loss(logits, y, w, class_weight), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_no_opinion_costs_log_k(classes):
+    _, y, w = draw(classes=classes)
+    np.testing.assert_allclose(loss(np.zeros((B, T, A, classes), np.float32), y, w), np.log(classes), rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [-1, 7, -100])
+def test_what_has_no_weight_does_not_count_whatever_its_label(label):
+    logits, y, w = draw()
+    w[:, :2] = 0
+    kept = loss(logits[:, 2:], y[:, 2:], w[:, 2:]) if False else by_numpy(logits[:, 2:], y[:, 2:], w[:, 2:], np.ones(3))
+    y[:, :2] = label
+    np.testing.assert_allclose(loss(logits, y, w), kept, rtol=1e-5)
+    slope = np.asarray(jax.grad(lambda a: loss(a, y, w))(logits))
+    assert np.isfinite(slope).all() and (slope[:, :2] == 0).all() and (slope[:, 2:] != 0).all()
+
+
+def test_the_scale_of_the_weights_does_not_matter():
+    logits, y, w = draw()
+    np.testing.assert_allclose(loss(logits, y, 100 * w), loss(logits, y, w), rtol=1e-5)
+    np.testing.assert_allclose(loss(logits, y, w, 5 * np.ones(3)), loss(logits, y, w), rtol=1e-5)
+
+
+def test_a_class_of_weight_zero_is_left_out():
+    logits, y, w = draw()
+    np.testing.assert_allclose(loss(logits, y, w, [1, 0, 1]), loss(logits, y, np.where(y == 1, 0, w)), rtol=1e-5)
+
+
+def test_without_any_weight_loss_and_gradient_are_zero():
+    logits, y, w = draw(scale=50.0)
+    value, slope = jax.value_and_grad(lambda a: loss(a, np.full_like(y, -1), 0 * w))(logits)
+    assert value == 0 and (np.asarray(slope) == 0).all()
+
+
+def test_gradient_by_finite_differences():
+    with compat.float64():
+        logits, y, w = draw()
+        wide = (jnp.asarray(logits, jnp.float64),)
+        check_grads(lambda a: loss(a, y, w.astype(np.float64), [0.5, 1, 2]), wide, order=1, modes=["rev"], rtol=1e-5)

@@ -1,0 +1,115 @@
+"""The causal convolution and its own gradient against those of `lax.conv_general_dilated` and a loop."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.test_util import check_grads
+
+from fxtrade.core import compat
+from fxtrade.models.layers import AssetEmbedding, CausalConv, causal_conv, dilated_conv, fold_assets, unfold_assets
+
+
+def inputs(batch=2, steps=9, channels=3, out=4, kernel=3, seed=0):
+    rng = np.random.default_rng(seed)
+    x, w = rng.standard_normal((batch, steps, channels)), rng.standard_normal((kernel, channels, out))
+    return x.astype(np.float32), w.astype(np.float32)
+
+
+def loop(x, w, dilation):
+    k, (batch, steps, _) = len(w), x.shape
+    y = np.zeros((batch, steps, w.shape[2]))
+    for t in range(steps):
+        for i in range(k):
+            past = t - (k - 1 - i) * dilation
+            if past >= 0:
+                y[:, t] += x[:, past].astype(np.float64) @ w[i].astype(np.float64)
+    return y
+
+
+def plain(x, w, dilation):
+    """The same convolution with XLA's own gradient."""
+    return dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
+
+
+shapes = given(st.integers(1, 3), st.integers(1, 12), st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 2, 5]))
+
+
+@shapes
+def test_forward(batch, steps, channels, kernel, dilation):
+    x, w = inputs(batch, steps, channels, 2, kernel)
+    np.testing.assert_allclose(causal_conv(x, w, dilation), loop(x, w, dilation), rtol=1e-5, atol=1e-5)
+
+
+@shapes
+def test_gradient_is_that_of_the_plain_convolution(batch, steps, channels, kernel, dilation):
+    x, w = inputs(batch, steps, channels, 2, kernel)
+
+    def loss(conv):
+        return lambda x, w: jnp.sum(jnp.sin(conv(x, w, dilation)))
+
+    ours, xla = (jax.grad(loss(conv), (0, 1))(x, w) for conv in (causal_conv, plain))
+    for a, b in zip(ours, xla, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel, dilation", [(1, 1), (2, 1), (3, 2), (2, 8)])
+def test_gradient_by_finite_differences(kernel, dilation):
+    x, w = inputs(kernel=kernel)
+    with compat.float64():
+        wide = jnp.asarray(x, jnp.float64), jnp.asarray(w, jnp.float64)
+        check_grads(lambda x, w: jnp.sin(causal_conv(x, w, dilation)), wide, order=1, modes=["rev"], rtol=1e-6)
+
+
+def test_gradient_within_vmap_scan_and_jit():
+    x, w = inputs()
+    stacked = jnp.stack([w, 2 * w])
+
+    def loss(conv, w):
+        def layer(h, wi):
+            return jnp.tanh(conv(h, wi, 2)), None
+
+        return jnp.sum(jax.lax.scan(layer, jnp.asarray(x), w)[0])
+
+    w = inputs(channels=3, out=3, seed=1)[1]
+    layers = jnp.stack([w, -w, 0.5 * w])
+    ours, xla = (jax.jit(jax.grad(lambda p, c=c: loss(c, p)))(layers) for c in (causal_conv, plain))
+    np.testing.assert_allclose(ours, xla, rtol=1e-4, atol=1e-4)
+    each = [causal_conv(x, one, 2) for one in stacked]
+    np.testing.assert_allclose(jax.vmap(lambda one: causal_conv(x, one, 2))(stacked), np.stack(each), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel, dilation", [(1, 1), (2, 3), (3, 4)])
+def test_the_cache_continues_a_series(kernel, dilation):
+    x, _ = inputs(steps=20)
+    layer = CausalConv(4, kernel, dilation)
+    variables = layer.init(jax.random.PRNGKey(0), x[:, :1])
+    params, cache = variables["params"], variables["cache"]
+    assert cache["past"].shape == (2, (kernel - 1) * dilation, 3)
+    assert (np.asarray(cache["past"]) == 0).all(), "initialisation does not count as a row"
+    expected = layer.apply({"params": params}, x)
+    start = 0
+    for size in (1, 2, 10, 7):
+        out, new = layer.apply({"params": params, "cache": cache}, x[:, start : start + size], mutable=["cache"])
+        np.testing.assert_allclose(out, expected[:, start : start + size], rtol=1e-5, atol=1e-5)
+        cache, start = new["cache"], start + size
+
+
+def test_folding_assets_into_the_batch_and_back():
+    x = np.arange(2 * 5 * 3 * 4).reshape(2, 5, 3, 4)
+    folded = fold_assets(x)
+    assert folded.shape == (6, 5, 4)
+    np.testing.assert_array_equal(folded[1 * 3 + 2], x[1, :, 2])
+    np.testing.assert_array_equal(unfold_assets(folded, 3), x)
+
+
+def test_the_asset_embedding_adds_a_vector_to_each_asset():
+    h = np.random.default_rng(0).standard_normal((2, 5, 3, 4)).astype(np.float32)
+    params = AssetEmbedding().init(jax.random.PRNGKey(0), h)["params"]
+    assert params["embedding"].shape == (3, 4)
+    out = AssetEmbedding().apply({"params": params}, h)
+    np.testing.assert_allclose(out - h, np.broadcast_to(params["embedding"], h.shape), atol=1e-6)

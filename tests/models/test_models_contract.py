@@ -1,0 +1,250 @@
+"""Contracts 1 and 2 for every entry of MODELS: causal, with an exact receptive field, dense = chunked = streaming."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxtrade import models
+from fxtrade.core import stream as streams
+from fxtrade.core.types import Features
+from fxtrade.experiment.forecast import forecast_stream
+from fxtrade.models import MODELS
+
+T, A, F = 80, 3, 5
+TINY = {
+    "tcn": [{"channels": 8, "blocks": 2}, {"channels": 6, "blocks": 3, "kernel": 2, "symbol_embedding": False}],
+    "wavenet": [{"channels": 6, "skip_channels": 5, "layers": 3, "cycles": 2}, {"channels": 6, "layers": 2, "kernel": 3}],
+}
+CASES = [(name, i) for name, options in TINY.items() for i in range(len(options))]
+each = pytest.mark.parametrize("name, i", CASES)
+first = pytest.mark.parametrize("name", MODELS)
+
+
+def test_every_model_is_here():
+    assert set(TINY) == set(MODELS)
+
+
+def made(name: str, **options) -> tuple[nn.Module, dict]:
+    """A model with random parameters, biases too, so that nothing is hidden behind a zero."""
+    model = models.build(name, options, classes=3)
+    params = models.init(model, jax.random.PRNGKey(0), A, F)
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.PRNGKey(1), len(leaves))
+    noisy = [p + 0.2 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
+    return model, jax.tree.unflatten(tree, noisy)
+
+
+@cache
+def case(name: str, i: int = 0):
+    return made(name, **TINY[name][i])
+
+
+@cache
+def streaming(name: str, i: int = 0):
+    return compiled(models.stream(*case(name, i)))
+
+
+@cache
+def dense(name: str, i: int = 0):
+    """The training path: `[T, A, F] -> Output`, without a cache."""
+    model, params = case(name, i)
+    run = jax.jit(lambda x: model.apply({"params": params}, x[None]))
+    return lambda x: jax.tree.map(lambda a: a[0], run(x))
+
+
+def rows(seed: int = 0, scale: float = 1.0, missing: float = 0.1) -> Features:
+    rng = np.random.default_rng(seed)
+    ok = rng.random((T, A)) >= missing
+    x = np.where(ok[..., None], scale * rng.standard_normal((T, A, F)), 0)
+    return Features(x.astype(np.float32), ok)
+
+
+@each
+def test_the_future_is_unseen(name, i):
+    for t in (0, 17, 40, T - 2):
+        future_is_unseen(whole(streaming(name, i)), rows(), t)
+        future_is_unseen(dense(name, i), rows().x, t)
+
+
+@each
+def test_a_prefix_gives_the_rows_of_the_whole(name, i):
+    prefix_is_whole(whole(streaming(name, i)), rows(), 32, rtol=1e-5, atol=1e-5)
+    prefix_is_whole(dense(name, i), rows().x, 32, rtol=1e-5, atol=1e-5)
+
+
+@each
+@pytest.mark.parametrize("sizes", [(1,), (1, 7, 32), (32,)])
+def test_bar_by_bar_and_in_chunks_as_the_whole(name, i, sizes):
+    chunks_are_whole(streaming(name, i), rows(), sizes)
+
+
+@each
+def test_dense_is_streaming(name, i):
+    a, b = dense(name, i)(rows().x), whole(streaming(name, i))(rows())
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
+
+
+@first
+@given(st.integers(0, 1000), st.sampled_from([0.0, 1e-3, 1.0, 5.0]), st.floats(0, 1), st.integers(0, T - 2))
+def test_contract_on_any_rows(name, seed, scale, missing, t):
+    drawn = rows(seed, scale, missing)
+    out = whole(streaming(name))(drawn)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(out))
+    future_is_unseen(whole(streaming(name)), drawn, t)
+    chunks_are_whole(streaming(name), drawn, (1, 7, 32))
+
+
+@first
+def test_causal_while_training_too(name):
+    model, params = made(name, **TINY[name][0], dropout=0.5)
+    run = jax.jit(lambda x: model.apply({"params": params}, x[None], train=True, rngs={"dropout": jax.random.PRNGKey(5)}))
+    future_is_unseen(lambda x: run(x).logits[0], rows().x, 40)
+    plain = model.apply({"params": params}, rows().x[None]).logits
+    assert not np.allclose(run(rows().x).logits, plain)
+
+
+REACH = [
+    *(("tcn", {"blocks": b, "kernel": k}) for b, k in ((1, 1), (1, 2), (2, 3), (3, 2), (2, 4))),
+    *(("wavenet", {"layers": n, "cycles": c, "kernel": k}) for n, c, k in ((1, 1, 1), (1, 1, 2), (3, 1, 2), (2, 2, 3), (3, 2, 2))),
+]
+
+
+@pytest.mark.parametrize("name, options", REACH)
+def test_the_receptive_field_is_exact(name, options):
+    model, params = made(name, channels=16, **options)
+    reach = model.receptive_field
+    x = np.random.default_rng(0).standard_normal((1, reach + 4, A, F)).astype(np.float32)
+    t = reach + 2
+
+    def logits(row):
+        changed = x.copy()
+        changed[:, row] += 50 * np.sign(x[:, row])
+        return np.asarray(model.apply({"params": params}, changed).logits[:, t])
+
+    unchanged = np.asarray(model.apply({"params": params}, x).logits[:, t])
+    np.testing.assert_array_equal(logits(t - reach), unchanged)
+    assert np.abs(logits(t - reach + 1) - unchanged).max() > 1e-6
+    np.testing.assert_array_equal(logits(t + 1), unchanged)
+
+
+def test_stated_receptive_fields():
+    assert models.build("tcn", {"blocks": 5, "kernel": 3}).receptive_field == 125
+    assert models.build("wavenet", {"layers": 7, "cycles": 1, "kernel": 2}).receptive_field == 128
+    assert models.build("wavenet", {"layers": 4, "cycles": 3, "kernel": 3}).receptive_field == 91
+
+
+@each
+def test_shapes_and_types(name, i):
+    model, params = case(name, i)
+    out = model.apply({"params": params}, jnp.ones((2, 7, A, F)))
+    assert out.logits.shape == (2, 7, A, 3) and out.logits.dtype == jnp.float32
+    assert out.embed.shape[:3] == (2, 7, A) and out.embed.dtype == jnp.float32
+    assert out.mu is None and out.log_sigma is None
+    assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    assert models.parameter_count(params) == sum(np.size(p) for p in jax.tree.leaves(params))
+
+
+@first
+def test_training_starts_from_no_opinion(name):
+    model = models.build(name, TINY[name][0], classes=2)
+    params = models.init(model, jax.random.PRNGKey(3), A, F)
+    logits = model.apply({"params": params}, rows().x[None]).logits
+    assert np.abs(logits).max() < 0.5
+    again = models.init(model, jax.random.PRNGKey(3), A, F)
+    jax.tree.map(np.testing.assert_array_equal, params, again)
+
+
+@each
+def test_members_of_a_batch_and_assets_do_not_see_each_other(name, i):
+    model, params = case(name, i)
+    x = np.stack([rows(0).x, rows(1).x])
+    other = x.copy()
+    other[0, :, 1] = 9
+    before, after = (np.asarray(model.apply({"params": params}, a).logits) for a in (x, other))
+    np.testing.assert_array_equal(after[1], before[1])
+    np.testing.assert_array_equal(after[0][:, [0, 2]], before[0][:, [0, 2]])
+    assert not np.array_equal(after[0][:, 1], before[0][:, 1])
+
+
+@first
+def test_the_embedding_tells_assets_apart_and_without_it_they_are_exchangeable(name):
+    x, order = rows().x[None], np.array([2, 0, 1])
+    same = np.broadcast_to(x[:, :, :1], x.shape)
+    for embedding in (True, False):
+        model, params = made(name, channels=6, symbol_embedding=embedding)
+        logits = np.asarray(model.apply({"params": params}, same).logits)
+        assert np.allclose(logits[:, :, 0], logits[:, :, 1], atol=1e-6) != embedding
+        if embedding:
+            params["asset"]["embedding"] = params["asset"]["embedding"][order]
+        permuted = model.apply({"params": params}, x[:, :, order]).logits
+        if embedding:
+            params["asset"]["embedding"] = params["asset"]["embedding"][np.argsort(order)]
+        plain = np.asarray(model.apply({"params": params}, x).logits)
+        np.testing.assert_allclose(permuted, plain[:, :, order], rtol=1e-5, atol=1e-5)
+
+
+@first
+def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(name):
+    exact_model, params = case(name)
+    model = models.build(name, {**TINY[name][0], "dtype": "bfloat16"}, classes=3)
+    x = rows().x[None]
+    exact, out = exact_model.apply({"params": params}, x), model.apply({"params": params}, x)
+    assert out.logits.dtype == jnp.float32
+    spread = np.std(exact.logits)
+    assert 0 < np.abs(out.logits - exact.logits).max() < 0.2 * spread
+    made_stream = models.stream(model, params)
+    state = made_stream.init(rows())
+    assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("bfloat16")}
+    chunks_are_whole(compiled(made_stream), rows(), (1, 7, 32), rtol=0.05, atol=0.05 * spread)
+
+
+@first
+def test_members_of_an_ensemble_are_one_vmap(name):
+    model = models.build(name, TINY[name][0], classes=2)
+    seeds = jax.random.split(jax.random.PRNGKey(0), 3)
+    members = jax.vmap(lambda seed: models.init(model, seed, A, F))(seeds)
+    x = rows().x[None]
+
+    def loss(params):
+        return jnp.sum(jnp.sin(model.apply({"params": params}, x).logits))
+
+    together, slopes = jax.vmap(jax.value_and_grad(loss))(members)
+    for e in range(3):
+        member = jax.tree.map(lambda p: p[e], members)  # noqa: B023
+        alone, slope = jax.value_and_grad(loss)(member)
+        np.testing.assert_allclose(together[e], alone, rtol=1e-4, atol=1e-5)
+        for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(slope), strict=True):
+            np.testing.assert_allclose(a[e], b, rtol=1e-3, atol=1e-4)
+
+
+@first
+def test_the_forecast_of_a_history_in_chunks_is_the_softmax_of_the_dense_logits(name):
+    history = rows()
+    prob = streams.run(forecast_stream(*case(name)), history, chunk=32)
+    np.testing.assert_allclose(prob, jax.nn.softmax(dense(name)(history.x).logits), rtol=1e-5, atol=1e-6)
+
+
+@first
+def test_features_and_model_as_one_stream(name):
+    from markets import bars
+
+    from fxtrade import features
+
+    model, params = case(name)
+    market = bars(T, A)
+    pipeline = features.build({"log_return": {"horizons": (1, 2, 3)}, "bar_shape": {"window": 4}}, halflife=5.0)
+    both = compiled(streams.chain(pipeline, models.stream(model, params)))
+    future_is_unseen(lambda m: whole(both)(m).logits, market, 40)
+    chunks_are_whole(both, market, (1, 32), rtol=1e-3, atol=1e-3)
+    expected = dense(name)(np.asarray(whole(compiled(pipeline))(market).x))
+    np.testing.assert_allclose(whole(both)(market).logits, expected.logits, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,88 @@
+"""TCN and WaveNet written again as loops over time in NumPy float64, with the weights of the Flax modules."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from fxtrade import models
+
+STEPS, A, F, K = 25, 2, 4, 3
+
+
+def dense(x, p):
+    return x @ p["kernel"] + p["bias"]
+
+
+def conv(x, p, dilation):
+    """One asset `[T, C]`; the time before the series counts as zeros."""
+    taps = len(p["kernel"])
+    y = np.tile(p["bias"], (len(x), 1))
+    for t in range(len(x)):
+        for i in range(taps):
+            past = t - (taps - 1 - i) * dilation
+            if past >= 0:
+                y[t] += x[past] @ p["kernel"][i]
+    return y
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def tcn(p, x, blocks):
+    h = x
+    for i in range(blocks):
+        y = h
+        for j in "ab":
+            y = relu(conv(y, p[f"block{i}{j}"], 2**i))
+        h = relu(h + y)
+    return h
+
+
+def wavenet(p, x, layers, cycles, channels):
+    h, skip = x, 0
+    for i in range(cycles * layers):
+        y = conv(h, p[f"gate{i}"], 2 ** (i % layers))
+        z = np.tanh(y[:, :channels]) * sigmoid(y[:, channels:])
+        y = dense(z, p[f"mix{i}"])
+        h, skip = h + y[:, :channels], skip + y[:, channels:]
+    return relu(dense(relu(skip), p["outputs"]))
+
+
+CASES = {
+    "tcn": ({"channels": 7, "blocks": 3, "kernel": 3}, lambda p, x: tcn(p, x, 3)),
+    "tcn, short kernel": ({"channels": 7, "blocks": 2, "kernel": 2}, lambda p, x: tcn(p, x, 2)),
+    "wavenet": (
+        {"channels": 5, "skip_channels": 6, "layers": 3, "cycles": 2, "kernel": 2},
+        lambda p, x: wavenet(p, x, 3, 2, 5),
+    ),
+    "wavenet, long kernel": (
+        {"channels": 5, "skip_channels": 3, "layers": 2, "cycles": 1, "kernel": 3},
+        lambda p, x: wavenet(p, x, 2, 1, 5),
+    ),
+}
+
+
+@pytest.mark.parametrize("embedding", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_as_written_in_numpy(name, embedding):
+    options, network = CASES[name]
+    model = models.build(name.split(",")[0], {**options, "symbol_embedding": embedding}, classes=K)
+    rng = np.random.default_rng(0)
+    shapes = models.init(model, jax.random.PRNGKey(0), A, F)
+    params = jax.tree.map(lambda s: (0.4 * rng.standard_normal(s.shape)).astype(np.float32), shapes)
+    x = rng.standard_normal((2, STEPS, A, F)).astype(np.float32)
+    out = model.apply({"params": params}, x)
+
+    p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+    for b, a in np.ndindex(2, A):
+        h = dense(x[b, :, a].astype(np.float64), p["inputs"])
+        hidden = network(p, h + p["asset"]["embedding"][a] if embedding else h)
+        np.testing.assert_allclose(out.embed[b, :, a], hidden, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(out.logits[b, :, a], dense(hidden, p["head"]["logits"]), rtol=1e-5, atol=2e-5)
