@@ -21,6 +21,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# glibc keeps freed memory instead of giving it back to the system and faulting it in again, in huge pages
+TUNED_ALLOCATOR = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=100000000000"
+    ":glibc.malloc.arena_max=1"
+}
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
 
 
@@ -90,6 +95,8 @@ def arguments(description: str, add: Callable[[argparse.ArgumentParser], Any] = 
     parser.add_argument("--rounds", type=int, help="rounds of every worker; default 5, with --quick 2")
     parser.add_argument("--cores", type=int, default=2, help="cores that each worker may use")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
+    parser.add_argument("--tuned-allocator", action="store_true", help="glibc that keeps its memory, for every worker")
+    parser.add_argument("--wait", type=float, default=0, help="minutes to wait, before each worker, for an idle machine")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
     for name in ("worker", "folder", "round"):  # how a worker is told what to do
         parser.add_argument(f"--{name}", type=int if name == "round" else str, help=argparse.SUPPRESS)
@@ -126,10 +133,22 @@ def main(args: argparse.Namespace, workers: Mapping[str, Callable], conclude: Ca
 
 def run(args: argparse.Namespace, worker: str, folder: str, round_: int, env: Mapping[str, str] | None = None) -> dict:
     """The answer of one worker in a process of its own, with the flags of this one."""
+    wait_for_idle(60 * args.wait)
     python = args.torch_python if worker.startswith("torch") else sys.executable
     flags = ["--worker", worker, "--folder", folder, "--round", str(round_)]
-    subprocess.run([python, *sys.argv, *flags], check=True, env={**os.environ, **(env or {})})
+    allocator = TUNED_ALLOCATOR if args.tuned_allocator else {}
+    subprocess.run([python, *sys.argv, *flags], check=True, env={**os.environ, **allocator, **(env or {})})
     return json.loads(Path(folder, "answer.json").read_text())
+
+
+def wait_for_idle(seconds: float, sample: float = 2.0) -> None:
+    """Return when other processes use less than a tenth of a core, or after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        before = _foreign_cpu_seconds()
+        time.sleep(sample)
+        if _foreign_cpu_seconds() - before < 0.1 * sample:
+            return
 
 
 def versions() -> dict[str, str]:

@@ -6,9 +6,10 @@ All use the same random weights and inputs, four assets with 32 features; the pr
 
 * fxtrade score: `experiment.forecast.score` over the series, from NumPy to NumPy; compilation apart.
 * fxtrade step: its compiled program alone, on a chunk that is already on the device.
-* torch windows: every sample from its own window of the receptive field, eager; `pad` keeps the length of every layer as
-  Bai et al. do, `short` lets every layer drop the steps that nobody reads. Timed on a few thousand windows.
-* torch dense: all samples of a chunk at once, `short`, with the receptive field less one bar of context.
+* torch windows, usual: every sample from its own window of the receptive field, every layer at every step of it, as the
+  public implementations do (Bai et al.); the head at the last step. Timed on a few thousand windows.
+* torch windows, lean: the same without the steps that the last one does not read.
+* torch dense: all samples of a chunk at once, with the receptive field less one bar of context.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def torch(args) -> dict:
 
         with torch.inference_mode():
             for pad in (True, False):
-                kind = "pad" if pad else "short"
+                kind = "usual" if pad else "lean"
                 for batch in WINDOW_BATCHES:
                     seconds = meter.seconds(lambda: by_windows(pad, batch, samples), repeats)  # noqa: B023
                     answer[f"{name} windows {kind} {batch}"] = samples / seconds
@@ -130,7 +131,7 @@ def conclude(args, answers) -> None:
 
         row("fxtrade score, compiled", score)
         row("fxtrade step alone", [r[f"{name} step"] for r in ours])
-        for kind in ("windows pad", "windows short", "dense"):
+        for kind in ("windows usual", "windows lean", "dense"):
             best = max((k for k in theirs[0] if k.startswith(f"{name} {kind} ")), key=lambda k: measure.spread(r[k] for r in theirs)[0])
             rates = [r[best] for r in theirs]
             row(f"torch {kind}, best of {len(WINDOW_BATCHES)} sizes: {best.split()[-1]}", rates, rates)

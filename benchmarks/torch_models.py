@@ -1,7 +1,6 @@
 """The default networks in eager PyTorch, with fxtrade's weights: what scoring.py and training.py compare with.
 
-They are written as a good PyTorch programmer would: convolutions in the layout that oneDNN likes, activations in place,
-the last step alone where only that is read. Parameters have the names of fxtrade's, "block0a/kernel", in an .npz file.
+Eager, float32, convolutions in the layout that oneDNN likes, activations in place. Parameters have the names of fxtrade's, "block0a/kernel", in an .npz file.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ class Network(nn.Module):
     """`forward(x [M, F, T], last, pad) -> logits [M, T', K]`, M = members of the batch x assets, assets fastest.
 
     Args:
-        last: only the last step, `T' = 1`.
+        last: the logits of the last step alone, `T' = 1`.
         pad: zeros before the start of every layer, as in Bai et al. (`T' = T`); otherwise every layer shortens the
-            series by its reach (`T' = T - R + 1`, R the receptive field), which saves the steps that nobody reads.
+            series by its reach (`T' = T - R + 1`, R the receptive field) and, with `last`, nothing is computed that the
+            last step does not read.
     """
 
     def __init__(self, weights: Mapping[str, np.ndarray]):
@@ -68,7 +68,7 @@ class WaveNet(Network):
         for i in range(layers):
             f, g = self.conv(f"gate{i}", h, 2**i, pad).chunk(2, 1)
             z = f.tanh() * g.sigmoid()
-            if last:  # the skip path of one step, and no residual after the last layer
+            if last and not pad:  # the skip path of one step, and no residual after the last layer
                 kernel, bias = getattr(self, f"mix{i}_kernel"), getattr(self, f"mix{i}_bias")
                 c = h.shape[1]
                 skip = skip + F.conv1d(z[..., -1:], kernel[c:, :, None], bias[c:])
@@ -79,7 +79,8 @@ class WaveNet(Network):
                 c = h.shape[1]
                 h = h[..., -y.shape[-1] :] + y[:, :c]
                 skip = (skip[..., -y.shape[-1] :] if i else 0) + y[:, c:]
-        return self.head(self.dense("outputs", skip.relu_()).relu_())
+        skip = skip[..., -1:] if last else skip
+        return self.head(self.dense("outputs", skip.relu()).relu_())
 
 
 NETWORKS = {"tcn": TCN, "wavenet": WaveNet}

@@ -98,7 +98,7 @@ def test_a_missing_bar_is_not_ok_and_leaves_the_other_asset_alone(name):
 def test_a_bad_tick_is_gone_without_a_trace(name, column):
     """All but those two look at a window alone; their slow average is tested below."""
     before, after = (whole(pipeline(name))(m) for m in (bars(N), tick(bars(N), 300, 0, column, 1e12)))
-    first = 301 + warm_up(name)
+    first = 301 + 256
     np.testing.assert_array_equal(np.asarray(after.x)[first:], np.asarray(before.x)[first:])
 
 

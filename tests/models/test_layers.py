@@ -36,25 +36,42 @@ def plain(x, w, dilation):
     return dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
 
 
-shapes = given(st.integers(1, 3), st.integers(1, 12), st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 2, 5]))
+SIZES = [(1, 1, 1), (2, 9, 3), (3, 12, 2)]  # batch, steps, channels: few, since each is compiled anew
+shapes = given(st.sampled_from(SIZES), st.sampled_from([1, 2, 4]), st.sampled_from([1, 2, 5]))
 
 
 @shapes
-def test_forward(batch, steps, channels, kernel, dilation):
-    x, w = inputs(batch, steps, channels, 2, kernel)
+def test_forward(size, kernel, dilation):
+    x, w = inputs(*size, 2, kernel)
     np.testing.assert_allclose(causal_conv(x, w, dilation), loop(x, w, dilation), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("cpu", [True, False])
 @shapes
-def test_gradient_is_that_of_the_plain_convolution(batch, steps, channels, kernel, dilation):
-    x, w = inputs(batch, steps, channels, 2, kernel)
+def test_gradient_is_that_of_the_plain_convolution(cpu, size, kernel, dilation):
+    """In the form for the CPU and in the one for cards."""
+    x, w = inputs(*size, 2, kernel)
 
     def loss(conv):
         return lambda x, w: jnp.sum(jnp.sin(conv(x, w, dilation)))
 
-    ours, xla = (jax.grad(loss(conv), (0, 1))(x, w) for conv in (causal_conv, plain))
-    for a, b in zip(ours, xla, strict=True):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compat, "is_cpu", lambda: cpu)
+        ours = jax.grad(loss(causal_conv), (0, 1))(x, w)
+    for a, b in zip(ours, jax.grad(loss(plain), (0, 1))(x, w), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_gradient_in_bfloat16_is_summed_in_float32():
+    x, w = (jnp.asarray(a, jnp.bfloat16) for a in inputs(batch=4, steps=400))
+
+    def loss(x, w):
+        return jnp.sum(causal_conv(x, w, 2).astype(jnp.float32))
+
+    slope = jax.grad(loss, 1)(x, w)
+    exact = jax.grad(loss, 1)(x.astype(jnp.float32), w.astype(jnp.float32))
+    assert slope.dtype == jnp.bfloat16
+    np.testing.assert_allclose(slope.astype(jnp.float32), exact, rtol=2**-8, atol=1e-3)
 
 
 @pytest.mark.parametrize("kernel, dilation", [(1, 1), (2, 1), (3, 2), (2, 8)])

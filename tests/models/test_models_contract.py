@@ -12,8 +12,9 @@ import pytest
 from causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
 from hypothesis import given
 from hypothesis import strategies as st
+from markets import bars
 
-from fxtrade import models
+from fxtrade import features, models
 from fxtrade.core import stream as streams
 from fxtrade.core.types import Features
 from fxtrade.experiment.forecast import forecast_stream
@@ -184,11 +185,8 @@ def test_the_embedding_tells_assets_apart_and_without_it_they_are_exchangeable(n
         model, params = made(name, channels=6, symbol_embedding=embedding)
         logits = np.asarray(model.apply({"params": params}, same).logits)
         assert np.allclose(logits[:, :, 0], logits[:, :, 1], atol=1e-6) != embedding
-        if embedding:
-            params["asset"]["embedding"] = params["asset"]["embedding"][order]
-        permuted = model.apply({"params": params}, x[:, :, order]).logits
-        if embedding:
-            params["asset"]["embedding"] = params["asset"]["embedding"][np.argsort(order)]
+        moved = {**params, "asset": {"embedding": params["asset"]["embedding"][order]}} if embedding else params
+        permuted = model.apply({"params": moved}, x[:, :, order]).logits
         plain = np.asarray(model.apply({"params": params}, x).logits)
         np.testing.assert_allclose(permuted, plain[:, :, order], rtol=1e-5, atol=1e-5)
 
@@ -203,8 +201,8 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(name):
     spread = np.std(exact.logits)
     assert 0 < np.abs(out.logits - exact.logits).max() < 0.2 * spread
     made_stream = models.stream(model, params)
-    state = made_stream.init(rows())
-    assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("bfloat16")}
+    _, cache = made_stream.init(rows())
+    assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jnp.dtype("bfloat16")}
     chunks_are_whole(compiled(made_stream), rows(), (1, 7, 32), rtol=0.05, atol=0.05 * spread)
 
 
@@ -218,10 +216,11 @@ def test_members_of_an_ensemble_are_one_vmap(name):
     def loss(params):
         return jnp.sum(jnp.sin(model.apply({"params": params}, x).logits))
 
-    together, slopes = jax.vmap(jax.value_and_grad(loss))(members)
+    step = jax.value_and_grad(loss)
+    together, slopes = jax.jit(jax.vmap(step))(members)
     for e in range(3):
         member = jax.tree.map(lambda p: p[e], members)  # noqa: B023
-        alone, slope = jax.value_and_grad(loss)(member)
+        alone, slope = jax.jit(step)(member)
         np.testing.assert_allclose(together[e], alone, rtol=1e-4, atol=1e-5)
         for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(slope), strict=True):
             np.testing.assert_allclose(a[e], b, rtol=1e-3, atol=1e-4)
@@ -236,10 +235,6 @@ def test_the_forecast_of_a_history_in_chunks_is_the_softmax_of_the_dense_logits(
 
 @first
 def test_features_and_model_as_one_stream(name):
-    from markets import bars
-
-    from fxtrade import features
-
     model, params = case(name)
     market = bars(T, A)
     pipeline = features.build({"log_return": {"horizons": (1, 2, 3)}, "bar_shape": {"window": 4}}, halflife=5.0)

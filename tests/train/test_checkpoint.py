@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fxtrade.core.errors import CheckpointError
+from fxtrade.train import checksum
+from fxtrade.train.checkpoint import Checkpoints
+from fxtrade.train.step import create
+
+WHO = {"model": "wavenet", "columns": ["a", "b"], "label": {"name": "tradable", "horizon": 1}, "data": "9f"}
+OPTIMIZER = optax.adamw(1e-3)
+
+
+def state(step: int):
+    """A state that differs from step to step."""
+    params = {"dense": {"kernel": jax.random.normal(jax.random.PRNGKey(step), (31, 7)), "bias": jnp.arange(5.0) + step}}
+    return create(params, OPTIMIZER).replace(step=jnp.asarray(step, jnp.int32))
+
+
+def same(a, b) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def saved(folder, steps=(10, 20, 30), best=20, **options) -> Checkpoints:
+    checkpoints = Checkpoints(folder, WHO, **options)
+    for step in steps:
+        checkpoints.save(state(step), {"best": 0.5, "best_step": step, "bad": 0}, step == best)
+    return checkpoints
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("template")
+    saved(folder).close()
+    return folder
+
+
+@pytest.fixture
+def folder(template, tmp_path):
+    shutil.copytree(template, tmp_path / "checkpoints")
+    return tmp_path / "checkpoints"
+
+
+class TestSaving:
+    def test_every_bit_comes_back(self, folder):
+        restored, progress = Checkpoints(folder, WHO).restore(state(0))
+        assert same(restored, state(30))
+        assert jax.tree.structure(restored) == jax.tree.structure(state(0))
+        assert progress == {"best": 0.5, "best_step": 30, "bad": 0}
+
+    def test_the_best_is_kept_beside_the_last_ones(self, tmp_path):
+        checkpoints = saved(tmp_path, range(10, 70, 10), best=20, keep=2)
+        assert sorted(p.name for p in (tmp_path / "last").iterdir()) == ["50", "60"]
+        assert same(checkpoints.restore(state(0), "best")[0], state(20))
+        checkpoints.save(state(70), {}, best=True)
+        assert [p.name for p in (tmp_path / "best").iterdir()] == ["70"]
+
+    def test_saving_a_step_twice_changes_nothing(self, folder):
+        checkpoints = Checkpoints(folder, WHO)
+        checkpoints.save(state(31).replace(step=jnp.asarray(30, jnp.int32)), {}, best=False)
+        assert same(checkpoints.restore(state(0))[0], state(30))
+
+    def test_an_infinite_best_survives(self, tmp_path):
+        checkpoints = Checkpoints(tmp_path, WHO)
+        checkpoints.save(state(5), {"best": float("inf"), "best_step": 0, "bad": 0}, best=False)
+        assert checkpoints.restore(state(0))[1]["best"] == float("inf")
+
+    def test_nothing_to_go_on_from(self, tmp_path):
+        checkpoints = Checkpoints(tmp_path, WHO)
+        assert checkpoints.latest() is None
+        with pytest.raises(CheckpointError, match="no complete checkpoint to go on from"):
+            checkpoints.restore(state(0))
+
+    def test_a_place_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").write_text("in the way")
+        with pytest.raises(CheckpointError, match="cannot be written: Not a directory"):
+            Checkpoints(tmp_path / "file", WHO)
+
+    def test_what_a_kill_leaves_half_written_is_no_checkpoint(self, folder):
+        shutil.copytree(folder / "last" / "30", folder / "last" / "40.orbax-checkpoint-tmp")
+        shutil.copytree(folder / "last" / "30", folder / "last" / "40.orbax-checkpoint-tmp-7")
+        checkpoints = Checkpoints(folder, WHO)
+        assert checkpoints.latest() == 30
+        checkpoints.save(state(40), {}, best=False)
+        assert same(checkpoints.restore(state(0))[0], state(40))
+
+
+class TestForeign:
+    @pytest.mark.parametrize(
+        "change, key",
+        [
+            ({"model": "tcn"}, "its model is 'wavenet', here it is 'tcn'"),
+            ({"columns": ["a", "c"]}, "its columns is"),
+            ({"label": {"name": "close", "horizon": 1}}, "its label is"),
+            ({"data": "77"}, "its data is '9f', here it is '77'"),
+            ({"symbols": ["BTC"]}, "its symbols is None"),
+        ],
+    )
+    def test_another_run_is_refused_by_name(self, folder, change, key):
+        with pytest.raises(CheckpointError, match="belongs to another run") as e:
+            Checkpoints(folder, WHO | change).restore(state(0))
+        assert key in str(e.value) and str(folder / "last" / "30") in str(e.value)
+        assert "start a new run" in str(e.value)
+
+    def test_parameters_of_another_shape_are_refused(self, folder):
+        wider = create({"dense": {"kernel": jnp.zeros((31, 8)), "bias": jnp.zeros(5)}}, OPTIMIZER)
+        with pytest.raises(CheckpointError):
+            Checkpoints(folder, WHO).restore(wider)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) * 2 // 3] ^= 0x10
+    path.write_bytes(bytes(content))
+
+
+SPOIL = {
+    "truncated": lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]),
+    "emptied": lambda p: p.write_bytes(b""),
+    "garbled": lambda p: p.write_bytes(np.random.default_rng(0).bytes(p.stat().st_size)),
+    "flipped": flip,
+    "deleted": lambda p: p.unlink(),
+}
+
+
+class TestDamage:
+    @pytest.mark.parametrize("how", SPOIL)
+    def test_any_file_is_missed_and_the_step_to_go_back_to_is_named(self, folder, how):
+        """Also one flipped bit, which alone would pass for another number."""
+        newest = folder / "last" / "30"
+        files = [f for f in sorted(newest.rglob("*")) if f.is_file() and f.parent != newest]
+        assert len(files) > 5
+        for file in files:
+            whole = file.read_bytes()
+            SPOIL[how](file)
+            with pytest.raises(CheckpointError) as e:
+                Checkpoints(folder, WHO).restore(state(0))
+            message = str(e.value)
+            assert "\n" not in message
+            assert f"checkpoint {newest} is damaged" in message and file.name in message
+            assert "delete that folder to go on from step 20" in message
+            file.write_bytes(whole)
+        assert same(Checkpoints(folder, WHO).restore(state(0))[0], state(30))
+
+    def test_that_advice_works(self, folder):
+        SPOIL["flipped"](folder / "last" / "30" / "meta" / "metadata")
+        with pytest.raises(CheckpointError):
+            Checkpoints(folder, WHO).restore(state(0))
+        shutil.rmtree(folder / "last" / "30")
+        assert same(Checkpoints(folder, WHO).restore(state(0))[0], state(20))
+
+    def test_the_only_one(self, folder):
+        SPOIL["emptied"](folder / "best" / "20" / "meta" / "metadata")
+        with pytest.raises(CheckpointError, match="there is no other; start anew"):
+            Checkpoints(folder, WHO).restore(state(0), "best")
+
+    def test_without_checksums_orbax_still_finds_what_it_can(self, folder):
+        """A kill may come between a checkpoint and its checksums: it counts, and is not checked."""
+        newest = folder / "last" / "30"
+        (newest / checksum.NAME).unlink()
+        assert same(Checkpoints(folder, WHO).restore(state(0))[0], state(30))
+        (newest / "meta" / "metadata").write_text("{")
+        with pytest.raises(CheckpointError, match="30 is damaged.*go on from step 20"):
+            Checkpoints(folder, WHO).restore(state(0))
+
+
+@contextlib.contextmanager
+def largest_file(size: int):
+    """Writing beyond `size` bytes fails, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+# orbax's threads complain for themselves, beside the error that they hand on
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+class TestFullDisk:
+    @pytest.mark.parametrize("size", [50, 700])
+    def test_the_earlier_checkpoint_stays(self, folder, size):
+        checkpoints = Checkpoints(folder, WHO)
+        with pytest.raises(CheckpointError) as e, largest_file(size):
+            checkpoints.save(state(40), {}, best=False)
+        message = str(e.value)
+        assert f"cannot write checkpoint {folder / 'last' / '40'}" in message and "make room" in message
+        assert f"go on from step 30 with --resume {folder.parent}" in message
+        again = Checkpoints(folder, WHO)
+        assert again.latest() == 30
+        assert same(again.restore(state(0))[0], state(30))
+        again.save(state(40), {}, best=True)
+        for kind in ("last", "best"):
+            assert same(again.restore(state(0), kind)[0], state(40))

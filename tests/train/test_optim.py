@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tests.toys import ASSETS, FEATURES, MODEL
+
+from fxtrade import models
+from fxtrade.core.config import OptimConfig
+from fxtrade.train.optim import decay_mask, optimizer, schedule
+
+PARAMS = {"a": {"kernel": jnp.asarray([[1.0, -2.0]]), "bias": jnp.asarray([0.5])}, "asset": {"embedding": jnp.ones(2)}}
+
+
+def rates(config: OptimConfig, steps: int) -> np.ndarray:
+    return np.array([float(schedule(config, steps)(s)) for s in range(steps + 1)])
+
+
+def test_cosine_rises_linearly_then_falls_to_one_percent():
+    got = rates(OptimConfig(learning_rate=0.5, schedule="cosine", warmup=10), 110)
+    np.testing.assert_allclose(got[:11], 0.5 * np.arange(11) / 10, atol=1e-7)
+    phase = np.arange(101) / 100
+    np.testing.assert_allclose(got[10:], 0.5 * (0.01 + 0.99 * (1 + np.cos(np.pi * phase)) / 2), rtol=1e-5)
+
+
+def test_constant_rises_linearly_then_stays():
+    got = rates(OptimConfig(learning_rate=0.5, schedule="constant", warmup=4), 50)
+    np.testing.assert_allclose(got[:5], 0.5 * np.arange(5) / 4, atol=1e-7)
+    np.testing.assert_allclose(got[4:], 0.5)
+
+
+@pytest.mark.parametrize("name", ["cosine", "constant"])
+@pytest.mark.parametrize("warmup, steps", [(0, 10), (50, 1), (50, 10), (50, 50)])
+def test_any_warm_up_and_any_length_are_finite(name, warmup, steps):
+    got = rates(OptimConfig(learning_rate=0.5, schedule=name, warmup=warmup), steps)
+    assert np.isfinite(got).all() and (got >= 0).all() and got.max() <= 0.5
+    assert got.max() > 0
+
+
+def test_decay_pulls_on_kernels_only():
+    mask = decay_mask(PARAMS)
+    assert mask == {"a": {"kernel": True, "bias": False}, "asset": {"embedding": False}}
+    params = models.init(MODEL, jax.random.PRNGKey(0), ASSETS, FEATURES)
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    for (path, leaf), decays in zip(leaves, jax.tree.leaves(decay_mask(params)), strict=True):
+        assert decays == (leaf.ndim > 1 and path[-1].key != "embedding"), path
+
+
+def test_decay_alone_shrinks_kernels_by_rate_times_decay():
+    config = OptimConfig(learning_rate=0.1, schedule="constant", warmup=0, weight_decay=0.2)
+    tx = optimizer(config, 10)
+    updates, _ = tx.update(jax.tree.map(jnp.zeros_like, PARAMS), tx.init(PARAMS), PARAMS)
+    np.testing.assert_allclose(updates["a"]["kernel"], -0.1 * 0.2 * PARAMS["a"]["kernel"], rtol=1e-6)
+    np.testing.assert_array_equal(updates["a"]["bias"], 0)
+    np.testing.assert_array_equal(updates["asset"]["embedding"], 0)
+
+
+def adamw(grads: list[np.ndarray], p: np.ndarray, rate: float, decay: float, clip: float) -> np.ndarray:
+    """Loshchilov & Hutter (2019), algorithm 2, after clipping, in float64."""
+    m = v = np.zeros_like(p)
+    for t, g in enumerate(grads, 1):
+        g = g * min(1.0, clip / np.linalg.norm(g))
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        p = p - rate * (m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8) + decay * p)
+    return p
+
+
+@pytest.mark.parametrize("size", [0.01, 100.0], ids=["below the clip", "above the clip"])
+def test_against_the_formula(size):
+    rng = np.random.default_rng(0)
+    grads = [size * rng.normal(size=(3, 4)) * (1 + 9 * (k == 2)) for k in range(6)]
+    start = rng.normal(size=(3, 4))
+    config = OptimConfig(learning_rate=0.03, schedule="constant", warmup=0, weight_decay=0.1, clip_norm=1.0)
+    tx = optimizer(config, 6)
+    params = {"kernel": jnp.asarray(start, jnp.float32)}
+    state = tx.init(params)
+    for g in grads:
+        updates, state = tx.update({"kernel": jnp.asarray(g, jnp.float32)}, state, params)
+        params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(params["kernel"], adamw(grads, start, 0.03, 0.1, 1.0), rtol=1e-4, atol=1e-6)

@@ -1,0 +1,97 @@
+"""Spans in time order: no label of an earlier one reaches into a later one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from markets import bars, gap
+
+from fxtrade import labels
+from fxtrade.core.config import LabelConfig
+from fxtrade.core.errors import DataError
+from fxtrade.validate.splits import by_time
+
+NAMES = ("train", "valid", "test")
+
+
+def ends(n, h):
+    return np.minimum(np.arange(n) + h, n - 1)
+
+
+@given(
+    st.integers(30, 300),
+    st.integers(0, 6),
+    st.integers(0, 5),
+    st.floats(0.05, 0.4),
+    st.floats(0.05, 0.4),
+    st.floats(0.3, 1),
+    st.integers(0, 100),
+)
+def test_no_label_reaches_a_later_span_nor_its_embargo(n, h, embargo, valid, test, share, seed):
+    present = np.random.default_rng(seed).random(n) < share
+    end = ends(n, h)
+    try:
+        split = by_time(present, end, valid, test, embargo)
+    except DataError:
+        assume(False)
+    spans = [np.flatnonzero(getattr(split, name)) for name in NAMES]
+    for earlier, later in zip(spans, spans[1:], strict=False):
+        assert earlier.max() < later.min()
+        assert end[earlier].max() + embargo < later.min()
+    chosen = split.train | split.valid | split.test
+    assert not (chosen & ~present).any()
+    assert not (split.train & split.valid | split.valid & split.test | split.train & split.test).any()
+    # nothing else is left out: at most the rows whose label ends within the embargo of one of the two borders
+    left = np.flatnonzero(present & ~chosen)
+    borders = np.array([spans[1].min(), spans[2].min()])
+    assert all(((end[t] >= borders - embargo) & (t < borders)).any() for t in left)
+    assert len(left) <= 2 * (h + embargo)
+
+
+def test_by_hand():
+    split = by_time(np.ones(20, bool), ends(20, 2), valid=0.25, test=0.25, embargo=1)
+    assert np.flatnonzero(split.train).tolist() == list(range(0, 7))  # end < 10 - 1
+    assert np.flatnonzero(split.valid).tolist() == list(range(10, 12))  # end < 15 - 1
+    assert np.flatnonzero(split.test).tolist() == list(range(15, 20))
+
+
+def test_the_embargo_comes_besides_purging():
+    for embargo in range(4):
+        split = by_time(np.ones(100, bool), ends(100, 5), 0.2, 0.2, embargo)
+        assert np.flatnonzero(split.train).max() == 60 - 5 - embargo - 1
+        assert np.flatnonzero(split.valid).max() == 80 - 5 - embargo - 1
+
+
+def test_shares_are_counted_in_rows_with_data():
+    present = np.arange(200) >= 100
+    split = by_time(present, ends(200, 0), 0.2, 0.2)
+    assert [int(getattr(split, name).sum()) for name in NAMES] == [60, 20, 20]
+
+
+def test_with_labels_of_a_market_with_gaps():
+    market = gap(bars(200), slice(90, 110))
+    made = labels.make(market, LabelConfig("tradable", 4))
+    present = np.isfinite(made.ret).any(1)
+    split = by_time(present, made.end, 0.2, 0.2, embargo=3)
+    for earlier, later in (("train", "valid"), ("valid", "test")):
+        seen = made.end[getattr(split, earlier)].max()
+        first = np.flatnonzero(getattr(split, later)).min()
+        assert seen + 3 < first
+        wild = gap(market, slice(first, None))
+        again = labels.make(wild, LabelConfig("tradable", 4))
+        np.testing.assert_array_equal(again.y[getattr(split, earlier)], made.y[getattr(split, earlier)])
+
+
+@pytest.mark.parametrize("n, valid, test", [(0, 0.15, 0.15), (1, 0.15, 0.15), (2, 0.3, 0.3), (5, 0.01, 0.2), (5, 0.2, 0.01), (4, 0.5, 0.5)])
+def test_too_few_rows(n, valid, test):
+    with pytest.raises(DataError, match=f"{n} bars cannot be split into training, .* validation and .* test"):
+        by_time(np.ones(n, bool), ends(n, 1), valid, test)
+
+
+@pytest.mark.parametrize("h, embargo, span", [(80, 0, "train"), (1, 90, "train"), (12, 0, "valid")])
+def test_a_span_that_purging_empties(h, embargo, span):
+    shares = (0.3, 0.2) if span == "train" else (0.1, 0.2)
+    with pytest.raises(DataError, match=f"the {span} span is empty after purging"):
+        by_time(np.ones(100, bool), ends(100, h), *shares, embargo)
