@@ -53,6 +53,12 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def best(answers: Sequence[Mapping[str, float]], prefix: str) -> str:
+    """The key with this prefix whose median over the rounds is the greatest."""
+    keys = [k for k in answers[0] if k.startswith(prefix)]
+    return max(keys, key=lambda k: spread(r[k] for r in answers).median)
+
+
 class Meter:
     """A stopwatch that also notes how many cores other processes kept busy meanwhile."""
 
@@ -60,7 +66,7 @@ class Meter:
         self._wall = self._foreign = 0.0
 
     def seconds(self, function: Callable[[], Any], repeats: int, warm: int = 1) -> float:
-        """Median wall time of `function`, which must wait for its own results, after `warm` calls that are not counted."""
+        """Median wall time of `function`, which must wait for its own results; `warm` calls before are not counted."""
         for _ in range(warm):
             function()
         times = []
@@ -74,7 +80,7 @@ class Meter:
 
     @property
     def others(self) -> float:
-        """Mean number of cores that other processes used while something was timed; nan where the system cannot tell."""
+        """Mean number of cores that other processes used while something was timed; nan where nobody can tell."""
         return max(self._foreign / self._wall, 0.0) if self._wall else float("nan")
 
 
@@ -88,19 +94,18 @@ def _foreign_cpu_seconds() -> float:
     return busy - sum(os.times()[:4])
 
 
-def arguments(description: str, add: Callable[[argparse.ArgumentParser], Any] = lambda parser: None) -> argparse.Namespace:
-    """Flags that all benchmarks have, and those that `add` adds."""
+def arguments(description: str) -> argparse.Namespace:
+    """The flags of a benchmark; binds this process to the cores that it may use."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes and two rounds: does it run, roughly how fast")
+    parser.add_argument("--quick", action="store_true", help="small sizes and two rounds: does it run")
     parser.add_argument("--rounds", type=int, help="rounds of every worker; default 5, with --quick 2")
     parser.add_argument("--cores", type=int, default=2, help="cores that each worker may use")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
     parser.add_argument("--tuned-allocator", action="store_true", help="glibc that keeps its memory, for every worker")
-    parser.add_argument("--wait", type=float, default=0, help="minutes to wait, before each worker, for an idle machine")
+    parser.add_argument("--wait", type=float, default=0, help="minutes to wait for an idle machine before each worker")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
     for name in ("worker", "folder", "round"):  # how a worker is told what to do
         parser.add_argument(f"--{name}", type=int if name == "round" else str, help=argparse.SUPPRESS)
-    add(parser)
     args = parser.parse_args()
     args.rounds = args.rounds or (2 if args.quick else 5)
     if hasattr(os, "sched_setaffinity"):
@@ -125,10 +130,25 @@ def main(args: argparse.Namespace, workers: Mapping[str, Callable], conclude: Ca
             for name in list(workers)[:: -1 if number_ % 2 else 1]:
                 print(f"round {number_ + 1}/{args.rounds}: {name}", file=sys.stderr)
                 answers[name].append(run(args, name, folder, number_))
-    print(f"{machine(args)}\n")
-    conclude(args, answers)
+    print(machine(args))
+    conclude(args, calm(args, answers))
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(args), "answers": answers}, indent=1))
+
+
+def calm(args: argparse.Namespace, answers: Mapping[str, Sequence[dict]]) -> dict[str, list[dict]]:
+    """The answers of the rounds that other processes left alone, or all of them, with a warning, if there are none."""
+    limit = max(os.cpu_count() - args.cores, 0) + 0.1  # cores that others may use
+    rounds = list(zip(*answers.values(), strict=True))
+    good = [r for r in rounds if not any(answer["others"] > limit for answer in r)]
+    for name, all_of in answers.items():
+        packages = ", ".join(f"{k} {v}" for k, v in all_of[0]["versions"].items())
+        print(f"{name}: {packages}; other processes used {spread(r['others'] for r in all_of)} cores")
+    if good:
+        print(f"{len(good)} of {len(rounds)} rounds count: others used more than {limit:.1f} cores in the rest\n")
+    else:
+        print(f"WARNING: others used more than {limit:.1f} cores in every round; these figures are no measurement\n")
+    return {name: [r[i] for r in good or rounds] for i, name in enumerate(answers)}
 
 
 def run(args: argparse.Namespace, worker: str, folder: str, round_: int, env: Mapping[str, str] | None = None) -> dict:
@@ -165,17 +185,6 @@ def machine(args: argparse.Namespace) -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     return f"{model}, {args.cores} of {os.cpu_count()} cores, {platform.system()} {platform.release()}"
-
-
-def software(answers: Mapping[str, Sequence[dict]]) -> str:
-    """Versions that the workers ran with, and what else kept the machine busy."""
-    lines = []
-    for name, rounds in answers.items():
-        packages = ", ".join(f"{k} {v}" for k, v in rounds[0]["versions"].items())
-        others = [r["others"] for r in rounds if "others" in r]
-        load = f"; other processes used {spread(others)} cores meanwhile" if others else ""
-        lines.append(f"{name}: {packages}{load}")
-    return "\n".join(lines)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -120,27 +120,21 @@ def _difference(got: np.ndarray, expected: np.ndarray) -> float:
 
 def conclude(args, answers) -> None:
     ours, theirs = answers["fxtrade"], answers["torch"]
-    print(measure.software(answers))
     for name in MODELS:
-        rows = []
         score = [r[f"{name} score"] for r in ours]
-
-        def row(what, rates, peers=None):
-            ratio = measure.spread(a / b for a, b in zip(score, peers, strict=True)) if peers else ""  # noqa: B023
-            rows.append((what, measure.spread(rates), ratio))  # noqa: B023
-
-        row("fxtrade score, compiled", score)
-        row("fxtrade step alone", [r[f"{name} step"] for r in ours])
+        rows = [("fxtrade score, compiled", measure.spread(score), "")]
+        rows.append(("fxtrade step alone", measure.spread(r[f"{name} step"] for r in ours), ""))
         for kind in ("windows usual", "windows lean", "dense"):
-            best = max((k for k in theirs[0] if k.startswith(f"{name} {kind} ")), key=lambda k: measure.spread(r[k] for r in theirs)[0])
+            best = measure.best(theirs, f"{name} {kind} ")
             rates = [r[best] for r in theirs]
-            row(f"torch {kind}, best of {len(WINDOW_BATCHES)} sizes: {best.split()[-1]}", rates, rates)
-        facts = ours[0]
+            ratio = measure.spread(a / b for a, b in zip(score, rates, strict=True))
+            rows.append((f"torch {best.removeprefix(name)}", measure.spread(rates), ratio))
+        parameters, reach = (ours[0][f"{name} {what}"] for what in ("parameters", "receptive field"))
+        print(f"{name}: {parameters:,} parameters, receptive field {reach}; best of several batch sizes of each peer")
+        print(measure.table(("", "samples/s", "fxtrade score is faster by"), rows))
         difference = max(v for r in theirs for k, v in r.items() if k.startswith(f"{name} difference"))
         first = measure.spread(r[f"{name} first call"] for r in ours)
-        print(f"\n{name}: {facts[f'{name} parameters']:,} parameters, receptive field {facts[f'{name} receptive field']}")
-        print(measure.table(("", "samples/s", "fxtrade score is faster by"), rows))
-        print(f"largest difference of a probability {difference:.1e}; first call takes {first} s more (compilation)")
+        print(f"largest difference of a probability {difference:.1e}; the first call takes {first} s more to compile\n")
 
 
 if __name__ == "__main__":

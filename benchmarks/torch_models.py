@@ -1,6 +1,7 @@
 """The default networks in eager PyTorch, with fxtrade's weights: what scoring.py and training.py compare with.
 
-Eager, float32, convolutions in the layout that oneDNN likes, activations in place. Parameters have the names of fxtrade's, "block0a/kernel", in an .npz file.
+Eager, float32, convolutions in the layout that oneDNN likes, activations in place. Parameters have the names of
+fxtrade's, "block0a/kernel", in an .npz file.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Network(nn.Module):
         super().__init__()
         for name, value in weights.items():
             order = {1: (0,), 2: (1, 0), 3: (2, 1, 0)}[value.ndim] if name.endswith("kernel") else range(value.ndim)
-            self.register_parameter(name.replace("/", "_"), nn.Parameter(torch.from_numpy(value).permute(*order).contiguous()))
+            value = torch.from_numpy(value).permute(*order).contiguous()
+            self.register_parameter(name.replace("/", "_"), nn.Parameter(value))
 
     def dense(self, name: str, x: Tensor) -> Tensor:
         """Matrix product over channels, `[M, C, T] -> [M, D, T]`."""
@@ -99,3 +101,24 @@ def windows(x: Tensor, first: Tensor, length: int) -> Tensor:
 def stretch(x: Tensor, start: int, stop: int) -> Tensor:
     """Bars start..stop of all assets as the series of a convolution, `x [N, A, F] -> [A, F, stop - start]`."""
     return x[start:stop].permute(1, 2, 0).contiguous()
+
+
+def trainer(network: Network, weight_decay: float = 1e-3, clip_norm: float = 1.0):
+    """`train(objective, rate) -> loss`: a step of AdamW on `objective(network)`, like fxtrade's default optimiser."""
+    parameters = dict(network.named_parameters())
+    kernels = [p for name, p in parameters.items() if name.endswith("kernel")]
+    others = [p for name, p in parameters.items() if not name.endswith("kernel")]
+    groups = [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups)
+
+    def train(objective, rate: float) -> float:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
+        loss = objective(network)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+        optimizer.step()
+        return float(loss.detach())
+
+    return train

@@ -14,7 +14,7 @@ from fxtrade import models
 
 
 def random_weights(model: nn.Module, assets: int, features: int, path: Path) -> Any:
-    """Parameters of a network that says something, also saved to the .npz file `path` under names like "block0a/kernel".
+    """Parameters of a network that says something, also saved to the .npz file `path` by names like "block0a/kernel".
 
     A fresh network is nearly silent (small head, zero biases), and agreement with it would prove little.
     """

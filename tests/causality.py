@@ -1,7 +1,7 @@
 """Contract 1 of the house as checks that the tests of every room run over their registries.
 
-Rows are a pytree whose leaves have time first (`Bars`, `Features`, an array). What is checked is either a function of all
-rows, `f(rows) -> out [N, ...]`, or a `Stream`. Nothing at row t may depend on anything after t:
+Rows are a pytree whose leaves have time first (`Bars`, `Features`, an array). What is checked is either a function of
+all rows, `f(rows) -> out [N, ...]`, or a `Stream`. Nothing at row t may depend on anything after t:
 
     stream = compiled(features.build({"log_return": {}}))
     future_is_unseen(whole(stream), rows, t)     change everything after t: rows <= t are the same, bit for bit
@@ -59,9 +59,7 @@ def prefix_is_whole(f: Callable[[Any], Any], rows: Any, n: int, rtol: float = RT
     assert_same(f(take(rows, slice(0, n))), take(f(rows), slice(0, n)), message, rtol, atol)
 
 
-def chunks_are_whole(
-    stream: Stream, rows: Any, sizes: Iterable[int], rtol: float = RTOL, atol: float = ATOL
-) -> None:
+def chunks_are_whole(stream: Stream, rows: Any, sizes: Iterable[int], rtol: float = RTOL, atol: float = ATOL) -> None:
     """Asserts that pieces of these sizes, one after the other, give what all rows in one step give."""
     message = f"pieces of {sizes} rows give something else than the whole"
     assert_same(in_chunks(stream, rows, sizes), whole(stream)(rows), message, rtol, atol)

@@ -1,7 +1,7 @@
 """A strict runtime for all tests: CPU, warnings are errors, few examples by default, compiled programs kept on disk.
 
-    pytest --hypothesis-profile=thorough    many more examples
-    JAX_PLATFORMS=cuda pytest               on another backend
+pytest --hypothesis-profile=thorough    many more examples
+JAX_PLATFORMS=cuda pytest               on another backend
 """
 
 from __future__ import annotations

@@ -117,8 +117,8 @@ def ew_moments(x: Array, halflife: float, state: EwState, clip: float | None = N
 
     With decay d = 2^(-1/halflife) the weights of past values are d^age, normalised to one over the values seen
     (pandas `ewm(halflife=..., adjust=True, ignore_na=True)`, `bias=True` for the variance). `weight` = 1 - d^n tells
-    how much past there is. With `clip` an innovation enters with at most `clip` standard deviations, once half the weight
-    is there and there is any spread (Huber 1964): one bad tick cannot move the scale far.
+    how much past there is. With `clip` an innovation enters with at most `clip` standard deviations, once half the
+    weight is there and there is any spread (Huber 1964): one bad tick cannot move the scale far.
     """
     decay = 2.0 ** (-1.0 / halflife)
 

@@ -26,8 +26,8 @@ class Bars:
         open, high, low, close: `[N, A]` prices.
         volume: `[N, A]` base units traded.
         ok: `[N, A]` bool.
-        second_of_week: `[N]` int32, seconds from Monday 00:00 UTC to the bar's OPEN. The int64 clock itself stays on the
-            host (`Panel.times`).
+        second_of_week: `[N]` int32, seconds from Monday 00:00 UTC to the bar's OPEN. The int64 clock itself stays on
+            the host (`Panel.times`).
         quote_volume: `[N, A]` quote units traded, or None.
         trades: `[N, A]` number of trades, or None.
         taker_buy: `[N, A]` base units bought by takers, or None.
@@ -47,7 +47,7 @@ class Bars:
 
 @struct.dataclass
 class Features:
-    """`x [N, A, F]` float32, finite everywhere (0 where not ok); `ok [N, A]` bool: every feature of the row is defined."""
+    """`x [N, A, F]` float32, finite everywhere (0 where not ok); `ok [N, A]` bool: every feature of the row is known."""
 
     x: Array
     ok: Array

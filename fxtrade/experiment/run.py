@@ -84,30 +84,28 @@ def run(
         "data fingerprint": fingerprint,
     }
     checkpoints = Checkpoints(folder / "checkpoints", record.clean(identity), config.train.keep)
-    tracker = Tracker(folder, checkpoints.latest() or 0 if resume else None)
-    keep = {"checkpoints": checkpoints, "tracker": tracker, "resume": bool(resume)}
-    with Interrupt() as interrupt:
-        trained = train(config, data, console, "training", interrupt=interrupt, **keep)
-    if not interrupt.signal:
-        with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
-            outcome = judge(config, data, trained, results, facts, console)
-    if interrupt.signal:
-        tracker.close()
-        raise Interrupted(folder, interrupt.signal, trained.fit.step)
+    closing = contextlib.closing
+    with closing(checkpoints), closing(Tracker(folder, checkpoints.latest() or 0 if resume else None)) as tracker:
+        keep = {"checkpoints": checkpoints, "tracker": tracker, "resume": bool(resume)}
+        with Interrupt() as interrupt:
+            trained = train(config, data, console, "training", interrupt=interrupt, **keep)
+        if not interrupt.signal:
+            with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
+                outcome = judge(config, data, trained, results, facts, console)
+        if interrupt.signal:
+            raise Interrupted(folder, interrupt.signal, trained.fit.step)
 
-    outcome["run"] |= {"seconds": time.time() - began, "folder": folder.name}
-    outcome["history"] = tracker.rows
-    numbers = headline(outcome)
-    trial = {k: facts[k] for k in ("started", "config_hash", "data_fingerprint", "code")}
-    record.enter(results, trial | {"run": folder.name} | numbers)  # before anyone sees the numbers
-    record.write_json(folder / record.RECORD, facts | {"seconds": outcome["run"]["seconds"], "metrics": numbers})
-    record.write_json(folder / "report.json", outcome)
-    for title, pixels in report.write(folder, record.clean(outcome)).items():
-        tracker.image(title, pixels, trained.fit.step)
-    tracker.hparams(to_dict(config), numbers)
-    tracker.text("report", (folder / "report.md").read_text(), trained.fit.step)
-    tracker.close()
-    checkpoints.close()
+        outcome["run"] |= {"seconds": time.time() - began, "folder": folder.name}
+        outcome["history"] = tracker.rows
+        numbers = headline(outcome)
+        trial = {k: facts[k] for k in ("started", "config_hash", "data_fingerprint", "code")}
+        record.enter(results, trial | {"run": folder.name} | numbers)  # before anyone sees the numbers
+        record.write_json(folder / record.RECORD, facts | {"seconds": outcome["run"]["seconds"], "metrics": numbers})
+        record.write_json(folder / "report.json", outcome)
+        for title, pixels in report.write(folder, record.clean(outcome)).items():
+            tracker.image(title, pixels, trained.fit.step)
+        tracker.hparams(to_dict(config), numbers)
+        tracker.text("report", (folder / "report.md").read_text(), trained.fit.step)
     report.table(console, outcome, folder)
     return folder
 

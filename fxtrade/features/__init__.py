@@ -38,8 +38,8 @@ def build(spec: Mapping[str, Mapping[str, Any]], halflife: float | None = None, 
     are 0, so that no NaN or Inf ever leaves.
 
     Raises:
-        ConfigError: an unknown feature or option, or an option of the wrong type (at once); a period or column that does
-            not exist (when the first rows arrive).
+        ConfigError: an unknown feature or option, or an option of the wrong type (at once); a period or column that
+            does not exist (when the first rows arrive).
     """
     for name, options in spec.items():
         if name not in FEATURES:

@@ -17,7 +17,7 @@ def log_return(k: Kernels, bars: Bars, *, horizons: tuple[int, ...] = (1, 2, 4, 
 
 
 def volatility(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (8, 32, 128)) -> dict[str, Array]:
-    """log of the root mean squared one-bar log return over each window (realised volatility, Andersen & Bollerslev 1998).
+    """log of the root mean squared one-bar log return over each window (Andersen & Bollerslev 1998).
 
     A window in which the price never moved has no logarithm: the smallest volatility is set to 1e-7.
     """

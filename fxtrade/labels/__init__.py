@@ -16,8 +16,8 @@ def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None) -> La
     """Classes, forward returns, end indices and uniqueness weights of every row.
 
     Two classes: 0 down, 1 up; a value of exactly zero has no class (y = -1, but `ret` is there, so that the share of
-    zero moves can be told). Three classes: 0 down, 1 flat, 2 up, flat where |value| is at most the `dead_zone` quantile of
-    the training rows' |value|, a threshold for each asset; one without training rows gets no labels.
+    zero moves can be told). Three classes: 0 down, 1 flat, 2 up, flat where |value| is at most the `dead_zone` quantile
+    of the training rows' |value|, a threshold for each asset; one without training rows gets no labels.
 
     Args:
         train: `[N]` bool, rows that the dead zone may be taken from; needed for three classes.

@@ -1,8 +1,8 @@
 """What happened over the next h bars. Labels look ahead by definition; features never do.
 
-A decision at row t (bar t has closed) fills at the open of bar t+1 at the earliest. So the label that one can trade runs
-from open of t+1 to open of t+1+h. The close-to-close label is kept for comparison with the literature: its first price
-has passed when the decision is made, and on short bars it mostly measures the bounce between bid and ask.
+A decision at row t (bar t has closed) fills at the open of bar t+1 at the earliest. So the label that one can trade
+runs from open of t+1 to open of t+1+h. The close-to-close label is kept for comparison with the literature: its first
+price has passed when the decision is made, and on short bars it mostly measures the bounce between bid and ask.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def volatility(bars: Bars, horizon: int, median_window: int) -> Forward:
     the sum of squared one-bar log returns of the closes. A window with a missing bar has no RV.
     """
     past = realised(bars, horizon)
-    future = _shift(past, horizon)
-    return Forward(future - trailing_median(past, median_window), log_ratio(bars.close, 0, horizon), 1, horizon, horizon)
+    value = _shift(past, horizon) - trailing_median(past, median_window)
+    return Forward(value, log_ratio(bars.close, 0, horizon), 1, horizon, horizon)
 
 
 def realised(bars: Bars, horizon: int) -> np.ndarray:
-    """log of the root of the sum of squared one-bar log returns over the last `horizon` bars `[N, A]`; NaN with a gap."""
+    """log of the root of the sum of the squared log returns of the last `horizon` bars `[N, A]`; NaN with a gap."""
     squares = log_ratio(bars.close, -1, 0) ** 2
     with np.errstate(divide="ignore"):
         log = 0.5 * np.log(np.maximum(_rolling_sum(squares, horizon), 0))

@@ -61,7 +61,8 @@ def stream(model: nn.Module, params: Any) -> Stream:
     """The model as a stream from `Features` rows `x [T, A, F]` to `Output` rows `[T, A, ...]`.
 
     Rows of `Features` that are not ok are zeros, as in training. The first `receptive_field - 1` rows of a series know
-    less past than the model can use. The parameters travel in the state, so that one compiled program serves all of them.
+    less past than the model can use. The parameters travel in the state, so that one compiled program serves all of
+    them.
     """
 
     def init(rows: Features):

@@ -48,7 +48,7 @@ def _causal_conv_backward(dilation, saved, g):
     if not compat.is_cpu():
         return dx, _kernel_gradient(x, g, w.shape[0], dilation).astype(w.dtype)
 
-    # one series at a time, because the copies of g for a whole batch would leave the core's cache and take twice as long
+    # one series at a time: the copies of g for a whole batch would leave the core's cache and take twice as long
     def add(dw, pair):
         return dw + _kernel_gradient(pair[0][None], pair[1][None], w.shape[0], dilation), None
 
@@ -70,7 +70,7 @@ causal_conv.defvjp(_causal_conv_forward, _causal_conv_backward)
 
 
 class CausalConv(nn.Module):
-    """Dilated causal convolution over `[B, T, C]` (van den Oord et al. 2016), with a cache of its (k-1) dilation last inputs."""
+    """Dilated causal convolution over `[B, T, C]` (van den Oord et al. 2016); its cache has the last (k-1) dilation rows."""
 
     features: int
     kernel: int
@@ -94,7 +94,7 @@ class CausalConv(nn.Module):
 
 
 class AssetEmbedding(nn.Module):
-    """A learnt vector for each asset, added to `h [B, T, A, C]`: one network trades them all and still tells them apart."""
+    """A learnt vector for each asset, added to `h [B, T, A, C]`: one network trades all and still tells them apart."""
 
     @nn.compact
     def __call__(self, h: Array) -> Array:

@@ -13,8 +13,8 @@ from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfol
 class TCN(nn.Module):
     """Residual blocks of two dilated causal convolutions each; dilation doubles from block to block.
 
-    `[B, T, A, F] -> Output`. Receptive field 1 + 2 (kernel - 1) (2^blocks - 1) bars. There is no normalisation over time
-    or batch: inputs are scaled causally, and statistics of a window would see its future.
+    `[B, T, A, F] -> Output`. Receptive field 1 + 2 (kernel - 1) (2^blocks - 1) bars. There is no normalisation over
+    time or batch: inputs are scaled causally, and statistics of a window would see its future.
     """
 
     classes: int = 2

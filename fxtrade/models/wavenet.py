@@ -13,8 +13,8 @@ from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfol
 class WaveNet(nn.Module):
     """z = tanh(W_f * h) sigmoid(W_g * h); h <- h + W_r z; skip <- skip + W_s z, over layers of doubling dilation.
 
-    `[B, T, A, F] -> Output`. Each of `cycles` cycles has `layers` layers of dilation 1, 2, ..., 2^(layers-1). Receptive field
-    1 + cycles (kernel - 1) (2^layers - 1) bars.
+    `[B, T, A, F] -> Output`. Each of `cycles` cycles has `layers` layers of dilation 1, 2, ..., 2^(layers-1). Receptive
+    field 1 + cycles (kernel - 1) (2^layers - 1) bars.
     """
 
     classes: int = 2

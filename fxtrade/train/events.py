@@ -48,11 +48,9 @@ class Events:
         for name, value in metrics.items():
             self.scalar(name, value, 0)
 
-    def flush(self) -> None:
-        self._file.flush()
-
     def close(self) -> None:
         self._file.close()
 
     def _add(self, what, step: int) -> None:
         self._file.write_event(Event(wall_time=time.time(), step=step, summary=what))
+        self._file.flush()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fxtrade.core.config import OptimConfig, TrainConfig
@@ -106,6 +107,7 @@ def fit(
     early, best_params = Early(), state.ema
     if resume and checkpoints and checkpoints.latest() is not None:
         state, saved = checkpoints.restore(state)
+        state = jax.tree.map(jnp.copy, state)  # it will be donated, and Orbax may have lent its own memory
         early = Early(**saved)
         best_params = checkpoints.restore(state, "best")[0].ema if early.best_step else state.ema
     step, infos, clock = int(state.step), [], _Clock()
@@ -144,7 +146,7 @@ def fit(
                 )
             better = early.update(score.loss, step)
             if better:
-                best_params = jax.tree.map(np.asarray, state.ema)
+                best_params = jax.tree.map(np.array, state.ema)  # a copy: the state's memory will be donated
             means = {k: float(np.mean(np.concatenate([getattr(i, k) for i in infos]))) for k in info._fields}
             infos = []
             if tracker:

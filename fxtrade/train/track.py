@@ -45,7 +45,6 @@ class Tracker:
                 f.write(json.dumps(row) + "\n")
             for key, value in values.items():
                 self.events.scalar(key, value, step)
-            self.events.flush()
 
     def histograms(self, step: int, params: Any) -> None:
         """The distribution of every parameter array."""

@@ -13,8 +13,8 @@ from fxtrade.data.bars import Panel
 def random_walk(panel: Panel, seed: int) -> Panel:
     """Every bar mirrored or not by a fair coin, the same for all assets.
 
-    Sizes, ranges, volumes, volatility clusters, season and the correlation of assets stay as they are; the direction of each
-    bar (its gap from the last close, its body, its wicks and its taker flow) becomes independent of the past.
+    Sizes, ranges, volumes, volatility clusters, season and the correlation of assets stay as they are; the direction of
+    each bar (its gap from the last close, its body, its wicks and its taker flow) becomes independent of the past.
     """
     sign = np.random.default_rng([seed, 0]).choice([-1.0, 1.0], len(panel.times))[:, None]
     gap, high, low, body = _shape(panel.bars)
@@ -29,8 +29,8 @@ def random_walk(panel: Panel, seed: int) -> Panel:
 def shuffled(panel: Panel, block: int, seed: int) -> Panel:
     """Whole bars in random order, in blocks of `block` bars, all assets together.
 
-    The distribution and the drift of block returns stay; any order between blocks goes, volatility clusters too. The clock
-    stays, so that calendar features say nothing, and so do the gaps: bars change places among rows in which the
+    The distribution and the drift of block returns stay; any order between blocks goes, volatility clusters too. The
+    clock stays, so that calendar features say nothing, and so do the gaps: bars change places among rows in which the
     same assets have bars.
     """
     rng = np.random.default_rng([seed, 1])

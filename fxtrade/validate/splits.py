@@ -11,8 +11,8 @@ from fxtrade.core.types import Split
 def by_time(present: np.ndarray, end: np.ndarray, valid: float, test: float, embargo: int = 0) -> Split:
     """Training, validation and test spans one after the other, purged.
 
-    A row of an earlier span is dropped where its label looks into a later one, or into the `embargo` rows before it: `end`
-    comes before both. Features look back only, so later spans need no purge.
+    A row of an earlier span is dropped where its label looks into a later one, or into the `embargo` rows before it:
+    `end` comes before both. Features look back only, so later spans need no purge.
 
     Args:
         present: `[N]` bool, rows that have data; shares are counted in these, so that gaps do not move the borders.
@@ -38,5 +38,6 @@ def by_time(present: np.ndarray, end: np.ndarray, valid: float, test: float, emb
     split = Split(span(0, first_valid), span(first_valid, first_test), span(first_test, None))
     for name in ("train", "valid", "test"):
         if not getattr(split, name).any():
-            raise DataError(f"the {name} span is empty after purging; use more data, a shorter horizon or a smaller embargo")
+            advice = "use more data, a shorter horizon or a smaller embargo"
+            raise DataError(f"the {name} span is empty after purging; {advice}")
     return split

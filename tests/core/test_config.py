@@ -171,7 +171,9 @@ def test_check_options():
         check_options(["windows"], {"window": 3}, "feature 'x'")
 
 
-@pytest.mark.parametrize("default, good", [(1, 2), (0.5, 1), (0.5, 0.25), ((1, 2), [3]), (("a",), ("b", "c")), (True, False)])
+@pytest.mark.parametrize(
+    "default, good", [(1, 2), (0.5, 1), (0.5, 0.25), ((1, 2), [3]), (("a",), ("b", "c")), (True, False)]
+)
 def test_check_like_accepts(default, good):
     check_like(default, good, "here")
 

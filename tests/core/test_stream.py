@@ -112,8 +112,11 @@ def test_chain_gives_the_second_the_rows_it_will_see():
 @given(st.integers(1, 40), st.sampled_from([1, 7, 16, 100]))
 def test_run_gives_every_row_once_whatever_the_chunk(n, chunk):
     rows = {"a": np.arange(n, dtype=np.float32), "b": np.ones((n, 3), np.float32)}
-    made = Stream(lambda r: jnp.zeros(()), lambda s, r: (s + r["a"].sum(), {"a": r["a"] + 1, "b": 2 * r["b"], "s": s + 0 * r["a"]}))
-    ticks = []
+
+    def step(total, r):
+        return total + r["a"].sum(), {"a": r["a"] + 1, "b": 2 * r["b"], "s": total + 0 * r["a"]}
+
+    made, ticks = Stream(lambda r: jnp.zeros(()), step), []
     out = stream.run(made, rows, chunk, ticks.append)
     np.testing.assert_array_equal(out["a"], rows["a"] + 1)
     np.testing.assert_array_equal(out["b"], 2 * rows["b"])

@@ -63,7 +63,7 @@ def test_each_asset_counts_its_own_labels():
 @pytest.mark.parametrize("t", [20, 50, 90])
 def test_a_weight_looks_no_further_than_the_labels_beside_it(name, t, h=4, n=120):
     """Labels are no features: the weight of row t counts the labels that share bars with it, the last of which starts
-    h - 1 rows later and ends h - 1 rows after the end of t. Nothing after that may change it, and training alone reads it.
+    h - 1 rows later and ends h - 1 rows after the end of t. Nothing after that may change it.
     """
     config, market = LabelConfig(name, h, median_window=20), bars(n)
     made = labels.make(market, config)

@@ -33,6 +33,11 @@ def by_loop(market, f):
     return out
 
 
+def doubled(market, rows):
+    """With other prices in some rows."""
+    return market.replace(**{c: np.where(rows, 2, 1) * getattr(market, c) for c in ("open", "close")})
+
+
 MARKET = gap(bars(N, seed=1), slice(40, 43), 0)
 HOLED = {c: np.asarray(getattr(MARKET, c), np.float64) for c in ("open", "close")}
 
@@ -167,8 +172,7 @@ def test_the_end_is_not_later_than_it_must_be(name, h):
     made = make(market, name, h)
     t = 50
     at_end = np.arange(N)[:, None] == made.end[t]
-    changed = market.replace(**{c: np.where(at_end, 2 * getattr(market, c), getattr(market, c)) for c in ("open", "close")})
-    assert (make(changed, name, h).ret[t] != made.ret[t]).all()
+    assert (make(doubled(market, at_end), name, h).ret[t] != made.ret[t]).all()
 
 
 @pytest.mark.parametrize("name", LABELS)
@@ -176,8 +180,7 @@ def test_labels_of_the_tradable_kind_start_after_the_decision(name):
     """Prices up to the close of t are known; the tradable label must not contain them."""
     market, t = bars(N), 50
     past = np.arange(N)[:, None] <= t
-    changed = market.replace(**{c: np.where(past, 2 * getattr(market, c), getattr(market, c)) for c in ("open", "close")})
-    same = np.array_equal(make(changed, name).ret[t], make(market, name).ret[t])
+    same = np.array_equal(make(doubled(market, past), name).ret[t], make(market, name).ret[t])
     assert same == (name == "tradable")
 
 

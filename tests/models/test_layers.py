@@ -97,7 +97,9 @@ def test_gradient_within_vmap_scan_and_jit():
     ours, xla = (jax.jit(jax.grad(lambda p, c=c: loss(c, p)))(layers) for c in (causal_conv, plain))
     np.testing.assert_allclose(ours, xla, rtol=1e-4, atol=1e-4)
     each = [causal_conv(x, one, 2) for one in stacked]
-    np.testing.assert_allclose(jax.vmap(lambda one: causal_conv(x, one, 2))(stacked), np.stack(each), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        jax.vmap(lambda one: causal_conv(x, one, 2))(stacked), np.stack(each), rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kernel, dilation", [(1, 1), (2, 3), (3, 4)])

@@ -34,6 +34,8 @@ def test_what_does_not_fit(name, options, message):
 
 
 def test_what_fits():
-    model = models.build("wavenet", {"channels": 4, "dropout": 0, "dtype": "bfloat16", "symbol_embedding": False}, classes=3)
+    model = models.build(
+        "wavenet", {"channels": 4, "dropout": 0, "dtype": "bfloat16", "symbol_embedding": False}, classes=3
+    )
     assert (model.channels, model.dropout, model.classes, model.symbol_embedding) == (4, 0, 3, False)
     assert model.dtype == jnp.bfloat16

@@ -1,0 +1,218 @@
+"""Training: labelled bars a second of fxtrade's compiled steps against eager PyTorch.
+
+    python benchmarks/training.py --torch-python ENV/bin/python
+
+Both train the default networks on four assets with 32 features by AdamW on a clipped gradient, from the same weights.
+
+* fxtrade: `train.step.make_update`, ten steps a dispatch, batches of 8 segments of 512 bars x 4 assets, and of 2048
+  bars; averaged weights and reported accuracy included.
+* torch windows: one window of 128 bars for each labelled bar; `usual` computes every layer at every step, `lean` leaves
+  out the steps that the last one does not read.
+* torch dense: fxtrade's own segments.
+
+The loss of the first batch must agree to 1e-5 of itself, dense and window by window; how far the losses of ten steps
+drift apart is printed. Besides: a whole epoch over two million labelled bars, and the gradient of
+`models.layers.causal_conv` against the one that XLA derives.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+import measure
+import numpy as np
+
+ASSETS, FEATURES, WINDOW = 4, 32, 128
+MODELS = ("tcn", "wavenet")
+BARS, BATCH, SEGMENTS, DISPATCH = 40_000, 8, (512, 2048), 10
+WINDOW_BATCHES = (64, 256, 1024)  # labelled bars
+EPOCH = 2_000_000  # labelled bars
+
+
+def inputs(bars: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((bars, ASSETS, FEATURES), dtype=np.float32)
+    return x, rng.integers(0, 2, (bars, ASSETS), dtype=np.int32)
+
+
+class Setup:
+    """A default network with its compiled update on random data, as `experiment.run.train` puts them together."""
+
+    def __init__(self, args, name: str, segment: int, bars: int, batch: int = BATCH):
+        import jax
+        import jax.numpy as jnp
+        from weights import random_weights
+
+        from fxtrade import models
+        from fxtrade.core.config import OptimConfig
+        from fxtrade.losses.classify import cross_entropy
+        from fxtrade.train import optim, segments, step
+
+        x, y = inputs(bars)
+        self.config = OptimConfig()
+        ret, w = np.zeros(y.shape, np.float32), np.ones(y.shape, np.float32)
+        self.series = segments.Series(*map(jnp.asarray, (x, y, ret, w)))
+        self.model = models.build(name, {})
+        self.plan = segments.plan(w, segment, self.model.receptive_field)
+        optimizer = optim.optimizer(self.config, 1000)
+        self.rates = [float(optim.schedule(self.config, 1000)(i)) for i in range(DISPATCH)]
+        loss = partial(cross_entropy, class_weight=jnp.ones(2))
+        self.update = step.make_update(self.model, loss, optimizer, self.plan, batch, self.config.ema)
+        params = random_weights(self.model, ASSETS, FEATURES, Path(args.folder, f"{name}.npz"))
+        self.state, self.key, self.batch = step.create(params, optimizer), jax.random.PRNGKey(0), batch
+        self.samples = batch * segment * ASSETS
+
+    def starts(self) -> np.ndarray:
+        """First labelled rows `[DISPATCH, batch]` of the first steps."""
+        import jax
+
+        from fxtrade.train import segments, step
+
+        seed = jax.random.fold_in(self.key, step.BATCHES)
+        return np.stack([segments.batch_starts(self.plan, seed, i, self.batch) for i in range(DISPATCH)])
+
+    def run(self, steps: int) -> np.ndarray:
+        """Losses of that many further steps."""
+        self.state, info = self.update(self.state, self.series, self.key, steps)
+        return np.asarray(info.loss)
+
+
+def fxtrade(args) -> dict:
+    meter, answer = measure.Meter(), {}
+    for name in MODELS:
+        for segment in SEGMENTS:
+            setup = Setup(args, name, segment, BARS)
+            starts, began = setup.starts(), time.perf_counter()
+            losses = setup.run(DISPATCH)
+            first = time.perf_counter() - began
+            if segment == SEGMENTS[0]:
+                np.savez(Path(args.folder, f"{name}_run.npz"), starts=starts, losses=losses, rates=setup.rates)
+            seconds = meter.seconds(lambda: setup.run(DISPATCH), 1 if args.quick else 3, warm=0)  # noqa: B023
+            answer[f"{name} segments of {segment}"] = DISPATCH * setup.samples / seconds
+            answer[f"{name} compilation {segment}"] = first - seconds
+    return answer | {"others": meter.others}
+
+
+def torch(args) -> dict:
+    import torch
+    import torch_models
+
+    torch.set_num_threads(args.cores)
+    x, y = (torch.from_numpy(a) for a in inputs(BARS))
+    y = y.long()
+    meter, answer = measure.Meter(), {}
+    for name in MODELS:
+        path = Path(args.folder, f"{name}.npz")
+        with np.load(Path(args.folder, f"{name}_run.npz")) as run:
+            starts, losses, rates = (run[k] for k in ("starts", "losses", "rates"))
+
+        def by_windows(network, bars, pad):
+            logits = network(torch_models.windows(x, bars - WINDOW + 1, WINDOW), last=True, pad=pad)
+            return torch.nn.functional.cross_entropy(logits[:, -1], y[bars].flatten())
+
+        def dense(network, starts):
+            reach, length = network.window - 1, SEGMENTS[0]
+            x_ = torch.cat([torch_models.stretch(x, s - reach, s + length) for s in starts])
+            y_ = torch.cat([y[s : s + length].T for s in starts])
+            return torch.nn.functional.cross_entropy(network(x_).flatten(0, 1), y_.flatten())
+
+        # the same first batch, window by window, and then the same ten steps
+        network = torch_models.load(name, path)
+        with torch.inference_mode():
+            bars = torch.cat([torch.arange(s, s + SEGMENTS[0]) for s in starts[0]]).split(256)
+            mean = float(np.mean([by_windows(network, b, pad=False) for b in bars]))  # noqa: B023
+        train = torch_models.trainer(network)
+        took = [train(partial(dense, starts=s), r) for s, r in zip(starts, rates, strict=True)]
+        drift = np.abs(np.array(took) - losses)
+        answer[f"{name} loss difference"] = float(max(abs(mean - losses[0]), drift[0]) / losses[0])
+        answer[f"{name} loss drift"] = float(drift.max() / losses[0])
+        assert answer[f"{name} loss difference"] < 1e-5, (name, mean, took[0], losses[0])
+
+        generator = torch.Generator().manual_seed(0)
+        for pad in (True, False):
+            for batch in WINDOW_BATCHES:
+                network = torch_models.load(name, path)
+                train, steps = torch_models.trainer(network), max((256 if args.quick else 2048) // batch, 1)
+
+                def epoch():
+                    for _ in range(steps):  # noqa: B023
+                        bars = torch.randint(WINDOW, len(x), (batch // ASSETS,), generator=generator)  # noqa: B023
+                        train(partial(by_windows, bars=bars, pad=pad), 1e-3)  # noqa: B023
+
+                seconds = meter.seconds(epoch, 1 if args.quick else 2)
+                answer[f"{name} windows {'usual' if pad else 'lean'} {batch}"] = steps * batch / seconds
+        network = torch_models.load(name, path)
+        train = torch_models.trainer(network)
+        seconds = meter.seconds(lambda: train(partial(dense, starts=starts[0]), 1e-3), 2 if args.quick else 5)  # noqa: B023
+        answer[f"{name} dense"] = starts[0].size * SEGMENTS[0] * ASSETS / seconds
+    return answer | {"others": meter.others}
+
+
+def epoch(args) -> dict:
+    """One epoch of the default TCN over `EPOCH` labelled bars, every one of them once, and its compilation."""
+    labelled = EPOCH // 10 if args.quick else EPOCH
+    steps = -(-labelled // (BATCH * SEGMENTS[0] * ASSETS) // DISPATCH) * DISPATCH
+    setup = Setup(args, "tcn", SEGMENTS[0], steps * BATCH * SEGMENTS[0] + 124)
+    assert len(setup.plan.starts) == steps * BATCH
+    began = time.perf_counter()
+    setup.run(DISPATCH)
+    first = time.perf_counter() - began
+
+    def whole():
+        for _ in range(steps // DISPATCH):
+            setup.run(DISPATCH)
+
+    meter = measure.Meter()
+    seconds = meter.seconds(whole, 1, warm=0)
+    samples = steps * setup.samples
+    return {"labelled": samples, "seconds": seconds, "first dispatch": first, "others": meter.others}
+
+
+def gradient(args) -> dict:
+    """Training steps of the TCN with fxtrade's gradient of the causal convolution and with XLA's."""
+    from fxtrade.models import layers
+
+    def derived(x, w, dilation):
+        return layers.dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
+
+    meter, answer, own = measure.Meter(), {}, layers.causal_conv
+    for name, conv in (("own", own), ("xla", derived)):
+        layers.causal_conv = conv
+        setup = Setup(args, "tcn", SEGMENTS[0], 10_000, batch=1 if args.quick else BATCH)
+        setup.run(2)
+        answer[name] = setup.samples / (meter.seconds(lambda: setup.run(2), 1, warm=0) / 2)  # noqa: B023
+    return answer | {"others": meter.others}
+
+
+def conclude(args, answers) -> None:
+    ours, theirs = answers["fxtrade"], answers["torch"]
+    for name in MODELS:
+        rates = [r[f"{name} segments of {SEGMENTS[0]}"] for r in ours]
+        rows = []
+        for segment in SEGMENTS:
+            what = f"segments of {segment}"
+            rows.append((f"fxtrade, {what}", measure.spread(r[f"{name} {what}"] for r in ours), ""))
+        for kind in ("windows usual", "windows lean", "dense"):
+            best = measure.best(theirs, f"{name} {kind}")
+            peer = [r[best] for r in theirs]
+            ratio = measure.spread(a / b for a, b in zip(rates, peer, strict=True))
+            rows.append((f"torch {best.removeprefix(name)}", measure.spread(peer), ratio))
+        print(f"{name}; best of several batch sizes of each peer")
+        print(measure.table(("", "labelled bars/s", f"fxtrade (segments of {SEGMENTS[0]}) is faster by"), rows))
+        difference, drift = (max(r[f"{name} loss {what}"] for r in theirs) for what in ("difference", "drift"))
+        compilation = measure.spread(r[f"{name} compilation {SEGMENTS[0]}"] for r in ours)
+        print(f"relative difference of the loss {difference:.1e}, {drift:.1e} within ten steps")
+        print(f"compilation {compilation} s\n")
+    whole = answers["epoch"]
+    seconds = measure.spread(r["seconds"] for r in whole)
+    print(f"epoch of the default TCN over {whole[0]['labelled']:,} labelled bars: {seconds} s, without compilation")
+    own, xla = (measure.spread(r[k] for r in answers["gradient"]) for k in ("own", "xla"))
+    ratio = measure.spread(r["own"] / r["xla"] for r in answers["gradient"])
+    print(f"TCN step, labelled bars/s: {own} with the own gradient of causal_conv, {xla} with XLA's: factor {ratio}")
+
+
+if __name__ == "__main__":
+    workers = {"fxtrade": fxtrade, "torch": torch, "epoch": epoch, "gradient": gradient}
+    measure.main(measure.arguments(__doc__), workers, conclude)
