@@ -26,6 +26,7 @@ TUNED_ALLOCATOR = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=100000000000"
     ":glibc.malloc.arena_max=1"
 }
+BEGAN = "BENCHMARK_BEGAN"  # environment variable: when the worker's process was started, seconds of time.time()
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
 
 
@@ -71,11 +72,11 @@ class Meter:
             function()
         times = []
         for _ in range(repeats):
-            foreign, began = _foreign_cpu_seconds(), time.perf_counter()
+            foreign, began = foreign_cpu_seconds(), time.perf_counter()
             function()
             times.append(time.perf_counter() - began)
             self._wall += times[-1]
-            self._foreign += _foreign_cpu_seconds() - foreign
+            self._foreign += foreign_cpu_seconds() - foreign
         return statistics.median(times)
 
     @property
@@ -84,7 +85,8 @@ class Meter:
         return max(self._foreign / self._wall, 0.0) if self._wall else float("nan")
 
 
-def _foreign_cpu_seconds() -> float:
+def foreign_cpu_seconds() -> float:
+    """CPU time that all other processes have used since the machine started; nan where the system does not tell."""
     try:
         fields = [int(v) for v in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     except OSError:
@@ -113,8 +115,16 @@ def arguments(description: str) -> argparse.Namespace:
     return args
 
 
-def main(args: argparse.Namespace, workers: Mapping[str, Callable], conclude: Callable[..., None]) -> None:
+def main(
+    args: argparse.Namespace,
+    workers: Mapping[str, Callable],
+    conclude: Callable[..., None],
+    in_order: bool = False,
+) -> None:
     """Be the worker that was asked for, or run the rounds and call `conclude(args, answers)`.
+
+    The order of the workers is turned around in every other round, but not in the first, where one may leave something
+    for the next, nor with `in_order`.
 
     A worker is a function of `args` that returns a dict; `args.folder` is where it finds what others left for it. Its
     name starts with "torch" if it needs PyTorch. `answers` are the dicts by worker and round.
@@ -125,11 +135,10 @@ def main(args: argparse.Namespace, workers: Mapping[str, Callable], conclude: Ca
         return
     with tempfile.TemporaryDirectory() as folder:
         answers: dict[str, list[dict]] = {name: [] for name in workers}
-        for number_ in range(args.rounds):
-            # the first worker leaves weights and expected outputs in round 0; later rounds alternate the order
-            for name in list(workers)[:: -1 if number_ % 2 else 1]:
-                print(f"round {number_ + 1}/{args.rounds}: {name}", file=sys.stderr)
-                answers[name].append(run(args, name, folder, number_))
+        for round_ in range(args.rounds):
+            for name in workers if in_order or not round_ % 2 else reversed(workers):
+                print(f"round {round_ + 1}/{args.rounds}: {name}", file=sys.stderr)
+                answers[name].append(run(args, name, folder, round_))
     print(machine(args))
     conclude(args, calm(args, answers))
     if args.json:
@@ -151,13 +160,14 @@ def calm(args: argparse.Namespace, answers: Mapping[str, Sequence[dict]]) -> dic
     return {name: [r[i] for r in good or rounds] for i, name in enumerate(answers)}
 
 
-def run(args: argparse.Namespace, worker: str, folder: str, round_: int, env: Mapping[str, str] | None = None) -> dict:
+def run(args: argparse.Namespace, worker: str, folder: str, round_: int) -> dict:
     """The answer of one worker in a process of its own, with the flags of this one."""
     wait_for_idle(60 * args.wait)
     python = args.torch_python if worker.startswith("torch") else sys.executable
     flags = ["--worker", worker, "--folder", folder, "--round", str(round_)]
     allocator = TUNED_ALLOCATOR if args.tuned_allocator else {}
-    subprocess.run([python, *sys.argv, *flags], check=True, env={**os.environ, **allocator, **(env or {})})
+    env = {**os.environ, **allocator, BEGAN: repr(time.time())}
+    subprocess.run([python, *sys.argv, *flags], check=True, env=env)
     return json.loads(Path(folder, "answer.json").read_text())
 
 
@@ -165,9 +175,9 @@ def wait_for_idle(seconds: float, sample: float = 2.0) -> None:
     """Return when other processes use less than a tenth of a core, or after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        before = _foreign_cpu_seconds()
+        before = foreign_cpu_seconds()
         time.sleep(sample)
-        if _foreign_cpu_seconds() - before < 0.1 * sample:
+        if foreign_cpu_seconds() - before < 0.1 * sample:
             return
 
 

@@ -22,8 +22,7 @@ def random_weights(model: nn.Module, assets: int, features: int, path: Path) -> 
     rng = np.random.default_rng(1)
     flat = {}
     for name, value in flax.traverse_util.flatten_dict(params, sep="/").items():
-        scale = 0.1 if name == "head/logits/kernel" or not name.endswith("kernel") else 0.0
-        noise = scale * rng.standard_normal(value.shape)
-        flat[name] = (np.asarray(value) + noise).astype(np.float32)
+        scale = 0.03 if name == "head/logits/kernel" else 0.0 if name.endswith("kernel") else 0.1
+        flat[name] = (value + scale * rng.standard_normal(value.shape)).astype(np.float32)
     np.savez(path, **flat)
     return jax.tree.map(jax.numpy.asarray, flax.traverse_util.unflatten_dict(flat, sep="/"))

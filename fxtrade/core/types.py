@@ -47,7 +47,7 @@ class Bars:
 
 @struct.dataclass
 class Features:
-    """`x [N, A, F]` float32, finite everywhere (0 where not ok); `ok [N, A]` bool: every feature of the row is known."""
+    """`x [N, A, F]` float32, finite everywhere (0 where not ok); `ok [N, A]` bool: every feature is defined."""
 
     x: Array
     ok: Array

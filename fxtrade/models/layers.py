@@ -70,7 +70,7 @@ causal_conv.defvjp(_causal_conv_forward, _causal_conv_backward)
 
 
 class CausalConv(nn.Module):
-    """Dilated causal convolution over `[B, T, C]` (van den Oord et al. 2016); its cache has the last (k-1) dilation rows."""
+    """Dilated causal convolution over `[B, T, C]` (van den Oord et al. 2016); its cache holds (k-1) dilation rows."""
 
     features: int
     kernel: int

@@ -1,10 +1,9 @@
-"""Contracts 1 and 2 for every entry of MODELS: causal, with an exact receptive field, dense = chunked = streaming."""
+"""Contracts 1 and 2 for every entry of MODELS: causal, and dense = chunked = streaming."""
 
 from __future__ import annotations
 
 from functools import cache
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_wh
 from hypothesis import given
 from hypothesis import strategies as st
 from markets import bars
+from networks import ASSETS, FEATURES, forward, fresh, made
 
 from fxtrade import features, models
 from fxtrade.core import stream as streams
@@ -20,7 +20,7 @@ from fxtrade.core.types import Features
 from fxtrade.experiment.forecast import forecast_stream
 from fxtrade.models import MODELS
 
-T, A, F = 80, 3, 5
+T, A, F = 80, ASSETS, FEATURES
 TINY = {
     "tcn": [{"channels": 8, "blocks": 2}, {"channels": 6, "blocks": 3, "kernel": 2, "symbol_embedding": False}],
     "wavenet": [
@@ -37,16 +37,6 @@ def test_every_model_is_here():
     assert set(TINY) == set(MODELS)
 
 
-def made(name: str, **options) -> tuple[nn.Module, dict]:
-    """A model with random parameters, biases too, so that nothing is hidden behind a zero."""
-    model = models.build(name, options, classes=3)
-    params = models.init(model, jax.random.PRNGKey(0), A, F)
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.PRNGKey(1), len(leaves))
-    noisy = [p + 0.2 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
-    return model, jax.tree.unflatten(tree, noisy)
-
-
 @cache
 def case(name: str, i: int = 0):
     return made(name, **TINY[name][i])
@@ -61,8 +51,7 @@ def streaming(name: str, i: int = 0):
 def dense(name: str, i: int = 0):
     """The training path: `[T, A, F] -> Output`, without a cache."""
     model, params = case(name, i)
-    run = jax.jit(lambda x: model.apply({"params": params}, x[None]))
-    return lambda x: jax.tree.map(lambda a: a[0], run(x))
+    return lambda x: jax.tree.map(lambda a: a[0], forward(model)(params, x[None]))
 
 
 def rows(seed: int = 0, scale: float = 1.0, missing: float = 0.1) -> Features:
@@ -115,44 +104,14 @@ def test_causal_while_training_too(name):
         lambda x: model.apply({"params": params}, x[None], train=True, rngs={"dropout": jax.random.PRNGKey(5)})
     )
     future_is_unseen(lambda x: run(x).logits[0], rows().x, 40)
-    plain = model.apply({"params": params}, rows().x[None]).logits
+    plain = forward(model)(params, rows().x[None]).logits
     assert not np.allclose(run(rows().x).logits, plain)
-
-
-REACH = [
-    *(("tcn", {"blocks": b, "kernel": k}) for b, k in ((1, 1), (1, 2), (2, 3), (3, 2), (2, 4))),
-    *(("wavenet", {"layers": n, "cycles": c, "kernel": k}) for n, c, k in ((1, 1, 1), (3, 1, 2), (2, 2, 3), (3, 2, 2))),
-]
-
-
-@pytest.mark.parametrize("name, options", REACH)
-def test_the_receptive_field_is_exact(name, options):
-    model, params = made(name, channels=16, **options)
-    reach = model.receptive_field
-    x = np.random.default_rng(0).standard_normal((1, reach + 4, A, F)).astype(np.float32)
-    t = reach + 2
-
-    def logits(row):
-        changed = x.copy()
-        changed[:, row] += 50 * np.sign(x[:, row])
-        return np.asarray(model.apply({"params": params}, changed).logits[:, t])
-
-    unchanged = np.asarray(model.apply({"params": params}, x).logits[:, t])
-    np.testing.assert_array_equal(logits(t - reach), unchanged)
-    assert np.abs(logits(t - reach + 1) - unchanged).max() > 1e-6
-    np.testing.assert_array_equal(logits(t + 1), unchanged)
-
-
-def test_stated_receptive_fields():
-    assert models.build("tcn", {"blocks": 5, "kernel": 3}).receptive_field == 125
-    assert models.build("wavenet", {"layers": 7, "cycles": 1, "kernel": 2}).receptive_field == 128
-    assert models.build("wavenet", {"layers": 4, "cycles": 3, "kernel": 3}).receptive_field == 91
 
 
 @each
 def test_shapes_and_types(name, i):
     model, params = case(name, i)
-    out = model.apply({"params": params}, jnp.ones((2, 7, A, F)))
+    out = forward(model)(params, jnp.ones((2, 7, A, F)))
     assert out.logits.shape == (2, 7, A, 3) and out.logits.dtype == jnp.float32
     assert out.embed.shape[:3] == (2, 7, A) and out.embed.dtype == jnp.float32
     assert out.mu is None and out.log_sigma is None
@@ -163,10 +122,10 @@ def test_shapes_and_types(name, i):
 @first
 def test_training_starts_from_no_opinion(name):
     model = models.build(name, TINY[name][0], classes=2)
-    params = models.init(model, jax.random.PRNGKey(3), A, F)
-    logits = model.apply({"params": params}, rows().x[None]).logits
+    params = fresh(model, jax.random.PRNGKey(3), A, F)
+    logits = forward(model)(params, rows().x[None]).logits
     assert np.abs(logits).max() < 0.5
-    again = models.init(model, jax.random.PRNGKey(3), A, F)
+    again = fresh(model, jax.random.PRNGKey(3), A, F)
     jax.tree.map(np.testing.assert_array_equal, params, again)
 
 
@@ -176,7 +135,7 @@ def test_members_of_a_batch_and_assets_do_not_see_each_other(name, i):
     x = np.stack([rows(0).x, rows(1).x])
     other = x.copy()
     other[0, :, 1] = 9
-    before, after = (np.asarray(model.apply({"params": params}, a).logits) for a in (x, other))
+    before, after = (np.asarray(forward(model)(params, a).logits) for a in (x, other))
     np.testing.assert_array_equal(after[1], before[1])
     np.testing.assert_array_equal(after[0][:, [0, 2]], before[0][:, [0, 2]])
     assert not np.array_equal(after[0][:, 1], before[0][:, 1])
@@ -188,11 +147,11 @@ def test_the_embedding_tells_assets_apart_and_without_it_they_are_exchangeable(n
     same = np.broadcast_to(x[:, :, :1], x.shape)
     for embedding in (True, False):
         model, params = made(name, channels=6, symbol_embedding=embedding)
-        logits = np.asarray(model.apply({"params": params}, same).logits)
+        logits = np.asarray(forward(model)(params, same).logits)
         assert np.allclose(logits[:, :, 0], logits[:, :, 1], atol=1e-6) != embedding
         moved = {**params, "asset": {"embedding": params["asset"]["embedding"][order]}} if embedding else params
-        permuted = model.apply({"params": moved}, x[:, :, order]).logits
-        plain = np.asarray(model.apply({"params": params}, x).logits)
+        permuted = forward(model)(moved, x[:, :, order]).logits
+        plain = np.asarray(forward(model)(params, x).logits)
         np.testing.assert_allclose(permuted, plain[:, :, order], rtol=1e-5, atol=1e-5)
 
 
@@ -201,7 +160,7 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(name):
     exact_model, params = case(name)
     model = models.build(name, {**TINY[name][0], "dtype": "bfloat16"}, classes=3)
     x = rows().x[None]
-    exact, out = exact_model.apply({"params": params}, x), model.apply({"params": params}, x)
+    exact, out = forward(exact_model)(params, x), forward(model)(params, x)
     assert out.logits.dtype == jnp.float32
     spread = np.std(exact.logits)
     assert 0 < np.abs(out.logits - exact.logits).max() < 0.2 * spread

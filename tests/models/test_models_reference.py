@@ -75,10 +75,10 @@ def test_as_written_in_numpy(name, embedding):
     options, network = CASES[name]
     model = models.build(name.split(",")[0], {**options, "symbol_embedding": embedding}, classes=K)
     rng = np.random.default_rng(0)
-    shapes = models.init(model, jax.random.PRNGKey(0), A, F)
+    shapes = jax.eval_shape(lambda seed: models.init(model, seed, A, F), jax.random.PRNGKey(0))
     params = jax.tree.map(lambda s: (0.4 * rng.standard_normal(s.shape)).astype(np.float32), shapes)
     x = rng.standard_normal((2, STEPS, A, F)).astype(np.float32)
-    out = model.apply({"params": params}, x)
+    out = jax.jit(lambda x: model.apply({"params": params}, x))(x)
 
     p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
     for b, a in np.ndindex(2, A):

@@ -1,0 +1,75 @@
+"""Mistakes on the real command line: exit code 1 and one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests import tiny
+
+WAVENET = "--config=configs/wavenet.py"
+CASES = {
+    "misspelt key": (
+        [WAVENET, "--config.train.stepz=3"],
+        "config.train has no key 'stepz'; did you mean 'steps'?",
+    ),
+    "misspelt option": (
+        ["--config", "configs/wavenet.py", "--config.model.options.chanels=3"],
+        "config.model.options has no key 'chanels'; did you mean 'channels'?",
+    ),
+    "mistyped value": ([WAVENET, "--config.train.steps=many"], "--config.train.steps=many"),
+    "impossible value": ([WAVENET, "--config.train.steps=0"], "config.train.steps = 0: must be at least 1"),
+    "missing file": (["--config", "configs/none.py"], "configs/none.py is no config: there is no such file"),
+    "missing file, overridden": (["--config", "configs/none.py", "--config.seed=1"], "configs/none.py is no config"),
+    "unknown variant": ([f"{WAVENET}:hour"], "there is no variant 'hour'; did you mean 'hourly'?"),
+    "unknown flag": (["--confg=configs/wavenet.py"], "Unknown command line flag 'confg'"),
+    "words": ([WAVENET, "steps=3"], "'steps=3' is no flag; overrides are written --config.train.steps=100"),
+    "nothing": ([], "name a config, for example --config configs/wavenet.py"),
+    "not a run": (["--resume", "configs"], "configs is not a run: there is no config.json in it"),
+    "missing data": ([f"{WAVENET}:bars", "--config.data.path=none"], "none: there is no such file or folder"),
+}
+
+
+# The script in a fork for each command line, so that the imports are paid for once.
+FORKS = """
+import json, os, runpy, sys
+import fxtrade.experiment.run
+for arguments in json.load(sys.stdin):
+    print("next", flush=True)
+    print("next", file=sys.stderr, flush=True)
+    child = os.fork()
+    if not child:
+        sys.argv = ["scripts/train.py", *arguments]
+        runpy.run_path("scripts/train.py", run_name="__main__")
+    print("code", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """Exit code, stdout and stderr of every case."""
+    process = tiny.python("-c", FORKS)
+    out, err = process.communicate(json.dumps([arguments for arguments, _ in CASES.values()]), timeout=120)
+    assert process.returncode == 0, err
+    answers = {}
+    for name, said, complained in zip(CASES, out.split("next\n")[1:], err.split("next\n")[1:], strict=True):
+        said, code = said.split("code ")
+        answers[name] = int(code), said, complained
+    return answers
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line_says_what_is_wrong(answers, case):
+    code, out, err = answers[case]
+    assert code == 1
+    assert "Traceback" not in out + err
+    (line,) = err.splitlines()
+    assert line.startswith("error: ") and CASES[case][1] in line
+    assert out == ""
+
+
+def test_in_a_process_of_its_own():
+    process = tiny.script(*CASES["misspelt key"][0])
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith("error: config.train has no key 'stepz'") and len(err.splitlines()) == 1

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+from tests import tiny
+from tests.data.bar_files import columns, rows, write
+
+from fxtrade import models
+from fxtrade.core.config import to_dict
+from fxtrade.core.errors import CheckpointError, FxtradeError
+from fxtrade.experiment import dataset, forecast, record
+from fxtrade.train.checkpoint import Checkpoints
+from fxtrade.train.optim import optimizer
+from fxtrade.train.step import create
+from fxtrade.train.track import read
+
+SPEED = "train/labels_per_second"
+
+
+def report(folder) -> dict:
+    """`report.json`, which must be strict JSON: no NaN."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads((folder / "report.json").read_text(), parse_constant=refuse)
+
+
+def metrics(folder) -> list[dict]:
+    return [{k: v for k, v in row.items() if k != SPEED} for row in read(folder / "metrics.jsonl")]
+
+
+def best(folder):
+    """Model, data and the averaged weights of the best checkpoint."""
+    config = record.load(folder)
+    model = models.build(config.model.name, config.model.options, config.label.classes)
+    data = dataset.prepare(config, dataset.load(config.data))
+    params = models.init(model, jax.random.PRNGKey(0), *data.features.x.shape[1:])
+    identity = json.loads(next(folder.glob("checkpoints/best/*/meta/metadata")).read_text())["identity"]
+    like = create(params, optimizer(config.optim, config.train.steps))
+    return model, data, Checkpoints(folder / "checkpoints", identity).restore(like, "best")[0].ema
+
+
+def files(folder) -> set[str]:
+    return {p.name for p in folder.iterdir()}
+
+
+def same(a, b) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+class TestWhatItLeaves:
+    def test_the_folder(self, finished):
+        assert files(finished) == {
+            *("config.json", "run.json", "metrics.jsonl", "report.json", "report.md"),
+            *("plots", "tensorboard", "checkpoints"),
+        }
+        assert files(finished.parent) == {finished.name, "ledger.jsonl"}
+        assert len(list((finished / "plots").glob("*.png"))) >= 5
+        assert sorted(int(p.name) for p in (finished / "checkpoints" / "last").iterdir()) == [20, 30, 40]
+
+    def test_the_config_comes_back(self, finished):
+        assert record.load(finished) == tiny.config()
+        assert json.loads((finished / "config.json").read_text())["train"]["steps"] == 40
+
+    def test_every_part_of_the_report(self, finished):
+        outcome = report(finished)
+        assert set(outcome) == {
+            *("run", "data", "accuracy", "null", "labels", "scores", "groups", "trading", "history"),
+        }
+        assert outcome["run"]["folder"] == finished.name and outcome["run"]["stopped"] == "finished"
+        assert outcome["run"]["config"] == json.loads(json.dumps(to_dict(tiny.config())))
+        assert outcome["history"] == read(finished / "metrics.jsonl")
+        assert outcome["data"]["symbols"] == ["SIM0", "SIM1"] and outcome["data"]["interval"] == "1h"
+        rivals = ["majority", "reversal", "momentum", "last taker side", "logistic regression"]
+        assert list(outcome["accuracy"]) == ["wavenet", *rivals]
+        for table in (*outcome["accuracy"].values(), *outcome["labels"].values()):
+            assert [row["target"] for row in table] == list(tiny.config().report.coverages)
+        assert outcome["null"] == {}
+        assert set(outcome["labels"]) == {"tradable", "close"}
+        assert outcome["labels"]["tradable"] == outcome["accuracy"]["wavenet"]
+        assert [g["name"] for g in outcome["groups"]["symbol"]] == ["SIM0", "SIM1"]
+        assert set(outcome["trading"]) == {"threshold", "strategy", "buy_and_hold", "grid", "curve"}
+        assert len(outcome["trading"]["grid"]) == 15
+        assert 0.5 < outcome["data"]["best_accuracy"] < 0.8
+
+    def test_spans_follow_each_other(self, finished):
+        spans = report(finished)["data"]["spans"]
+        ends = [spans[name][end] for name in ("train", "valid", "test") for end in ("from", "to")]
+        assert ends == sorted(ends) and len(set(ends)) == 6
+
+    def test_metrics_at_every_evaluation(self, finished):
+        assert [row["step"] for row in metrics(finished)] == [10, 20, 30, 40]
+
+    def test_where_it_came_from(self, finished):
+        facts = json.loads((finished / "run.json").read_text())
+        panel = dataset.load(tiny.config().data)
+        assert facts["data_fingerprint"] == panel.fingerprint()
+        assert facts["config_hash"] == record.config_hash(tiny.config())
+        assert (facts["name"], facts["seed"]) == ("tiny", 0)
+        assert facts["packages"]["jax"] == jax.__version__
+        assert facts["packages"]["numpy"] == np.__version__
+        assert facts["backend"] == "cpu" and facts["cores"] >= 1
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", facts["started"])
+        assert facts["seconds"] > 0
+        assert facts["metrics"]["accuracy"] == report(finished)["accuracy"]["wavenet"][0]["accuracy"]
+
+    def test_the_ledger_counts_it(self, finished):
+        (entry,) = record.ledger(finished.parent)
+        assert entry["run"] == finished.name
+        assert entry["config_hash"] == record.config_hash(tiny.config())
+        assert {"accuracy", "daily_sharpe", "total_return", "started", "code"} < set(entry)
+
+    def test_the_numbers_are_those_of_the_best_checkpoint(self, finished):
+        model, data, params = best(finished)
+        made = forecast.score(model, params, data.features)
+        counted = made.ok & (data.labels.y >= 0) & data.split.test[:, None]
+        right = (made.prob.argmax(-1) == data.labels.y)[counted]
+        outcome = report(finished)
+        assert outcome["accuracy"]["wavenet"][0]["rows"] == counted.sum() == outcome["scores"]["rows"]
+        assert outcome["accuracy"]["wavenet"][0]["accuracy"] == pytest.approx(right.mean(), abs=1e-12)
+        assert outcome["scores"]["accuracy"] == pytest.approx(right.mean(), abs=1e-12)
+        assert outcome["run"]["parameters"] == models.parameter_count(params)
+        valid = made.ok & (data.labels.y >= 0) & data.split.valid[:, None]
+        p = np.take_along_axis(made.prob, np.maximum(data.labels.y, 0)[..., None], -1)[..., 0][valid]
+        weighted = -(data.labels.w[valid] * np.log(p)).sum() / data.labels.w[valid].sum()
+        assert outcome["run"]["best_loss"] == pytest.approx(weighted, rel=1e-5)
+        assert outcome["run"]["best_loss"] == min(row["valid/loss"] for row in metrics(finished))
+
+
+class TestAgain:
+    def test_the_same_seed_gives_the_same_bits(self, finished, tmp_path):
+        again = tiny.carry_out(tmp_path, "again")
+        assert metrics(again) == metrics(finished)
+        assert same(best(again)[2], best(finished)[2])
+        once, twice = report(finished), report(again)
+        for part in ("accuracy", "labels", "scores", "groups", "trading", "data"):
+            assert once[part] == twice[part]
+
+    def test_another_seed_is_another_trial_on_the_same_data(self, copy):
+        other = tiny.carry_out(copy.parent, "other", {"seed": 1})
+        assert metrics(other) != metrics(copy)
+        outcome = report(other)
+        assert (outcome["run"]["trials_before"], outcome["run"]["opened_before"]) == (1, 0)
+        assert outcome["trading"]["strategy"]["trials"] == 2
+        assert report(copy)["trading"]["strategy"]["trials"] == 1
+        assert [e["run"] for e in record.ledger(copy.parent)] == [copy.name, "other"]
+
+    def test_resuming_a_finished_run_judges_it_again_and_says_so(self, copy, finished):
+        assert tiny.resume(copy) == copy
+        once, twice = report(finished), report(copy)
+        for part in ("accuracy", "scores", "groups", "trading"):
+            assert once[part] == twice[part]
+        assert metrics(copy) == metrics(finished)
+        assert (once["run"]["opened_before"], twice["run"]["opened_before"]) == (0, 1)
+        assert twice["run"]["trials_before"] == 0
+        assert len(record.ledger(copy.parent)) == 2
+
+    def test_the_same_name_is_refused(self, copy):
+        before = (copy / "report.json").read_bytes()
+        with pytest.raises(FxtradeError, match="holds a run already; go on with --resume .*, or give another --run"):
+            tiny.carry_out(copy.parent, copy.name)
+        assert (copy / "report.json").read_bytes() == before
+
+
+SMALL = {"log_return": {"horizons": (1, 2)}, "volume_z": {"windows": (8,)}}  # features that compile quickly
+KINDS = {
+    "volatility": {"label.name": "volatility", "label.horizon": 4, "label.median_window": 48},
+    "three classes, weighted": {"label.classes": 3, "label.horizon": 3, "train.class_weights": True},
+    "null floor": {"report.null_floor": True},
+}
+
+
+@pytest.fixture(scope="module")
+def gappy(tmp_path_factory):
+    """Two symbols, one listed later, with gaps at different times and without order flow."""
+    folder = tmp_path_factory.mktemp("gappy")
+    table = {k: v for k, v in columns(n=1_000, step=3_600).items() if k != "taker_buy_base"}
+    late = {k: v for k, v in columns(n=1_000, step=3_600, seed=1).items() if k != "taker_buy_base"}
+    write(folder / "A.parquet", rows(table, np.setdiff1d(np.arange(1_000), np.arange(70, 1_000, 130))))
+    write(folder / "B.csv", rows(late, np.setdiff1d(np.arange(200, 950), np.arange(500, 540))))
+    return folder
+
+
+class TestKinds:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_it_runs(self, tmp_path, gappy, kind):
+        own = {"data.path": str(gappy), "data.span": "union", "features": SMALL, "train.steps": 10}
+        outcome = report(tiny.carry_out(tmp_path, "run", own | KINDS[kind]))
+        assert outcome["data"]["best_accuracy"] is None
+        assert outcome["data"]["bars"] == 1_000
+        assert ("trading" in outcome) == (kind != "volatility")
+        assert ("persistence" in outcome["accuracy"]) == (kind == "volatility")
+        assert "last taker side" not in outcome["accuracy"]
+        assert set(outcome["null"]) == ({"random walk", "shuffled"} if kind == "null floor" else set())
+        assert all(0 < row["accuracy"] < 1 for row in outcome["accuracy"]["wavenet"] if row["rows"])
+
+
+BAD = {
+    "unknown model": ({"model.name": "wavnet"}, "there is no model 'wavnet'; did you mean 'wavenet'?"),
+    "unknown option": ({"model.options.width": 4}, "model 'wavenet' has no option 'width'"),
+    "option of the wrong type": ({"model.options": {"layers": 2.5}}, "option layers must be int, got 2.5"),
+    "unknown feature": ({"features": {"log_retrun": {}}}, "there is no feature 'log_retrun'; did you mean 'log_return'?"),
+    "unknown feature option": ({"features": {"log_return": {"horizon": 1}}}, "feature 'log_return' has no option"),
+    "unknown label": ({"label.name": "tradeable"}, "there is no label 'tradeable'; did you mean 'tradable'?"),
+    "unknown market option": ({"data.synth": {"bar": 1}}, "data.synth has no option 'bar'; did you mean 'bars'?"),
+    "receptive field": ({"model.options.layers": 10}, "1000 bars are too few: a training segment takes 32 bars"),
+    "too few bars": ({"data.synth.bars": 100}, "no row of these 100 bars has both a label and defined features"),
+    "half-life": ({"scaler.halflife": 5e3}, "a shorter scaler.halflife (here 5000 bars)"),
+    "horizon": ({"label.horizon": 200}, "span is empty after purging; use more data, a shorter horizon"),
+    "block": ({"report.block": "1x"}, "'1x' is not an interval"),
+    "resample": ({"data.resample": "90m"}, "data.resample = '90m' is not a multiple of the bars' own interval, 1h"),
+    "coverages": ({"report.coverages": (0.5,)}, "config.report.coverages = (0.5,): must begin with 1.0"),
+}
+
+
+class TestMistakes:
+    """All are found before training starts, and leave no folder behind, so that the name is free for the next try."""
+
+    @pytest.mark.parametrize("case", BAD)
+    def test_config_and_data(self, tmp_path, case):
+        changes, message = BAD[case]
+        with pytest.raises(FxtradeError) as e:
+            tiny.carry_out(tmp_path / "results", "run", {"features": SMALL} | changes)
+        assert message in str(e.value) and "\n" not in str(e.value)
+        assert not (tmp_path / "results").exists()
+
+    def test_a_feature_whose_column_is_missing(self, tmp_path, gappy):
+        own = {"data.path": str(gappy), "data.span": "union", "features": {"taker_imbalance": {}}}
+        with pytest.raises(FxtradeError, match="feature 'taker_imbalance' needs the column taker_buy.*leave the feature"):
+            tiny.carry_out(tmp_path / "results", "run", own)
+        assert not (tmp_path / "results").exists()
+
+    def test_prices_that_only_rise(self, tmp_path):
+        table = columns(n=1_000, step=3_600)
+        table["open"] = 100 * 1.001 ** np.arange(1_000)
+        table |= {"close": table["open"] * 1.0005, "low": table["open"], "high": table["open"] * 1.0005}
+        with pytest.raises(FxtradeError, match="all training labels are of class 1: there is nothing to learn"):
+            own = {"data.path": str(write(tmp_path / "UP.csv", table)), "features": SMALL}
+            tiny.carry_out(tmp_path / "results", "run", own)
+
+    def test_a_name_that_is_a_path(self, tmp_path):
+        with pytest.raises(FxtradeError, match="--run a/b must be a plain name"):
+            tiny.carry_out(tmp_path, "a/b")
+
+    def test_results_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "results").write_text("in the way")
+        with pytest.raises(FxtradeError, match="results/run/config.json cannot be written: .*--results"):
+            tiny.carry_out(tmp_path / "results", "run", {"features": SMALL})
+
+    def test_a_damaged_ledger(self, tmp_path):
+        (tmp_path / "ledger.jsonl").write_text('{"config_hash": "a"}\n{"config_ha\n')
+        with pytest.raises(FxtradeError, match="ledger.jsonl, line 2 is damaged; the ledger counts all trials"):
+            tiny.carry_out(tmp_path, "run")
+        assert files(tmp_path) == {"ledger.jsonl"}
+
+
+class TestResumingMistakes:
+    def test_not_a_run(self, tmp_path):
+        with pytest.raises(FxtradeError, match="is not a run: there is no config.json"):
+            tiny.resume(tmp_path)
+
+    @pytest.mark.parametrize("content", [b"", b'{"train":', b"\xff\x00", b"[1, 2]", b'{"tarin": {}}'])
+    def test_a_damaged_config(self, copy, content):
+        (copy / "config.json").write_bytes(content)
+        with pytest.raises(FxtradeError) as e:
+            tiny.resume(copy)
+        assert "damaged" in str(e.value) or "config" in str(e.value)
+        assert "\n" not in str(e.value)
+
+    @pytest.mark.parametrize(
+        "key, value, what",
+        [
+            ("data.synth.seed", 1, "its data fingerprint is"),
+            ("label.horizon", 2, "its label is"),
+        ],
+    )
+    def test_another_config_than_that_of_the_checkpoint(self, copy, key, value, what):
+        values = json.loads((copy / "config.json").read_text())
+        *groups, last = key.split(".")
+        place = values
+        for group in groups:
+            place = place[group]
+        place[last] = value
+        (copy / "config.json").write_text(json.dumps(values))
+        with pytest.raises(CheckpointError, match="belongs to another run") as e:
+            tiny.resume(copy)
+        assert what in str(e.value)
+
+    def test_a_damaged_checkpoint_and_the_way_back(self, copy, finished):
+        newest = copy / "checkpoints" / "last" / "40"
+        (newest / "meta" / "metadata").write_text("")
+        with pytest.raises(CheckpointError, match=f"{newest} is damaged.*delete that folder to go on from step 30"):
+            tiny.resume(copy)
+        for path in sorted(newest.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        newest.rmdir()
+        tiny.resume(copy)
+        assert metrics(copy) == metrics(finished)
+        assert report(copy)["accuracy"] == report(finished)["accuracy"]
