@@ -154,7 +154,7 @@ def calm(args: argparse.Namespace, answers: Mapping[str, Sequence[dict]]) -> dic
         packages = ", ".join(f"{k} {v}" for k, v in all_of[0]["versions"].items())
         print(f"{name}: {packages}; other processes used {spread(r['others'] for r in all_of)} cores")
     if good:
-        print(f"{len(good)} of {len(rounds)} rounds count: others used more than {limit:.1f} cores in the rest\n")
+        print(f"{len(good)} of {len(rounds)} rounds count, in which others used at most {limit:.1f} cores\n")
     else:
         print(f"WARNING: others used more than {limit:.1f} cores in every round; these figures are no measurement\n")
     return {name: [r[i] for r in good or rounds] for i, name in enumerate(answers)}

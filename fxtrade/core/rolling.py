@@ -128,13 +128,18 @@ def ew_moments(x: Array, halflife: float, state: EwState, clip: float | None = N
         weight = s.weight + (1 - decay) * (1 - s.weight)
         gain = (1 - decay) / weight
         if clip is not None:
-            bound = jnp.where((s.weight >= HALF) & (s.var > 0), clip * jnp.sqrt(s.var), jnp.inf)
+            bound = jnp.where((s.weight >= HALF) & has_spread(s), clip * jnp.sqrt(s.var), jnp.inf)
             diff = jnp.clip(diff, -bound, bound)
         new = EwState(weight, s.mean + gain * diff, s.var + gain * ((1 - gain) * diff**2 - s.var))
         new = jax.tree.map(lambda a, b: jnp.where(seen, a, b), new, s)
         return new, new
 
     return lax.scan(step, state, x)
+
+
+def has_spread(m: EwState) -> Array:
+    """Whether the variance is more than the rounding of values near the mean."""
+    return m.var > (1e-5 * m.mean) ** 2
 
 
 def _blocks(x: Array, window: int) -> tuple[Array, Array]:

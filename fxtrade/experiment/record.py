@@ -32,7 +32,7 @@ def create(results: Path, config: RunConfig, name: str = "") -> Path:
     Raises:
         FxtradeError: the folder exists already or cannot be written, or the name is not that of a folder in `results`.
     """
-    if name and Path(name).name != name:
+    if name and (results / name).resolve().parent != results.resolve():
         raise ConfigError(f"--run {name} must be a plain name; choose the folder around it with --results")
     folder = results / (name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
     if (folder / CONFIG).exists():

@@ -10,12 +10,12 @@ from fxtrade.core.types import Array
 
 
 def robust_z(k: Kernels, x: Array, *, halflife: float, clip: float) -> Array:
-    """(x - mean) / std by exponentially weighted moments of the past and present, limited to +-`clip`.
+    """(x - mean) / std by exponentially weighted moments of past and present, limited to +-`clip`; 0 without spread.
 
     The moments take an innovation in at no more than `clip` standard deviations, so that a bad tick can neither pass
     nor spoil the scale. NaN until half the weight of the past has been seen (`halflife` rows), and where x is NaN.
     """
     past = k.ew_moments(x, halflife, clip)
-    std = jnp.sqrt(past.var)
-    z = jnp.where(std > 0, (x - past.mean) / jnp.where(std > 0, std, 1), jnp.where(jnp.isnan(x), jnp.nan, 0))
+    std = jnp.where(rolling.has_spread(past), jnp.sqrt(past.var), jnp.inf)
+    z = (x - past.mean) / std
     return jnp.where(past.weight >= rolling.HALF, jnp.clip(z, -clip, clip), jnp.nan)

@@ -128,9 +128,12 @@ def test_one_bad_tick_cannot_move_a_clipped_scale_far(value):
 
 
 def test_a_series_that_stood_still_can_move_again():
-    x = np.concatenate([np.zeros((100, 1)), series(missing=0.0)[:, :1]]).astype(np.float32)
-    m = moments(x, 20.0, 5.0)
-    assert abs(m.mean[-1, 0] - 3) < 1.5 and 1 < m.var[-1, 0] < 9
+    """Also where it stood still but for rounding, which is no scale to clip by."""
+    still = 0.3 + 1e-7 * np.random.default_rng(0).standard_normal((100, 1))
+    for before in (np.zeros((100, 1)), still):
+        x = np.concatenate([before, series(missing=0.0)[:, :1]]).astype(np.float32)
+        m = moments(x, 20.0, 5.0)
+        assert abs(m.mean[130, 0] - 3) < 1.5 and 1 < m.var[130, 0] < 9
 
 
 def test_a_long_past_has_weight_one():

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.data.bar_files import MINUTE, START, columns, rows, spoilt, without, write
 
 from fxtrade.core.errors import DataError
 from fxtrade.data import bars
+from tests.data.bar_files import MINUTE, START, columns, rows, spoilt, without, write
 
 SECOND = 1_000_000_000
 FIELDS = {**{c: c for c in bars.REQUIRED}, **bars.FLOW}
@@ -81,13 +81,13 @@ def test_second_of_week_counts_from_monday(tmp_path):
     start = START + 6 * 86_400 + 86_340  # Sunday 23:59
     panel = bars.read(write(tmp_path / "A.csv", columns(n=3, start=start)))
     np.testing.assert_array_equal(panel.bars.second_of_week, [7 * 86_400 - 60, 0, 60])
-    day = datetime.datetime.fromtimestamp(panel.times[1] / SECOND, datetime.timezone.utc)
+    day = datetime.datetime.fromtimestamp(panel.times[1] / SECOND, datetime.UTC)
     assert day.weekday() == 0
 
 
 @given(st.integers(0, 4 * 10**9))
 def test_second_of_week_against_the_calendar(second):
-    day = datetime.datetime.fromtimestamp(second, datetime.timezone.utc)
+    day = datetime.datetime.fromtimestamp(second, datetime.UTC)
     expected = day.weekday() * 86_400 + day.hour * 3_600 + day.minute * 60 + day.second
     assert bars.second_of_week(np.array([second * SECOND]))[0] == expected
 

@@ -76,7 +76,7 @@ def test_slow_body_is_given_up_and_asked_for_again(server, target):
     url, path = target
     server.faults["a/x.zip"] = [stalled()]
     pauses = []
-    assert download(url, path, timeout=0.2, sleep=pauses.append)
+    assert download(url, path, timeout=1.5, sleep=pauses.append)
     assert is_complete(path) and pauses == [1]
 
 
@@ -84,7 +84,7 @@ def test_slow_checksum_is_retried_too(server, target):
     url, path = target
     server.faults["a/x.zip.CHECKSUM"] = [status(500), stalled()]
     pauses = []
-    assert download(url, path, timeout=0.2, sleep=pauses.append)
+    assert download(url, path, timeout=1.5, sleep=pauses.append)
     assert is_complete(path) and pauses == [1, 2]
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests import markets
 
 from fxtrade.core.errors import DataError
 from fxtrade.data import bars
 from fxtrade.data.bars import Panel
 from fxtrade.data.resample import SUMS, resample
+from tests import markets
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND

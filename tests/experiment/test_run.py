@@ -6,8 +6,6 @@ import re
 import jax
 import numpy as np
 import pytest
-from tests import tiny
-from tests.data.bar_files import columns, rows, write
 
 from fxtrade import models
 from fxtrade.core.config import to_dict
@@ -17,6 +15,8 @@ from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.optim import optimizer
 from fxtrade.train.step import create
 from fxtrade.train.track import read
+from tests import tiny
+from tests.data.bar_files import columns, rows, write
 
 SPEED = "train/labels_per_second"
 
@@ -204,12 +204,12 @@ BAD = {
     "unknown model": ({"model.name": "wavnet"}, "there is no model 'wavnet'; did you mean 'wavenet'?"),
     "unknown option": ({"model.options.width": 4}, "model 'wavenet' has no option 'width'"),
     "option of the wrong type": ({"model.options": {"layers": 2.5}}, "option layers must be int, got 2.5"),
-    "unknown feature": ({"features": {"log_retrun": {}}}, "there is no feature 'log_retrun'; did you mean 'log_return'?"),
+    "unknown feature": ({"features": {"log_retrun": {}}}, "no feature 'log_retrun'; did you mean 'log_return'?"),
     "unknown feature option": ({"features": {"log_return": {"horizon": 1}}}, "feature 'log_return' has no option"),
     "unknown label": ({"label.name": "tradeable"}, "there is no label 'tradeable'; did you mean 'tradable'?"),
     "unknown market option": ({"data.synth": {"bar": 1}}, "data.synth has no option 'bar'; did you mean 'bars'?"),
     "receptive field": ({"model.options.layers": 10}, "1000 bars are too few: a training segment takes 32 bars"),
-    "too few bars": ({"data.synth.bars": 100}, "no row of these 100 bars has both a label and defined features"),
+    "too few bars": ({"data.synth.bars": 40}, "no row of these 40 bars has both a label and defined features"),
     "half-life": ({"scaler.halflife": 5e3}, "a shorter scaler.halflife (here 5000 bars)"),
     "horizon": ({"label.horizon": 200}, "span is empty after purging; use more data, a shorter horizon"),
     "block": ({"report.block": "1x"}, "'1x' is not an interval"),
@@ -231,7 +231,7 @@ class TestMistakes:
 
     def test_a_feature_whose_column_is_missing(self, tmp_path, gappy):
         own = {"data.path": str(gappy), "data.span": "union", "features": {"taker_imbalance": {}}}
-        with pytest.raises(FxtradeError, match="feature 'taker_imbalance' needs the column taker_buy.*leave the feature"):
+        with pytest.raises(FxtradeError, match="'taker_imbalance' needs the column taker_buy.*leave the feature"):
             tiny.carry_out(tmp_path / "results", "run", own)
         assert not (tmp_path / "results").exists()
 

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.toys import MODEL, OPTIM, TRAIN, loss, series, spans, within
 
 from fxtrade.core.errors import TrainingError
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.loop import fit
 from fxtrade.train.segments import batch_starts
 from fxtrade.train.step import BATCHES
+from tests.toys import MODEL, OPTIM, TRAIN, loss, series, spans, within
 
 
 class Watcher:

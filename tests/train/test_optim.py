@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tests.toys import ASSETS, FEATURES, MODEL
 
 from fxtrade import models
 from fxtrade.core.config import OptimConfig
 from fxtrade.train.optim import decay_mask, optimizer, schedule
+from tests.toys import ASSETS, FEATURES, MODEL
 
 PARAMS = {"a": {"kernel": jnp.asarray([[1.0, -2.0]]), "bias": jnp.asarray([0.5])}, "asset": {"embedding": jnp.ones(2)}}
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.toys import series
 
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Features, Labels
 from fxtrade.train.segments import Plan, batch_starts, device_series, gather, loss_weight, plan
+from tests.toys import series
 
 
 @st.composite

@@ -7,7 +7,6 @@ import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, loss, series, within
 
 from fxtrade import models
 from fxtrade.core.config import OptimConfig
@@ -15,6 +14,7 @@ from fxtrade.core.types import Output
 from fxtrade.train import optim
 from fxtrade.train.segments import Series, batch_starts, plan
 from fxtrade.train.step import BATCHES, DROPOUT, create, make_evaluate, make_update
+from tests.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, loss, series, within
 
 KEY, BATCH = jax.random.PRNGKey(5), 4
 
@@ -36,8 +36,8 @@ def by_hand(model, p, whole, state, tx, ema):
     """One step in plain code: NumPy slices, softmax, `jax.grad`, optax."""
     starts = np.asarray(batch_starts(p, jax.random.fold_in(KEY, BATCHES), state.step, BATCH))
     first = starts - p.warmup
-    x, y, w = (np.stack([np.asarray(a)[f : f + p.warmup + p.length] for f in first]) for a in (whole.x, whole.y, whole.w))
-    w = w.copy()
+    size = p.warmup + p.length
+    x, y, w = (np.stack([np.asarray(a)[f : f + size] for f in first]) for a in (whole.x, whole.y, whole.w))
     w[:, : p.warmup] = 0
     rngs = {"dropout": jax.random.fold_in(jax.random.fold_in(KEY, DROPOUT), state.step)}
 

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from fxtrade import models
+from fxtrade.core.types import Features
+from fxtrade.experiment import forecast
+
+NETWORKS = [("wavenet", {"channels": 4, "skip_channels": 4, "layers": 3}), ("tcn", {"channels": 4, "blocks": 2})]
+
+
+@pytest.mark.parametrize("name, options", NETWORKS, ids=["wavenet", "tcn"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_forecast_is_the_network_over_the_whole_series(name, options, classes, monkeypatch):
+    """In chunks of any size, with the probabilities of a softmax; where features and receptive field are there."""
+    monkeypatch.setattr(forecast, "SAMPLES", 74)  # 37 rows of two assets
+    model = models.build(name, options, classes)
+    rng = np.random.default_rng(0)
+    ok = rng.random((100, 2)) < 0.9
+    x = np.where(ok[..., None], rng.normal(size=(100, 2, 3)), 0).astype(np.float32)
+    params = models.init(model, jax.random.PRNGKey(0), 2, 3)
+    params["head"]["logits"]["kernel"] *= 100  # opinions
+    ticks = []
+    made = forecast.score(model, params, Features(x, ok), ticks.append)
+    logits = np.asarray(model.apply({"params": params}, x[None]).logits[0], np.float64)
+    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    np.testing.assert_allclose(made.prob, expected, rtol=1e-4, atol=1e-6)
+    assert np.ptp(made.prob) > 0.1
+    warm = np.arange(100)[:, None] >= model.receptive_field - 1
+    np.testing.assert_array_equal(made.ok, ok & warm)
+    assert sum(ticks) == 100 and len(ticks) == 3

@@ -1,0 +1,86 @@
+"""Every config file with every variant: it freezes, and names what exists."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import jax
+import pytest
+
+from fxtrade import features, labels, models
+from fxtrade.core.config import freeze
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.types import Bars
+from fxtrade.data.bars import parse_interval
+from fxtrade.experiment import presets
+from tests import markets
+
+FILES = sorted(p.stem for p in (Path(__file__).parents[1] / "configs").glob("*.py"))
+EVERY = [(file, variant) for file in FILES for variant in presets.MARKETS]
+
+
+def module(file: str):
+    return importlib.import_module(f"configs.{file}")
+
+
+def columns_of(variant: str) -> Bars:
+    """Bars with the columns that the data of a variant have."""
+    bars = markets.bars(4)
+    return bars.replace(quote_volume=None, trades=None, taker_buy=None) if variant == "bars" else bars
+
+
+def test_there_are_some():
+    assert "wavenet" in FILES
+
+
+@pytest.mark.parametrize("file, variant", EVERY)
+class TestEvery:
+    def test_it_freezes_with_a_name_of_its_own(self, file, variant):
+        config = freeze(module(file).get_config(variant))
+        assert config.name == f"{file}-{variant}"
+
+    def test_model_label_and_features_exist(self, file, variant):
+        config = freeze(module(file).get_config(variant))
+        model = models.build(config.model.name, config.model.options, config.label.classes)
+        names = features.names(config.features, columns_of(variant))
+        assert len(names) == len(set(names)) > 10
+        assert config.label.name in labels.LABELS
+        shapes = jax.eval_shape(lambda: models.init(model, jax.random.PRNGKey(0), 2, len(names)))
+        assert models.parameter_count(shapes) < 1_000_000
+        parse_interval(config.report.block)
+
+    def test_an_evaluation_falls_within_the_run(self, file, variant):
+        config = freeze(module(file).get_config(variant))
+        assert config.train.eval_every <= config.train.steps
+        assert config.optim.warmup < config.train.steps
+
+    def test_its_header_says_how_to_start_it(self, file, variant):
+        assert f"python scripts/train.py --config configs/{file}.py" in module(file).__doc__
+        assert variant == "sim" or variant in module(file).__doc__  # sim is the default
+
+
+@pytest.mark.parametrize("file", FILES)
+class TestFile:
+    def test_its_default_needs_no_data(self, file):
+        config = freeze(module(file).get_config())
+        assert not config.data.path and config.data.synth["bars"] > 10_000 and config.data.synth["edge"] == 1
+
+    def test_the_random_market_differs_from_it_by_the_edge_alone(self, file):
+        sim, random = (module(file).get_config(v).to_dict() for v in ("sim", "random"))
+        assert random["data"]["synth"].pop("edge") == 0 and sim["data"]["synth"].pop("edge") == 1
+        assert {**random, "name": ""} == {**sim, "name": ""}
+
+    def test_an_unknown_variant(self, file):
+        with pytest.raises(ConfigError, match="there is no variant 'hour'; did you mean 'hourly'"):
+            module(file).get_config("hour")
+
+    def test_configs_do_not_share_what_can_be_changed(self, file):
+        """Overriding one must not leak into the next."""
+        changed = module(file).get_config()
+        changed.features.log_return.horizons = (7,)
+        changed.model.options.dropout = 0.9
+        changed.data.synth.bars = 1
+        fresh = freeze(module(file).get_config())
+        assert fresh.features["log_return"]["horizons"] != (7,)
+        assert fresh.model.options["dropout"] != 0.9 and fresh.data.synth["bars"] != 1
