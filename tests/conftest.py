@@ -1,7 +1,7 @@
 """A strict runtime for all tests: CPU, warnings are errors, few examples by default, compiled programs kept on disk.
 
-pytest --hypothesis-profile=thorough    many more examples
-JAX_PLATFORMS=cuda pytest               on another backend
+`pytest --hypothesis-profile=thorough` draws many more examples, other ones each time; `JAX_PLATFORMS=cuda pytest` runs
+on another backend.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from fxtrade.data.bars import Panel
 ROOT = Path(__file__).parents[1]
 
 # compilation happens inside the first example, so that no deadline makes sense
-for name, examples in (("quick", 15), ("thorough", 300)):
-    settings.register_profile(
-        name, deadline=None, max_examples=examples, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
-    )
+lenient = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", lenient, max_examples=15, derandomize=True, database=None)
+settings.register_profile("thorough", lenient, max_examples=300)
 settings.load_profile("quick")
 
 
