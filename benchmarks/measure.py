@@ -63,19 +63,20 @@ def best(answers: Sequence[Mapping[str, float]], prefix: str) -> str:
 class Meter:
     """A stopwatch that also notes how many cores other processes kept busy meanwhile."""
 
-    def __init__(self):
+    def __init__(self, args: argparse.Namespace):
+        self._clock = time.process_time if args.cpu_time else time.perf_counter
         self._wall = self._foreign = 0.0
 
     def seconds(self, function: Callable[[], Any], repeats: int, warm: int = 1) -> float:
-        """Median wall time of `function`, which must wait for its own results; `warm` calls before are not counted."""
+        """Median time of `function`, which must wait for its own results; `warm` calls before are not counted."""
         for _ in range(warm):
             function()
         times = []
         for _ in range(repeats):
-            foreign, began = foreign_cpu_seconds(), time.perf_counter()
+            foreign, wall, began = foreign_cpu_seconds(), time.perf_counter(), self._clock()
             function()
-            times.append(time.perf_counter() - began)
-            self._wall += times[-1]
+            times.append(self._clock() - began)
+            self._wall += time.perf_counter() - wall
             self._foreign += foreign_cpu_seconds() - foreign
         return statistics.median(times)
 
@@ -104,6 +105,7 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--cores", type=int, default=2, help="cores that each worker may use")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
     parser.add_argument("--tuned-allocator", action="store_true", help="glibc that keeps its memory, for every worker")
+    parser.add_argument("--cpu-time", action="store_true", help="with --cores 1, on a busy machine: time of the CPU")
     parser.add_argument("--wait", type=float, default=0, help="minutes to wait for an idle machine before each worker")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
     for name in ("worker", "folder", "round"):  # how a worker is told what to do
@@ -147,13 +149,15 @@ def main(
 
 def calm(args: argparse.Namespace, answers: Mapping[str, Sequence[dict]]) -> dict[str, list[dict]]:
     """The answers of the rounds that other processes left alone, or all of them, with a warning, if there are none."""
-    limit = max(os.cpu_count() - args.cores, 0) + 0.1  # cores that others may use
     rounds = list(zip(*answers.values(), strict=True))
-    good = [r for r in rounds if not any(answer["others"] > limit for answer in r)]
+    limit = max(os.cpu_count() - args.cores, 0) + 0.1  # cores that others may use
+    good = [r for r in rounds if args.cpu_time or not any(answer["others"] > limit for answer in r)]
     for name, all_of in answers.items():
         packages = ", ".join(f"{k} {v}" for k, v in all_of[0]["versions"].items())
         print(f"{name}: {packages}; other processes used {spread(r['others'] for r in all_of)} cores")
-    if good:
+    if args.cpu_time:
+        print("seconds are CPU time\n")
+    elif good:
         print(f"{len(good)} of {len(rounds)} rounds count, in which others used at most {limit:.1f} cores\n")
     else:
         print(f"WARNING: others used more than {limit:.1f} cores in every round; these figures are no measurement\n")

@@ -45,7 +45,7 @@ def fxtrade(args) -> dict:
     bars, _, repeats = sizes(args)
     x = inputs(bars)
     features = Features(x, np.ones(x.shape[:2], bool))
-    meter, answer = measure.Meter(), {}
+    meter, answer = measure.Meter(args), {}
     for name in MODELS:
         model = models.build(name, {})
         params = random_weights(model, ASSETS, FEATURES, Path(args.folder, f"{name}.npz"))
@@ -76,7 +76,7 @@ def torch(args) -> dict:
     bars, samples, repeats = sizes(args)
     series = inputs(bars)
     x = torch.from_numpy(series)
-    meter, answer = measure.Meter(), {}
+    meter, answer = measure.Meter(args), {}
     for name in MODELS:
         network = torch_models.load(name, Path(args.folder, f"{name}.npz"))
         reach = network.window - 1

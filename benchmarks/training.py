@@ -80,7 +80,7 @@ class Setup:
 
 
 def fxtrade(args) -> dict:
-    meter, answer = measure.Meter(), {}
+    meter, answer = measure.Meter(args), {}
     for name in MODELS:
         for segment in SEGMENTS:
             setup = Setup(args, name, segment, BARS)
@@ -102,7 +102,7 @@ def torch(args) -> dict:
     torch.set_num_threads(args.cores)
     x, y = (torch.from_numpy(a) for a in inputs(BARS))
     y = y.long()
-    meter, answer = measure.Meter(), {}
+    meter, answer = measure.Meter(args), {}
     for name in MODELS:
         path = Path(args.folder, f"{name}.npz")
         with np.load(Path(args.folder, f"{name}_run.npz")) as run:
@@ -164,7 +164,7 @@ def epoch(args) -> dict:
         for _ in range(steps // DISPATCH):
             setup.run(DISPATCH)
 
-    meter = measure.Meter()
+    meter = measure.Meter(args)
     seconds = meter.seconds(whole, 1, warm=0)
     samples = steps * setup.samples
     return {"labelled": samples, "seconds": seconds, "first dispatch": first, "others": meter.others}
@@ -177,7 +177,7 @@ def gradient(args) -> dict:
     def derived(x, w, dilation):
         return layers.dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
 
-    meter, answer, own = measure.Meter(), {}, layers.causal_conv
+    meter, answer, own = measure.Meter(args), {}, layers.causal_conv
     for name, conv in (("own", own), ("xla", derived)):
         layers.causal_conv = conv
         setup = Setup(args, "tcn", SEGMENTS[0], 10_000, batch=1 if args.quick else BATCH)

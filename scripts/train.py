@@ -1,7 +1,7 @@
 """Train a model and write an honest report.
 
     python scripts/train.py --config configs/wavenet.py
-    python scripts/train.py --config configs/wavenet.py:bars --config.data.path=../shared/data/bars --config.train.steps=500
+    python scripts/train.py --config configs/wavenet.py:hourly --config.data.path=data --config.train.steps=100
     python scripts/train.py --resume results/wavenet-sim-20250101-120000
 """
 

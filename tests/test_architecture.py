@@ -15,7 +15,8 @@ def test_rooms_import_only_from_the_floors_below(monkeypatch):
 
 
 def test_every_room_is_a_package():
-    assert not [d for d in (ROOT / "fxtrade").iterdir() if d.is_dir() and d.name != "__pycache__" and not (d / "__init__.py").exists()]
+    rooms = [d for d in (ROOT / "fxtrade").iterdir() if d.is_dir() and d.name != "__pycache__"]
+    assert not [d for d in rooms if not (d / "__init__.py").exists()]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "fxtrade").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))

@@ -31,7 +31,7 @@ def resample(panel: Panel, interval: str) -> Panel:
     phase = parse_interval("4d") if interval.endswith("w") else 0  # 1970-01-01 was a Thursday
     skip, rest = (int(n) for n in divmod(-(panel.times[0] - phase) % coarse, panel.interval))
     if rest:
-        raise DataError(f"{panel.source}: no bar opens where one of {interval} does; use bars that begin on the full clock")
+        raise DataError(f"{panel.source}: no bar opens where one of {interval} does; use bars on the full clock")
     count = (len(panel.times) - skip) // factor
     if count < 2:
         raise DataError(f"{panel.source}: {len(panel.times)} bars do not make two closed bars of {interval}")

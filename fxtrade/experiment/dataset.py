@@ -70,7 +70,7 @@ def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambd
     if not present.any():
         raise DataError(
             f"no row of these {len(present)} bars has both a label and defined features; use more data, a shorter "
-            f"scaler.halflife (here {config.scaler.halflife:g} bars), shorter feature windows or fewer symbols with gaps"
+            f"scaler.halflife (here {config.scaler.halflife:g} bars), shorter windows or symbols with fewer gaps"
         )
     split = splits.by_time(present, looks.end, config.split.valid, config.split.test, config.split.embargo)
     final = looks if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train)

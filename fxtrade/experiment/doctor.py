@@ -118,7 +118,9 @@ def advice(found: set[str], backend: str, have: dict[str, str]) -> list[str]:
     if backend == "none":
         lines.append("JAX's plugin finds no card it can use. To work on the CPU: export JAX_PLATFORMS=cpu")
     if "intel-extension-for-openxla" in have and not have.get("jax", "").startswith("0.5."):
-        lines.append(f"Intel's plugin 0.7.0 needs jax 0.5.0, here is {have.get('jax')}: python -m pip install -e '.[xpu]'")
+        found_jax = have.get("jax")
+        lines.append(f"Intel's plugin 0.7.0 needs jax 0.5.0, here is {found_jax}: python -m pip install -e '.[xpu]'")
     if have.get("flax") == "0.10.4" or have.get("orbax-checkpoint") == "0.11.24":
-        lines.append("flax 0.10.4 and orbax-checkpoint 0.11.24 fail with jax 0.5: python -m pip install -c constraints/xpu.txt -e .")
+        install = "python -m pip install -c constraints/xpu.txt -e ."
+        lines.append(f"flax 0.10.4 and orbax-checkpoint 0.11.24 fail with jax 0.5: {install}")
     return lines or ["Nothing to mend: python scripts/train.py --config configs/wavenet.py"]

@@ -147,7 +147,7 @@ def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan,
     weights = {name: loss_weight(data.features, data.labels, rows) for name, rows in spans.items()}
     kinds = np.unique(data.labels.y[weights["training"] > 0])
     if len(kinds) == 1:
-        raise DataError(f"all training labels are of class {kinds[0]}: there is nothing to learn; check prices and label")
+        raise DataError(f"all training labels are of class {kinds[0]}: there is nothing to learn; check the label")
     train, valid = (plan(w, config.train.segment, receptive_field, name) for name, w in weights.items())
     return train, valid
 
