@@ -14,7 +14,6 @@ All use the same random weights and inputs, four assets with 32 features; the pr
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import measure
@@ -49,12 +48,14 @@ def fxtrade(args) -> dict:
     for name in MODELS:
         model = models.build(name, {})
         params = random_weights(model, ASSETS, FEATURES, Path(args.folder, f"{name}.npz"))
-        began = time.perf_counter()
-        prob = forecast.score(model, params, features).prob
-        first = time.perf_counter() - began
-        np.save(Path(args.folder, f"{name}_prob.npy"), prob)
-        seconds = meter.seconds(lambda: forecast.score(model, params, features), repeats)  # noqa: B023
-        answer[f"{name} score"] = prob[..., 0].size / seconds
+
+        def whole() -> np.ndarray:
+            return forecast.score(model, params, features).prob  # noqa: B023
+
+        first = meter.seconds(whole, 1, warm=0)
+        seconds = meter.seconds(whole, repeats, warm=0)
+        np.save(Path(args.folder, f"{name}_prob.npy"), whole())
+        answer[f"{name} score"] = bars * ASSETS / seconds
         answer[f"{name} first call"] = first - seconds
 
         network = forecast.forecast_stream(model, params)

@@ -84,9 +84,8 @@ def fxtrade(args) -> dict:
     for name in MODELS:
         for segment in SEGMENTS:
             setup = Setup(args, name, segment, BARS)
-            starts, began = setup.starts(), time.perf_counter()
-            losses = setup.run(DISPATCH)
-            first = time.perf_counter() - began
+            starts, losses = setup.starts(), []
+            first = meter.seconds(lambda: losses.extend(setup.run(DISPATCH)), 1, warm=0)  # noqa: B023
             if segment == SEGMENTS[0]:
                 np.savez(Path(args.folder, f"{name}_run.npz"), starts=starts, losses=losses, rates=setup.rates)
             seconds = meter.seconds(lambda: setup.run(DISPATCH), 1 if args.quick else 3, warm=0)  # noqa: B023
@@ -108,8 +107,8 @@ def torch(args) -> dict:
         with np.load(Path(args.folder, f"{name}_run.npz")) as run:
             starts, losses, rates = (run[k] for k in ("starts", "losses", "rates"))
 
-        def by_windows(network, bars, pad):
-            logits = network(torch_models.windows(x, bars - WINDOW + 1, WINDOW), last=True, pad=pad)
+        def by_windows(network, bars, pad, length=WINDOW):
+            logits = network(torch_models.windows(x, bars - length + 1, length), last=True, pad=pad)
             return torch.nn.functional.cross_entropy(logits[:, -1], y[bars].flatten())
 
         def dense(network, starts):
@@ -122,7 +121,7 @@ def torch(args) -> dict:
         network = torch_models.load(name, path)
         with torch.inference_mode():
             bars = torch.cat([torch.arange(s, s + SEGMENTS[0]) for s in starts[0]]).split(256)
-            mean = float(np.mean([by_windows(network, b, pad=False) for b in bars]))  # noqa: B023
+            mean = float(np.mean([by_windows(network, b, False, network.window) for b in bars]))
         train = torch_models.trainer(network)
         took = [train(partial(dense, starts=s), r) for s, r in zip(starts, rates, strict=True)]
         drift = np.abs(np.array(took) - losses)

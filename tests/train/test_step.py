@@ -119,7 +119,7 @@ def test_average_follows_early_then_slowly():
     whole, p = within(series(), 0, 160)
     update = updater(p)
     state, _ = start()
-    average = jax.tree.map(np.asarray, state.params)
+    average = jax.tree.map(np.array, state.params)  # a copy: the update will be given this memory
     for step in range(6):
         state, _ = update(state, whole, KEY, 1)
         d = min(OPTIM.ema, (1 + step) / (10 + step))
