@@ -6,12 +6,11 @@ from functools import cache
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from fxtrade import models
 
 ASSETS, FEATURES, CLASSES = 3, 5, 3
-
-fresh = jax.jit(models.init, static_argnums=(0, 2, 3))
 
 
 @cache
@@ -23,7 +22,11 @@ def forward(model: nn.Module):
 def made(name: str, **options) -> tuple[nn.Module, dict]:
     """A model with random parameters, biases too, so that nothing is hidden behind a zero."""
     model = models.build(name, options, CLASSES)
-    leaves, tree = jax.tree.flatten(fresh(model, jax.random.PRNGKey(0), ASSETS, FEATURES))
-    keys = jax.random.split(jax.random.PRNGKey(1), len(leaves))
-    noisy = [p + 0.2 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
-    return model, jax.tree.unflatten(tree, noisy)
+    shapes = jax.eval_shape(lambda seed: models.init(model, seed, ASSETS, FEATURES), jax.random.PRNGKey(0))
+    rng = np.random.default_rng(0)
+
+    def draw(like):
+        scale = np.prod(like.shape[:-1]) ** -0.5 if len(like.shape) > 1 else 0.2
+        return (scale * rng.standard_normal(like.shape)).astype(like.dtype)
+
+    return model, jax.tree.map(draw, shapes)

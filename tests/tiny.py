@@ -61,12 +61,12 @@ def flags(changes: dict[str, Any] | None = None) -> list[str]:
     return ["--config", "configs/wavenet.py", *(f"--config.{k}={v}" for k, v in overrides.items())]
 
 
-def script(*arguments: str | Path) -> subprocess.Popen:
+def script(*arguments: str | Path, **options: Any) -> subprocess.Popen:
     """`python scripts/train.py` with these arguments."""
-    return python("scripts/train.py", *map(str, arguments))
+    return python("scripts/train.py", *map(str, arguments), **options)
 
 
-def python(*arguments: str) -> subprocess.Popen:
+def python(*arguments: str, **options: Any) -> subprocess.Popen:
     """Python in the checkout's root, with this process's cache of compiled programs."""
     environment = {
         **os.environ,
@@ -75,6 +75,5 @@ def python(*arguments: str) -> subprocess.Popen:
         compat.CACHE_VARIABLE: jax.config.jax_compilation_cache_dir,
     }
     pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe
-    )
+    options |= {"cwd": ROOT, "env": environment, "text": True, "stdin": pipe, "stdout": pipe, "stderr": pipe}
+    return subprocess.Popen([sys.executable, *arguments], **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import time
 
@@ -150,6 +151,22 @@ class TestDisturbed:
         assert kills >= 4
         if not (folder / "report.json").exists():
             finish(folder)
+        assert_same(folder, straight)
+
+    @pytest.mark.slow
+    def test_a_full_disk(self, tmp_path, straight):
+        """No standstill: an error that says what to do, and that works."""
+        folder = tmp_path / "run"
+
+        def small_files():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+        process = tiny.script(*tiny.flags(LONG), "--results", tmp_path, "--run", "run", preexec_fn=small_files)
+        out, err = process.communicate(timeout=LIMIT)
+        assert process.returncode == 1
+        assert err.splitlines()[-1].startswith("error: ") and "make room" in err.splitlines()[-1]
+        assert 0 < newest(folder) < 120
+        finish(folder)
         assert_same(folder, straight)
 
     @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_a_bad_tick_is_gone_without_a_trace(name, column):
 
 @pytest.mark.parametrize("name", ["volume_z", "flow_z"])
 def test_a_bad_print_of_volume_is_nearly_gone(name):
-    market, f = bars(1000), whole(features.build({name: {}}))
+    market, f = bars(1000), whole(compiled(features.build({name: {}})))
     before, after = (np.asarray(f(m).x) for m in (market, tick(market, 600, 0, "volume", 1e12)))
     assert np.abs(after - before)[600:].max() > 1
     assert np.abs(after - before)[600 + 256 :].max() < 0.1
@@ -129,12 +129,11 @@ def test_real_bars_by_the_runner_in_chunks(real_panel):
 def test_names_are_those_of_the_rows():
     market, spec = bars(40), {"log_return": {"horizons": (1, 3)}, "bar_shape": {"window": 4}, "calendar": {}}
     expected = ("log_return_1", "log_return_3", "bar_place", "bar_range", "day_sin", "day_cos", "week_sin", "week_cos")
-    stream = features.build(spec)
-    assert features.names(spec, market) == expected
-    assert whole(stream)(market).names == expected
-    assert whole(stream)(market).x.shape == (40, 2, len(expected))
+    out = whole(compiled(features.build(spec)))(market)
+    assert features.names(spec, market) == out.names == expected
+    assert out.x.shape == (40, 2, len(expected))
 
 
 def test_what_runs_is_a_jax_pytree_without_the_names():
-    out = whole(features.build({"log_return": {}}))(bars(40))
+    out = whole(compiled(features.build({"log_return": {}})))(bars(40))
     assert len(jax.tree.leaves(out)) == 2

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from causality import whole
+from causality import compiled, whole
 from markets import bars, quiet, tick
 
 from fxtrade import features
@@ -17,7 +17,7 @@ MARKET = quiet(bars(N, assets=2, seed=3), np.random.default_rng(3).random((N, 2)
 
 def columns(spec, market=MARKET):
     """Columns `[N, A]` in float64, NaN where not ok, of one feature."""
-    out = whole(features.build(spec))(market)
+    out = whole(compiled(features.build(spec)))(market)
     x = np.where(np.asarray(out.ok)[..., None], np.asarray(out.x, np.float64), np.nan)
     return {name: x[..., i] for i, name in enumerate(out.names)}
 
@@ -145,7 +145,8 @@ def test_robust_z():
     """The scaled pipeline is the plain one, standardised by clipped exponentially weighted moments."""
     market = tick(bars(300), 200, 0, "close", 1e4)
     plain = columns({"log_return": {"horizons": (1,)}}, market)["log_return_1"]
-    out = whole(features.build({"log_return": {"horizons": (1,)}}, halflife=20.3, clip=3.0))(market)
+    stream = features.build({"log_return": {"horizons": (1,)}}, halflife=20.3, clip=3.0)
+    out = whole(compiled(stream))(market)
     decay, expected = 0.5 ** (1 / 20.3), np.full(plain.shape, np.nan)
     for a in range(2):
         weight, mean, var = 0.0, 0.0, 0.0

@@ -12,7 +12,7 @@ from causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_wh
 from hypothesis import given
 from hypothesis import strategies as st
 from markets import bars
-from networks import ASSETS, FEATURES, forward, fresh, made
+from networks import ASSETS, FEATURES, forward, made
 
 from fxtrade import features, models
 from fxtrade.core import stream as streams
@@ -75,7 +75,7 @@ def test_a_prefix_gives_the_rows_of_the_whole(name, i):
 
 
 @each
-@pytest.mark.parametrize("sizes", [(1,), (1, 7, 32), (32,)])
+@pytest.mark.parametrize("sizes", [(1,), (1, 7, 32)])
 def test_bar_by_bar_and_in_chunks_as_the_whole(name, i, sizes):
     chunks_are_whole(streaming(name, i), rows(), sizes)
 
@@ -111,9 +111,9 @@ def test_causal_while_training_too(name):
 @each
 def test_shapes_and_types(name, i):
     model, params = case(name, i)
-    out = forward(model)(params, jnp.ones((2, 7, A, F)))
-    assert out.logits.shape == (2, 7, A, 3) and out.logits.dtype == jnp.float32
-    assert out.embed.shape[:3] == (2, 7, A) and out.embed.dtype == jnp.float32
+    out = forward(model)(params, np.stack([rows(0).x, rows(1).x]))
+    assert out.logits.shape == (2, T, A, 3) and out.logits.dtype == jnp.float32
+    assert out.embed.shape[:3] == (2, T, A) and out.embed.dtype == jnp.float32
     assert out.mu is None and out.log_sigma is None
     assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     assert models.parameter_count(params) == sum(np.size(p) for p in jax.tree.leaves(params))
@@ -122,6 +122,7 @@ def test_shapes_and_types(name, i):
 @first
 def test_training_starts_from_no_opinion(name):
     model = models.build(name, TINY[name][0], classes=2)
+    fresh = jax.jit(models.init, static_argnums=(0, 2, 3))
     params = fresh(model, jax.random.PRNGKey(3), A, F)
     logits = forward(model)(params, rows().x[None]).logits
     assert np.abs(logits).max() < 0.5
@@ -172,9 +173,8 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(name):
 
 @first
 def test_members_of_an_ensemble_are_one_vmap(name):
-    model = models.build(name, TINY[name][0], classes=2)
-    seeds = jax.random.split(jax.random.PRNGKey(0), 3)
-    members = jax.vmap(lambda seed: models.init(model, seed, A, F))(seeds)
+    model, params = case(name)
+    members = jax.tree.map(lambda p: np.stack([p, -p, 0.5 * p]), params)
     x = rows().x[None]
 
     def loss(params):
