@@ -19,6 +19,19 @@ from fxtrade.train.step import create
 WHO = {"model": "wavenet", "columns": ["a", "b"], "label": {"name": "tradable", "horizon": 1}, "data": "9f"}
 OPTIMIZER = optax.adamw(1e-3)
 
+# orbax's tasks and threads complain for themselves, beside the error that they hand on, and only when they are collected
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected():
+    """Before the next module's tests, which are not spared such complaints."""
+    yield
+    gc.collect()
+
 
 def state(step: int):
     """A state that differs from step to step."""
@@ -111,14 +124,11 @@ class TestForeign:
         assert key in str(e.value) and str(folder / "last" / "30") in str(e.value)
         assert "start a new run" in str(e.value)
 
-    # what orbax's tasks have to say about it besides
-    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     def test_parameters_of_another_shape_are_refused(self, folder):
         """The code of the model has changed."""
         wider = create({"dense": {"kernel": jnp.zeros((31, 8)), "bias": jnp.zeros(5)}}, OPTIMIZER)
         with pytest.raises(CheckpointError, match="checkpoint .*30 is damaged"):
             Checkpoints(folder, WHO).restore(wider)
-        gc.collect()
 
 
 def flip(path):
@@ -188,16 +198,12 @@ def largest_file(size: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-# orbax's threads complain for themselves, beside the error that they hand on
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 class TestFullDisk:
     @pytest.mark.parametrize("size", [50, 700])
     def test_the_earlier_checkpoint_stays(self, folder, size):
         checkpoints = Checkpoints(folder, WHO)
         with pytest.raises(CheckpointError) as e, largest_file(size):
             checkpoints.save(state(40), {}, best=False)
-        gc.collect()
         message = str(e.value)
         assert f"cannot write checkpoint {folder / 'last' / '40'}" in message and "make room" in message
         assert f"go on from step 30 with --resume {folder.parent}" in message
