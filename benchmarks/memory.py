@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import resource
 import sys
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -48,8 +47,7 @@ def training(args) -> dict:
     series = segments.device_series(features, labels, np.ones(len(labels.end), bool))
     plan = segments.plan(labels.w, SEGMENT, model.receptive_field)
     optimizer = optim.optimizer(config, 1000)
-    loss = partial(cross_entropy, class_weight=jnp.ones(2))
-    update = step.make_update(model, loss, optimizer, plan, BATCH, config.ema)
+    update = step.make_update(model, cross_entropy, optimizer, plan, BATCH, config.ema)
     state = step.create(models.init(model, key, ASSETS, FEATURES), optimizer)
     parameters = size(state)
     state, info = update(state, series, key, STEPS)

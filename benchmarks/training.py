@@ -58,8 +58,7 @@ class Setup:
         self.plan = segments.plan(w, segment, self.model.receptive_field)
         optimizer = optim.optimizer(self.config, 1000)
         self.rates = [float(optim.schedule(self.config, 1000)(i)) for i in range(DISPATCH)]
-        loss = partial(cross_entropy, class_weight=jnp.ones(2))
-        self.update = step.make_update(self.model, loss, optimizer, self.plan, batch, self.config.ema)
+        self.update = step.make_update(self.model, cross_entropy, optimizer, self.plan, batch, self.config.ema)
         params = random_weights(self.model, ASSETS, FEATURES, Path(args.folder, f"{name}.npz"))
         self.state, self.key, self.batch = step.create(params, optimizer), jax.random.PRNGKey(0), batch
         self.samples = batch * segment * ASSETS

@@ -20,6 +20,7 @@ from fxtrade.data.bars import Panel, format_interval, parse_interval
 from fxtrade.experiment import baselines, dataset, evaluate, forecast, record, trading
 from fxtrade.experiment.dataset import Dataset
 from fxtrade.labels import LABELS
+from fxtrade.labels.weights import class_balanced
 from fxtrade.losses.classify import cross_entropy
 from fxtrade.report import report
 from fxtrade.report.progress import Console
@@ -114,17 +115,16 @@ def train(config: RunConfig, data: Dataset, console: Console, title: str, **opti
     """Fit the config's model to the training span of these data; `options` go to `train.loop.fit`."""
     model = models.build(config.model.name, config.model.options, config.label.classes)
     train_plan, valid_plan = plans(config, data, model.receptive_field)
-    series = device_series(data.features, data.labels, data.split.train)
-    valid = series._replace(w=jnp.asarray(loss_weight(data.features, data.labels, data.split.valid)))
-    class_weight = class_weights(data.labels.y[data.split.train], config.label.classes, config.train.class_weights)
-
-    def loss(output, segment):
-        return cross_entropy(output, segment, class_weight)
+    labels = data.labels
+    if config.train.class_weights:
+        labels = labels.replace(w=class_balanced(labels.y, labels.w, data.split.train))
+    series = device_series(data.features, labels, data.split.train)
+    valid = series._replace(w=jnp.asarray(loss_weight(data.features, labels, data.split.valid)))
 
     with console.training(title, config.train.steps) as progress:
         done = fit(
             model,
-            loss,
+            cross_entropy,
             (series, train_plan),
             (valid, valid_plan),
             config.train,
@@ -150,14 +150,6 @@ def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan,
         raise DataError(f"all training labels are of class {kinds[0]}: there is nothing to learn; check the label")
     train, valid = (plan(w, config.train.segment, receptive_field, name) for name, w in weights.items())
     return train, valid
-
-
-def class_weights(y: np.ndarray, classes: int, balanced: bool) -> jnp.ndarray:
-    """Ones, or inverse frequencies of the classes with mean weight 1 over the rows."""
-    if not balanced:
-        return jnp.ones(classes)
-    counts = np.bincount(y[y >= 0], minlength=classes)
-    return jnp.asarray(counts.sum() / (classes * np.maximum(counts, 1)), jnp.float32)
 
 
 def judge(

@@ -8,17 +8,15 @@ import optax
 from fxtrade.core.types import Array, Output, Segment
 
 
-def cross_entropy(output: Output, segment: Segment, class_weight: Array) -> Array:
+def cross_entropy(output: Output, segment: Segment) -> Array:
     """Weighted mean of -log p(y), a scalar; nats.
 
     Args:
         output: logits `[B, T, A, K]`.
         segment: y `[B, T, A]` (any value where w is 0) and w `[B, T, A]`.
-        class_weight: `[K]`, factor on the weight of each class.
 
     0 where the segment has no weight at all.
     """
-    y = jnp.clip(segment.y, 0, len(class_weight) - 1)
-    w = segment.w * class_weight[y]
+    y, w = jnp.clip(segment.y, 0, output.logits.shape[-1] - 1), segment.w
     loss = optax.softmax_cross_entropy_with_integer_labels(output.logits, y)
     return jnp.sum(w * loss) / jnp.maximum(jnp.sum(w), 1e-8)

@@ -33,7 +33,7 @@ def causal_conv(x: Array, w: Array, dilation: int) -> Array:
     """y_t = sum_i w_i x_{t - (k-1-i) dilation}, zeros before the start; `[B, T, C] * [k, C, D] -> [B, T, D]`.
 
     It has its own gradient: XLA's for the kernel is a convolution with time as the window, which on the CPU runs
-    single-threaded inside `lax.scan` (68 times slower, benchmarks/RESULTS.md). Here it is one matrix product.
+    single-threaded inside `lax.scan` (88 times slower, benchmarks/RESULTS.md). Here it is one matrix product.
     """
     return dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
 

@@ -10,7 +10,7 @@ import pytest
 from fxtrade import models
 from fxtrade.core.config import to_dict
 from fxtrade.core.errors import CheckpointError, FxtradeError
-from fxtrade.experiment import dataset, forecast, record, run
+from fxtrade.experiment import dataset, forecast, record
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.optim import optimizer
 from fxtrade.train.step import create
@@ -198,21 +198,6 @@ class TestKinds:
         assert "last taker side" not in outcome["accuracy"]
         assert set(outcome["null"]) == ({"random walk", "shuffled"} if kind == "null floor" else set())
         assert all(0 < row["accuracy"] < 1 for row in outcome["accuracy"]["wavenet"] if row["rows"])
-
-
-class TestClassWeights:
-    @pytest.mark.parametrize("classes", [2, 3])
-    def test_every_class_weighs_the_same_in_all(self, classes):
-        y = np.repeat(np.arange(-1, classes), [7, 30, 10, 5][: classes + 1])
-        weights = np.asarray(run.class_weights(y, classes, True))
-        total = [weights[k] * (y == k).sum() for k in range(classes)]
-        np.testing.assert_allclose(total, (y >= 0).sum() / classes, rtol=1e-6)
-
-    def test_off_they_are_ones(self):
-        np.testing.assert_array_equal(run.class_weights(np.array([0, 0, 1]), 2, False), [1, 1])
-
-    def test_a_class_that_never_occurs(self):
-        assert np.isfinite(run.class_weights(np.array([0, 0, 2]), 3, True)).all()
 
 
 BAD = {

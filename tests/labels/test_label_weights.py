@@ -11,7 +11,7 @@ from markets import bars, gap
 from fxtrade import labels
 from fxtrade.core.config import LabelConfig
 from fxtrade.labels import LABELS
-from fxtrade.labels.weights import average_uniqueness
+from fxtrade.labels.weights import average_uniqueness, class_balanced
 
 
 def test_published_numbers():
@@ -72,3 +72,25 @@ def test_a_weight_looks_no_further_than_the_labels_beside_it(name, t, h=4, n=120
     np.testing.assert_array_equal(after.w[: t + 1], made.w[: t + 1])
     nearer = labels.make(gap(market, np.arange(n) >= made.end[t] + h - 1), config)
     assert (nearer.w[t] != made.w[t]).all()
+
+
+class TestClassBalanced:
+    @given(st.integers(0, 100), st.sampled_from([2, 3]))
+    def test_every_class_weighs_the_same_and_all_of_them_what_they_did(self, seed, classes):
+        rng = np.random.default_rng(seed)
+        y = rng.choice(np.arange(-1, classes), (90, 2), p=rng.dirichlet(np.full(classes + 1, 3.0))).astype(np.int32)
+        w = np.where(y >= 0, rng.random(y.shape), 0).astype(np.float32)
+        y[:classes, 0], w[:classes, 0], rows = np.arange(classes), 0.5, np.arange(90) < 60
+        made = class_balanced(y, w, rows)
+        assert made.dtype == np.float32
+        sums = [made[rows][y[rows] == k].sum() for k in range(classes)]
+        np.testing.assert_allclose(sums, w[rows].sum() / classes, rtol=1e-5)
+        for k in range(classes):  # one factor for each class, in the rows that were not counted too
+            factors = made[(y == k) & (w > 0)] / w[(y == k) & (w > 0)]
+            np.testing.assert_allclose(factors, factors[0], rtol=1e-5)
+        assert (made[w == 0] == 0).all()
+
+    def test_a_class_that_never_occurs_in_training(self):
+        y, w = np.array([[0], [0], [2], [1], [-1]]), np.array([[1], [1], [1], [1], [0]], np.float32)
+        made = class_balanced(y, w, np.array([True, True, True, False, False]))
+        np.testing.assert_allclose(made[:, 0], [0.75, 0.75, 1.5, 1, 0])

@@ -19,7 +19,7 @@ from fxtrade.train.step import create
 WHO = {"model": "wavenet", "columns": ["a", "b"], "label": {"name": "tradable", "horizon": 1}, "data": "9f"}
 OPTIMIZER = optax.adamw(1e-3)
 
-# orbax's tasks and threads complain for themselves, beside the error that they hand on, and only when they are collected
+# orbax's tasks and threads complain for themselves, beside the error that they hand on, once they are collected
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
