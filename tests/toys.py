@@ -7,7 +7,6 @@ import numpy as np
 
 from fxtrade import models
 from fxtrade.core.config import OptimConfig, TrainConfig
-from fxtrade.losses.classify import cross_entropy
 from fxtrade.train.segments import Plan, Series, plan
 
 N, ASSETS, FEATURES = 240, 2, 3
@@ -15,10 +14,6 @@ MODEL = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2}
 REACH = MODEL.receptive_field
 TRAIN = TrainConfig(steps=40, batch=4, segment=16, dispatch=5, eval_every=10, patience=0)
 OPTIM = OptimConfig(learning_rate=0.02, schedule="constant", warmup=0, ema=0.9)
-
-
-def loss(output, segment):
-    return cross_entropy(output, segment, jnp.ones(2))
 
 
 def series(seed: int = 0, flip: float = 0.0, n: int = N) -> Series:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from fxtrade.core.errors import TrainingError
+from fxtrade.losses.classify import cross_entropy
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.loop import fit
 from fxtrade.train.segments import batch_starts
 from fxtrade.train.step import BATCHES
-from tests.toys import MODEL, OPTIM, TRAIN, loss, series, spans, within
+from tests.toys import MODEL, OPTIM, TRAIN, series, spans, within
 
 
 class Watcher:
@@ -38,7 +39,7 @@ class Watcher:
 def train(data=None, watcher=None, config=TRAIN, optim=OPTIM, **options):
     watcher = watcher or Watcher()
     ends = dict(tracker=watcher, progress=watcher, interrupt=watcher)
-    return fit(MODEL, loss, *(data or spans()), config, optim, 0, **ends, **options)
+    return fit(MODEL, cross_entropy, *(data or spans()), config, optim, 0, **ends, **options)
 
 
 def same(a, b) -> bool:
@@ -84,7 +85,7 @@ class TestLearning:
 
     def test_the_seed_makes_the_run(self, straight):
         assert same(train().params, straight[0].params)
-        ends = fit(MODEL, loss, *spans(), TRAIN, OPTIM, 1)
+        ends = fit(MODEL, cross_entropy, *spans(), TRAIN, OPTIM, 1)
         assert not same(ends.params, straight[0].params)
 
     def test_steps_need_not_be_a_multiple_of_anything(self):

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from fxtrade import models
 from fxtrade.core.config import OptimConfig
 from fxtrade.core.types import Output
+from fxtrade.losses.classify import cross_entropy
 from fxtrade.train import optim
 from fxtrade.train.segments import Series, batch_starts, plan
 from fxtrade.train.step import BATCHES, DROPOUT, create, make_evaluate, make_update
-from tests.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, loss, series, within
+from tests.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, series, within
 
 KEY, BATCH = jax.random.PRNGKey(5), 4
 
@@ -25,7 +26,7 @@ def start(model=MODEL, config: OptimConfig = OPTIM):
 
 
 def updater(p, model=MODEL, config: OptimConfig = OPTIM):
-    return make_update(model, loss, optim.optimizer(config, 20), p, BATCH, config.ema)
+    return make_update(model, cross_entropy, optim.optimizer(config, 20), p, BATCH, config.ema)
 
 
 def same(a, b) -> bool:
@@ -149,7 +150,7 @@ class TestEvaluate:
         w[: REACH - 1] = 0
         expected = -(w * np.take_along_axis(logp, y[..., None], -1)[..., 0]).sum() / w.sum()
         right = ((logits.argmax(-1) == y) & (w > 0)).sum() / (w > 0).sum()
-        info = make_evaluate(MODEL, loss, p, batch)(params, whole)
+        info = make_evaluate(MODEL, cross_entropy, p, batch)(params, whole)
         assert info.loss == pytest.approx(expected, rel=1e-5)
         assert info.accuracy == pytest.approx(right, rel=1e-9)
 
