@@ -7,6 +7,9 @@ missing row. What is infinite or beyond `LARGEST` counts as missing. Row t depen
 A window is the last part of one block and the first part of the next (van Herk 1992; Gil & Werman 1993), each centred
 on a value of its own, their moments merged (Chan, Golub & LeVeque 1983). Nothing outside a window enters it, so a bad
 tick is forgotten when it leaves, and the rounding error stays near 1e-7 of the window's own spread, not of the price.
+
+The first `skip` rows are past alone and get no result. Where that leaves one row, as in a live system, its window is
+summed up directly.
 """
 
 from __future__ import annotations
@@ -21,6 +24,11 @@ from fxtrade.core.types import Array
 
 LARGEST = 1e16  # the sum of a million squares of larger values leaves float32
 HALF = 0.4999  # half of the weight of a long past, whatever the rounding
+
+
+def is_value(x: Array) -> Array:
+    """False for NaN, Inf and what is absurdly large."""
+    return jnp.abs(x) <= LARGEST
 
 
 class Moments(NamedTuple):
@@ -45,11 +53,13 @@ def lag(x: Array, n: int) -> Array:
     return jnp.concatenate([head, x[: x.shape[0] - head.shape[0]]])
 
 
-def moments(x: Array, window: int) -> Moments:
-    """Count, mean and population variance over the last `window` rows, `[T, ...]` each; 0 without values."""
-    blocks, ok = _blocks(x, window)
-    now = _first_part(blocks, ok)
-    past = jax.tree.map(_of_block_before, _first_part(jnp.flip(blocks, 1), jnp.flip(ok, 1)))
+def moments(x: Array, window: int, skip: int = 0) -> Moments:
+    """Count, mean and population variance over the last `window` rows, `[T - skip, ...]` each; 0 without values."""
+    if x.shape[0] - skip == 1:
+        return _last_moments(x[-window:])
+    values, ok = blocks(x, window)
+    now = _first_part(values, ok)
+    past = jax.tree.map(of_block_before, _first_part(jnp.flip(values, 1), jnp.flip(ok, 1)))
     n = now.count + past.count
     share = now.count / jnp.maximum(n, 1)
     apart = (now.centre - past.centre) + (now.offset - past.offset)
@@ -57,47 +67,52 @@ def moments(x: Array, window: int) -> Moments:
     centre = jnp.where(past.count > 0, past.centre, now.centre)
     offset = jnp.where(past.count > 0, past.offset + share * apart, now.offset)
     var = share * now.var + (1 - share) * past.var + share * (1 - share) * apart**2
-    return jax.tree.map(lambda a: _rows(a, x.shape[0]), Moments(n, centre, offset, var))
+    return jax.tree.map(lambda a: rows_of(a, x.shape[0])[skip:], Moments(n, centre, offset, var))
 
 
-def mean(x: Array, window: int, min_count: int | None = None) -> Array:
+def mean(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
     """Mean over the last `window` rows; NaN with fewer than `min_count` (default: all) values."""
-    m = moments(x, window)
+    m = moments(x, window, skip)
     return _enough(m.mean, m.count, min_count or window)
 
 
-def total(x: Array, window: int, min_count: int | None = None) -> Array:
+def total(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
     """Sum over the last `window` rows of the values that are there."""
-    m = moments(x, window)
+    m = moments(x, window, skip)
     return _enough(m.mean * m.count, m.count, min_count or window)
 
 
-def std(x: Array, window: int, min_count: int | None = None) -> Array:
+def std(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
     """Population standard deviation (ddof 0) over the last `window` rows."""
-    m = moments(x, window)
+    m = moments(x, window, skip)
     return _enough(jnp.sqrt(m.var), m.count, min_count or window)
 
 
-def zscore(x: Array, window: int, min_count: int | None = None) -> Array:
+def zscore(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
     """(x - mean) / std over the last `window` rows; 0 in a window without spread."""
-    m = moments(x, window)
+    m = moments(x, window, skip)
     spread = jnp.sqrt(m.var)
+    x = x[skip:]
     z = jnp.where(spread > 0, (x - m.centre - m.offset) / jnp.where(spread > 0, spread, 1), 0)
-    return _enough(jnp.where(_is_value(x), z, jnp.nan), m.count, min_count or window)
+    return _enough(jnp.where(is_value(x), z, jnp.nan), m.count, min_count or window)
 
 
-def maximum(x: Array, window: int, min_count: int | None = None) -> Array:
+def maximum(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
     """Largest value over the last `window` rows."""
-    blocks, ok = _blocks(x, window)
-    values = jnp.where(ok, blocks, -jnp.inf)
-    past = _of_block_before(lax.cummax(jnp.flip(values, 1), axis=1), fill=-jnp.inf)
-    largest = _rows(jnp.maximum(lax.cummax(values, axis=1), past), x.shape[0])
-    return _enough(largest, moments(x, window).count, min_count or window)
+    if x.shape[0] - skip == 1:
+        last = x[-window:]
+        largest = jnp.max(jnp.where(is_value(last), last, -jnp.inf), 0, keepdims=True)
+    else:
+        values, ok = blocks(x, window)
+        values = jnp.where(ok, values, -jnp.inf)
+        past = of_block_before(lax.cummax(jnp.flip(values, 1), axis=1), fill=-jnp.inf)
+        largest = rows_of(jnp.maximum(lax.cummax(values, axis=1), past), x.shape[0])[skip:]
+    return _enough(largest, moments(x, window, skip).count, min_count or window)
 
 
-def minimum(x: Array, window: int, min_count: int | None = None) -> Array:
+def minimum(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
     """Smallest value over the last `window` rows."""
-    return -maximum(-x, window, min_count)
+    return -maximum(-x, window, min_count, skip)
 
 
 class EwState(NamedTuple):
@@ -124,7 +139,7 @@ def ew_moments(x: Array, halflife: float, state: EwState, clip: float | None = N
 
     def step(s: EwState, row):
         diff = row - s.mean
-        seen = _is_value(row)
+        seen = is_value(row)
         weight = s.weight + (1 - decay) * (1 - s.weight)
         gain = (1 - decay) / weight
         if clip is not None:
@@ -142,19 +157,32 @@ def has_spread(m: EwState) -> Array:
     return m.var > (1e-5 * m.mean) ** 2
 
 
-def _blocks(x: Array, window: int) -> tuple[Array, Array]:
+def _last_moments(x: Array) -> Moments:
+    """Of all these rows, `[1, ...]` each; centred on a value of theirs, so that a constant has no spread."""
+    ok = is_value(x)
+    count = jnp.sum(ok, 0, keepdims=True, dtype=x.dtype)
+    centre = jnp.max(jnp.where(ok, x, -jnp.inf), 0, keepdims=True)
+    centred = jnp.where(ok, x - centre, 0)
+    n = jnp.maximum(count, 1)
+    offset = jnp.sum(centred, 0, keepdims=True) / n
+    var = jnp.maximum(jnp.sum(centred**2, 0, keepdims=True) / n - offset**2, 0)
+    return Moments(count, jnp.where(count > 0, centre, 0), offset, var)
+
+
+def blocks(x: Array, window: int) -> tuple[Array, Array]:
     """Rows as `[n, window, ...]` (a whole number of blocks, padded at the end), and which of them are values."""
     if window < 1:
         raise ValueError(f"window must be at least 1, got {window}")
     pad = -x.shape[0] % window
     x = jnp.pad(x, [(0, pad)] + [(0, 0)] * (x.ndim - 1), constant_values=jnp.nan)
-    blocks = x.reshape(-1, window, *x.shape[1:])
-    ok = _is_value(blocks)
-    return jnp.where(ok, blocks, 0), ok
+    x = x.reshape(-1, window, *x.shape[1:])
+    ok = is_value(x)
+    return jnp.where(ok, x, 0), ok
 
 
-def _rows(blocks: Array, steps: int) -> Array:
-    return blocks.reshape(-1, *blocks.shape[2:])[:steps]
+def rows_of(blocked: Array, steps: int) -> Array:
+    """The inverse of `blocks`: `[n, window, ...]` to the first `steps` rows."""
+    return blocked.reshape(-1, *blocked.shape[2:])[:steps]
 
 
 def _first_part(blocks: Array, ok: Array) -> Moments:
@@ -169,14 +197,10 @@ def _first_part(blocks: Array, ok: Array) -> Moments:
     return Moments(count, jnp.where(count > 0, centre, 0), offset, var)
 
 
-def _of_block_before(flipped: Array, fill: float = 0) -> Array:
+def of_block_before(flipped: Array, fill: float = 0) -> Array:
     """From what was accumulated over the flipped blocks, what each row sees of the block before its own."""
     after = jnp.flip(flipped, 1)[:-1, 1:]
     return jnp.pad(after, [(1, 0), (0, 1)] + [(0, 0)] * (flipped.ndim - 2), constant_values=fill)
-
-
-def _is_value(x: Array) -> Array:
-    return jnp.abs(x) <= LARGEST
 
 
 def _enough(value: Array, count: Array, min_count: int) -> Array:

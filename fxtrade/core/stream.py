@@ -9,20 +9,22 @@ A feature is written once, in terms of `Kernels`:
     def momentum(k, bars, *, window):
         return {"momentum": k.log_return(bars.close, window)}
 
-`k` knows the past of every kernel it is asked for: it identifies them by the order of the calls, which is the same in
+`k` knows the past of every array it is asked about: it identifies them by the order of the calls, which is the same in
 every step because features have no data-dependent control flow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from fxtrade.core import rolling
+from fxtrade.core import linear, order, pairs, rolling
 from fxtrade.core.types import Array
 
 
@@ -82,24 +84,69 @@ def _take(rows, index: slice):
 class Kernels:
     """Causal kernels with memory for one step of a stream; see `fxtrade.core.rolling` for what each computes.
 
-    NaN is "no value" on the way in and out.
+    NaN is "no value" on the way in and out. What is asked for twice, of the same array with the same parameters, is
+    computed once, and all kernels of one array share one past, so that many features of a price cost little more.
     """
 
-    def __init__(self, state: list | None = None):
-        """`state` is the list left by the previous step, None at the beginning."""
-        self.initial: list = []
-        self.state: list = []
-        self._old = None if state is None else iter(state)
+    def __init__(self, state: tuple[list, list] | None = None):
+        """`state` is the one left by the previous step, None at the beginning."""
+        self._pasts, self._carries = (None, None) if state is None else map(iter, state)
+        self._sources: dict[int, _Source] = {}
+        self._made: dict[tuple, Any] = {}
+        self._left: list = []
+        self._initial: list = []
+
+    @property
+    def initial(self) -> tuple[list, list]:
+        """The state before the first row."""
+        return [_nothing(s.x, s.rows) for s in self._sources.values()], self._initial
+
+    @property
+    def state(self) -> tuple[list, list]:
+        """What the next step needs."""
+        return [self.past(s.x, s.rows)[s.x.shape[0] :] for s in self._sources.values()], self._left
+
+    def past(self, x: Array, n: int) -> Array:
+        """`[n + T, ...]`: x with the n rows before it in front, NaN before the beginning."""
+        source = self._sources.get(id(x))
+        if source is None:
+            old = None if self._pasts is None else next(self._pasts)
+            both = None if old is None else jnp.concatenate([old, x])
+            source = self._sources[id(x)] = _Source(x, both)
+        source.rows = max(source.rows, n)
+        if source.both is None:
+            return jnp.concatenate([_nothing(x, n), x])
+        return source.both[source.both.shape[0] - x.shape[0] - n :]
+
+    def carry(self, initial: Any, step: Callable[[Any], tuple[Any, Any]]) -> Any:
+        """`step(carry) -> (carry, out)` with the carry that the previous step left; returns out."""
+        self._initial.append(initial)
+        left, out = step(initial if self._carries is None else next(self._carries))
+        self._left.append(left)
+        return out
 
     def lag(self, x: Array, n: int) -> Array:
         """The value n rows ago."""
-        past = self._past(x, n)
-        return past[: x.shape[0]]
+        return self._once("lag", lambda: self.past(x, n)[: x.shape[0]], x, n)
 
     def log_return(self, x: Array, n: int = 1) -> Array:
         """log(x / x n rows ago), from the difference: exact where the logarithms of nearby prices would cancel."""
-        before = self.lag(x, n)
-        return jnp.log1p((x - before) / before)
+
+        def compute():
+            before = self.lag(x, n)
+            return jnp.log1p((x - before) / before)
+
+        return self._once("log_return", compute, x, n)
+
+    def frames(self, x: Array, window: int) -> Array:
+        """The last `window` rows of each row, oldest first, `[T, window, ...]`; `window` times the memory of x."""
+        past, index = self.past(x, window - 1), np.arange(x.shape[0])[:, None] + np.arange(window)
+        return past[index]
+
+    def filter(self, x: Array, taps: tuple[float, ...], spacing: int = 1) -> Array:
+        """Causal linear filter: the sum of taps[j] * x[t - j spacing]; NaN where any of these is missing."""
+        reach = (len(taps) - 1) * spacing
+        return self._once("filter", lambda: linear.convolve(self.past(x, reach), taps, spacing), x, taps, spacing)
 
     def mean(self, x: Array, window: int, min_count: int | None = None) -> Array:
         return self._window(rolling.mean, x, window, min_count)
@@ -119,27 +166,65 @@ class Kernels:
     def minimum(self, x: Array, window: int, min_count: int | None = None) -> Array:
         return self._window(rolling.minimum, x, window, min_count)
 
+    def rank(self, x: Array, window: int, min_count: int | None = None) -> Array:
+        """See `fxtrade.core.order`."""
+        return self._window(order.rank, x, window, min_count)
+
+    def quantile(self, x: Array, window: int, q: float, min_count: int | None = None) -> Array:
+        """See `fxtrade.core.order`."""
+        return self._window(partial(order.quantile, q=q), x, window, min_count, name=f"quantile {q}")
+
+    def median(self, x: Array, window: int, min_count: int | None = None) -> Array:
+        return self._window(order.median, x, window, min_count)
+
+    def mad(self, x: Array, window: int, min_count: int | None = None) -> Array:
+        """Median absolute deviation from the window's median; see `fxtrade.core.order`."""
+        return self._window(order.mad, x, window, min_count)
+
+    def comoments(self, x: Array, y: Array, window: int) -> pairs.Comoments:
+        """Of the pairs x, y that are both there; see `fxtrade.core.pairs`."""
+
+        def compute():
+            return pairs.comoments(self.past(x, window - 1), self.past(y, window - 1), window, window - 1)
+
+        return self._once("comoments", compute, x, y, window)
+
     def ew_moments(self, x: Array, halflife: float, clip: float | None = None) -> rolling.EwState:
         """Exponentially weighted `weight`, `mean` and `var` at every row."""
-        state = self._recall(rolling.ew_init(x.shape[1:]))
-        state, out = rolling.ew_moments(x, halflife, state, clip)
-        self.state.append(state)
-        return out
 
-    def _window(self, kernel, x: Array, window: int, min_count: int | None) -> Array:
-        past = self._past(x, window - 1)
-        return kernel(past, window, min_count)[window - 1 :]
+        def compute():
+            initial = rolling.ew_init(x.shape[1:])
+            return self.carry(initial, lambda state: rolling.ew_moments(x, halflife, state, clip))
 
-    def _past(self, x: Array, n: int) -> Array:
-        """x with the n rows before it in front, NaN before the beginning; remembers the last n rows."""
-        old = self._recall(jnp.full((n, *x.shape[1:]), jnp.nan, x.dtype))
-        both = jnp.concatenate([old, x])
-        self.state.append(both[both.shape[0] - n :])
-        return both
+        return self._once("ew_moments", compute, x, halflife, clip)
 
-    def _recall(self, initial):
-        self.initial.append(initial)
-        return initial if self._old is None else next(self._old)
+    def scan(self, step: Callable[[Any, Any], tuple[Any, Any]], initial: Any, rows: Any) -> Any:
+        """A recursion: `step(carry, row) -> (carry, out)` from row to row, with `initial` before the first."""
+        return self.carry(initial, lambda state: lax.scan(step, state, rows))
+
+    def _window(self, kernel, x: Array, window: int, min_count: int | None, name: str = "") -> Array:
+        def compute():
+            return kernel(self.past(x, window - 1), window, min_count, window - 1)
+
+        return self._once(name or kernel.__name__, compute, x, window, min_count)
+
+    def _once(self, name: str, compute: Callable[[], Any], *key) -> Any:
+        short = (name, *(id(k) if isinstance(k, jax.Array | np.ndarray) else k for k in key))
+        if short not in self._made:
+            self._made[short] = compute(), key  # an array that is kept keeps its id
+        return self._made[short][0]
+
+
+def _nothing(x: Array, n: int) -> Array:
+    """`n` rows before the first."""
+    return jnp.full((n, *x.shape[1:]), jnp.nan, x.dtype)
+
+
+class _Source:
+    """An array whose past is kept: x itself, x behind its past, and how many rows of it are wanted."""
+
+    def __init__(self, x: Array, both: Array | None):
+        self.x, self.both, self.rows = x, both, 0
 
 
 def from_kernels(function: Callable[[Kernels, Any], Any]) -> Stream:

@@ -144,4 +144,24 @@ def test_the_kernels_of_a_function_do_not_share_memory():
 def test_kernels_without_a_past_start_from_nothing():
     k = Kernels()
     np.testing.assert_array_equal(k.lag(jnp.ones((3, 1)), 2)[:, 0], [np.nan, np.nan, 1])
-    assert len(k.initial) == len(k.state) == 1
+    np.testing.assert_array_equal(k.initial[0][0], np.full((2, 1), np.nan))
+    np.testing.assert_array_equal(k.state[0][0], np.ones((2, 1)))
+
+
+def test_one_past_for_all_kernels_of_an_array_and_one_result_for_the_same_question():
+    x = jnp.arange(12.0).reshape(6, 2)
+
+    def function(k, x):
+        assert k.mean(x, 3) is k.mean(x, 3) and k.mean(x, 3) is not k.mean(x, 4)
+        assert k.log_return(x) is k.log_return(x, 1)
+        k.mean(x + 0, 5)
+        # arrays that are gone must not lend their id to others
+        results = [k.mean(x * i, 2) for i in range(50)]
+        return jnp.stack([k.lag(x, 4), k.std(k.log_return(x), 2), *results], -1)
+
+    made = from_kernels(function)
+    pasts, carries = made.init(x)
+    assert [len(p) for p in pasts[:2]] == [4, 4] and carries == []
+    out = stream.run(made, x)
+    np.testing.assert_allclose(out[2:, :, 2:], np.arange(50) * out[2:, :, 3:4], rtol=1e-6)
+    np.testing.assert_allclose(stream.run(made, x, 1), out, rtol=1e-6)
