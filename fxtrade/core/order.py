@@ -111,10 +111,8 @@ def _value(key: Array) -> Array:
 
 def _over_lags(x: Array, window: int, skip: int, f: Callable, combine=jnp.add, start=0) -> tuple[Array, ...]:
     """Combine f(values j rows ago) over j = 0 .. window - 1, for the rows from `skip` on."""
-    lead = window - 1 - skip
-    if lead > 0:
-        x = jnp.concatenate([jnp.full((lead, *x.shape[1:]), jnp.nan, x.dtype), x])
-    rows = x.shape[0] - (window - 1)
+    rows, missing = x.shape[0] - skip, window - 1 - skip
+    x = jnp.concatenate([jnp.full((max(missing, 0), *x.shape[1:]), jnp.nan, x.dtype), x[max(-missing, 0) :]])
     if rows == 1:
         return tuple(jnp.sum(a, 0, keepdims=True, dtype=_kind(a)) for a in f(x[-window:]))
 

@@ -1,0 +1,100 @@
+"""Covariances against float64 NumPy on every window; precision at a price level, missing pairs, time."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from causality import future_is_unseen, prefix_is_whole
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxtrade.core import pairs
+
+T = 150
+
+
+@partial(jax.jit, static_argnums=2)
+def comoments(x, y, window):
+    made = pairs.comoments(x, y, window)
+    own = {name: getattr(made, name) for name in ("count", "var_x", "var_y", "cov", "correlation", "beta")}
+    return own | {"mean_x": made.centre_x + made.offset_x, "mean_y": made.centre_y + made.offset_y}
+
+
+def reference(x, y, window):
+    x, y = (np.where(np.abs(a) <= 1e16, a, np.nan).astype(np.float64) for a in (x, y))
+    out = {name: np.zeros(x.shape) for name in ("count", "var_x", "var_y", "cov", "mean_x", "mean_y")}
+    for t, a in np.ndindex(x.shape):
+        past = slice(max(0, t - window + 1), t + 1)
+        both = np.isfinite(x[past, a]) & np.isfinite(y[past, a])
+        p, q = x[past, a][both], y[past, a][both]
+        out["count"][t, a] = len(p)
+        if len(p):
+            out["mean_x"][t, a], out["mean_y"][t, a] = p.mean(), q.mean()
+            out["var_x"][t, a], out["var_y"][t, a] = p.var(), q.var()
+            out["cov"][t, a] = ((p - p.mean()) * (q - q.mean())).mean()
+    return out
+
+
+@given(st.integers(0, 1000), st.floats(0, 1), st.sampled_from([1, 2, 7, 40]))
+def test_every_window_as_numpy(seed, share, window):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((T, 2)).astype(np.float32)
+    y = (0.5 * x + rng.standard_normal((T, 2))).astype(np.float32)
+    for a in (x, y):
+        a[rng.random(a.shape) < share] = rng.choice([np.nan, np.inf, 1e30])
+    made, expected = comoments(x, y, window), reference(x, y, window)
+    for name in expected:
+        np.testing.assert_allclose(made[name], expected[name], rtol=1e-5, atol=2e-6, err_msg=name)
+    spread = np.sqrt(expected["var_x"] * expected["var_y"])
+    wide = spread > 1e-3
+    rho = np.asarray(made["correlation"])
+    np.testing.assert_allclose(rho[wide], (expected["cov"][wide] / spread[wide]), rtol=1e-4, atol=1e-5)
+    assert (np.abs(rho) <= 1).all()
+
+
+@pytest.mark.parametrize("window", [16, 100])
+def test_precise_at_the_level_of_bitcoin(window):
+    rng = np.random.default_rng(0)
+    x = (60_000 + 0.5 * np.cumsum(rng.standard_normal((T, 2)), 0)).astype(np.float32)
+    y = (3_000 + 0.01 * (x - 60_000) + 0.01 * rng.standard_normal((T, 2))).astype(np.float32)
+    made, expected = comoments(x, y, window), reference(x, y, window)
+    full = expected["count"] == window
+    rho = expected["cov"] / np.sqrt(np.maximum(expected["var_x"] * expected["var_y"], 1e-300))
+    np.testing.assert_allclose(np.asarray(made["correlation"])[full], rho[full], atol=1e-5)
+    np.testing.assert_allclose(np.asarray(made["beta"])[full], expected["cov"][full] / expected["var_x"][full], atol=1e-6)
+
+
+def test_a_constant_has_no_spread_and_no_correlation():
+    x = np.full((T, 1), 0.1, np.float32)
+    y = np.random.default_rng(0).standard_normal((T, 1)).astype(np.float32)
+    made = comoments(x, y, 20)
+    for name in ("var_x", "cov", "correlation", "beta"):
+        np.testing.assert_array_equal(made[name], 0)
+
+
+def test_one_series_with_many():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((T, 1)).astype(np.float32), rng.standard_normal((T, 3)).astype(np.float32)
+    made, expected = comoments(x, y, 20), comoments(np.repeat(x, 3, 1), y, 20)
+    np.testing.assert_array_equal(made["cov"], expected["cov"])
+
+
+def test_the_future_is_unseen():
+    rng = np.random.default_rng(4)
+    both = rng.standard_normal((T, 2, 2)).astype(np.float32)
+    future_is_unseen(lambda a: comoments(a[..., 0], a[..., 1], 20), both, 70)
+    prefix_is_whole(lambda a: comoments(a[..., 0], a[..., 1], 20), both, 99)
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+def test_rows_of_the_past_alone_get_no_result(rows):
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((2, T, 2)).astype(np.float32)
+    x[::5] = np.nan
+    some = jax.jit(partial(pairs.comoments, window=24, skip=T - rows))(x, y)
+    whole = jax.jit(partial(pairs.comoments, window=24))(x, y)
+    np.testing.assert_allclose(some.cov, whole.cov[-rows:], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(some.count, whole.count[-rows:])
