@@ -74,6 +74,7 @@ def start(args) -> dict:
     from fxtrade.core.config import freeze
     from fxtrade.experiment import run
 
+    compat.compile_small_loops()
     compat.use_compilation_cache(Path(args.folder, f"cache{args.round}"))
     config = freeze(runpy.run_path(str(CONFIG))["get_config"]())
     watch = Stopwatch(float(os.environ[measure.BEGAN]))

@@ -11,7 +11,6 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from fxtrade.core import compat
 from fxtrade.core.config import freeze
 from fxtrade.experiment import cli, record, run
 
@@ -22,7 +21,6 @@ RESUME = flags.DEFINE_string("resume", "", "Folder of a run to go on with, from 
 
 
 def main() -> None:
-    compat.use_compilation_cache()
     if RESUME.value:
         folder = Path(RESUME.value)
         run.run(record.load(folder), folder.parent, resume=folder)

@@ -31,6 +31,7 @@ settings.load_profile("quick")
 def pytest_configure(config):
     # in front, so that pyproject.toml and the command line may still make exceptions
     config.getini("filterwarnings").insert(0, "error")
+    compat.compile_small_loops()
     compat.use_compilation_cache(os.environ.get(compat.CACHE_VARIABLE) or Path.home() / ".cache" / "fxtrade" / "tests")
 
 

@@ -14,12 +14,15 @@ summed up directly.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from fxtrade.core import compat
 from fxtrade.core.types import Array
 
 LARGEST = 1e16  # the sum of a million squares of larger values leaves float32
@@ -57,17 +60,23 @@ def moments(x: Array, window: int, skip: int = 0) -> Moments:
     """Count, mean and population variance over the last `window` rows, `[T - skip, ...]` each; 0 without values."""
     if x.shape[0] - skip == 1:
         return _last_moments(x[-window:])
-    values, ok = blocks(x, window)
-    now = _first_part(values, ok)
-    past = jax.tree.map(of_block_before, _first_part(jnp.flip(values, 1), jnp.flip(ok, 1)))
-    n = now.count + past.count
+    ok = is_value(x)
+    values = jnp.where(ok, x, 0)
+    return over_windows(merge, Moments(ok.astype(x.dtype), values, 0 * values, 0 * values), window, skip)
+
+
+def merge(past: Moments, now: Moments) -> Moments:
+    """Moments of both together (Chan, Golub & LeVeque 1983), on the centre of `past`."""
+    n = past.count + now.count
     share = now.count / jnp.maximum(n, 1)
-    apart = (now.centre - past.centre) + (now.offset - past.offset)
-    apart = jnp.where((now.count > 0) & (past.count > 0), apart, 0)
-    centre = jnp.where(past.count > 0, past.centre, now.centre)
-    offset = jnp.where(past.count > 0, past.offset + share * apart, now.offset)
-    var = share * now.var + (1 - share) * past.var + share * (1 - share) * apart**2
-    return jax.tree.map(lambda a: rows_of(a, x.shape[0])[skip:], Moments(n, centre, offset, var))
+    old, both = past.count > 0, (past.count > 0) & (now.count > 0)
+    apart = jnp.where(both, (now.centre - past.centre) + (now.offset - past.offset), 0)
+    return Moments(
+        n,
+        jnp.where(old, past.centre, now.centre),
+        jnp.where(old, past.offset + share * apart, now.offset),
+        share * now.var + (1 - share) * past.var + share * (1 - share) * apart**2,
+    )
 
 
 def mean(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
@@ -99,15 +108,19 @@ def zscore(x: Array, window: int, min_count: int | None = None, skip: int = 0) -
 
 def maximum(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
     """Largest value over the last `window` rows."""
+    ok = is_value(x)
+    count, values = ok.astype(x.dtype), jnp.where(ok, x, -jnp.inf)
     if x.shape[0] - skip == 1:
-        last = x[-window:]
-        largest = jnp.max(jnp.where(is_value(last), last, -jnp.inf), 0, keepdims=True)
+        count, largest = (f(a[-window:], 0, keepdims=True) for f, a in ((jnp.sum, count), (jnp.max, values)))
     else:
-        values, ok = blocks(x, window)
-        values = jnp.where(ok, values, -jnp.inf)
-        past = of_block_before(lax.cummax(jnp.flip(values, 1), axis=1), fill=-jnp.inf)
-        largest = rows_of(jnp.maximum(lax.cummax(values, axis=1), past), x.shape[0])[skip:]
-    return _enough(largest, moments(x, window, skip).count, min_count or window)
+        count, largest = over_windows(_larger, (count, values), window, skip)
+    return _enough(largest, count, min_count or window)
+
+
+def _larger(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Counts and the largest of both."""
+    values = (jnp.where(count > 0, value, -jnp.inf) for count, value in (a, b))
+    return a[0] + b[0], jnp.maximum(*values)
 
 
 def minimum(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
@@ -169,38 +182,48 @@ def _last_moments(x: Array) -> Moments:
     return Moments(count, jnp.where(count > 0, centre, 0), offset, var)
 
 
-def blocks(x: Array, window: int) -> tuple[Array, Array]:
-    """Rows as `[n, window, ...]` (a whole number of blocks, padded at the end), and which of them are values."""
+def over_windows(merge: Callable[[Any, Any], Any], rows: Any, window: int, skip: int = 0) -> Any:
+    """What `merge(a, b)` makes of the last `window` rows, `[T - skip, ...]`.
+
+    `merge` is an associative and commutative function of two trees like `rows`, which carry a count of their values;
+    where the count is 0, as in the rows before the first, it must ignore the rest.
+    """
     if window < 1:
         raise ValueError(f"window must be at least 1, got {window}")
-    pad = -x.shape[0] % window
-    x = jnp.pad(x, [(0, pad)] + [(0, 0)] * (x.ndim - 1), constant_values=jnp.nan)
-    x = x.reshape(-1, window, *x.shape[1:])
-    ok = is_value(x)
-    return jnp.where(ok, x, 0), ok
+    total = len(jax.tree.leaves(rows)[0])
+
+    def blocks(a):  # a whole number of them, padded at the end
+        a = jnp.pad(a, [(0, -total % window)] + [(0, 0)] * (a.ndim - 1))
+        return a.reshape(-1, window, *a.shape[1:])
+
+    def of_block_before(a):
+        return jnp.pad(a[:-1, 1:], [(1, 0), (0, 1)] + [(0, 0)] * (a.ndim - 2))
+
+    rows = jax.tree.map(blocks, rows)
+    first_part, last_part = _cumulate(merge, rows), _cumulate(merge, rows, reverse=True)
+    out = merge(jax.tree.map(of_block_before, last_part), first_part)
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[skip:total], out)
 
 
-def rows_of(blocked: Array, steps: int) -> Array:
-    """The inverse of `blocks`: `[n, window, ...]` to the first `steps` rows."""
-    return blocked.reshape(-1, *blocked.shape[2:])[:steps]
+def _cumulate(merge: Callable[[Any, Any], Any], rows: Any, reverse: bool = False) -> Any:
+    """Merge the first 1, 2, ... rows of each block (the last ones if `reverse`), leaves `[n, window, ...]`.
 
+    A CPU does best with one loop over all rows, a GPU with a tree of merges in each block.
+    """
+    if not compat.is_cpu():
+        return lax.associative_scan(merge, rows, reverse=reverse, axis=1)
+    n, window = jax.tree.leaves(rows)[0].shape[:2]
+    begins = np.tile(np.arange(window) == (window - 1 if reverse else 0), n)
 
-def _first_part(blocks: Array, ok: Array) -> Moments:
-    """Moments of the first 1, 2, ... rows of each block, centred on the block's first value."""
-    centre = jnp.take_along_axis(blocks, jnp.argmax(ok, 1)[:, None], 1)
-    centred = jnp.where(ok, blocks - centre, 0)
-    count = jnp.cumsum(ok, 1, dtype=blocks.dtype)
-    n = jnp.maximum(count, 1)
-    offset = jnp.cumsum(centred, 1) / n
-    # rounding may leave the squares an ulp below the square of the mean
-    var = jnp.maximum(jnp.cumsum(centred**2, 1) / n - offset**2, 0)
-    return Moments(count, jnp.where(count > 0, centre, 0), offset, var)
+    def step(past, row):
+        begin, now = row
+        out = jax.tree.map(lambda a, b: jnp.where(begin, a, b), now, merge(past, now))
+        return out, out
 
-
-def of_block_before(flipped: Array, fill: float = 0) -> Array:
-    """From what was accumulated over the flipped blocks, what each row sees of the block before its own."""
-    after = jnp.flip(flipped, 1)[:-1, 1:]
-    return jnp.pad(after, [(1, 0), (0, 1)] + [(0, 0)] * (flipped.ndim - 2), constant_values=fill)
+    flat = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), rows)
+    nothing = jax.tree.map(lambda a: jnp.zeros(a.shape[1:], a.dtype), flat)
+    _, out = lax.scan(step, nothing, (begins, flat), reverse=reverse)
+    return jax.tree.map(lambda a, like: a.reshape(like.shape), out, rows)
 
 
 def _enough(value: Array, count: Array, min_count: int) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 from absl import app, flags
 from ml_collections import ConfigDict
 
+from fxtrade.core import compat
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.experiment.run import Interrupted
@@ -18,6 +19,8 @@ from fxtrade.experiment.run import Interrupted
 
 def main(function: Callable[[], None]) -> int:
     """Parse the flags and call `function`; returns the exit code: 1 for a mistake, 128 + signal if stopped."""
+    compat.compile_small_loops()
+    compat.use_compilation_cache()
     try:
         parse(sys.argv)
         function()

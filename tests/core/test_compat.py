@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -33,6 +35,19 @@ def test_a_backend_without_float64_gets_float32(monkeypatch):
     with compat.float64() as widest:
         assert widest is jnp.float32
         assert jnp.zeros(2).dtype == jnp.float32
+
+
+def test_small_loops_are_asked_for_once_and_beside_other_flags(monkeypatch):
+    option = f"--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold={compat.SMALL_LOOP}"
+    for before, after in (
+        ("", option),
+        ("--xla_cpu_enable_fast_math=false", f"--xla_cpu_enable_fast_math=false {option}"),
+        ("--xla_backend_extra_options=a=1", "--xla_backend_extra_options=a=1"),
+    ):
+        monkeypatch.setenv("XLA_FLAGS", before)
+        for _ in range(2):
+            compat.compile_small_loops()
+            assert os.environ["XLA_FLAGS"] == after
 
 
 def test_the_compilation_cache_goes_where_it_is_told(tmp_path, monkeypatch):
