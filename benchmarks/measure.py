@@ -27,7 +27,8 @@ TUNED_ALLOCATOR = {
     ":glibc.malloc.arena_max=1"
 }
 BEGAN = "BENCHMARK_BEGAN"  # environment variable: when the worker's process was started, seconds of time.time()
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
+PEERS = ("numba", "pandas", "polars")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy", *PEERS)
 
 
 class Spread(NamedTuple):
@@ -104,6 +105,7 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds of every worker; default 5, with --quick 2")
     parser.add_argument("--cores", type=int, default=2, help="cores that each worker may use")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
+    parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has numba, pandas and polars")
     parser.add_argument("--tuned-allocator", action="store_true", help="glibc that keeps its memory, for every worker")
     parser.add_argument("--cpu-time", action="store_true", help="with --cores 1, on a busy machine: time of the CPU")
     parser.add_argument("--wait", type=float, default=0, help="minutes to wait for an idle machine before each worker")
@@ -128,8 +130,8 @@ def main(
     The order of the workers is turned around in every other round, but not in the first, where one may leave something
     for the next, nor with `in_order`.
 
-    A worker is a function of `args` that returns a dict; `args.folder` is where it finds what others left for it. Its
-    name starts with "torch" if it needs PyTorch. `answers` are the dicts by worker and round.
+    A worker is a function of `args` that returns a dict; `args.folder` is where it finds what others left for it. If it
+    needs PyTorch or one of the `PEERS`, its name starts with theirs. `answers` are the dicts by worker and round.
     """
     if args.worker:
         answer = workers[args.worker](args) | {"versions": versions()}
@@ -167,7 +169,8 @@ def calm(args: argparse.Namespace, answers: Mapping[str, Sequence[dict]]) -> dic
 def run(args: argparse.Namespace, worker: str, folder: str, round_: int) -> dict:
     """The answer of one worker in a process of its own, with the flags of this one."""
     wait_for_idle(60 * args.wait)
-    python = args.torch_python if worker.startswith("torch") else sys.executable
+    pythons = {"torch": args.torch_python} | dict.fromkeys(PEERS, args.peers_python)
+    python = pythons.get(worker.split()[0], sys.executable)
     flags = ["--worker", worker, "--folder", folder, "--round", str(round_)]
     allocator = TUNED_ALLOCATOR if args.tuned_allocator else {}
     env = {**os.environ, **allocator, BEGAN: repr(time.time())}

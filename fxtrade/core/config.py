@@ -28,14 +28,18 @@ class DataConfig:
     start: str = ""  # UTC dates such as 2024-04-11, inclusive; empty: from the beginning
     end: str = ""  # exclusive
     span: str = "common"  # "common": where all symbols are listed; "union": where any is
+    clock: str = "1s"  # rows of order-book data, e.g. "100ms"; "" makes every update a row
     resample: str = ""  # e.g. "15m": make coarser bars of closed finer ones
     synth: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # options of data.synth.SynthSpec
 
 
 @dataclasses.dataclass(frozen=True)
 class ScalerConfig:
-    halflife: float = 500.0  # bars
+    halflife: float = 500.0  # bars, of the exponentially weighted scalers
     clip: float = 5.0  # standard deviations
+    name: str = "robust_z"  # a key of features.scale.SCALERS
+    window: int = 256  # bars, of the scalers by order statistics and of winsorising
+    winsor: float = 0.0  # columns are first limited to these upper and lower shares of the window; 0: not
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +105,19 @@ class ReportConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """The feature study; never part of a trial."""
+
+    horizons: tuple[int, ...] = (1, 4, 16, 64)  # bars of the forward return, label "tradable"
+    span: str = "train"  # or "train+valid"; the test span stays closed
+    fdr: float = 0.05  # false discovery rate over all columns and horizons
+    bootstrap: int = 1000  # samples
+    block: str = "1d"  # block of the bootstrap; longer where a horizon needs it
+    periods: int = 12  # equal stretches of the span that show stability
+    cluster: float = 0.7  # absolute rank correlation above which columns are redundant
+
+
+@dataclasses.dataclass(frozen=True)
 class RunConfig:
     name: str = "run"
     seed: int = 0
@@ -114,6 +131,7 @@ class RunConfig:
     train: TrainConfig = TrainConfig()
     trade: TradeConfig = TradeConfig()
     report: ReportConfig = ReportConfig()
+    study: StudyConfig = StudyConfig()
 
 
 def to_config_dict(config: RunConfig | None = None) -> ConfigDict:
@@ -228,6 +246,8 @@ def _check(c: RunConfig) -> None:
     require(c.split.embargo >= 0, "split.embargo", c.split.embargo, "must not be negative")
     require(c.scaler.halflife > 0, "scaler.halflife", c.scaler.halflife, "must be positive")
     require(c.scaler.clip > 0, "scaler.clip", c.scaler.clip, "must be positive")
+    require(c.scaler.window >= 2, "scaler.window", c.scaler.window, "must be at least 2 bars")
+    require(0 <= c.scaler.winsor < 0.5, "scaler.winsor", c.scaler.winsor, "must be in [0, 0.5)")
     schedules = ("cosine", "constant")
     require(c.optim.schedule in schedules, "optim.schedule", c.optim.schedule, "must be 'cosine' or 'constant'")
     require(c.optim.learning_rate > 0, "optim.learning_rate", c.optim.learning_rate, "must be positive")
@@ -252,3 +272,12 @@ def _check(c: RunConfig) -> None:
     coverages = c.report.coverages
     require(all(0 < v <= 1 for v in coverages), "report.coverages", coverages, "must be in (0, 1]")
     require(coverages[:1] == (1.0,), "report.coverages", coverages, "must begin with 1.0, all forecasts")
+    horizons = c.study.horizons
+    distinct = len(set(horizons)) == len(horizons) > 0
+    require(distinct and min(horizons) >= 1, "study.horizons", horizons, "must be distinct numbers of bars, at least 1")
+    spans = ("train", "train+valid")
+    require(c.study.span in spans, "study.span", c.study.span, "must be 'train' or 'train+valid'; test stays closed")
+    require(0 < c.study.fdr < 1, "study.fdr", c.study.fdr, "must lie between 0 and 1")
+    require(0 < c.study.cluster <= 1, "study.cluster", c.study.cluster, "must be in (0, 1]")
+    for key in ("bootstrap", "periods"):
+        require(getattr(c.study, key) >= 1, f"study.{key}", getattr(c.study, key), "must be at least 1")

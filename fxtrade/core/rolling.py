@@ -129,15 +129,24 @@ def minimum(x: Array, window: int, min_count: int | None = None, skip: int = 0) 
 
 
 class EwState(NamedTuple):
-    """Carry of the exponentially weighted kernel: weight seen so far (1 after a long past), mean, variance."""
+    """Carry of the exponentially weighted kernel: weight seen so far (1 after a long past), mean, variance.
+
+    The mean is kept as centre + offset, the centre being the last value that was not clipped, since a float32 near a
+    price cannot hold a small distance from it.
+    """
 
     weight: Array
-    mean: Array
+    centre: Array
+    offset: Array
     var: Array
+
+    @property
+    def mean(self) -> Array:
+        return self.centre + self.offset
 
 
 def ew_init(shape: tuple[int, ...]) -> EwState:
-    return EwState(*(jnp.zeros(shape, jnp.float32) for _ in range(3)))
+    return EwState(*(jnp.zeros(shape, jnp.float32) for _ in range(4)))
 
 
 def ew_moments(x: Array, halflife: float, state: EwState, clip: float | None = None) -> tuple[EwState, EwState]:
@@ -151,14 +160,21 @@ def ew_moments(x: Array, halflife: float, state: EwState, clip: float | None = N
     decay = 2.0 ** (-1.0 / halflife)
 
     def step(s: EwState, row):
-        diff = row - s.mean
+        diff = (row - s.centre) - s.offset
         seen = is_value(row)
         weight = s.weight + (1 - decay) * (1 - s.weight)
         gain = (1 - decay) / weight
+        bound = jnp.inf
         if clip is not None:
             bound = jnp.where((s.weight >= HALF) & has_spread(s), clip * jnp.sqrt(s.var), jnp.inf)
-            diff = jnp.clip(diff, -bound, bound)
-        new = EwState(weight, s.mean + gain * diff, s.var + gain * ((1 - gain) * diff**2 - s.var))
+        move = jnp.clip(diff, -bound, bound)
+        inside = jnp.abs(diff) <= bound
+        new = EwState(
+            weight,
+            jnp.where(inside, row, s.centre),
+            jnp.where(inside, (gain - 1) * diff, s.offset + gain * move),
+            s.var + gain * ((1 - gain) * move**2 - s.var),
+        )
         new = jax.tree.map(lambda a, b: jnp.where(seen, a, b), new, s)
         return new, new
 

@@ -230,13 +230,11 @@ class _Source:
 def from_kernels(function: Callable[[Kernels, Any], Any]) -> Stream:
     """The stream of a function `f(k, rows) -> out` written with `Kernels`."""
 
+    @jax.jit
     def init(rows):
-        def initial(rows):
-            k = Kernels()
-            function(k, rows)
-            return k.initial
-
-        return jax.jit(initial)(rows)
+        k = Kernels()
+        function(k, rows)
+        return k.initial
 
     def step(state, rows):
         k = Kernels(state)

@@ -16,8 +16,30 @@ Array = Any
 
 
 @struct.dataclass
+class Book:
+    """Limit order books of A assets, L levels a side: level 0 is the best, bids fall and asks rise from there.
+
+    Where a level is missing, price and size are NaN; so is all of the book where the bar is not `ok`. float32 rounds a
+    price by up to 6e-8 of itself, and spreads finer than that to nothing.
+
+    Attributes:
+        bid_price, ask_price: `[N, A, L]` float32, quote currency per unit of base.
+        bid_size, ask_size: `[N, A, L]` float32, base units (contracts, where the exchange counts those) that wait at
+            that price.
+    """
+
+    bid_price: Array
+    bid_size: Array
+    ask_price: Array
+    ask_size: Array
+
+
+@struct.dataclass
 class Bars:
     """Bars of A assets on one regular clock, each known when it has closed.
+
+    Rows may also be updates of an order book (`data.book.read`): then each is known at its own time, and the clock is
+    not regular.
 
     Where `ok` is False there is no bar (gap, outage, not listed) and every value of that bar is NaN. Prices are in
     quote currency per unit of base, float32.
@@ -31,6 +53,7 @@ class Bars:
         quote_volume: `[N, A]` quote units traded, or None.
         trades: `[N, A]` number of trades, or None.
         taker_buy: `[N, A]` base units bought by takers, or None.
+        book: the order book as it stood when the bar closed, or None.
     """
 
     open: Array
@@ -43,6 +66,7 @@ class Bars:
     quote_volume: Array | None = None
     trades: Array | None = None
     taker_buy: Array | None = None
+    book: Book | None = None
 
 
 @struct.dataclass

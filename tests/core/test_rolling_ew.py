@@ -25,6 +25,10 @@ def moments(x, halflife, clip=None):
     return kernel(x, halflife, clip)[1]
 
 
+def three(m):
+    return m.weight, m.mean, m.var
+
+
 def series(seed=0, missing=0.2, rows=T):
     rng = np.random.default_rng(seed)
     x = (3 + 2 * rng.standard_normal((rows, 2))).astype(np.float32)
@@ -49,7 +53,7 @@ def definition(x, halflife):
 @pytest.mark.parametrize("halflife", [0.5, 5.0, 50.0, 5000.0])
 def test_as_defined(halflife):
     x = series()
-    for ours, expected in zip(moments(x, halflife), definition(x, halflife), strict=True):
+    for ours, expected in zip(three(moments(x, halflife)), definition(x, halflife), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -70,9 +74,21 @@ def test_a_missing_row_leaves_everything_as_it_was():
     holed[110] = np.inf
     holed[111] = 1e30
     joined = np.concatenate([x[:100], x[120:]])
-    for after, expected in zip(moments(holed, 20.0), moments(joined, 20.0), strict=True):
+    for after, expected in zip(three(moments(holed, 20.0)), three(moments(joined, 20.0)), strict=True):
         np.testing.assert_array_equal(after[100:120], np.broadcast_to(after[99], (20, 2)))
         np.testing.assert_allclose(after[120:], expected[100:], rtol=1e-6)
+
+
+def test_precise_at_the_level_of_bitcoin():
+    """Scores too: the mean is known better than a float32 near the price can hold."""
+    pd = pytest.importorskip("pandas")
+    x = (60_000 + np.cumsum(np.random.default_rng(0).standard_normal((3000, 2)), 0)).astype(np.float32)
+    ewm = pd.DataFrame(x.astype(np.float64)).ewm(halflife=64.0, adjust=True)
+    mean, std, late = ewm.mean().to_numpy()[10:], ewm.std(bias=True).to_numpy()[10:], x[10:]
+    ours = jax.tree.map(lambda a: np.asarray(a)[10:], moments(x, 64.0))
+    np.testing.assert_allclose(np.sqrt(ours.var), std, rtol=1e-5)
+    z = ((late - ours.centre) - ours.offset) / np.sqrt(ours.var)
+    np.testing.assert_allclose(z, (late - mean) / std, rtol=1e-5, atol=1e-5)
 
 
 def test_pieces_with_the_carry_are_the_whole():
@@ -110,7 +126,7 @@ def clipped(x, halflife, clip):
 @given(st.integers(0, 1000), st.sampled_from([0.5, 2.0, 5.0]))
 def test_clipped_innovations(seed, clip):
     x = np.random.default_rng(seed).standard_t(2, T).astype(np.float32)
-    for ours, expected in zip(moments(x, 20.0, clip), clipped(x, 20.0, clip), strict=True):
+    for ours, expected in zip(three(moments(x, 20.0, clip)), clipped(x, 20.0, clip), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 
