@@ -13,7 +13,7 @@ from fxtrade.core import stream
 from fxtrade.core.config import DataConfig, RunConfig, check_options
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Features, Labels, Split
-from fxtrade.data import bars, synth
+from fxtrade.data import bars, book, synth
 from fxtrade.data.bars import Panel
 from fxtrade.data.resample import resample
 from fxtrade.validate import splits
@@ -31,15 +31,18 @@ class Dataset(NamedTuple):
 
 
 def load(config: DataConfig) -> Panel:
-    """Bars from files, or of the simulated market if the config names no path.
+    """Bars or order books from files, or bars of the simulated market if the config names no path.
 
     Raises:
-        DataError, ConfigError: see `data.bars.read` and `data.synth.SynthSpec`.
+        DataError, ConfigError: see `data.bars.read`, `data.book.read` and `data.synth.SynthSpec`.
     """
-    if config.path:
-        panel = bars.read(config.path, config.symbols, config.start, config.end, config.span)
+    c = config
+    if not c.path:
+        panel = simulated(c.synth)
+    elif book.is_book(c.path, c.symbols):
+        panel = book.read(c.path, c.symbols, c.clock, c.start, c.end, c.span)
     else:
-        panel = simulated(config.synth)
+        panel = bars.read(c.path, c.symbols, c.start, c.end, c.span)
     return resample(panel, config.resample) if config.resample else panel
 
 
@@ -62,7 +65,8 @@ def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambd
     Raises:
         DataError, ConfigError: something in the config does not fit the data.
     """
-    transform = features.build(config.features, config.scaler.halflife, config.scaler.clip)
+    s = config.scaler
+    transform = features.build(config.features, s.halflife, s.clip, s.name, s.window, s.winsor)
     columns = features.names(config.features, panel.bars)
     made = stream.run(transform, panel.bars, CHUNK, tick)
     looks = labels.make(panel.bars, dataclasses.replace(config.label, classes=2))

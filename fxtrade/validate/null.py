@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import numpy as np
 
-from fxtrade.core.types import Bars
+from fxtrade.core.types import Bars, Book
 from fxtrade.data.bars import Panel
 
 
@@ -14,7 +15,8 @@ def random_walk(panel: Panel, seed: int) -> Panel:
     """Every bar mirrored or not by a fair coin, the same for all assets.
 
     Sizes, ranges, volumes, volatility clusters, season and the correlation of assets stay as they are; the direction of
-    each bar (its gap from the last close, its body, its wicks and its taker flow) becomes independent of the past.
+    each bar (its gap from the last close, its body, its wicks, its taker flow and the two sides of its order book)
+    becomes independent of the past.
     """
     sign = np.random.default_rng([seed, 0]).choice([-1.0, 1.0], len(panel.times))[:, None]
     gap, high, low, body = _shape(panel.bars)
@@ -22,7 +24,7 @@ def random_walk(panel: Panel, seed: int) -> Panel:
     shape = (sign * gap, np.where(flip, -low, high), np.where(flip, -high, low), sign * body)
     old = panel.bars
     mirrored = None if old.taker_buy is None else np.where(flip, old.volume - old.taker_buy, old.taker_buy)
-    bars = _rebuild(old.replace(taker_buy=mirrored), *shape)
+    bars = _rebuild(old.replace(taker_buy=mirrored, book=_mirrored(old.book, old.close, flip)), *shape)
     return dataclasses.replace(panel, bars=bars, source=f"{panel.source}, random walk", edge=None)
 
 
@@ -31,7 +33,7 @@ def shuffled(panel: Panel, block: int, seed: int) -> Panel:
 
     The distribution and the drift of block returns stay; any order between blocks goes, volatility clusters too. The
     clock stays, so that calendar features say nothing, and so do the gaps: bars change places among rows in which the
-    same assets have bars.
+    same assets have bars. Order books go with their bars.
     """
     rng = np.random.default_rng([seed, 1])
     rows = np.arange(len(panel.times))
@@ -42,8 +44,8 @@ def shuffled(panel: Panel, block: int, seed: int) -> Panel:
         order = (order[:, None] * block + np.arange(block)).ravel()
         rows[members] = members[order[order < len(members)]]
     old = panel.bars
-    moved = {k: None if v is None else v[rows] for k, v in vars(old).items()}
-    bars = _rebuild(Bars(**{**moved, "second_of_week": old.second_of_week}), *(part[rows] for part in _shape(old)))
+    moved = jax.tree.map(lambda a: a[rows], old).replace(second_of_week=old.second_of_week)
+    bars = _rebuild(moved, *(part[rows] for part in _shape(old)))
     return dataclasses.replace(panel, bars=bars, source=f"{panel.source}, shuffled in blocks of {block}", edge=None)
 
 
@@ -58,10 +60,28 @@ def _shape(bars: Bars) -> tuple[np.ndarray, ...]:
     return opened - np.log(previous), high, low, body
 
 
+def _mirrored(book: Book | None, close, flip) -> Book | None:
+    """Where `flip [N, 1]`, bids stand where asks stood, as far from the close in logs, and the other way round."""
+    if book is None:
+        return None
+    flip, about = flip[..., None], np.asarray(close, np.float64)[..., None] ** 2
+    return Book(
+        bid_price=np.where(flip, about / book.ask_price, book.bid_price),
+        bid_size=np.where(flip, book.ask_size, book.bid_size),
+        ask_price=np.where(flip, about / book.bid_price, book.ask_price),
+        ask_size=np.where(flip, book.bid_size, book.ask_size),
+    )
+
+
 def _rebuild(bars: Bars, gap, high, low, body) -> Bars:
-    """Bars with these shapes, one after the other from the first price of each asset."""
+    """Bars with these shapes, one after the other from the first price of each asset; books stay about the close."""
     step = np.where(bars.ok, gap + body, 0)
     first = np.take_along_axis(np.asarray(bars.open, np.float64), bars.ok.argmax(0)[None], 0)
     opened = np.log(first) + np.cumsum(step, 0) - body
-    names = {"open": opened, "high": opened + high, "low": opened + low, "close": opened + body}
-    return bars.replace(**{k: np.where(bars.ok, np.exp(v), np.nan).astype(np.float32) for k, v in names.items()})
+    logs = {"open": opened, "high": opened + high, "low": opened + low, "close": opened + body}
+    new = {k: np.where(bars.ok, np.exp(v), np.nan) for k, v in logs.items()}
+    if bars.book is not None:
+        ratio = (new["close"] / bars.close)[..., None]
+        sides = {k: (getattr(bars.book, k) * ratio).astype(np.float32) for k in ("bid_price", "ask_price")}
+        bars = bars.replace(book=bars.book.replace(**sides))
+    return bars.replace(**{k: v.astype(np.float32) for k, v in new.items()})

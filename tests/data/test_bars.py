@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fxtrade.core.errors import DataError
 from fxtrade.data import bars
+from tests import markets
 from tests.data.bar_files import MINUTE, START, columns, rows, spoilt, without, write
 
 SECOND = 1_000_000_000
@@ -278,17 +279,22 @@ class TestRefusals:
 
 
 class TestIntervals:
-    @given(st.integers(1, 10_000), st.sampled_from("smhdw"))
+    @given(st.integers(1, 10_000), st.sampled_from(sorted(bars.UNITS)))
     def test_round_trip(self, number, unit):
         ns = bars.parse_interval(f"{number}{unit}")
         assert bars.parse_interval(bars.format_interval(ns)) == ns
 
-    @pytest.mark.parametrize("text, seconds", [("15m", 900), ("4h", 14_400), ("1d", 86_400), ("1w", 604_800)])
+    @pytest.mark.parametrize(
+        "text, seconds", [("100ms", 0.1), ("1s", 1), ("15m", 900), ("4h", 14_400), ("1d", 86_400), ("1w", 604_800)]
+    )
     def test_values(self, text, seconds):
         assert bars.parse_interval(text) == seconds * SECOND
         assert bars.format_interval(seconds * SECOND) == text
 
-    @pytest.mark.parametrize("text", ["", "m", "15", "0m", "-1m", "1.5h", "15min", "1y"])
+    def test_a_span_of_no_whole_milliseconds_is_for_people(self):
+        assert bars.format_interval(51_500_000) == "51.5ms" and bars.format_interval(5_200 * 10**6) == "5200ms"
+
+    @pytest.mark.parametrize("text", ["", "m", "15", "0m", "-1m", "1.5h", "15min", "1y", "\u00b2m", "1ns", "0ms"])
     def test_others_are_refused(self, text):
         with pytest.raises(DataError, match="not an interval; write a number and one of"):
             bars.parse_interval(text)
@@ -312,6 +318,20 @@ class TestFingerprint:
         volume[3, 0] = np.nextafter(volume[3, 0], np.float32(np.inf))
         touched = bars.Panel(once.bars.replace(volume=volume), once.times, once.symbols, once.interval, "")
         assert len({p.fingerprint() for p in (once, renamed, touched)}) == 3
+
+    def test_one_value_of_the_book_makes_another(self):
+        market = markets.bars(8)
+        times = START * SECOND + np.arange(8)
+
+        def of(changed):
+            return bars.Panel(changed, times, ("A", "B"), 1, "").fingerprint()
+
+        seen = {of(market), of(market.replace(book=None))}
+        for name, side in vars(market.book).items():
+            other = side.copy()
+            other[5, 1, 2] *= 1.5
+            seen.add(of(market.replace(book=market.book.replace(**{name: other}))))
+        assert len(seen) == 6 and of(markets.bars(8)) in seen
 
 
 class TestRealData:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -100,6 +102,26 @@ def test_columns_that_the_data_lack_stay_lacking():
     coarse = resample(Panel(lacking, fine.times, fine.symbols, fine.interval, "test"), "5m")
     assert coarse.bars.taker_buy is None and coarse.bars.trades is None and coarse.bars.quote_volume is None
     assert coarse.bars.ok.all()
+
+
+def test_a_bar_keeps_the_book_of_its_last_finer_bar():
+    fine = panel(47, start=MONDAY + 3 * MINUTE, missing=0.05, seed=4)
+    coarse = resample(fine, "5m").bars
+    assert 0 < coarse.ok.sum() < coarse.ok.size
+    last = np.searchsorted(fine.times, resample(fine, "5m").times) + 4
+    for name, side in vars(coarse.book).items():
+        expected = np.where(coarse.ok[..., None], getattr(fine.bars.book, name)[last], np.float32(np.nan))
+        np.testing.assert_array_equal(side, expected, err_msg=name)
+        assert side.dtype == np.float32
+    without = dataclasses.replace(fine, bars=fine.bars.replace(book=None))
+    assert resample(without, "5m").bars.book is None
+
+
+def test_updates_of_a_book_cannot_be_resampled():
+    fine = panel(40)
+    times = fine.times + np.arange(40) ** 2
+    with pytest.raises(DataError, match="no regular clock to resample; set data.clock = '5m'"):
+        resample(dataclasses.replace(fine, times=times), "5m")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.data import bars, synth
 from fxtrade.experiment import dataset
 from tests.data.bar_files import START, columns, write
+from tests.data.book_tables import snapshots
 
 FEATURES = {"log_return": {"horizons": (1, 4)}, "volume_z": {"windows": (8,)}}
 CONFIG = RunConfig(features=FEATURES, scaler=ScalerConfig(halflife=20.0))
@@ -44,6 +45,21 @@ class TestLoad:
         assert panel.symbols == ("B",)
         np.testing.assert_array_equal(panel.times, (START + 300 * np.arange(1, 7)) * 10**9)
 
+    def test_files_of_books_make_rows_of_the_clock(self, tmp_path):
+        for symbol in "AB":
+            write(tmp_path / f"{symbol}.csv", snapshots(range(0, 8000, 500), range(100, 116)))
+        chosen = DataConfig(str(tmp_path), ("B",), "2024-01-01T00:00:02", "2024-01-01T00:00:06")
+        panel = dataset.load(chosen)
+        assert panel.symbols == ("B",)
+        np.testing.assert_array_equal(panel.times, (START + np.arange(2, 6)) * 10**9)
+        np.testing.assert_array_equal(panel.bars.close[:, 0], [105, 107, 109, 111])
+        updates = dataset.load(dataclasses.replace(chosen, clock=""))
+        np.testing.assert_array_equal(np.diff(updates.times), 500_000_000)
+        write(tmp_path / "C.csv", columns(n=40))
+        assert dataset.load(dataclasses.replace(chosen, symbols=("C",), start="", end="")).bars.book is None
+        coarse = dataset.load(dataclasses.replace(chosen, clock="500ms", resample="2s"))
+        np.testing.assert_array_equal(coarse.bars.book.bid_price[:, 0, 0], [106, 110])
+
     @pytest.mark.parametrize(
         "options, message",
         [
@@ -63,6 +79,16 @@ class TestLoad:
 
 
 class TestPrepare:
+    @pytest.mark.parametrize("clock", ["1s", ""])
+    def test_books_go_the_way_of_bars(self, tmp_path, clock):
+        """Features, labels and spans of rows that carry a book."""
+        mids = 100 + np.cumsum(np.random.default_rng(0).choice([-1, 1], 600)) / 8
+        write(tmp_path / "A.csv", snapshots(range(0, 600_000, 1000), mids))
+        chosen = config(features={"log_return": {"horizons": (1, 4)}}, data=DataConfig(str(tmp_path), clock=clock))
+        made = dataset.prepare(chosen, dataset.load(chosen.data))
+        assert made.features.ok.mean() > 0.9 and made.panel.bars.book.bid_price.shape == (600, 1, 2)
+        np.testing.assert_allclose(np.nansum(made.labels.ret), np.log(mids[-1] / mids[1]), rtol=1e-4)
+
     def test_everything_has_a_row_for_every_bar(self, data, panel):
         n, assets = panel.bars.close.shape
         assert data.features.x.shape == (n, assets, 3) and data.features.names == (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, gap
+from markets import bars, gap, tick
 
 from fxtrade.data.bars import Panel
 from fxtrade.labels import horizon
@@ -83,6 +83,62 @@ def test_columns_that_the_bars_lack_stay_away(kind):
     market = bars(60).replace(taker_buy=None, trades=None, quote_volume=None)
     made = KINDS[kind](panel_of(market), 0).bars
     assert made.taker_buy is None and made.trades is None and made.quote_volume is None
+
+
+def booked(n=400) -> Panel:
+    """With a level of the ask missing in row 0."""
+    panel = holed(n)
+    market = tick(tick(panel.bars, 0, 0, "ask_price_2", np.nan), 0, 0, "ask_size_2", np.nan)
+    return dataclasses.replace(panel, bars=market)
+
+
+def away(market, side):
+    """log of each price of that side of the book over the close of its bar, `[N, A, L]` float64."""
+    close = np.asarray(market.close, np.float64)[..., None]
+    return np.log(np.asarray(getattr(market.book, f"{side}_price"), np.float64) / close)
+
+
+@kinds
+def test_books_are_valid(kind):
+    panel = booked()
+    made = KINDS[kind](panel, 0).bars
+    ok = made.ok
+    for name, side in vars(made.book).items():
+        assert side.dtype == np.float32 and np.isnan(side[~ok]).all(), name
+    missing = [int(np.isnan(side[ok]).sum()) for side in vars(made.book).values()]
+    assert missing in ([0, 0, 1, 1], [1, 1, 0, 0]), "that of the ask, unless its bar is mirrored"
+    best = made.book
+    assert (best.bid_price[..., 0] < best.ask_price[..., 0])[ok].all()
+    for step in (-np.diff(best.bid_price), np.diff(best.ask_price)):
+        assert (step > 0)[ok].sum() == np.isfinite(step[ok]).sum()
+    assert KINDS[kind](panel_of(bars(60).replace(book=None)), 0).bars.book is None
+
+
+def test_a_mirrored_bar_has_a_mirrored_book():
+    panel = booked()
+    made = null.random_walk(panel, 0)
+    old, new = parts(panel.bars)[3][:, 0], parts(made.bars)[3][:, 0]
+    kept, turned = (np.flatnonzero(s * old * new > 0) for s in (1, -1))
+    assert min(len(kept), len(turned)) > 100
+    for rows, bid, ask, sign in ((kept, "bid", "ask", 1), (turned, "ask", "bid", -1)):
+        for was, now in ((bid, "bid"), (ask, "ask")):
+            np.testing.assert_allclose(away(made.bars, now)[rows], sign * away(panel.bars, was)[rows], atol=3e-7)
+            sizes = getattr(made.bars.book, f"{now}_size")[rows], getattr(panel.bars.book, f"{was}_size")[rows]
+            np.testing.assert_array_equal(*sizes)
+
+
+@pytest.mark.parametrize("block", [1, 7])
+def test_shuffled_books_stay_about_the_close_of_their_bars(block):
+    panel = booked()
+    made = null.shuffled(panel, block, 0)
+    row_of = {v: i for i, v in enumerate(panel.bars.volume[:, 1]) if np.isfinite(v)}
+    rows = np.flatnonzero(made.bars.ok[:, 1])
+    order = [row_of[v] for v in made.bars.volume[rows, 1]]
+    assert sorted(order) == list(rows) and order != list(rows)
+    for side in ("bid", "ask"):
+        np.testing.assert_allclose(away(made.bars, side)[rows], away(panel.bars, side)[order], atol=3e-7)
+        sizes = getattr(made.bars.book, f"{side}_size")[rows], getattr(panel.bars.book, f"{side}_size")[order]
+        np.testing.assert_array_equal(*sizes)
 
 
 def test_the_random_walk_keeps_sizes_and_volumes():
