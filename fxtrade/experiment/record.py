@@ -32,13 +32,23 @@ def create(results: Path, config: RunConfig, name: str = "") -> Path:
     Raises:
         FxtradeError: the folder exists already or cannot be written, or the name is not that of a folder in `results`.
     """
-    if name and (results / name).resolve().parent != results.resolve():
-        raise ConfigError(f"--run {name} must be a plain name; choose the folder around it with --results")
-    folder = results / (name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
+    folder = place(results, name or f"{config.name}-{stamp()}")
     if (folder / CONFIG).exists():
         raise FxtradeError(f"{folder} holds a run already; go on with --resume {folder}, or give another --run name")
     write_json(folder / CONFIG, to_dict(config))
     return folder
+
+
+def place(results: Path, name: str) -> Path:
+    """The folder of that name in `results`. Raises ConfigError for a name that is a path."""
+    if (results / name).resolve().parent != results.resolve():
+        raise ConfigError(f"--run {name} must be a plain name; choose the folder around it with --results")
+    return results / name
+
+
+def stamp() -> str:
+    """The time now, UTC, as part of a folder's name."""
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime())
 
 
 def load(folder: Path) -> RunConfig:
@@ -58,8 +68,9 @@ def load(folder: Path) -> RunConfig:
 
 
 def config_hash(config: RunConfig) -> str:
-    """Hash of everything that makes one trial different from another: all of the config but its name."""
+    """Hash of everything that makes one trial different from another: all of the config but its name and the study."""
     values = to_dict(dataclasses.replace(config, name=""))
+    del values["study"]
     return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

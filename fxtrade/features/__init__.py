@@ -13,11 +13,36 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fxtrade.core.config import check_like, check_options, nearest
+from fxtrade.core.config import ScalerConfig, check_like, check_options, nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Kernels, Stream, from_kernels
 from fxtrade.core.types import Bars, Features
-from fxtrade.features import calendar, flow, returns, scale
+from fxtrade.features import (
+    book,
+    book_flow,
+    book_pressure,
+    calendar,
+    components,
+    correlation,
+    cross,
+    flow,
+    fourier,
+    fractional,
+    graph,
+    impact,
+    kalman,
+    oscillators,
+    persistence,
+    profile,
+    ranges,
+    realised,
+    returns,
+    scale,
+    spread,
+    trend,
+    vpin,
+    wavelet,
+)
 
 FEATURES = {
     "log_return": returns.log_return,
@@ -27,20 +52,81 @@ FEATURES = {
     "taker_imbalance": flow.taker_imbalance,
     "flow_z": flow.flow_z,
     "trade_size_z": flow.trade_size_z,
+    "signed_volume": flow.signed_volume,
+    "trade_imbalance": flow.trade_imbalance,
+    "trade_size": flow.trade_size,
+    "trades_z": flow.trades_z,
+    "flow_autocorrelation": flow.flow_autocorrelation,
+    "vpin": vpin.vpin,
+    "vpin_bars": vpin.vpin_bars,
+    "kyle": impact.kyle,
+    "amihud": impact.amihud,
+    "book_spread": book.book_spread,
+    "mid_return": book.mid_return,
+    "queue_imbalance": book.queue_imbalance,
+    "microprice": book.microprice,
+    "depth": book_pressure.depth,
+    "depth_slope": book_pressure.depth_slope,
+    "book_pressure": book_pressure.book_pressure,
+    "ofi": book_flow.ofi,
+    "ofi_integrated": book_flow.ofi_integrated,
+    "realised_variance": realised.realised_variance,
+    "jumps": realised.jumps,
+    "realised_moments": realised.realised_moments,
+    "spread_estimate": spread.spread_estimate,
+    "kalman": kalman.kalman,
+    "market_return": cross.market_return,
+    "beta": cross.beta,
+    "residual_return": cross.residual_return,
+    "lead_lag": cross.lead_lag,
+    "cross_rank": cross.cross_rank,
+    "dispersion": cross.dispersion,
+    "correlation": correlation.correlation,
+    "absorption": components.absorption,
+    "graph_degree": graph.graph_degree,
+    "spectrum": fourier.spectrum,
+    "wavelet": wavelet.wavelet,
+    "wavelet_packet": wavelet.wavelet_packet,
+    "range_volatility": ranges.range_volatility,
+    "atr": ranges.atr,
+    "momentum": trend.momentum,
+    "macd": trend.macd,
+    "adx": trend.adx,
+    "drawdown": trend.drawdown,
+    "efficiency_ratio": trend.efficiency_ratio,
+    "rsi": oscillators.rsi,
+    "bollinger": oscillators.bollinger,
+    "donchian": oscillators.donchian,
+    "stochastic": oscillators.stochastic,
+    "cci": oscillators.cci,
+    "variance_ratio": persistence.variance_ratio,
+    "autocorrelation": persistence.autocorrelation,
+    "obv_slope": profile.obv_slope,
+    "vwap_deviation": profile.vwap_deviation,
+    "volume_profile": profile.volume_profile,
+    "fractional_difference": fractional.fractional_difference,
     "calendar": calendar.calendar,
 }
 
 
-def build(spec: Mapping[str, Mapping[str, Any]], halflife: float | None = None, clip: float = 5.0) -> Stream:
+def build(
+    spec: Mapping[str, Mapping[str, Any]],
+    halflife: float | None = None,
+    clip: float = 5.0,
+    scaler: str = "robust_z",
+    window: int = 256,
+    winsor: float = 0.0,
+) -> Stream:
     """The stream from `Bars` to `Features` for a config such as `{"log_return": {"horizons": (1, 5)}}`.
 
-    With `halflife` every column is scaled by `scale.robust_z`. A row is `ok` where every column is defined; other rows
-    are 0, so that no NaN or Inf ever leaves.
+    With `halflife` every column is scaled as `scale.SCALERS[scaler]` says. A row is `ok` where every column is defined;
+    other rows are 0, so that no NaN or Inf ever leaves.
 
     Raises:
-        ConfigError: an unknown feature or option, or an option of the wrong type (at once); a period or column that
-            does not exist (when the first rows arrive).
+        ConfigError: an unknown scaler, feature or option, or an option of the wrong type (at once); a period or column
+            that does not exist (when the first rows arrive).
     """
+    scale.check(scaler)
     for name, options in spec.items():
         if name not in FEATURES:
             raise ConfigError(f"there is no feature '{name}'{nearest(name, FEATURES)}")
@@ -56,7 +142,7 @@ def build(spec: Mapping[str, Mapping[str, Any]], halflife: float | None = None, 
         x = jnp.stack([c.astype(jnp.float32) for c in columns.values()], -1)
         x = jnp.where(jnp.isfinite(x), x, jnp.nan)
         if halflife is not None:
-            x = scale.robust_z(k, x, halflife=halflife, clip=clip)
+            x = scale.scale(k, x, ScalerConfig(halflife, clip, scaler, window, winsor))
         ok = jnp.isfinite(x).all(-1)
         return Features(jnp.where(ok[..., None], x, 0), ok, tuple(columns))
 

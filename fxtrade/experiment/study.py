@@ -1,0 +1,249 @@
+"""The feature study: what each column of the config's features says about the returns that follow.
+
+It reads the training span alone (and the validation span, if the config says so). It chooses no strategy, so it is no
+trial and no entry of the ledger; the test span stays closed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from fxtrade.core.config import RunConfig, StudyConfig, to_dict
+from fxtrade.core.errors import DataError, FxtradeError
+from fxtrade.data.bars import format_interval, parse_interval
+from fxtrade.experiment import dataset, record
+from fxtrade.experiment.dataset import Dataset
+from fxtrade.labels import horizon
+from fxtrade.metrics import bootstrap, ic
+from fxtrade.report import study as report
+from fxtrade.report.progress import Console
+from fxtrade.validate import discovery
+
+BLOCK_HORIZONS = 4  # a block holds at least so many horizons, so that few returns reach over its end
+MEMORY = 4  # half-lives of the scaler after which a column counts as having forgotten
+
+
+class Sample(NamedTuple):
+    """The M usable rows of the span, asset after asset, each in order of time.
+
+    Attributes:
+        returns: `[H, M]` standardised ranks of the forward returns of each horizon.
+        asset: `[M]` int.
+        place: `[M]` int, row of the span's clock, 0..length-1.
+        times: `[length]` int64 ns, that clock.
+        assets: number of assets, A.
+    """
+
+    returns: np.ndarray
+    asset: np.ndarray
+    place: np.ndarray
+    times: np.ndarray
+    assets: int
+
+    def grid(self, x: np.ndarray) -> np.ndarray:
+        """`x [M]` on the clock, `[A, length]`, 0 where there is no row."""
+        made = np.zeros((self.assets, len(self.times)))
+        made[self.asset, self.place] = x
+        return made
+
+
+def run(config: RunConfig, results: Path, name: str = "", console: Console | None = None) -> Path:
+    """Study the features and write `study.md`, `study.json`, `config.json` and `plots/`; returns their folder.
+
+    The folder appears when it is whole: who stops the study leaves nothing behind.
+
+    Raises:
+        FxtradeError: something the user can mend; the message says what.
+    """
+    console = console or Console()
+    began = time.time()
+    block = parse_interval(config.study.block)
+    folder = _vacant(results, name or f"{config.name}-features-{record.stamp()}")
+    with console.task("reading bars"):
+        panel = dataset.load(config.data)
+        facts = record.provenance(config, panel.fingerprint())
+    with console.bar("features", len(panel.times), "bars") as tick:
+        data = dataset.prepare(config, panel, tick)
+    sample, column = select(data, config.study)
+    tests = len(data.features.names) * len(config.study.horizons)
+    with console.bar("tests", tests, "tests") as tick:
+        outcome = examine(column, data.features.names, sample, config, block, tick)
+    outcome["run"] = {**facts, "config": to_dict(config), "seconds": time.time() - began, "folder": folder.name}
+    outcome["data"] = {
+        "source": panel.source,
+        "symbols": panel.symbols,
+        "interval": format_interval(panel.interval),
+        "from": _minute(sample.times[0]),
+        "to": _minute(sample.times[-1]),
+        "bars": len(sample.times),
+        "rows": len(sample.place),
+    }
+    outcome = record.clean(outcome)
+    with console.task("report"):
+        _write(folder, config, outcome)
+    report.table(console, outcome, folder)
+    return folder
+
+
+def select(data: Dataset, config: StudyConfig) -> tuple[Sample, Callable[[int], np.ndarray]]:
+    """The rows of the span that have features and the returns of every horizon, and what gives their column f `[M]`.
+
+    Bars after the last one that a label of the span may look at are cut off before anything is computed from them.
+
+    Raises:
+        DataError: there is no such row, or a horizon is longer than the span.
+    """
+    inside = data.split.train | data.split.valid if config.span == "train+valid" else data.split.train
+    span = np.flatnonzero(inside)
+    first, stop = span[0], int(data.labels.end[span].max()) + 1
+    for h in config.horizons:
+        if h + 1 >= stop - first:
+            raise DataError(f"study.horizons: {h} bars do not fit into the {config.span} span of {stop - first} bars")
+    bars = jax.tree.map(lambda a: a[:stop], data.panel.bars)
+    returns = np.stack([horizon.tradable(bars, h).ret for h in config.horizons])
+    usable = inside[:stop, None] & np.asarray(data.features.ok[:stop]) & np.isfinite(returns).all(0)
+    asset, row = np.nonzero(usable.T)
+    if not asset.size:
+        raise DataError(f"no row of the {config.span} span has features and the returns of all study.horizons")
+    assets = usable.shape[1]
+    ranks = np.stack([ranked(r[row, asset], asset, assets) for r in returns])
+    x = np.asarray(data.features.x)
+    return Sample(ranks, asset, row - first, data.panel.times[first:stop], assets), lambda f: x[row, asset, f]
+
+
+def ranked(x: np.ndarray, asset: np.ndarray, assets: int) -> np.ndarray:
+    """Standardised ranks of `x [M]` within each asset; rows of an asset stand together."""
+    parts = np.split(x, np.searchsorted(asset, np.arange(1, assets)))
+    return np.concatenate([ic.standard_ranks(part) for part in parts])
+
+
+def examine(
+    column: Callable[[int], np.ndarray],
+    names: tuple[str, ...],
+    sample: Sample,
+    config: RunConfig,
+    block: int,
+    tick: Callable[[int], None] = lambda n: None,
+) -> dict[str, Any]:
+    """Every column at every horizon, one column at a time, as a JSON-like dict.
+
+    Args:
+        column: gives the rows `[M]` of a column by its number.
+        block: least length of the bootstrap's blocks in ns.
+        tick: told the number of tests just done.
+    """
+    options, (count, length) = config.study, (len(sample.place), len(sample.times))
+    cells = sample.asset * options.periods + sample.place * options.periods // length
+    times, bar = sample.times[sample.place], int(np.median(np.diff(sample.times)))
+    blocks = [bootstrap.block_ids(times, max(block, BLOCK_HORIZONS * (h + 1) * bar)) for h in options.horizons]
+    sizes = [np.bincount(b) for b in blocks]
+    spectra = [ic.spectrum(sample.grid(r)) for r in sample.returns]
+    mask = ic.spectrum(sample.grid(np.ones(count)))
+    least = shortest_shift(options.horizons, config.scaler.halflife, length)
+    scale = discovery.shift_scale(ic.all_lags(mask, mask), count, least)
+
+    ranks = np.empty((len(names), count), np.float32)
+    tests, sums = [], [np.empty((len(size), len(names))) for size in sizes]
+    for f, name in enumerate(names):
+        order = ranked(column(f), sample.asset, sample.assets)
+        ranks[f] = order
+        moved = ic.spectrum(sample.grid(order))
+        for h, r in enumerate(sample.returns):
+            sums[h][:, f] = np.bincount(blocks[h], order * r, len(sizes[h]))
+            value = sums[h][:, f].sum() / count if order.any() and r.any() else np.nan
+            null = discovery.shift_null(ic.all_lags(moved, spectra[h]), scale)
+            within, rows = ic.correlation_within(order, r, cells, sample.assets * options.periods)
+            stretches = ic.weighted_mean(*(a.reshape(sample.assets, options.periods) for a in (within, rows)))
+            test = {"column": name, "horizon": options.horizons[h], "ic": value, "periods": stretches.tolist()}
+            test |= ic.stability(value, stretches)
+            tests.append(test | {"floor": null.floor, "shifts": null.shifts, "p_shift": discovery.shift_p(value, null)})
+            tick(1)
+    _judge(tests, sums, sizes, config)
+    correlation = ic.correlation_matrix(ranks)
+    edges = -(-np.arange(options.periods + 1) * length // options.periods)
+    return {
+        "tests": tests,
+        "columns": redundancy(names, correlation, tests, options.cluster),
+        "correlation": np.round(correlation, 4).tolist(),
+        "periods": [_minute(t) for t in sample.times[np.minimum(edges, length - 1)]],
+        "least_shift": least,
+    }
+
+
+def _judge(tests: list[dict], sums: list[np.ndarray], sizes: list[np.ndarray], config: RunConfig) -> None:
+    """Adds interval, p-values, q-value and verdict to the tests, which go by column, then by horizon."""
+    options, count = config.study, len(config.study.horizons)
+    for h, (part, size) in enumerate(zip(sums, sizes, strict=True)):
+        low, high = ic.bootstrap_intervals(part, size, options.bootstrap, seed=config.seed)
+        p = discovery.block_p(part)
+        for f, test in enumerate(tests[h::count]):
+            known = not np.isnan(test["ic"])
+            test |= {"low": low[f] if known else np.nan, "high": high[f] if known else np.nan, "blocks": len(size)}
+            # a column without a floor is judged by the blocks alone; fmax takes the other where one is NaN
+            test |= {"p_block": p[f], "p": np.fmax(p[f], test["p_shift"]) if known and p[f] == p[f] else np.nan}
+    for test, q in zip(tests, discovery.benjamini_hochberg([t["p"] for t in tests]), strict=True):
+        test |= {"q": q, "found": bool(q <= options.fdr)}
+
+
+def shortest_shift(horizons: tuple[int, ...], halflife: float, length: int) -> int:
+    """Bars that a column has to be moved by before it has nothing to do with the returns it was made of or is asked
+    about; at most a quarter of the span."""
+    return min(max(horizons) + 1 + round(MEMORY * halflife), length // 4)
+
+
+def redundancy(names: tuple[str, ...], correlation: np.ndarray, tests: list[dict], least: float) -> list[dict]:
+    """Name, cluster and place of each column; clusters count from 1, the one with the largest |IC| first.
+
+    The column of the largest |IC| represents its cluster.
+    """
+    group, order = ic.clusters(correlation, least)
+    largest = {
+        name: max([abs(t["ic"]) for t in tests if t["column"] == name and t["ic"] == t["ic"]], default=-1.0)
+        for name in names
+    }
+    best = {g: max((n for n, k in zip(names, group, strict=True) if k == g), key=largest.get) for g in set(group)}
+    rank = {g: i for i, g in enumerate(sorted(best, key=lambda g: -largest[best[g]]), 1)}
+    place = np.argsort(order)
+    return [
+        {"name": n, "cluster": rank[g], "representative": best[g] == n, "place": int(i)}
+        for n, g, i in zip(names, group, place, strict=True)
+    ]
+
+
+def _vacant(results: Path, name: str) -> Path:
+    """The folder that the study will get; found out before anything is computed."""
+    folder = record.place(results, name)
+    if folder.exists():
+        raise FxtradeError(f"{folder} exists already; give another --run name")
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise FxtradeError(f"{results} cannot be written: {e.strerror}; choose another place with --results") from e
+    return folder
+
+
+def _write(folder: Path, config: RunConfig, outcome: dict[str, Any]) -> None:
+    """The whole folder or none of it."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    try:
+        record.write_json(part / record.CONFIG, to_dict(config))
+        record.write_json(part / "study.json", outcome)
+        report.write(part, outcome)
+        os.replace(part, folder)
+    except OSError as e:
+        raise FxtradeError(f"{folder} cannot be written: {e.strerror}; choose another place with --results") from e
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _minute(time_ns: int) -> str:
+    return str(np.datetime64(int(time_ns), "ns").astype("datetime64[m]"))

@@ -1,0 +1,189 @@
+"""How assets move together: covariance and correlation matrices `[T, A, A]` over trailing windows, causal.
+
+Returns are `[T, A]`, NaN where missing. Only pairs i < j are computed and then mirrored. A pair uses the rows in which
+both are there (pandas' pairwise complete observations, ddof 0); its entry is NaN with fewer than half a window of them,
+and the diagonal uses the asset's own rows. A matrix of pairwise entries need not be positive semidefinite where values
+are missing. A window forgets; exponentially weighted memory fades, and limits what a bad tick can do to it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fxtrade.core import pairs, rolling
+from fxtrade.core.rolling import is_value
+from fxtrade.core.stream import Kernels
+from fxtrade.core.types import Array
+
+
+def market(returns: Array) -> Array:
+    """The equal-weighted market `[T, 1]`: the average return of the assets that are there; NaN without any."""
+    ok = is_value(returns)
+    count = jnp.sum(ok, -1, keepdims=True)
+    total = jnp.sum(jnp.where(ok, returns, 0), -1, keepdims=True)
+    return jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
+
+
+def rolling_covariance(k: Kernels, returns: Array, window: int) -> Array:
+    """Population covariances over the last `window` rows."""
+    pair, own = pair_moments(k, returns, window), own_moments(k, returns, window)
+    return symmetric(_enough(pair.cov, pair.count, window), _enough(own.var, own.count, window))
+
+
+def rolling_correlation(k: Kernels, returns: Array, window: int) -> Array:
+    """Pearson correlations over the last `window` rows; 0 where one of the two has no spread, 1 on the diagonal."""
+    pair, own = pair_moments(k, returns, window), own_moments(k, returns, window)
+    one = _enough(jnp.ones_like(own.var), own.count, window)
+    return symmetric(_enough(pair.correlation, pair.count, window), one)
+
+
+def pair_moments(k: Kernels, returns: Array, window: int) -> pairs.Comoments:
+    """Of the pairs of assets i < j, in the order of `np.triu_indices(A, 1)`: `[T, A (A - 1) / 2]` each."""
+
+    def compute():
+        past = k.past(returns, window - 1)
+        i, j = upper(returns.shape[1])
+        return pairs.comoments(past[:, i], past[:, j], window, window - 1)
+
+    return k._once("pair_moments", compute, returns, window)
+
+
+def own_moments(k: Kernels, returns: Array, window: int) -> rolling.Moments:
+    """Of each asset's own rows."""
+
+    def compute():
+        return rolling.moments(k.past(returns, window - 1), window, window - 1)
+
+    return k._once("moments", compute, returns, window)
+
+
+def ew_covariance(k: Kernels, returns: Array, halflife: float, clip: float | None = 5.0) -> Array:
+    """Exponentially weighted covariances, weights 2^(-age / halflife) with age in rows in which both are there.
+
+    Each entry is pandas' `ewm(halflife=..., adjust=True, ignore_na=True).cov(bias=True)` of the pair. With `clip` the
+    innovations enter with at most `clip` standard deviations, as in `rolling.ew_moments`. NaN until half of the weight
+    of a long past is there (`halflife` rows).
+    """
+    pair, own = _ew_pairs(k, returns, halflife, clip), k.ew_moments(returns, halflife, clip)
+    seen, known = pair.count >= rolling.HALF, own.weight >= rolling.HALF
+    return symmetric(jnp.where(seen, pair.cov, jnp.nan), jnp.where(known, own.var, jnp.nan))
+
+
+def ew_correlation(k: Kernels, returns: Array, halflife: float, clip: float | None = 5.0) -> Array:
+    """Exponentially weighted correlations; see `ew_covariance`."""
+    pair, own = _ew_pairs(k, returns, halflife, clip), k.ew_moments(returns, halflife, clip)
+    seen, known = pair.count >= rolling.HALF, own.weight >= rolling.HALF
+    return symmetric(jnp.where(seen, pair.correlation, jnp.nan), jnp.where(known, 1.0, jnp.nan))
+
+
+class Shrunk(NamedTuple):
+    """Covariance `[T, A, A]` after shrinkage, and the share of the target in it, `[T]` in [0, 1]."""
+
+    covariance: Array
+    shrinkage: Array
+
+
+def ledoit_wolf(k: Kernels, returns: Array, window: int) -> Shrunk:
+    """(1 - s) S + s tr(S) / A I over the last `window` rows with the best s of Ledoit & Wolf (2004), lemma 3.3.
+
+    s = b / d with d = |S - tr(S) / A I|^2 and b = min(d, (mean |x - mean x|^4 - |S|^2) / n), Frobenius norms, as in
+    `sklearn.covariance.ledoit_wolf`. Uses the n rows in which all assets are there; NaN with less than half a window.
+    """
+
+    def compute():
+        past = k.past(returns, window - 1)
+        past = jnp.where(is_value(past).all(1, keepdims=True), past, jnp.nan)
+        i, j = upper(returns.shape[1])
+        skip, assets = window - 1, returns.shape[1]
+        own = rolling.moments(past, window, skip)
+        count = own.count[:, :1]
+        s = symmetric(pairs.comoments(past[:, i], past[:, j], window, skip).cov, own.var)
+        square = jnp.sum(past**2, 1, keepdims=True)
+        raw = rolling.mean(jnp.concatenate([square**2, square * past], 1), window, 1, skip)
+        # the fourth moment about the mean, which is small next to the spread of returns
+        m = own.mean
+        level = jnp.sum(m**2, 1)
+        s_m = jnp.sum(s * m[:, None], -1) + m * level[:, None]
+        trace = jnp.sum(own.var, 1)
+        fourth = raw[:, 0] - 4 * jnp.sum(m * raw[:, 1:], 1) + 2 * level * (trace + level)
+        fourth = fourth + 4 * jnp.sum(m * s_m, 1) - 3 * level**2
+        target = (trace / assets)[:, None, None] * np.eye(assets, dtype=np.float32)
+        d = jnp.sum((s - target) ** 2, (1, 2))
+        b = jnp.clip((fourth - jnp.sum(s**2, (1, 2))) / jnp.maximum(count[:, 0], 1), 0, d)
+        share = jnp.where(d > 0, b / jnp.where(d > 0, d, 1), 0)
+        shrunk = s + share[:, None, None] * (target - s)
+        return Shrunk(_enough(shrunk, count[:, None], window), _enough(share, count[:, 0], window))
+
+    return k._once("ledoit_wolf", compute, returns, window)
+
+
+def correlation_of(covariance: Array) -> Array:
+    """The correlations `[T, A, A]` of covariances; 0 where one of the two has no spread, 1 on the diagonal."""
+    var = jnp.diagonal(covariance, axis1=1, axis2=2)
+    inverse = jnp.where(var > 0, 1 / jnp.sqrt(jnp.where(var > 0, var, 1)), var * 0)
+    rho = jnp.clip(covariance * inverse[:, :, None] * inverse[:, None], -1, 1)
+    return jnp.where(np.eye(var.shape[1], dtype=bool), jnp.where(jnp.isnan(rho), rho, 1), rho)
+
+
+def symmetric(pair: Array, diagonal: Array) -> Array:
+    """`[T, A, A]` of the entries above the diagonal (see `pair_moments`) and those on it."""
+    assets = diagonal.shape[1]
+    i, j = upper(assets)
+    place = np.diag(np.arange(assets))
+    place[i, j] = place[j, i] = assets + np.arange(len(i))
+    columns = jnp.split(jnp.concatenate([diagonal, pair], 1), assets + len(i), axis=1)
+    return jnp.concatenate([columns[c] for c in place.ravel()], 1).reshape(-1, assets, assets)
+
+
+def upper(assets: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs i < j."""
+    return np.triu_indices(assets, 1)
+
+
+def half(window: int) -> int:
+    """How many values a window needs."""
+    return max(window // 2, 1)
+
+
+def _ew_pairs(k: Kernels, returns: Array, halflife: float, clip: float | None) -> pairs.Comoments:
+    """`count` is the weight seen so far, 1 after a long past."""
+    decay = 2.0 ** (-1.0 / halflife)
+    i, j = upper(returns.shape[1])
+    x, y = returns[:, i], returns[:, j]
+
+    def bounded(diff, var, mean, weight):
+        if clip is None:
+            return diff
+        trusted = (weight >= rolling.HALF) & (var > (1e-5 * mean) ** 2)
+        bound = jnp.where(trusted, clip * jnp.sqrt(var), jnp.inf)
+        return jnp.clip(diff, -bound, bound)
+
+    def step(s: pairs.Comoments, row):
+        x, y = row
+        weight = s.count + (1 - decay) * (1 - s.count)
+        gain = (1 - decay) / weight
+        dx = bounded(x - s.offset_x, s.var_x, s.offset_x, s.count)
+        dy = bounded(y - s.offset_y, s.var_y, s.offset_y, s.count)
+        new = s._replace(
+            count=weight,
+            offset_x=s.offset_x + gain * dx,
+            offset_y=s.offset_y + gain * dy,
+            var_x=s.var_x + gain * ((1 - gain) * dx**2 - s.var_x),
+            var_y=s.var_y + gain * ((1 - gain) * dy**2 - s.var_y),
+            cov=s.cov + gain * ((1 - gain) * dx * dy - s.cov),
+        )
+        new = jax.tree.map(lambda a, b: jnp.where(is_value(x) & is_value(y), a, b), new, s)
+        return new, new
+
+    def compute():
+        return k.scan(step, pairs.Comoments(*(jnp.zeros(len(i), jnp.float32) for _ in range(8))), (x, y))
+
+    return k._once("ew_pairs", compute, returns, halflife, clip)
+
+
+def _enough(value: Array, count: Array, window: int) -> Array:
+    return jnp.where(count >= half(window), value, jnp.nan)

@@ -1,0 +1,29 @@
+"""What each feature says about the returns that follow, and what is luck; the test span stays closed.
+
+python scripts/features.py --config configs/wavenet.py
+python scripts/features.py --config configs/wavenet.py:flow --config.data.path=data --config.study.horizons="(1, 5)"
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from fxtrade.core import compat
+from fxtrade.core.config import freeze
+from fxtrade.experiment import cli, study
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional variant after a colon.")
+RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the study's folder.")
+RUN = flags.DEFINE_string("run", "", "Name of the study's folder; default: the config's name, 'features' and the time.")
+
+
+def main() -> None:
+    compat.use_compilation_cache()
+    config = freeze(cli.required(CONFIG.value, "--config configs/wavenet.py"))
+    study.run(config, Path(RESULTS.value), RUN.value)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(main))

@@ -1,0 +1,272 @@
+"""Order flow of bars, VPIN and price impact against their formulas in float64, one window or bucket at a time."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+import scipy.stats
+import statsmodels.api as sm
+from causality import compiled, whole
+from hypothesis import given
+from hypothesis import strategies as st
+from markets import bars, gap, quiet, tick
+
+from fxtrade import features
+from fxtrade.core.errors import ConfigError
+from fxtrade.features.vpin import Buckets, fill
+from tests.features.test_features_reference import columns, precise, windows, zscores
+from tests.features.test_features_reference import slow_volume as slow_average
+
+N = 90
+MARKET = quiet(bars(N, seed=5), np.random.default_rng(5).random((N, 2)) < 0.1)
+SLOW = {"trades_z": "trades", "amihud": "close"}  # with a column that moves them; the others: volume
+SLOW |= dict.fromkeys(("signed_volume", "trade_size", "vpin", "kyle"), "volume")
+
+
+def close_to(made, expected, rtol=1e-5, atol=1e-5):
+    """The same values, and NaN in the same rows."""
+    np.testing.assert_allclose(made, expected, rtol=rtol, atol=atol)
+
+
+def net(b):
+    return 2 * b.taker_buy - b.volume
+
+
+def total(x, w):
+    return windows(x, w, lambda rows: rows.sum(0))
+
+
+def moves(b):
+    return np.log(b.close / np.roll(b.close, 1, 0)) + np.where(np.arange(len(b.close)) == 0, np.nan, 0)[:, None]
+
+
+def test_signed_volume():
+    b = precise(MARKET)
+    made = columns({"signed_volume": {"windows": (1, 8)}}, MARKET)
+    for w in (1, 8):
+        expected = np.arcsinh(total(net(b), w) / slow_average(b.volume) / w**0.5)
+        close_to(made[f"signed_volume_{w}"][7:], expected[7:])
+
+
+def test_trade_imbalance():
+    b = precise(MARKET)
+    made = columns({"trade_imbalance": {"windows": (1, 8)}}, MARKET)
+    share = np.where(b.volume > 0, net(b) / np.where(b.volume > 0, b.volume, 1), 0)
+    for w in (1, 8):
+        trades = total(b.trades, w)
+        expected = np.where(trades > 0, total(share * b.trades, w) / np.where(trades > 0, trades, 1), 0)
+        close_to(made[f"trade_imbalance_{w}"][7:], expected[7:])
+    assert (made["trade_imbalance_1"][7:][b.trades[7:] == 0] == 0).all()
+
+
+def test_trade_imbalance_counts_trades_where_both_sides_trade_in_the_same_size():
+    buys, sells = np.array([[3.0], [0], [5]]), np.array([[1.0], [4], [5]])
+    market = bars(3, assets=1).replace(trades=(buys + sells).astype(np.float32))
+    market = market.replace(volume=2 * market.trades, taker_buy=(2 * buys).astype(np.float32))
+    made = columns({"trade_imbalance": {"windows": (1, 3)}}, market)
+    np.testing.assert_allclose(made["trade_imbalance_3"][2], (8 - 10) / 18, rtol=1e-6)
+
+
+def test_trade_size():
+    b = precise(MARKET)
+    made = columns({"trade_size": {"windows": (1, 8)}}, MARKET)
+    usual = slow_average(b.volume) / slow_average(b.trades)
+    for w in (1, 8):
+        some = total(b.trades, w) > 0
+        size = np.where(some, total(b.volume, w), 1) / np.where(some, total(b.trades, w), 1)
+        close_to(made[f"trade_size_{w}"][7:], np.where(some, np.log(size / usual), 0)[7:])
+    assert (made["trade_size_1"][7:][b.trades[7:] == 0] == 0).all()
+
+
+def test_trades_z():
+    b = precise(MARKET)
+    expected = zscores(np.log1p(b.trades / slow_average(b.trades)), 8)
+    close_to(columns({"trades_z": {"windows": (8,)}}, MARKET)["trades_z_8"], expected)
+
+
+def correlations(x, y, w):
+    """Of every window without a missing pair; 0 without spread."""
+    out = np.full(x.shape, np.nan)
+    for t in range(w - 1, len(x)):
+        for a in range(x.shape[1]):
+            u, v = x[t - w + 1 : t + 1, a], y[t - w + 1 : t + 1, a]
+            if np.isfinite(u + v).all():
+                out[t, a] = np.corrcoef(u, v)[0, 1] if u.std() * v.std() > 0 else 0
+    return out
+
+
+def test_flow_autocorrelation():
+    b = precise(MARKET)
+    share = np.where(b.volume > 0, net(b) / np.where(b.volume > 0, b.volume, 1), 0)
+    made = columns({"flow_autocorrelation": {"lags": (1, 5), "window": 16}}, MARKET)
+    for lag in (1, 5):
+        before = np.concatenate([np.full((lag, 2), np.nan), share[:-lag]])
+        close_to(made[f"flow_autocorrelation_{lag}"][20:], correlations(share, before, 16)[20:])
+
+
+def test_split_orders_have_a_memory_and_takers_who_always_buy_no_correlation():
+    """Runs of 8: 1 - lag / 8, but for a sampling error of some 0.02 and the window's bias of some -8 / 256."""
+    signs = np.repeat(np.random.default_rng(0).choice([0.0, 1.0], 2000), 8)[:, None]
+    market = bars(16_000, assets=1)
+    market = market.replace(taker_buy=(market.volume * signs).astype(np.float32))
+    made = columns({"flow_autocorrelation": {"lags": (1, 4, 16), "window": 256}}, market)
+    one, four, sixteen = (np.nanmean(made[f"flow_autocorrelation_{lag}"]) for lag in (1, 4, 16))
+    assert abs(one - 7 / 8) < 0.02 and abs(four - 1 / 2) < 0.06 and abs(sixteen) < 0.1
+    always = columns({"flow_autocorrelation": {"window": 64}}, market.replace(taker_buy=market.volume))
+    assert (always["flow_autocorrelation_4"][100:] == 0).all()
+
+
+def test_bulk_volume_classification():
+    """Flow without a taker column: the normal distribution of the bar's standardised return."""
+    b = precise(MARKET)
+    std = windows(moves(b), 8, lambda r: r.std(0))
+    expected = np.arcsinh(b.volume * (2 * scipy.stats.norm.cdf(moves(b) / std) - 1) / slow_average(b.volume))
+    without = MARKET.replace(taker_buy=None)
+    made = columns({"signed_volume": {"windows": (1,), "source": "bulk", "sigma": 8}}, without)
+    close_to(made["signed_volume_1"][8:], expected[8:])
+    still = columns({"signed_volume": {"windows": (1,), "source": "bulk", "sigma": 8}}, bars(40, volatility=0.0))
+    assert (still["signed_volume_1"][8:] == 0).all()
+
+
+def buckets_of(volume, share, n):
+    """VPIN after every bar, from a list of buckets of volume 1 that are filled piece by piece, in float64."""
+    done, filled, flow, out = [], 0.0, 0.0, []
+    for v, s in zip(volume, share, strict=True):
+        while v > 0:
+            piece = min(v, 1 - filled)
+            filled, flow, v = filled + piece, flow + s * piece, v - piece
+            if filled >= 1 - 1e-6:
+                done, filled, flow = [*done, abs(flow)], 0.0, 0.0
+            if v < 1e-12:
+                break
+        out.append(np.mean(done[-n:]) if done else 0.0)
+    return np.array(out)
+
+
+def test_vpin_of_six_bars_by_hand():
+    """Bars of 8 fill buckets of 6: |net buys| of the buckets are 6, 4, 0, 6, 0, 1, 0, 3."""
+    bought = np.array([[8.0], [6], [0], [4], [5], [2]], np.float32)
+    market = bars(6, assets=1).replace(volume=np.full((6, 1), 8, np.float32), taker_buy=bought)
+    made = columns({"vpin": {"buckets": 3, "size": 0.75}}, market)["vpin_3"][:, 0]
+    assert np.isnan(made[:2]).all()
+    np.testing.assert_allclose(made[2:], [10 / 18, 6 / 18, 7 / 18, 4 / 18], rtol=1e-6)
+
+
+def test_vpin():
+    b = precise(MARKET)
+    clock = b.volume / (1.7 * slow_average(b.volume))
+    share = np.where(b.volume > 0, net(b) / np.where(b.volume > 0, b.volume, 1), 0)
+    made = columns({"vpin": {"buckets": 7, "size": 1.7}}, MARKET)["vpin_7"]
+    expected = np.stack([buckets_of(clock[:, a], share[:, a], 7) for a in range(2)], 1)
+    assert np.isnan(made[:11]).all()
+    close_to(made[11:], expected[11:])
+
+
+bar = st.tuples(st.sampled_from([0.0, 0.125, 0.5, 1.0, 1.75, 2.25, 6.5]), st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0]))
+
+
+@given(st.lists(bar, min_size=1, max_size=24), st.integers(1, 5))
+def test_buckets_that_bars_cross_and_fill_several_of(rows, n):
+    volume, share = np.array(rows).T
+    b = Buckets(*np.zeros((2, 1), np.float32), np.zeros((n, 1), np.float32), *np.zeros((3, 1), np.float32))
+    at_most = np.minimum(volume, n + 1)
+    for v, s, expected in zip(volume, share, buckets_of(at_most, share, n), strict=True):
+        b, (value, _) = jax.jit(fill)(b, (np.float32([v if v < n + 1 else n + 1]), np.float32([s])))
+        np.testing.assert_allclose(value, [expected], rtol=1e-6, atol=1e-6)
+
+
+def test_vpin_holds_over_a_gap_and_is_zero_without_trades():
+    market = bars(60)
+    spec = {"vpin": {"buckets": 5, "size": 2.0}}
+    before, after = columns(spec, market)["vpin_5"], columns(spec, gap(market, slice(30, 40)))["vpin_5"]
+    np.testing.assert_array_equal(after[:30], before[:30])
+    assert np.isnan(after[30:40]).all() and np.isfinite(after[40:]).all()
+    silent = columns(spec, quiet(market, np.ones((60, 2), bool)))["vpin_5"]
+    assert (silent[10:] == 0).all()
+
+
+def test_vpin_bars():
+    b = precise(MARKET)
+    made = columns({"vpin_bars": {"windows": (8,)}}, MARKET)["vpin_bars_8"]
+    close_to(made[7:], (total(np.abs(net(b)), 8) / total(b.volume, 8))[7:])
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_kyle(root):
+    b = precise(MARKET)
+    made = columns({"kyle": {"windows": (8, 24), "root": root}}, MARKET)
+    x, usual, r = net(b), slow_average(b.volume), moves(b)
+    if root:
+        x, usual = np.sign(x) * np.sqrt(np.abs(x)), np.sqrt(usual)
+    for w in (8, 24):
+        close_to(made[f"kyle_{w}"][24:], correlations(x, r, w)[24:])
+        for t in (30, 77):
+            line = sm.OLS(r[t - w + 1 : t + 1, 0], sm.add_constant(x[t - w + 1 : t + 1, 0])).fit()
+            slope = made[f"kyle_{w}"][t, 0] * np.exp(made[f"kyle_impact_{w}"][t, 0])
+            np.testing.assert_allclose(slope, 1e4 * line.params[1] * usual[t, 0], rtol=1e-4)
+            np.testing.assert_allclose(made[f"kyle_r2_{w}"][t, 0], line.rsquared, rtol=1e-4)
+
+
+def test_kyle_finds_the_impact_that_is_there():
+    """3 basis points per 1,000; the standard error of a window's slope is 0.03."""
+    rng = np.random.default_rng(1)
+    market = bars(400, assets=1)
+    r = 3e-4 * net(precise(market)) / 1000 + 3e-5 * rng.standard_normal((400, 1))
+    market = market.replace(close=(1e5 * np.exp(np.cumsum(r, 0))).astype(np.float32))
+    made = columns({"kyle": {"windows": (256,)}}, market)
+    slope = made["kyle_256"] * np.exp(made["kyle_impact_256"]) / slow_average(precise(market).volume) * 1000
+    assert np.abs(slope[256:] - 3).max() < 0.15 and made["kyle_256"][256:].min() > 0.95
+    still = columns({"kyle": {"windows": (8,)}}, bars(40, volatility=0.0))
+    assert (still["kyle_8"][8:] == 0).all() and np.isfinite(still["kyle_impact_8"][8:]).all()
+
+
+@pytest.mark.parametrize("column", ["quote_volume", "volume"])
+def test_amihud(column):
+    market = MARKET if column == "quote_volume" else MARKET.replace(quote_volume=None)
+    b = precise(MARKET)
+    quote = b.quote_volume if column == "quote_volume" else b.volume * b.close
+    ratio = np.where(quote > 0, np.abs(moves(b)) / np.where(quote > 0, quote, 1), np.nan)
+    usual = slow_average(np.abs(moves(b))[1:]) / slow_average(quote)[1:]
+    expected = np.log(windows(ratio[1:], 8, lambda x: np.nansum(x, 0) / np.isfinite(x).sum(0)) / usual)
+    close_to(columns({"amihud": {"windows": (8,)}}, market)["amihud_8"][8:], expected[7:])
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_bad_print_fades_from_slow_averages(name):
+    """After half a halflife of the slow averages a print of 1e12 is felt by less than a twentieth."""
+    market, f = bars(1000), whole(compiled(features.build({name: {}})))
+    before, after = (np.asarray(f(m).x) for m in (market, tick(market, 600, 0, SLOW[name], 1e12)))
+    assert np.abs(after - before)[600:].max() > 0.05
+    assert np.abs(after - before)[600 + 256 :].max() < 0.05
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("vpin", {"size": 0.0}, "feature 'vpin': option size must be positive, got 0"),
+        ("vpin", {"source": "takr"}, "feature 'vpin' has no source 'takr'; did you mean 'taker'"),
+        ("kyle", {"source": "x"}, "feature 'kyle' has no source 'x'"),
+    ],
+)
+def test_options_that_make_no_sense(name, options, message):
+    with pytest.raises(ConfigError, match=message):
+        features.names({name: options}, bars(3))
+
+
+@pytest.mark.parametrize("name", ["signed_volume", "vpin", "vpin_bars", "kyle", "flow_autocorrelation"])
+def test_bars_without_taker_volume_say_so(name):
+    with pytest.raises(ConfigError, match=f"feature '{name}' needs the column taker_buy"):
+        features.names({name: {}}, bars(3).replace(taker_buy=None))
+
+
+def test_real_bars(real_panel):
+    """Takers move the price, and what is bounded stays within its bounds, on three months of BTC and ETH."""
+    spec = {name: {} for name in (*SLOW, "trade_imbalance", "flow_autocorrelation", "vpin_bars")}
+    out = whole(compiled(features.build(spec)))(real_panel.bars)
+    x, ok = np.asarray(out.x), np.asarray(out.ok)
+    assert ok[300:].all()
+    value = {name: x[300:, :, i] for i, name in enumerate(out.names)}
+    assert np.median(value["kyle_256"]) > 0.5 and (np.abs(value["kyle_64"]) <= 1).all()
+    assert (value["vpin_50"] >= 0).all() and 0.01 < np.median(value["vpin_50"]) < 0.3
+    assert all(np.abs(v).max() < 20 for v in value.values())

@@ -1,0 +1,156 @@
+"""Information coefficients against scipy and against loops written from the definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import pearsonr, spearmanr
+
+from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.metrics import bootstrap, ic
+
+seeds = st.integers(0, 10_000)
+
+
+def drawn(seed: int, rows: int, levels: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Two related columns; with `levels` they have many equal values."""
+    rng = np.random.default_rng(seed)
+    f = rng.standard_normal(rows)
+    r = 0.3 * f + rng.standard_normal(rows)
+    return (np.floor(levels * f), np.floor(levels * r)) if levels else (f, r)
+
+
+class TestRanks:
+    @given(seeds, st.integers(3, 200), st.sampled_from([0, 1, 3]))
+    def test_the_mean_product_is_spearman(self, seed, rows, levels):
+        f, r = drawn(seed, rows, levels)
+        if np.ptp(f) and np.ptp(r):
+            assert (ic.standard_ranks(f) * ic.standard_ranks(r)).mean() == pytest.approx(spearmanr(f, r)[0], abs=1e-12)
+
+    @given(seeds)
+    def test_only_the_order_counts(self, seed):
+        f, _ = drawn(seed, 50)
+        np.testing.assert_array_equal(ic.standard_ranks(np.exp(f)), ic.standard_ranks(f))
+        np.testing.assert_array_equal(ic.standard_ranks(-f), -ic.standard_ranks(f))
+
+    def test_float32_columns(self):
+        f, _ = drawn(0, 1000)
+        made = ic.standard_ranks(f.astype(np.float32))
+        assert made.dtype == np.float64
+        assert made.mean() == pytest.approx(0, abs=1e-12) and (made**2).mean() == pytest.approx(1)
+
+    @pytest.mark.parametrize("x", [[], [3.0], [2.0, 2.0, 2.0]])
+    def test_a_column_without_order_is_zero(self, x):
+        np.testing.assert_array_equal(ic.standard_ranks(x), np.zeros(len(x)))
+
+    @pytest.mark.parametrize("x", [[1.0, np.nan], [np.inf, 0.0], [[1.0, 2.0]]])
+    def test_what_has_no_rank(self, x):
+        with pytest.raises(DataError, match="one column .M. of finite numbers"):
+            ic.standard_ranks(x)
+
+
+class TestWithin:
+    @given(seeds, st.integers(1, 5))
+    def test_each_cell_by_itself(self, seed, cells):
+        f, r = drawn(seed, 60)
+        cell = np.random.default_rng(seed).integers(cells, size=60)
+        made, rows = ic.correlation_within(f, r, cell, cells)
+        for c in range(cells):
+            inside = cell == c
+            assert rows[c] == inside.sum()
+            if inside.sum() > 1:
+                assert made[c] == pytest.approx(pearsonr(f[inside], r[inside])[0], abs=1e-10)
+
+    def test_flat_and_empty_cells_have_none(self):
+        f, r = np.array([1.3, 1.3, 1.3, 0.1, 0.7, 5.0]), np.array([1.0, 2.0, 4.0, 1.0, 2.0, 3.0])
+        made, rows = ic.correlation_within(f, r, np.array([0, 0, 0, 1, 1, 3]), 5)
+        np.testing.assert_array_equal(np.isnan(made), [True, False, True, True, True])
+        np.testing.assert_array_equal(rows, [3, 2, 0, 1, 0])
+        assert made[1] == pytest.approx(1)
+
+    def test_means_leave_out_what_is_missing(self):
+        x = np.array([[1.0, np.nan, np.nan], [4.0, 2.0, np.nan]])
+        np.testing.assert_allclose(ic.weighted_mean(x, np.array([[2.0, 9, 9], [1.0, 1, 1]])), [2.0, 2.0, np.nan])
+
+
+class TestIntervals:
+    def test_they_are_those_of_the_bootstrap_of_blocks(self):
+        """The same percentiles as by gathering drawn blocks, up to what 20,000 resamples leave to chance."""
+        rng = np.random.default_rng(0)
+        block = np.repeat(np.arange(40), 25)
+        x = rng.standard_normal((1000, 2)) + np.repeat(rng.standard_normal(40), 25)[:, None]
+        sums = np.stack([np.bincount(block, c) for c in x.T], 1)
+        low, high = ic.bootstrap_intervals(sums, np.bincount(block), 20_000)
+        for c in range(2):
+            expected = bootstrap.ratio_interval(x[:, c], np.ones(1000), block, 20_000, seed=1)
+            np.testing.assert_allclose([low[c], high[c]], expected, atol=0.02)
+
+    def test_columns_do_not_disturb_each_other(self):
+        sums, rows = np.random.default_rng(0).standard_normal((30, 3)), np.arange(30)
+        together, alone = ic.bootstrap_intervals(sums, rows), ic.bootstrap_intervals(sums[:, 1:2], rows)
+        np.testing.assert_allclose([together[0][1], together[1][1]], [alone[0][0], alone[1][0]])
+
+    def test_one_block_says_nothing(self):
+        assert np.isnan(ic.bootstrap_intervals(np.ones((1, 2)), np.array([5]))).all()
+
+    @pytest.mark.parametrize("samples, level", [(0, 0.95), (10, 0.0), (10, 1.0)])
+    def test_what_cannot_be(self, samples, level):
+        with pytest.raises(ConfigError, match="samples"):
+            ic.bootstrap_intervals(np.ones((4, 1)), np.ones(4), samples, level)
+
+
+class TestLags:
+    @given(seeds, st.integers(2, 40), st.integers(1, 3))
+    def test_every_shift_is_that_of_a_loop(self, seed, rows, assets):
+        rng = np.random.default_rng(seed)
+        f, r = (rng.standard_normal((assets, rows)) * (rng.random((assets, rows)) > 0.3) for _ in range(2))
+        made = ic.all_lags(ic.spectrum(f), ic.spectrum(r))
+        assert len(made) >= rows and len(made) % 2 == 0
+        pad = ((0, 0), (0, len(made) - rows))
+        f, r = np.pad(f, pad), np.pad(r, pad)
+        expected = [(f * np.roll(r, -s, 1)).sum() for s in range(len(made))]
+        np.testing.assert_allclose(made, expected, atol=1e-10)
+
+
+class TestClusters:
+    def test_alike_columns_stand_together_whatever_their_sign(self):
+        rng = np.random.default_rng(0)
+        a, b = rng.standard_normal((2, 500))
+        noise = lambda: 0.2 * rng.standard_normal(500)  # noqa: E731
+        correlation = np.corrcoef([a, b, -a + noise(), rng.standard_normal(500), b + noise()])
+        group, order = ic.clusters(correlation, 0.7)
+        assert group[0] == group[2] and group[1] == group[4] and len(set(group)) == 3
+        assert sorted(order) == [0, 1, 2, 3, 4]
+        assert (np.diff([group[i] for i in order]) != 0).sum() == 2
+
+    @pytest.mark.parametrize("least, expected", [(0.79, 1), (0.81, 2)])
+    def test_the_cut_is_at_the_stated_correlation(self, least, expected):
+        assert len(set(ic.clusters(np.array([[1, -0.8], [-0.8, 1]]), least)[0])) == expected
+
+    def test_a_constant_column_is_a_cluster_of_its_own(self):
+        correlation = np.array([[1, 0.9, np.nan], [0.9, 1, np.nan], [np.nan, np.nan, np.nan]])
+        assert len(set(ic.clusters(correlation, 0.7)[0])) == 2
+
+    def test_one_column(self):
+        group, order = ic.clusters(np.ones((1, 1)), 0.7)
+        assert group.tolist() == order.tolist() == [0]
+
+    def test_correlation_of_ranks(self):
+        ranks = np.random.default_rng(0).standard_normal((3, 150_000)).astype(np.float32)
+        ranks[2] += ranks[0]
+        ranks = np.append(ranks, np.zeros((1, 150_000), np.float32), 0)
+        made = ic.correlation_matrix(ranks)
+        np.testing.assert_allclose(made[:3, :3], np.corrcoef(ranks[:3]), atol=0.01)
+        assert np.isnan(made[3]).all() and np.isnan(made[:, 3]).all()
+
+
+class TestStability:
+    def test_missing_periods_do_not_count(self):
+        made = ic.stability(-0.1, np.array([-0.3, np.nan, 0.1, -0.1]))
+        assert made == pytest.approx({"mean": -0.1, "std": 0.2, "same_sign": 2 / 3, "last": -0.1})
+
+    @pytest.mark.parametrize("whole, periods", [(np.nan, [0.1]), (0.1, [np.nan, np.nan])])
+    def test_what_is_undefined(self, whole, periods):
+        assert np.isnan(ic.stability(whole, np.array(periods))["same_sign"])
