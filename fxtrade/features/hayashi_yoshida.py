@@ -92,7 +92,7 @@ def _bar_step(carry, close: Array):
     moved = there & is_value(move) & (age <= LONGEST)
     move = jnp.where(moved, move, 0)
     after = apart + move[:, None]
-    product = move[i] * apart[j, i] + move[j] * apart[i, j]
+    product = move[i] * after[j, i] + move[j] * apart[i, j]
     out = jnp.where(moved[i] | moved[j], product, jnp.nan), jnp.where(moved, move**2, jnp.nan)
     return (jnp.where(there, close, last), jnp.where(there, 0, age), jnp.where(there, 0, after)), out
 
