@@ -127,7 +127,7 @@ class Kernels:
 
     def lag(self, x: Array, n: int) -> Array:
         """The value n rows ago."""
-        return self._once("lag", lambda: self.past(x, n)[: x.shape[0]], x, n)
+        return self.once("lag", lambda: self.past(x, n)[: x.shape[0]], x, n)
 
     def log_return(self, x: Array, n: int = 1) -> Array:
         """log(x / x n rows ago), from the difference: exact where the logarithms of nearby prices would cancel."""
@@ -136,7 +136,7 @@ class Kernels:
             before = self.lag(x, n)
             return jnp.log1p((x - before) / before)
 
-        return self._once("log_return", compute, x, n)
+        return self.once("log_return", compute, x, n)
 
     def frames(self, x: Array, window: int) -> Array:
         """The last `window` rows of each row, oldest first, `[T, window, ...]`; `window` times the memory of x."""
@@ -146,7 +146,7 @@ class Kernels:
     def filter(self, x: Array, taps: tuple[float, ...], spacing: int = 1) -> Array:
         """Causal linear filter: the sum of taps[j] * x[t - j spacing]; NaN where any of these is missing."""
         reach = (len(taps) - 1) * spacing
-        return self._once("filter", lambda: linear.convolve(self.past(x, reach), taps, spacing), x, taps, spacing)
+        return self.once("filter", lambda: linear.convolve(self.past(x, reach), taps, spacing), x, taps, spacing)
 
     def mean(self, x: Array, window: int, min_count: int | None = None) -> Array:
         return self._window(rolling.mean, x, window, min_count)
@@ -187,7 +187,7 @@ class Kernels:
         def compute():
             return pairs.comoments(self.past(x, window - 1), self.past(y, window - 1), window, window - 1)
 
-        return self._once("comoments", compute, x, y, window)
+        return self.once("comoments", compute, x, y, window)
 
     def ew_moments(self, x: Array, halflife: float, clip: float | None = None) -> rolling.EwState:
         """Exponentially weighted `weight`, `mean` and `var` at every row."""
@@ -196,23 +196,24 @@ class Kernels:
             initial = rolling.ew_init(x.shape[1:])
             return self.carry(initial, lambda state: rolling.ew_moments(x, halflife, state, clip))
 
-        return self._once("ew_moments", compute, x, halflife, clip)
+        return self.once("ew_moments", compute, x, halflife, clip)
 
     def scan(self, step: Callable[[Any, Any], tuple[Any, Any]], initial: Any, rows: Any) -> Any:
         """A recursion: `step(carry, row) -> (carry, out)` from row to row, with `initial` before the first."""
         return self.carry(initial, lambda state: lax.scan(step, state, rows))
 
-    def _window(self, kernel, x: Array, window: int, min_count: int | None, name: str = "") -> Array:
-        def compute():
-            return kernel(self.past(x, window - 1), window, min_count, window - 1)
-
-        return self._once(name or kernel.__name__, compute, x, window, min_count)
-
-    def _once(self, name: str, compute: Callable[[], Any], *key) -> Any:
+    def once(self, name: str, compute: Callable[[], Any], *key) -> Any:
+        """`compute()`, but only once for the same name and key of arrays and parameters: features may share it."""
         short = (name, *(id(k) if isinstance(k, jax.Array | np.ndarray) else k for k in key))
         if short not in self._made:
             self._made[short] = compute(), key  # an array that is kept keeps its id
         return self._made[short][0]
+
+    def _window(self, kernel, x: Array, window: int, min_count: int | None, name: str = "") -> Array:
+        def compute():
+            return kernel(self.past(x, window - 1), window, min_count, window - 1)
+
+        return self.once(name or kernel.__name__, compute, x, window, min_count)
 
 
 def _nothing(x: Array, n: int) -> Array:

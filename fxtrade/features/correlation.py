@@ -54,4 +54,4 @@ def matrix(k: Kernels, bars: Bars, window: int, estimator: str = "pearson") -> A
     """
     if estimator not in ESTIMATORS:
         raise ConfigError(f"correlations have no estimator '{estimator}'{nearest(estimator, ESTIMATORS)}")
-    return k._once("correlation", lambda: ESTIMATORS[estimator](k, bars, window), bars.close, window, estimator)
+    return k.once("correlation", lambda: ESTIMATORS[estimator](k, bars, window), bars.close, window, estimator)

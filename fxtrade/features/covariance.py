@@ -49,7 +49,7 @@ def pair_moments(k: Kernels, returns: Array, window: int) -> pairs.Comoments:
         i, j = upper(returns.shape[1])
         return pairs.comoments(past[:, i], past[:, j], window, window - 1)
 
-    return k._once("pair_moments", compute, returns, window)
+    return k.once("pair_moments", compute, returns, window)
 
 
 def own_moments(k: Kernels, returns: Array, window: int) -> rolling.Moments:
@@ -58,7 +58,7 @@ def own_moments(k: Kernels, returns: Array, window: int) -> rolling.Moments:
     def compute():
         return rolling.moments(k.past(returns, window - 1), window, window - 1)
 
-    return k._once("moments", compute, returns, window)
+    return k.once("moments", compute, returns, window)
 
 
 def ew_covariance(k: Kernels, returns: Array, halflife: float, clip: float | None = 5.0) -> Array:
@@ -118,7 +118,7 @@ def ledoit_wolf(k: Kernels, returns: Array, window: int) -> Shrunk:
         shrunk = s + share[:, None, None] * (target - s)
         return Shrunk(_enough(shrunk, count[:, None], window), _enough(share, count[:, 0], window))
 
-    return k._once("ledoit_wolf", compute, returns, window)
+    return k.once("ledoit_wolf", compute, returns, window)
 
 
 def correlation_of(covariance: Array) -> Array:
@@ -182,7 +182,7 @@ def _ew_pairs(k: Kernels, returns: Array, halflife: float, clip: float | None) -
     def compute():
         return k.scan(step, pairs.Comoments(*(jnp.zeros(len(i), jnp.float32) for _ in range(8))), (x, y))
 
-    return k._once("ew_pairs", compute, returns, halflife, clip)
+    return k.once("ew_pairs", compute, returns, halflife, clip)
 
 
 def _enough(value: Array, count: Array, window: int) -> Array:

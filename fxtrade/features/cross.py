@@ -150,7 +150,7 @@ def excess_beta(k: Kernels, bars: Bars, window: int, to: str = "market") -> Arra
         pair = pairs.comoments(m, past - m, window, window - 1)
         return _known(jnp.clip(pair.beta, -BETA, BETA), pair, window)
 
-    return k._once("excess_beta", compute, returns, window, to)
+    return k.once("excess_beta", compute, returns, window, to)
 
 
 def rank(x: Array) -> Array:

@@ -69,7 +69,7 @@ def bar_correlation(k: Kernels, close: Array, window: int) -> Array:
     def compute():
         return k.scan(_bar_step, _bar_init(close.shape[1]), close)
 
-    product, square = k._once("hayashi_yoshida", compute, close)
+    product, square = k.once("hayashi_yoshida", compute, close)
     variance = k.total(square, window, half(window))
     covariance = k.total(product, window, half(window))
     scale = jnp.sqrt(variance[:, i]) * jnp.sqrt(variance[:, j])
