@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
+from fxtrade import features
 from fxtrade.core.config import nearest, to_config_dict
 from fxtrade.core.errors import ConfigError
 
@@ -19,11 +20,20 @@ FLOW = {
     "flow_z": {"windows": (64,)},
     "trade_size_z": {"windows": (64,)},
 }
-MARKETS = ("sim", "random", "bars", "flow", "hourly")
+BOOK = {
+    "log_return": {"horizons": (1, 2, 4, 8, 16, 32)},
+    "volatility": {"windows": (8, 32, 128)},
+    "book_spread": {},
+    "queue_imbalance": {"levels": (1, 2, 3)},
+    "microprice": {"levels": (1, 3), "windows": (1, 8)},
+    "ofi": {"windows": (1, 8, 64), "levels": (1, 2, 3)},
+    "book_pressure": {},
+}
+MARKETS = ("sim", "random", "bars", "flow", "hourly", "book")
 
 
 def market(variant: str, model: str) -> ConfigDict:
-    """Config of one market: "sim" and "random" simulate, "bars", "flow" and "hourly" want `data.path`.
+    """Config of one market: "sim" and "random" simulate, the others want `data.path`.
 
     Raises:
         ConfigError: another name.
@@ -33,7 +43,7 @@ def market(variant: str, model: str) -> ConfigDict:
     config = to_config_dict()
     config.name = f"{model}-{variant}"
     config.model.name = model
-    config.features = BARS if variant == "bars" else BARS | FLOW
+    config.features = {"bars": BARS, "book": BOOK}.get(variant, BARS | FLOW)
     # forecasts of markets overfit within an epoch or two: strong decay, early stopping
     config.optim.weight_decay = 0.1
     if variant in ("sim", "random"):
@@ -47,9 +57,21 @@ def market(variant: str, model: str) -> ConfigDict:
         config.train.update(steps=600, batch=8, eval_every=60)
     if variant == "flow":
         config.data.span = "union"  # the months of the symbols overlap little
+    if variant == "book":  # a session of an hour or two: rows of a second, mids a few seconds ahead
+        config.label.update(name="close", horizon=8)
+        config.scaler.halflife = 300.0
+        config.report.block = "5m"
+        config.train.update(steps=300, segment=256, eval_every=20, patience=6)
     if variant == "hourly":
         config.data.span = "union"
         config.scaler.halflife = 500.0
         config.optim.weight_decay = 2.0
         config.train.update(steps=400, eval_every=20, patience=6)
     return config
+
+
+def every(variant: str) -> dict[str, dict]:
+    """All registered features that bars of this market allow, with their defaults."""
+    if variant == "book":
+        return BOOK | {name: {} for name in features.BOOK if name not in BOOK}
+    return {name: {} for name in (features.PRICE if variant == "bars" else features.PRICE | features.FLOW)}

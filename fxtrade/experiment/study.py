@@ -139,12 +139,21 @@ def examine(
         column: gives the rows `[M]` of a column by its number.
         block: least length of the bootstrap's blocks in ns.
         tick: told the number of tests just done.
+
+    Raises:
+        DataError: all rows fall into one block.
     """
     options, (count, length) = config.study, (len(sample.place), len(sample.times))
     cells = sample.asset * options.periods + sample.place * options.periods // length
     times, bar = sample.times[sample.place], int(np.median(np.diff(sample.times)))
     blocks = [bootstrap.block_ids(times, max(block, BLOCK_HORIZONS * (h + 1) * bar)) for h in options.horizons]
     sizes = [np.bincount(b) for b in blocks]
+    for h, size in zip(options.horizons, sizes, strict=True):
+        if len(size) < 2:
+            raise DataError(
+                f"study.block = '{options.block}': the span is one block alone where the horizon is {h} bars (a block holds "
+                f"at least {BLOCK_HORIZONS} horizons); choose a shorter block or horizon, or use more data"
+            )
     spectra = [ic.spectrum(sample.grid(r)) for r in sample.returns]
     mask = ic.spectrum(sample.grid(np.ones(count)))
     least = shortest_shift(options.horizons, config.scaler.halflife, length)

@@ -1,7 +1,7 @@
 """Features: causal, dimensionless columns made of bars.
 
-To add one, write a function `f(k, bars, *, options) -> {column: [T, A]}` in its family's file and one line in
-`FEATURES`. Causality, prefix, streaming and gap tests run over this registry and apply by themselves.
+To add one, write a function `f(k, bars, *, options) -> {column: [T, A]}` in its family's file and one line below.
+Causality, prefix, streaming and gap tests run over this registry and apply by themselves.
 """
 
 from __future__ import annotations
@@ -44,32 +44,13 @@ from fxtrade.features import (
     wavelet,
 )
 
-FEATURES = {
+# by what the bars must have: prices and volume; what takers bought, trades; the order book
+PRICE = {
     "log_return": returns.log_return,
     "volatility": returns.volatility,
     "bar_shape": returns.bar_shape,
     "volume_z": returns.volume_z,
-    "taker_imbalance": flow.taker_imbalance,
-    "flow_z": flow.flow_z,
-    "trade_size_z": flow.trade_size_z,
-    "signed_volume": flow.signed_volume,
-    "trade_imbalance": flow.trade_imbalance,
-    "trade_size": flow.trade_size,
-    "trades_z": flow.trades_z,
-    "flow_autocorrelation": flow.flow_autocorrelation,
-    "vpin": vpin.vpin,
-    "vpin_bars": vpin.vpin_bars,
-    "kyle": impact.kyle,
     "amihud": impact.amihud,
-    "book_spread": book.book_spread,
-    "mid_return": book.mid_return,
-    "queue_imbalance": book.queue_imbalance,
-    "microprice": book.microprice,
-    "depth": book_pressure.depth,
-    "depth_slope": book_pressure.depth_slope,
-    "book_pressure": book_pressure.book_pressure,
-    "ofi": book_flow.ofi,
-    "ofi_integrated": book_flow.ofi_integrated,
     "realised_variance": realised.realised_variance,
     "jumps": realised.jumps,
     "realised_moments": realised.realised_moments,
@@ -107,6 +88,31 @@ FEATURES = {
     "fractional_difference": fractional.fractional_difference,
     "calendar": calendar.calendar,
 }
+FLOW = {
+    "taker_imbalance": flow.taker_imbalance,
+    "flow_z": flow.flow_z,
+    "trade_size_z": flow.trade_size_z,
+    "signed_volume": flow.signed_volume,
+    "trade_imbalance": flow.trade_imbalance,
+    "trade_size": flow.trade_size,
+    "trades_z": flow.trades_z,
+    "flow_autocorrelation": flow.flow_autocorrelation,
+    "vpin": vpin.vpin,
+    "vpin_bars": vpin.vpin_bars,
+    "kyle": impact.kyle,
+}
+BOOK = {
+    "book_spread": book.book_spread,
+    "mid_return": book.mid_return,
+    "queue_imbalance": book.queue_imbalance,
+    "microprice": book.microprice,
+    "depth": book_pressure.depth,
+    "depth_slope": book_pressure.depth_slope,
+    "book_pressure": book_pressure.book_pressure,
+    "ofi": book_flow.ofi,
+    "ofi_integrated": book_flow.ofi_integrated,
+}
+FEATURES = PRICE | FLOW | BOOK
 
 
 def build(
@@ -138,7 +144,10 @@ def build(
     def compute(k: Kernels, bars: Bars) -> Features:
         columns = {}
         for name, options in spec.items():
-            columns |= FEATURES[name](k, bars, **options)
+            made = FEATURES[name](k, bars, **options)
+            if twice := columns.keys() & made.keys():
+                raise ConfigError(f"feature '{name}' makes a column that another one has made too: {min(twice)}")
+            columns |= made
         x = jnp.stack([c.astype(jnp.float32) for c in columns.values()], -1)
         x = jnp.where(jnp.isfinite(x), x, jnp.nan)
         if halflife is not None:

@@ -105,9 +105,9 @@ def mean_size(book: Ladder) -> Array:
 def first_component(k: Kernels, x: Array, halflife: float) -> Array:
     """Weights `[T, A, m]` of the first principal component of the rows of x `[T, A, m]` before each row.
 
-    Exponentially weighted second moments and one step of power iteration a row. Absolute weights sum to one, signed ones
-    to no less than zero. For the first `halflife` rows they are equal; after these a row enters with at most `CLIP`
-    times the usual length, so that one bad size cannot turn the weights far. Rows with NaN are left out.
+    Exponentially weighted second moments and one step of power iteration a row. Absolute weights sum to one, signed
+    ones to no less than zero. For the first `halflife` rows they are equal; after these a row enters with at most
+    `CLIP` times the usual length, so that one bad size cannot turn the weights far. Rows with NaN are left out.
     """
     decay = 2.0 ** (-1.0 / halflife)
     assets, m = x.shape[1:]

@@ -59,15 +59,13 @@ def slopes(book: Ladder) -> tuple[Array, Array]:
     """Slope of cumulated size on distance of bids and asks; NaN for a single level."""
 
     def slope(price, size):
-        there = size > 0
-        count = there.sum(-1, keepdims=True)
-        x = jnp.where(there, 1e4 * behind_best(price) / price[..., :1], 0)
-        x = jnp.where(there, x - x.sum(-1, keepdims=True) / count, 0)
-        # the sum of x times cumulated size, level by level: a cumulative sum along so short an axis is slow
-        done, product = 0.0, 0.0
+        # level by level: sums along so short an axis, and their differences to each level, are slow
+        done = n = sx = sy = sxx = sxy = 0.0
         for m in range(size.shape[-1]):
-            done = done + size[..., m]
-            product = product + x[..., m] * done
-        return jnp.where(count[..., 0] > 1, product / (x**2).sum(-1) * count[..., 0] / done, jnp.nan)
+            there, done = size[..., m] > 0, done + size[..., m]
+            x = jnp.where(there, 1e4 * jnp.abs(price[..., m] - price[..., 0]) / price[..., 0], 0)
+            y = jnp.where(there, done, 0)
+            n, sx, sy, sxx, sxy = n + there, sx + x, sy + y, sxx + x**2, sxy + x * y
+        return jnp.where(n > 1, (n * sxy - sx * sy) / (n * sxx - sx**2) * n / done, jnp.nan)
 
     return slope(book.bid_price, book.bid_size), slope(book.ask_price, book.ask_size)

@@ -16,7 +16,7 @@ def rsi(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (14,)) -> dict[str
     """Wilder's (1978) relative strength of log closes, 2 RSI / 100 - 1 in [-1, 1].
 
     This is the average return over the average absolute return, both with Wilder's weights; a return enters at no more
-    than 20 standard deviations, and an average absolute return below 1e-7 is no movement.
+    than 100 standard deviations, and an average absolute return below 1e-7 is no movement.
     """
     at_least(2, windows, "feature 'rsi': option windows")
     moves = k.log_return(bars.close)

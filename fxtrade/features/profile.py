@@ -15,7 +15,7 @@ from fxtrade.core.types import Array, Bars
 from fxtrade.features.fold import fold
 from fxtrade.features.smooth import at_least, noise, ratio
 
-BLOCK = 8  # lags that are read in one pass over the rows
+BLOCK = 16  # lags that are read in one pass over the rows
 
 
 def obv_slope(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (32,)) -> dict[str, Array]:
@@ -52,9 +52,9 @@ def volume_profile(k: Kernels, bars: Bars, *, window: int = 128, bins: int = 8, 
     at_least(2, (bins,), "feature 'volume_profile': option bins")
     width = 2 * reach / bins
     unit = noise(k, bars, window) * (window**0.5 * width) * bars.close
-    below, above, total = _below(k, bars, unit, np.arange(1, bins) - bins / 2 + 0.5, window)
+    inside, above, total = _volumes(k, bars, unit, bins, window)
     known = is_value(unit) & is_value(k.mean(bars.volume, window))
-    shares = jnp.diff(ratio(below, total[..., None]), axis=-1, prepend=0, append=ratio(total, total)[..., None])
+    shares = ratio(inside, total[..., None])
     at = _point_of_control(shares) * width
     columns = {f"profile_{i}": shares[..., i] for i in range(bins)}
     columns |= {"profile_poc": at, "profile_above": ratio(above, total)}
@@ -74,15 +74,17 @@ def _above_vwap(k: Kernels, bars: Bars, window: int) -> Array:
     return -jnp.log1p(ratio(traded, total) / bars.close) / (noise(k, bars, window) * window**0.5)
 
 
-def _below(k: Kernels, bars: Bars, unit: Array, edges: np.ndarray, window: int) -> tuple[Array, Array, Array]:
-    """Volume of the window below each edge `[T, A, edges]`, above the present close and in all `[T, A]`."""
+def _volumes(k: Kernels, bars: Bars, unit: Array, bins: int, window: int) -> tuple[Array, Array, Array]:
+    """Volume of the window in each bin `[T, A, bins]` of width `unit`, above the present close and in all `[T, A]`."""
     price, volume = (k.past(a, window - 1) for a in (bars.close, bars.volume))
     price, volume = (jnp.where(is_value(a), a, 0) for a in (price, volume))
     now, scale, rows = price[window - 1 :], 1 / unit, price.shape[0] - window + 1
 
-    def parts(p: Array, v: Array) -> Array:
-        place = (p - now) * scale
-        return [v * jnp.clip(edge - place, 0, 1) for edge in edges] + [v * ((p > now) + 0.5 * (p == now)), v]
+    def parts(p: Array, v: Array) -> list[Array]:
+        # in bins from the middle of the first, so that a bin which nothing comes near is exactly empty
+        place = jnp.clip((p - now) * scale + (bins - 1) / 2, 0, bins - 1)
+        inside = [v * jnp.maximum(1 - jnp.abs(place - i), 0) for i in range(bins)]
+        return [*inside, v * ((p > now) + 0.5 * (p == now)), v]
 
     def add(done, first, many):
         for lag in range(many):
@@ -93,11 +95,11 @@ def _below(k: Kernels, bars: Bars, unit: Array, edges: np.ndarray, window: int) 
     if rows == 1:
         done = [part.sum(0, keepdims=True) for part in parts(price, volume)]
     else:
-        whole, nothing = window // BLOCK, [jnp.zeros_like(now)] * (len(edges) + 2)
+        whole, nothing = window // BLOCK, [jnp.zeros_like(now)] * (bins + 2)
         done = lax.fori_loop(0, whole, lambda i, d: add(d, window - 1 - i * BLOCK, BLOCK), nothing)
         done = add(done, window - 1 - whole * BLOCK, window % BLOCK)
-    *below, above, total = done
-    return jnp.stack(below, -1), above, total
+    *inside, above, total = done
+    return jnp.stack(inside, -1), above, total
 
 
 def _point_of_control(shares: Array) -> Array:

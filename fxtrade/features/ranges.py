@@ -20,7 +20,7 @@ ESTIMATORS = ("parkinson", "garman_klass", "rogers_satchell", "yang_zhang")
 
 
 def range_volatility(
-    k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (32, 128), estimators: tuple[str, ...] = ESTIMATORS
+    k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (64,), estimators: tuple[str, ...] = ESTIMATORS
 ) -> dict[str, Array]:
     """log of the volatility of one bar, estimated over each window; at least 1e-7, as `volatility`.
 
@@ -65,7 +65,7 @@ def range_volatility(
 def atr(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (14,)) -> dict[str, Array]:
     """log of the average true range of log prices (Wilder 1978), which is ATR / close; at least 1e-7.
 
-    Exponential memory: a bar of 1e12 counts as 20 standard deviations and fades with (1 - 1/window)^age.
+    Exponential memory: a bar of 1e12 counts as 100 standard deviations and fades with (1 - 1/window)^age.
     """
     at_least(2, windows, "feature 'atr': option windows")
     spread = true_range(k, bars)

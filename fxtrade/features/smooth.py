@@ -18,7 +18,7 @@ from fxtrade.core.types import Array, Bars
 from fxtrade.features.fold import window_sum
 
 FLOOR = 1e-7  # log return: float32 prices know no smaller move
-CLIP = 20.0  # standard deviations at which a recursive average takes an innovation in
+CLIP = 100.0  # standard deviations at which a recursive average takes an innovation in
 
 
 def noise(k: Kernels, bars: Bars, window: int) -> Array:

@@ -29,7 +29,7 @@ def macd(
     """Appel's (1979) convergence-divergence of log closes in units of `noise` over `window` bars.
 
     line = EMA fast - EMA slow, signal = EMA of the line, histogram = line - signal, with EMAs that began at the first
-    close. A return enters at no more than 20 standard deviations.
+    close. A return enters at no more than 100 standard deviations.
     """
     at_least(2, (fast, slow, signal), "feature 'macd': options fast, slow and signal")
     moves, unit = k.log_return(bars.close), noise(k, bars, window)
@@ -41,7 +41,7 @@ def macd(
 def adx(k: Kernels, bars: Bars, *, window: int = 14) -> dict[str, Array]:
     """Wilder's (1978) directional movement of log prices: +DI, -DI and their smoothed contrast ADX, each in [0, 1].
 
-    A movement enters at no more than 20 standard deviations; one that is below 1e-7 a bar on average is none.
+    A movement enters at no more than 100 standard deviations; one that is below 1e-7 a bar on average is none.
     """
     at_least(2, (window,), "feature 'adx': option window")
     up, down = k.log_return(bars.high), -k.log_return(bars.low)

@@ -12,6 +12,7 @@ from fxtrade.report.canvas import BLUE, GREY, decorate, floats, new_figure, with
 from fxtrade.report.numbers import missing
 
 ROW, EDGES = 0.19, 1.5  # inches: height of a column's row, and of what is above and below
+FAINT = 0.03  # an IC that has the full colour at least: what is smaller everywhere shall look small
 
 
 def figures(outcome: dict) -> dict[str, Figure]:
@@ -52,7 +53,7 @@ def horizons(outcome: dict) -> Figure:
     for (row, place), x in np.ndenumerate(value):
         found = table[names[row], steps[place]]["found"]
         if np.isfinite(x):
-            color = "white" if abs(x) > 0.6 * limit else "black" if found else GREY
+            color = "white" if abs(x) > 0.6 * limit else "black" if found else "#444444"
             weight = "bold" if found else "normal"
             axes.text(place, row, f"{x:+.3f}", ha="center", va="center", fontsize=7, color=color, weight=weight)
         if found:
@@ -72,6 +73,7 @@ def columns(outcome: dict) -> Figure:
     found, place = np.array([t["found"] for t in tests]), np.arange(len(tests))
     figure = new_figure(EDGES + 0.5 + ROW * len(tests))
     axes = figure.add_subplot()
+    axes.use_sticky_edges = False  # bands end within the axes
     label = "null floor: 95 % of the shifts"
     axes.barh(place, 2 * np.nan_to_num(floor), 0.8, -np.nan_to_num(floor), color="#DDDDDD", label=label)
     error = np.nan_to_num(np.maximum([value - low, high - value], 0))
@@ -108,6 +110,7 @@ def redundancy(outcome: dict) -> Figure:
     index, made = [i for i, _ in listed], [c for _, c in listed]
     value = floats(outcome["correlation"]).reshape(len(index), len(index))[np.ix_(index, index)]
     figure = new_figure(EDGES + 1.2 + max(ROW * len(made), 1.5))
+    figure.set_figwidth(max(figure.get_figwidth(), 0.6 * figure.get_figheight()))
     axes = figure.add_subplot()
     names = [f"{c['name']} ({c['cluster']})" for c in made]
     _heat(figure, axes, value, names, 1.0)
@@ -126,11 +129,12 @@ def redundancy(outcome: dict) -> Figure:
 def _heat(figure: Figure, axes: Axes, value: np.ndarray, names: list[str], limit: float | None = None) -> float:
     """Draw `value [R, C]` in colours from -limit to limit, missing cells grey; returns the limit."""
     if limit is None:
-        limit = max(np.nanmax(np.abs(np.append(value, 0))), 1e-6)
+        limit = max(np.nanmax(np.abs(np.append(value, 0))), FAINT)
     axes.set_facecolor("#EEEEEE")
     norm = TwoSlopeNorm(0, -limit, limit)
     image = axes.imshow(np.ma.masked_invalid(value), cmap="RdBu", norm=norm, aspect="auto", interpolation="nearest")
-    figure.colorbar(image, fraction=0.04, aspect=40).ax.tick_params(labelsize=7.5)
+    bar = figure.colorbar(image, fraction=0.04, aspect=max(40, 2 * len(names)))  # as thin in a tall figure
+    bar.ax.tick_params(labelsize=7.5)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     return limit
@@ -151,4 +155,4 @@ def _clarity(test: dict) -> tuple:
 
 
 def _bars(horizon: int) -> str:
-    return "one bar" if horizon == 1 else f"{horizon} bars"
+    return "the next bar" if horizon == 1 else f"the next {horizon} bars"

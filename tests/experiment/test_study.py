@@ -303,6 +303,7 @@ class TestMistakes:
         [
             ({"horizons": (1, 5_600)}, "study.horizons: 5600 bars do not fit into the train span of"),
             ({"block": "1x"}, "'1x' is not an interval"),
+            ({"block": "52w"}, "study.block = '52w': the span is one block alone where the horizon is 1 bars"),
         ],
     )
     def test_data(self, tmp_path, options, message):

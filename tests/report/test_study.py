@@ -168,7 +168,7 @@ class TestPlots:
         made = outcome(6, 3)
         assert study_plots.best(made) == 16
         axes = study_plots.columns(made).axes[0]
-        assert axes.get_title(loc="left") == "IC over 16 bars"
+        assert axes.get_title(loc="left") == "IC over the next 16 bars"
         assert [t.get_text() for t in axes.get_yticklabels()][-3:] == ["c2", "c1", "c0"]
 
     def test_without_discoveries_the_clearest_test_decides(self):
@@ -184,6 +184,11 @@ class TestPlots:
         np.testing.assert_allclose(found[0].get_xdata(), [0.19, 0.2])
         ends = [segment[:, 0] for segment in found[2][0].get_segments()]
         np.testing.assert_allclose(ends, [[0.17, 0.21], [0.18, 0.22]])
+
+    def test_small_coefficients_look_small(self):
+        norm = study_plots.horizons(outcome(6, 0)).axes[0].images[0].norm
+        assert (norm.vmin, norm.vmax) == (-study_plots.FAINT, study_plots.FAINT)
+        assert study_plots.horizons(outcome(6, 1)).axes[0].images[0].norm.vmax == pytest.approx(0.2)
 
     def test_missing_periods_are_left_out_of_the_heat(self):
         image = study_plots.stability(outcome(6, 2)).axes[0].images[0].get_array()
