@@ -28,6 +28,7 @@ from fxtrade.report.progress import Console
 from fxtrade.validate import discovery
 
 BLOCK_HORIZONS = 4  # a block holds at least so many horizons, so that few returns reach over its end
+FEW = 10  # blocks; percentile intervals from fewer are far too narrow
 MEMORY = 4  # half-lives of the scaler after which a column counts as having forgotten
 
 
@@ -148,12 +149,11 @@ def examine(
     times, bar = sample.times[sample.place], int(np.median(np.diff(sample.times)))
     blocks = [bootstrap.block_ids(times, max(block, BLOCK_HORIZONS * (h + 1) * bar)) for h in options.horizons]
     sizes = [np.bincount(b) for b in blocks]
-    for h, size in zip(options.horizons, sizes, strict=True):
-        if len(size) < 2:
-            raise DataError(
-                f"study.block = '{options.block}': the span is one block alone where the horizon is {h} bars (a block holds "
-                f"at least {BLOCK_HORIZONS} horizons); choose a shorter block or horizon, or use more data"
-            )
+    if min(map(len, sizes)) < 2:
+        raise DataError(
+            f"study.block = '{options.block}' (or {BLOCK_HORIZONS} horizons, if longer): the span is one block alone; "
+            "choose shorter ones or use more data"
+        )
     spectra = [ic.spectrum(sample.grid(r)) for r in sample.returns]
     mask = ic.spectrum(sample.grid(np.ones(count)))
     least = shortest_shift(options.horizons, config.scaler.halflife, length)
@@ -195,7 +195,8 @@ def _judge(tests: list[dict], sums: list[np.ndarray], sizes: list[np.ndarray], c
         p = discovery.block_p(part)
         for f, test in enumerate(tests[h::count]):
             known = not np.isnan(test["ic"])
-            test |= {"low": low[f] if known else np.nan, "high": high[f] if known else np.nan, "blocks": len(size)}
+            sure = known and len(size) >= FEW
+            test |= {"low": low[f] if sure else np.nan, "high": high[f] if sure else np.nan, "blocks": len(size)}
             # a column without a floor is judged by the blocks alone; fmax takes the other where one is NaN
             test |= {"p_block": p[f], "p": np.fmax(p[f], test["p_shift"]) if known and p[f] == p[f] else np.nan}
     for test, q in zip(tests, discovery.benjamini_hochberg([t["p"] for t in tests]), strict=True):
@@ -228,7 +229,7 @@ def redundancy(names: tuple[str, ...], correlation: np.ndarray, tests: list[dict
 
 
 def _vacant(results: Path, name: str) -> Path:
-    """The folder that the study will get; found out before anything is computed."""
+    """The folder that the study will get, known to be free before anything is computed."""
     folder = record.place(results, name)
     if folder.exists():
         raise FxtradeError(f"{folder} exists already; give another --run name")

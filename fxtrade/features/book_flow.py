@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Kernels
+from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.book import Ladder, ladder
-from fxtrade.features.sums import windowed
 
 WEIGHTS = ("component", "equal")
 CLIP = 5.0

@@ -13,9 +13,9 @@ from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.rolling import is_value
 from fxtrade.core.stream import Kernels
+from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.returns import typical_volume
-from fxtrade.features.sums import windowed
 
 
 def taker_imbalance(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (1, 4, 16)) -> dict[str, Array]:

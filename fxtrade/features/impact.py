@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from fxtrade.core.stream import Kernels
+from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.flow import correlated, signed_by, spread_of
 from fxtrade.features.returns import typical_volume
-from fxtrade.features.sums import windowed
 
 SLOW = 500.0  # halflife, in bars, of the level that illiquidity is compared with
 SMALLEST = 1e-7  # move that float32 prices can tell from none

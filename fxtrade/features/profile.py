@@ -41,7 +41,7 @@ def vwap_deviation(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (32, 12
     return {f"vwap_deviation_{w}": _above_vwap(k, bars, w) for w in windows}
 
 
-def volume_profile(k: Kernels, bars: Bars, *, window: int = 128, bins: int = 8, reach: float = 1.5) -> dict[str, Array]:
+def volume_profile(k: Kernels, bars: Bars, *, window: int = 64, bins: int = 8, reach: float = 1.5) -> dict[str, Array]:
     """Share of the window's volume in each of `bins` ranges of price around the close, from below to above.
 
     Distances to the close are in units of noise sqrt(window); the bins divide -reach .. reach evenly, and the outer

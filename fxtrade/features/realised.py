@@ -18,11 +18,11 @@ from itertools import accumulate
 import jax.numpy as jnp
 import numpy as np
 
+from fxtrade.core import sums
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features import sums
 
 FLOOR = 0.1  # an estimate of variance is at least this share of RV; in small samples it may come out negative
 SMALLEST = 1e-14  # variance a bar of a price that does not move: smaller moves are rounding

@@ -14,11 +14,11 @@ from itertools import combinations_with_replacement
 
 import jax.numpy as jnp
 
+from fxtrade.core import sums
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features import sums
 
 LIMIT = 2.0  # of the share of the variance: beyond it the bars do not come from one market
 FLOOR = 0.01  # of the same share in a logarithm

@@ -22,8 +22,8 @@ from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.rolling import is_value
 from fxtrade.core.stream import Kernels
+from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.sums import windowed
 
 STILL = 1e-7  # a bar: the random walk that every price is given, so that one that never moves has energies
 

@@ -64,7 +64,8 @@ def test_precise_at_the_level_of_bitcoin(window):
     full = expected["count"] == window
     rho = expected["cov"] / np.sqrt(np.maximum(expected["var_x"] * expected["var_y"], 1e-300))
     np.testing.assert_allclose(np.asarray(made["correlation"])[full], rho[full], atol=1e-5)
-    np.testing.assert_allclose(np.asarray(made["beta"])[full], expected["cov"][full] / expected["var_x"][full], atol=1e-6)
+    beta = expected["cov"][full] / expected["var_x"][full]
+    np.testing.assert_allclose(np.asarray(made["beta"])[full], beta, atol=1e-6)
 
 
 def test_a_constant_has_no_spread_and_no_correlation():

@@ -186,6 +186,11 @@ class TestNumbers:
         again = examined(config())
         assert json.loads(json.dumps(again)) == {k: outcome[k] for k in again}
 
+    def test_few_blocks_give_no_interval(self):
+        made = examined(config({"bars": 2_000}, block="2w"))
+        for test in made["tests"]:
+            assert test["blocks"] < study.FEW and test["low"] is None and test["p"] is not None
+
     def test_blocks_are_longer_than_the_horizon(self, outcome):
         assert test_of(outcome, "day_sin", 6)["blocks"] < test_of(outcome, "day_sin", 1)["blocks"]
 
@@ -303,7 +308,7 @@ class TestMistakes:
         [
             ({"horizons": (1, 5_600)}, "study.horizons: 5600 bars do not fit into the train span of"),
             ({"block": "1x"}, "'1x' is not an interval"),
-            ({"block": "52w"}, "study.block = '52w': the span is one block alone where the horizon is 1 bars"),
+            ({"block": "52w"}, "study.block = '52w' .*: the span is one block alone"),
         ],
     )
     def test_data(self, tmp_path, options, message):

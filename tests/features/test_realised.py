@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from markets import bars, gap
 
 from fxtrade import features
+from fxtrade.core import sums
 from fxtrade.core.errors import ConfigError
-from fxtrade.features import sums
 from fxtrade.features.realised import ESTIMATORS, FLOOR
 
 WINDOW, SCALE = 128, 8

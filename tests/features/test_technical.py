@@ -152,9 +152,9 @@ def test_volume_profile(real_panel):
     width, middles = 3 / 8, (np.arange(8) - 3.5) * 3 / 8
 
     for made, b in assets(real_panel):
-        unit = noise(b["close"], 128) * 128**0.5
+        unit = noise(b["close"], 64) * 8
         for t in range(300, N, 7):
-            close, volume = b["close"][t - 127 : t + 1], b["volume"][t - 127 : t + 1]
+            close, volume = b["close"][t - 63 : t + 1], b["volume"][t - 63 : t + 1]
             place = (close / close[-1] - 1) / unit[t]
             # each volume is split between the two bins whose middles it lies between
             shares = np.maximum(1 - np.abs(np.clip(place, middles[0], middles[-1])[:, None] - middles) / width, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fxtrade.features import sums
+from fxtrade.core import sums
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 7, 64, 127, 128])
