@@ -1,11 +1,11 @@
 """Every registered feature that a market allows, with its defaults: for the feature study, or for a model.
 
     python scripts/features.py --config configs/features.py
+    python scripts/train.py --config configs/features.py
     python scripts/features.py --config configs/features.py:flow --config.data.path=../shared/data/bars_flow_1m
-    python scripts/train.py --config configs/features.py:hourly --config.data.path=../shared/data/bars_1h
 
-The variants are those of configs/wavenet.py. Some 180 columns: a study takes minutes, and compiling them half a minute
-the first time. What came out of it: results/README.md.
+The variants are those of configs/wavenet.py: sim, random, bars, flow, hourly, book. Some 180 columns: a study takes
+minutes, and compiling them half a minute the first time. What came out of it: results/README.md.
 """
 
 from ml_collections import ConfigDict

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config configs/tcn.py
 
-takes two to five minutes on two CPU cores and needs no data. Variants: random, bars, flow, hourly, as there.
+takes two to five minutes on two CPU cores and needs no data. Variants: random, bars, flow, hourly, book, as there.
 """
 
 from ml_collections import ConfigDict

@@ -9,6 +9,8 @@ is known, and the report shows how close the network comes to it (within one per
     configs/wavenet.py:bars     1-minute bars of BTC, ETH, SUI, TAO    --config.data.path=../shared/data/bars
     configs/wavenet.py:flow     1-minute bars with taker flow          --config.data.path=../shared/data/bars_flow_1m
     configs/wavenet.py:hourly   1-hour bars with taker flow            --config.data.path=../shared/data/bars_1h
+    configs/wavenet.py:book     order-book snapshots, every 2 seconds  --config.data.clock=2s
+                                    --config.data.path=../shared/data/book/bithumb_spot_BTCKRW_20230508.parquet
 
 What came out of them: results/README.md.
 """

@@ -177,10 +177,11 @@ def examine(
             tick(1)
     _judge(tests, sums, sizes, config)
     correlation = ic.correlation_matrix(ranks)
+    strength = np.nan_to_num(np.abs([t["ic"] for t in tests])).reshape(len(names), -1).max(1)
     edges = -(-np.arange(options.periods + 1) * length // options.periods)
     return {
         "tests": tests,
-        "columns": redundancy(names, correlation, tests, options.cluster),
+        "columns": redundancy(names, correlation, strength, options.cluster),
         "correlation": np.round(correlation, 4).tolist(),
         "periods": [_minute(t) for t in sample.times[np.minimum(edges, length - 1)]],
         "least_shift": least,
@@ -195,10 +196,10 @@ def _judge(tests: list[dict], sums: list[np.ndarray], sizes: list[np.ndarray], c
         p = discovery.block_p(part)
         for f, test in enumerate(tests[h::count]):
             known = not np.isnan(test["ic"])
-            sure = known and len(size) >= FEW
-            test |= {"low": low[f] if sure else np.nan, "high": high[f] if sure else np.nan, "blocks": len(size)}
-            # a column without a floor is judged by the blocks alone; fmax takes the other where one is NaN
-            test |= {"p_block": p[f], "p": np.fmax(p[f], test["p_shift"]) if known and p[f] == p[f] else np.nan}
+            ends = (low[f], high[f]) if known and len(size) >= FEW else (np.nan, np.nan)
+            test |= {"low": ends[0], "high": ends[1], "blocks": len(size), "p_block": p[f]}
+            # a column without a floor is judged by the blocks alone: fmax takes the other where one is NaN
+            test["p"] = np.fmax(p[f], test["p_shift"]) if known else np.nan
     for test, q in zip(tests, discovery.benjamini_hochberg([t["p"] for t in tests]), strict=True):
         test |= {"q": q, "found": bool(q <= options.fdr)}
 
@@ -209,22 +210,18 @@ def shortest_shift(horizons: tuple[int, ...], halflife: float, length: int) -> i
     return min(max(horizons) + 1 + round(MEMORY * halflife), length // 4)
 
 
-def redundancy(names: tuple[str, ...], correlation: np.ndarray, tests: list[dict], least: float) -> list[dict]:
-    """Name, cluster and place of each column; clusters count from 1, the one with the largest |IC| first.
+def redundancy(names: tuple[str, ...], correlation: np.ndarray, strength: np.ndarray, least: float) -> list[dict]:
+    """Name, cluster and place of each column; clusters count from 1, the strongest first.
 
-    The column of the largest |IC| represents its cluster.
+    The column of the largest `strength [F]` represents its cluster.
     """
     group, order = ic.clusters(correlation, least)
-    largest = {
-        name: max([abs(t["ic"]) for t in tests if t["column"] == name and t["ic"] == t["ic"]], default=-1.0)
-        for name in names
-    }
-    best = {g: max((n for n, k in zip(names, group, strict=True) if k == g), key=largest.get) for g in set(group)}
-    rank = {g: i for i, g in enumerate(sorted(best, key=lambda g: -largest[best[g]]), 1)}
+    best = {g: max(np.flatnonzero(group == g), key=lambda f: strength[f]) for g in set(group)}
+    rank = {g: i for i, g in enumerate(sorted(best, key=lambda g: -strength[best[g]]), 1)}
     place = np.argsort(order)
     return [
-        {"name": n, "cluster": rank[g], "representative": best[g] == n, "place": int(i)}
-        for n, g, i in zip(names, group, place, strict=True)
+        {"name": name, "cluster": rank[g], "representative": bool(best[g] == f), "place": int(place[f])}
+        for f, (name, g) in enumerate(zip(names, group, strict=True))
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from fxtrade.core.rolling import is_value
+from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array
 
 
@@ -32,7 +32,7 @@ def fold(parts: Any, window: int, merge: Callable[[Any, Any], Any]) -> Any:
 
 def window_sum(x: Array, window: int) -> Array:
     """Sum of each `window` consecutive rows, `[window - 1 + T, ...] -> [T, ...]`; NaN unless all values are there."""
-    return fold(jnp.where(is_value(x), x, jnp.nan), window, operator.add)
+    return windowed(jnp.where(is_value(x), x, jnp.nan), window)
 
 
 def _merged(older: Any, newer: Any, apart: int, merge: Callable[[Any, Any], Any]) -> Any:

@@ -74,8 +74,12 @@ def atr(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (14,)) -> dict[str
 
 def true_range(k: Kernels, bars: Bars) -> Array:
     """log of the range of a bar with the close before it; NaN after a missing bar."""
-    before = k.lag(bars.close, 1)
-    return log_ratio(jnp.maximum(bars.high, before), jnp.minimum(bars.low, before))
+
+    def compute():
+        before = k.lag(bars.close, 1)
+        return log_ratio(jnp.maximum(bars.high, before), jnp.minimum(bars.low, before))
+
+    return k.once("true_range", compute, bars.high, bars.low, bars.close)
 
 
 def log_ratio(a: Array, b: Array) -> Array:

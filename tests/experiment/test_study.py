@@ -41,11 +41,11 @@ def config(synth: dict[str, Any] | None = None, **options: Any) -> RunConfig:
     return freeze({**values, "study": {**VALUES["study"], **options}})
 
 
-def examined(config: RunConfig, panel: Panel | None = None) -> dict[str, Any]:
+def examined(config: RunConfig, panel: Panel | None = None, block: int = DAY) -> dict[str, Any]:
     """The outcome without its files."""
     data = dataset.prepare(config, panel or dataset.load(config.data))
     sample, column = study.select(data, config.study)
-    return record.clean(study.examine(column, data.features.names, sample, config, DAY))
+    return record.clean(study.examine(column, data.features.names, sample, config, block))
 
 
 def test_of(outcome: dict, column: str, horizon: int) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class TestNumbers:
         assert json.loads(json.dumps(again)) == {k: outcome[k] for k in again}
 
     def test_few_blocks_give_no_interval(self):
-        made = examined(config({"bars": 2_000}, block="2w"))
+        made = examined(config({"bars": 2_000}), block=14 * DAY)
         for test in made["tests"]:
             assert test["blocks"] < study.FEW and test["low"] is None and test["p"] is not None
 
