@@ -17,4 +17,5 @@ def get_config(variant: str = "sim") -> ConfigDict:
     config = presets.market(variant, "wavenet")
     config.name = f"features-{variant}"
     config.features = presets.every(variant)
+    config.model.options = {"channels": 16, "skip_channels": 32, "layers": 6, "dropout": 0.4, "symbol_embedding": True}
     return config

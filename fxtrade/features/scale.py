@@ -15,6 +15,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array
 
+STILL = 1e-7  # a smaller standard deviation is the rounding of a feature that stands still
 NORMAL_MAD = 1.482602  # standard deviation of a normal over its median absolute deviation
 
 
@@ -83,7 +84,8 @@ def _half(window: int) -> int:
 
 
 def _standardise(x: Array, past: rolling.EwState, clip: float) -> Array:
-    std = jnp.where(rolling.has_spread(past), jnp.sqrt(past.var), jnp.inf)
+    std = jnp.sqrt(past.var)
+    std = jnp.where(rolling.has_spread(past) & (std > STILL), std, jnp.inf)
     z = ((x - past.centre) - past.offset) / std
     return jnp.where(past.weight >= rolling.HALF, jnp.clip(z, -clip, clip), jnp.nan)
 
