@@ -27,11 +27,12 @@ def worker(name: str):
 
         from fxtrade import features
         from fxtrade.core import compat, stream
+        from fxtrade.core.config import ScalerConfig
         from fxtrade.experiment import presets
 
         compat.compile_small_loops()
         bars = load(args)
-        made = features.build(presets.BARS if name == "presets" else presets.every("bars"), 1440.0)
+        made = features.build(presets.BARS if name == "presets" else presets.every("bars"), ScalerConfig(1440.0))
         step = jax.jit(made.step, donate_argnums=0)
         take = lambda rows: jax.tree.map(lambda a: a[rows], bars)  # noqa: E731
         state, answer, idle = made.init(take(slice(1))), {}, peak()

@@ -65,8 +65,7 @@ def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambd
     Raises:
         DataError, ConfigError: something in the config does not fit the data.
     """
-    s = config.scaler
-    transform = features.build(config.features, s.halflife, s.clip, s.name, s.window, s.winsor)
+    transform = features.build(config.features, config.scaler)
     columns = features.names(config.features, panel.bars)
     made = stream.run(transform, panel.bars, CHUNK, tick)
     looks = labels.make(panel.bars, dataclasses.replace(config.label, classes=2))

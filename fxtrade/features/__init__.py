@@ -115,24 +115,18 @@ BOOK = {
 FEATURES = PRICE | FLOW | BOOK
 
 
-def build(
-    spec: Mapping[str, Mapping[str, Any]],
-    halflife: float | None = None,
-    clip: float = 5.0,
-    scaler: str = "robust_z",
-    window: int = 256,
-    winsor: float = 0.0,
-) -> Stream:
+def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = None) -> Stream:
     """The stream from `Bars` to `Features` for a config such as `{"log_return": {"horizons": (1, 5)}}`.
 
-    With `halflife` every column is scaled as `scale.SCALERS[scaler]` says. A row is `ok` where every column is defined;
+    With a `scaler` every column is scaled as `scale.SCALERS` says. A row is `ok` where every column is defined;
     other rows are 0, so that no NaN or Inf ever leaves.
 
     Raises:
         ConfigError: an unknown scaler, feature or option, or an option of the wrong type (at once); a period or column
             that does not exist (when the first rows arrive).
     """
-    scale.check(scaler)
+    if scaler is not None:
+        scale.check(scaler.name)
     for name, options in spec.items():
         if name not in FEATURES:
             raise ConfigError(f"there is no feature '{name}'{nearest(name, FEATURES)}")
@@ -150,8 +144,8 @@ def build(
             columns |= made
         x = jnp.stack([c.astype(jnp.float32) for c in columns.values()], -1)
         x = jnp.where(jnp.isfinite(x), x, jnp.nan)
-        if halflife is not None:
-            x = scale.scale(k, x, ScalerConfig(halflife, clip, scaler, window, winsor))
+        if scaler is not None:
+            x = scale.scale(k, x, scaler)
         ok = jnp.isfinite(x).all(-1)
         return Features(jnp.where(ok[..., None], x, 0), ok, tuple(columns))
 

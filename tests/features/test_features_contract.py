@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from markets import bars, gap, messy, tick
 
 from fxtrade import features
+from fxtrade.core.config import ScalerConfig
 from fxtrade.core.stream import Stream, run
 from fxtrade.features import FEATURES
 
@@ -37,7 +38,7 @@ CROSS |= {"absorption", "graph_degree", "scaled"}
 @cache
 def pipeline(name: str) -> Stream:
     spec = {name: {}} if name in FEATURES else {feature: {} for feature in FEATURES}
-    return compiled(features.build(spec, HALFLIFE if name == "scaled" else None))
+    return compiled(features.build(spec, ScalerConfig(HALFLIFE) if name == "scaled" else None))
 
 
 def tolerance(name: str) -> dict[str, float]:
@@ -136,7 +137,7 @@ def test_the_scaled_pipeline_is_bounded_and_standardised():
 
 def test_real_bars_by_the_runner_in_chunks(real_panel):
     market = real_panel.bars
-    stream = features.build({feature: {} for feature in FEATURES if feature not in BOOK}, 500.0)
+    stream = features.build({feature: {} for feature in FEATURES if feature not in BOOK}, ScalerConfig())
     out, other = run(stream, market, chunk=len(market.close) // 3), whole(compiled(stream))(market)
     assert out.ok[756:].all()
     np.testing.assert_array_equal(out.ok, other.ok)

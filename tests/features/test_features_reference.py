@@ -11,6 +11,7 @@ from causality import compiled, whole
 from markets import bars, quiet, tick
 
 from fxtrade import features
+from fxtrade.core.config import ScalerConfig
 
 N = 90
 MARKET = quiet(bars(N, assets=2, seed=3), np.random.default_rng(3).random((N, 2)) < 0.1)
@@ -146,7 +147,7 @@ def test_robust_z():
     """The scaled pipeline is the plain one, standardised by clipped exponentially weighted moments."""
     market = tick(bars(300), 200, 0, "close", 1e4)
     plain = columns({"log_return": {"horizons": (1,)}}, market)["log_return_1"]
-    stream = features.build({"log_return": {"horizons": (1,)}}, halflife=20.3, clip=3.0)
+    stream = features.build({"log_return": {"horizons": (1,)}}, ScalerConfig(20.3, 3.0))
     out = whole(compiled(stream))(market)
     decay, expected = 0.5 ** (1 / 20.3), np.full(plain.shape, np.nan)
     for a in range(2):

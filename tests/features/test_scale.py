@@ -151,11 +151,11 @@ def test_a_run_config_chooses_the_scaler():
     chosen = {"name": "rank_normal", "window": 32}
     config = freeze({"features": {"log_return": {"horizons": (1,)}}, "scaler": chosen})
     assert config.scaler == ScalerConfig(500.0, 5.0, "rank_normal", 32, 0.0)
-    s, market = config.scaler, tick(bars(N), 150, 0, "close", 1e4)
-    made = whole(compiled(features.build(config.features, s.halflife, s.clip, s.name, s.window, s.winsor)))(market)
+    market = tick(bars(N), 150, 0, "close", 1e4)
+    made = whole(compiled(features.build(config.features, config.scaler)))(market)
     plain = whole(compiled(features.build(config.features)))(market)
     x = np.where(np.asarray(plain.ok)[..., None], np.asarray(plain.x), np.nan)
-    expected = scaled(s, x)
+    expected = scaled(config.scaler, x)
     assert made.ok[50:149].all() and made.ok[-1].all()
     np.testing.assert_array_equal(np.where(np.isfinite(expected).all(-1, keepdims=True), expected, 0), made.x)
 
@@ -168,4 +168,4 @@ def test_impossible_options(key, bad):
 
 def test_an_unknown_scaler():
     with pytest.raises(ConfigError, match="there is no scaler 'rank_norml'; did you mean 'rank_normal'"):
-        features.build({"log_return": {}}, 500.0, scaler="rank_norml")
+        features.build({"log_return": {}}, ScalerConfig(name="rank_norml"))

@@ -16,6 +16,7 @@ from networks import ASSETS, FEATURES, forward, made
 
 from fxtrade import features, models
 from fxtrade.core import stream as streams
+from fxtrade.core.config import ScalerConfig
 from fxtrade.core.types import Features
 from fxtrade.experiment.forecast import forecast_stream
 from fxtrade.models import MODELS
@@ -201,7 +202,7 @@ def test_the_forecast_of_a_history_in_chunks_is_the_softmax_of_the_dense_logits(
 def test_features_and_model_as_one_stream(name):
     model, params = case(name)
     market = bars(T, A)
-    pipeline = features.build({"log_return": {"horizons": (1, 2, 3)}, "bar_shape": {"window": 4}}, halflife=5.0)
+    pipeline = features.build({"log_return": {"horizons": (1, 2, 3)}, "bar_shape": {"window": 4}}, ScalerConfig(5.0))
     both = compiled(streams.chain(pipeline, models.stream(model, params)))
     future_is_unseen(lambda m: whole(both)(m).logits, market, 40)
     chunks_are_whole(both, market, (1, 32), rtol=1e-3, atol=1e-3)
