@@ -72,11 +72,13 @@ def table(console: Console, outcome: dict[str, Any], folder: Path) -> None:
     width = console.rich.width if console.rich.is_terminal else WIDTH
     kept = [i for i, name in enumerate(HEADER) if width >= WIDTH or name not in NARROW]
     made = Table(title=_title(outcome), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for i in kept:
-        made.add_column(HEADER[i], justify="right" if i else "left", no_wrap=True)
-    for test in strongest(outcome)[:SHOWN]:
-        cells = _cells(outcome, test)
-        made.add_row(*(Text(cells[i]) for i in kept), style="bold" if test["found"] else "")
+    tests = strongest(outcome)[:SHOWN]
+    rows = [[_cells(outcome, test)[i] for i in kept] for test in tests]
+    for j, i in enumerate(kept):  # where it gets narrow only the names are cut
+        widest = max((len(row[j]) for row in rows), default=0)
+        made.add_column(HEADER[i], justify="right" if i else "left", no_wrap=True, min_width=widest if i else 8)
+    for row, test in zip(rows, tests, strict=True):
+        made.add_row(*map(Text, row), style="bold" if test["found"] else "")
     made.width = min(width, WIDTH)
     console.rich.print(made, soft_wrap=not console.rich.is_terminal)
     console.say(verdict(outcome))
@@ -132,10 +134,10 @@ def _cells(outcome: dict, test: dict) -> list[str]:
 
 
 def _small(p: float | None) -> str:
-    """0.023, 4e-05; <1e-99."""
+    """0.023, 4e-05; <1e-9."""
     if missing(p):
         return DASH
-    return "<1e-99" if p < 1e-99 else f"{p:.0e}" if p < 0.0005 else f"{p:.3f}"
+    return "<1e-9" if p < 1e-9 else f"{p:.0e}" if p < 0.0005 else f"{p:.3f}"
 
 
 def _asked(outcome: dict) -> list[tuple[str, str]]:

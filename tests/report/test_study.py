@@ -127,7 +127,7 @@ def test_columns_are_in_order_of_their_largest_discovery(tmp_path):
     rows = [line.split() for line in lines if re.match(r" c\d+ ", line)]
     assert [r[0] for r in rows[:3]] == ["c0", "c1", "c2"]
     assert rows[0][1:6] == ["16", "0.200", "[0.180,", "0.220]", "0.025"]
-    assert rows[0][6:9] == ["<1e-99", "<1e-99", "100"] and rows[0][-1] == "1*" and rows[1][-1] == "1"
+    assert rows[0][6:9] == ["<1e-9", "<1e-9", "100"] and rows[0][-1] == "1*" and rows[1][-1] == "1"
 
 
 @pytest.mark.parametrize(
