@@ -75,7 +75,7 @@ def table(console: Console, outcome: dict[str, Any], folder: Path) -> None:
     tests = strongest(outcome)[:SHOWN]
     rows = [[_cells(outcome, test)[i] for i in kept] for test in tests]
     for j, i in enumerate(kept):  # where it gets narrow only the names are cut
-        widest = max((len(row[j]) for row in rows), default=0)
+        widest = max(len(cell) for cell in (HEADER[i], *(row[j] for row in rows)))
         made.add_column(HEADER[i], justify="right" if i else "left", no_wrap=True, min_width=widest if i else 8)
     for row, test in zip(rows, tests, strict=True):
         made.add_row(*map(Text, row), style="bold" if test["found"] else "")
