@@ -27,7 +27,8 @@ def rank(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> 
     now = x[skip:]
 
     def place(past):
-        return (past < now) + 0.5 * (past == now), is_value(past)
+        ok = is_value(past)
+        return jnp.where(ok, (past < now) + 0.5 * (past == now), 0), ok
 
     below, count = _over_lags(x, window, skip, place)
     return jnp.where(is_value(now) & (count >= (min_count or window)), below / jnp.maximum(count, 1), jnp.nan)

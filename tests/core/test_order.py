@@ -55,6 +55,13 @@ def test_every_window_as_numpy(seed, share, window, min_count, tied):
     assert_equal(x, window, min_count, atol=1e-6)
 
 
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_no_value_is_below_nothing(bad):
+    x = np.random.default_rng(0).integers(-3, 4, (T, 2)).astype(np.float32)
+    x[::2] = bad
+    assert_equal(x, 5, 2)
+
+
 def test_exact_and_precise_at_the_level_of_bitcoin():
     """Medians are values of the window; the deviation does not suffer from the level."""
     x = (60_000 + 0.5 * np.random.default_rng(0).standard_normal((T, 2))).astype(np.float32)
