@@ -21,7 +21,7 @@ import measure
 import numpy as np
 
 KERNELS = ("mean", "std", "maximum", "correlation", "rank", "median", "ew mean and std", "fourier", "modwt")
-SAMPLES, CHUNK = 200, 65_536
+SAMPLES, CHUNK = 200, 16_384
 COLUMNS = ("open", "high", "low", "close", "volume")
 PIPELINE = "pipeline of 17 columns"
 

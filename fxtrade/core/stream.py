@@ -51,7 +51,7 @@ def chain(first: Stream, second: Stream) -> Stream:
     return Stream(init, step)
 
 
-def run(stream: Stream, rows: Any, chunk: int = 65_536, tick: Callable[[int], None] = lambda n: None) -> Any:
+def run(stream: Stream, rows: Any, chunk: int = 16_384, tick: Callable[[int], None] = lambda n: None) -> Any:
     """All rows `[N, ...]` through the stream in chunks of bounded memory; returns NumPy leaves `[N, ...]`.
 
     `tick(n)` is called after each chunk with its number of rows (a progress bar's `advance`).

@@ -18,7 +18,7 @@ from fxtrade.data.bars import Panel
 from fxtrade.data.resample import resample
 from fxtrade.validate import splits
 
-CHUNK = 65_536  # rows of bars in memory at once while features are computed
+CHUNK = 16_384  # rows of bars at once while features are computed: what they are made of stays in the cache
 
 
 class Dataset(NamedTuple):
