@@ -10,7 +10,6 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from fxtrade.core import compat
 from fxtrade.core.config import freeze
 from fxtrade.experiment import cli, study
 
@@ -20,7 +19,6 @@ RUN = flags.DEFINE_string("run", "", "Name of the study's folder; default: the c
 
 
 def main() -> None:
-    compat.use_compilation_cache()
     config = freeze(cli.required(CONFIG.value, "--config configs/wavenet.py"))
     study.run(config, Path(RESULTS.value), RUN.value)
 
