@@ -34,7 +34,10 @@ def worker(name: str):
         bars = load(args)
         made = features.build(presets.BARS if name == "presets" else presets.every("bars"), ScalerConfig(1440.0))
         step = jax.jit(made.step, donate_argnums=0)
-        take = lambda rows: jax.tree.map(lambda a: a[rows], bars)  # noqa: E731
+
+        def take(rows):
+            return jax.tree.map(lambda a: a[rows], bars)
+
         state, answer, idle = made.init(take(slice(1))), {}, peak()
         for rows, key in ((CHUNK, "chunk"), (1, "bar")):
             began = time.perf_counter()

@@ -50,12 +50,6 @@ class Moments(NamedTuple):
         return self.centre + self.offset
 
 
-def lag(x: Array, n: int) -> Array:
-    """The value n rows ago; the first n rows are NaN. `[T, ...] -> [T, ...]`."""
-    head = jnp.full((min(n, x.shape[0]), *x.shape[1:]), jnp.nan, x.dtype)
-    return jnp.concatenate([head, x[: x.shape[0] - head.shape[0]]])
-
-
 def moments(x: Array, window: int, skip: int = 0) -> Moments:
     """Count, mean and population variance over the last `window` rows, `[T - skip, ...]` each; 0 without values."""
     if x.shape[0] - skip == 1:

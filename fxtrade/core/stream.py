@@ -138,11 +138,6 @@ class Kernels:
 
         return self.once("log_return", compute, x, n)
 
-    def frames(self, x: Array, window: int) -> Array:
-        """The last `window` rows of each row, oldest first, `[T, window, ...]`; `window` times the memory of x."""
-        past, index = self.past(x, window - 1), np.arange(x.shape[0])[:, None] + np.arange(window)
-        return past[index]
-
     def filter(self, x: Array, taps: tuple[float, ...], spacing: int = 1) -> Array:
         """Causal linear filter: the sum of taps[j] * x[t - j spacing]; NaN where any of these is missing."""
         reach = (len(taps) - 1) * spacing

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.rolling import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array, Bars
@@ -27,10 +26,8 @@ def taker_imbalance(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (1, 4,
     signed = 2 * bars.taker_buy - bars.volume
     columns = {}
     for w in windows:
-        flow, volume = summed(k, signed, w), summed(k, bars.volume, w)
-        ratio = jnp.where(volume > 0, flow / jnp.where(volume > 0, volume, 1), 0)
-        # a sum over a window of missing bars is NaN and must stay so; rounding may leave the range by an ulp
-        columns[f"taker_imbalance_{w}"] = jnp.where(jnp.isnan(volume), jnp.nan, jnp.clip(ratio, -1, 1))
+        # rounding may leave the range by an ulp
+        columns[f"taker_imbalance_{w}"] = jnp.clip(share_of(k.total(signed, w), k.total(bars.volume, w)), -1, 1)
     return columns
 
 
@@ -63,7 +60,7 @@ def signed_volume(
     NaN where a bar of the window is missing.
     """
     signed, usual = signed_by(k, bars, source, sigma, "signed_volume"), typical_volume(k, bars)
-    return {f"signed_volume_{w}": jnp.arcsinh(summed(k, signed, w) / (usual * w**0.5)) for w in windows}
+    return {f"signed_volume_{w}": jnp.arcsinh(k.total(signed, w) / (usual * w**0.5)) for w in windows}
 
 
 def trade_imbalance(
@@ -79,7 +76,7 @@ def trade_imbalance(
     net = share_of(signed_by(k, bars, source, sigma, "trade_imbalance"), bars.volume) * bars.trades
     columns = {}
     for w in windows:
-        ratio = share_of(summed(k, net, w), summed(k, bars.trades, w))
+        ratio = share_of(k.total(net, w), k.total(bars.trades, w))
         columns[f"trade_imbalance_{w}"] = jnp.clip(ratio, -1, 1)
     return columns
 
@@ -92,7 +89,7 @@ def trade_size(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (1, 16)) ->
     need(bars, "trades", "trade_size")
     usual, columns = jnp.log(typical_volume(k, bars) / typical_trades(k, bars)), {}
     for w in windows:
-        volume, trades = summed(k, bars.volume, w), summed(k, bars.trades, w)
+        volume, trades = k.total(bars.volume, w), k.total(bars.trades, w)
         some = (volume > 0) & (trades > 0)
         size = jnp.log(jnp.where(some, volume, 1)) - jnp.log(jnp.where(some, trades, 1))
         known = ~jnp.isnan(volume) & ~jnp.isnan(trades)
@@ -157,12 +154,6 @@ def signed_by(k: Kernels, bars: Bars, source: str, sigma: int, feature: str) -> 
     spread = k.std(move, sigma, max(sigma // 2, 1))
     z = jnp.where(spread > 0, move / jnp.where(spread > 0, spread, 1), jnp.where(jnp.isnan(spread), jnp.nan, 0))
     return bars.volume * jax.lax.erf(z * 0.5**0.5)  # 2 Phi(z) - 1
-
-
-def summed(k: Kernels, x: Array, window: int) -> Array:
-    """Sum over each window; NaN where a value is missing. As exact for what comes and goes as for what is positive."""
-    past = k.past(x, window - 1)
-    return windowed(jnp.where(is_value(past), past, jnp.nan), window)
 
 
 def spread_of(mean: Array, square: Array) -> Array:

@@ -47,15 +47,12 @@ def range_volatility(
         "rogers_satchell": above + below,
     }
 
-    def total(x: Array, w: int) -> Array:
-        return window_sum(k.past(x, w - 1), w)
-
     def spread(x: Array, w: int) -> Array:
-        return (window_sum(k.past(x, w - 1) ** 2, w) - total(x, w) ** 2 / w) / (w - 1)
+        return (window_sum(k.past(x, w - 1) ** 2, w) - k.total(x, w) ** 2 / w) / (w - 1)
 
     def variance(estimator: str, w: int) -> Array:
         if estimator in of_bar:
-            return total(of_bar[estimator], w) / w
+            return k.total(of_bar[estimator], w) / w
         share = 0.34 / (1.34 + (w + 1) / (w - 1))
         return spread(jump, w) + share * spread(body, w) + (1 - share) * variance("rogers_satchell", w)
 

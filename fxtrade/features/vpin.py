@@ -15,7 +15,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.rolling import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.flow import share_of, signed_by, summed
+from fxtrade.features.flow import share_of, signed_by
 from fxtrade.features.returns import typical_volume
 
 ROUNDING = 1e-6  # a bucket that lacks so little of its volume is full
@@ -54,7 +54,7 @@ def vpin_bars(
     0 where nothing was traded, NaN where a bar of the window is missing.
     """
     apart = jnp.abs(signed_by(k, bars, source, sigma, "vpin_bars"))
-    ratio = {w: share_of(summed(k, apart, w), summed(k, bars.volume, w)) for w in windows}
+    ratio = {w: share_of(k.total(apart, w), k.total(bars.volume, w)) for w in windows}
     return {f"vpin_bars_{w}": jnp.clip(r, 0, 1) for w, r in ratio.items()}
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import fft
 from scipy.special import ndtri
+from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
 from fxtrade.core.errors import DataError
@@ -109,10 +110,7 @@ def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
     values = p[known]
     if ((values < 0) | (values > 1)).any():
         raise DataError("benjamini_hochberg: p-values lie between 0 and 1")
-    order = np.argsort(values)
-    steps = values[order] * values.size / np.arange(1, values.size + 1)
     q = np.full(p.shape, np.nan)
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1)
-    q[known] = adjusted
+    if values.size:
+        q[known] = false_discovery_control(values)
     return q

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core import rolling
+from fxtrade.core.stream import Kernels
 from fxtrade.data import bars
 
 T = 200
@@ -132,7 +133,7 @@ def test_lag(n):
     x = walk()
     expected = np.full_like(x, np.nan)
     expected[n:] = x[: max(T - n, 0)]
-    np.testing.assert_array_equal(rolling.lag(jnp.asarray(x), n), expected)
+    np.testing.assert_array_equal(Kernels().lag(jnp.asarray(x), n), expected)
 
 
 def test_any_number_of_trailing_axes():
