@@ -59,8 +59,9 @@ def compile_small_loops() -> None:
     """Let XLA's CPU compiler turn loops over rows into single kernels, also where a row carries a kilobyte of state.
 
     Without it every operation of such a loop is dispatched anew for every row: an exponentially weighted mean of 8
-    columns took 9 times as long, of 64 columns 4 times (CPU time on a busy machine, benchmarks/RESULTS.md). Sets `XLA_FLAGS` unless they choose backend options already; XLA reads them at the first
-    computation. Called by scripts, never at import.
+    columns took 9 times as long, of 64 columns 4 times (CPU time on a busy machine, benchmarks/RESULTS.md). Sets
+    `XLA_FLAGS` unless they choose backend options already; XLA reads them at the first computation. Called by scripts,
+    never at import.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_backend_extra_options" not in flags:
