@@ -1,137 +1,155 @@
 """Causal order statistics over the time axis: ranks, quantiles, and the median absolute deviation.
 
-As in `rolling`, NaN is "no value", row t depends on its window alone, and the first `skip` rows are past alone.
+As in `rolling`, NaN is "no value", row t depends on its window alone, and `window - 1` rows of the past come in front:
+`x [window - 1 + T, ...] -> [T, ...]`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from fxtrade.core.rolling import is_value
+from fxtrade.core import sums
+from fxtrade.core.lags import over_lags
+from fxtrade.core.missing import is_value
 from fxtrade.core.types import Array
 
-BLOCK = 8  # lags that are read in one pass over the rows
-MISSING = jnp.iinfo(jnp.int32).max
+LANES = 32  # series that are sorted side by side: a vector or two of the CPU
+LEAST = 4  # windows of rows of a lane, of which the first is read twice
 
 
-def rank(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
-    """Share of the last `window` values below the present one, ties counted half, in (0, 1).
+def rank(x: Array, window: int, min_count: int | None = None) -> Array:
+    """Share of each window's values below the last one, ties counted half, in (0, 1).
 
     (number of smaller + half the number of equal ones, itself included) / number of values: the average rank of
     pandas' `rolling.rank(pct=True)` less half a value. NaN where x is missing.
     """
-    now = x[skip:]
+    now = x[window - 1 :]
 
     def place(past):
         ok = is_value(past)
         return jnp.where(ok, (past < now) + 0.5 * (past == now), 0), ok
 
-    below, count = _over_lags(x, window, skip, place)
+    below, count = over_lags(place, (x,), window)
     return jnp.where(is_value(now) & (count >= (min_count or window)), below / jnp.maximum(count, 1), jnp.nan)
 
 
-def quantile(x: Array, window: int, min_count: int | None = None, skip: int = 0, q: float = 0.5) -> Array:
-    """Quantile of the last `window` values, linear between the two nearest ones (NumPy's default); exact."""
-    return _quantile(x, window, min_count, skip, q, lambda past: past)
+def quantile(x: Array, window: int, min_count: int | None = None, q: float = 0.5) -> Array:
+    """Quantile of each window's values, linear between the two nearest ones (NumPy's default); exact."""
+    return _of_sorted(partial(_quantile, q=q), x, window, min_count)
 
 
-def median(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
+def median(x: Array, window: int, min_count: int | None = None) -> Array:
     """The quantile at one half."""
-    return quantile(x, window, min_count, skip)
+    return quantile(x, window, min_count)
 
 
-def mad(x: Array, window: int, min_count: int | None = None, skip: int = 0) -> Array:
-    """Median of |x - median| over the last `window` values; times 1.4826 the standard deviation of a normal."""
-    # from the differences to the present value, which are exact where a median near a price would be rounded
-    now = jnp.where(is_value(x[skip:]), x[skip:], 0)
-    median = _quantile(x, window, 1, skip, 0.5, lambda past: past - now)
-    return _quantile(x, window, min_count, skip, 0.5, lambda past: jnp.abs(past - now - median))
+def mad(x: Array, window: int, min_count: int | None = None) -> Array:
+    """Median of |x - median| of each window; times 1.4826 the standard deviation of a normal."""
+    return _of_sorted(_mad, x, window, min_count)
 
 
-def _quantile(x: Array, window: int, min_count: int | None, skip: int, q: float, f: Callable[[Array], Array]) -> Array:
-    """Of f(value) over the window, by bisection on the bits of the answer: 31 counts, no sorting.
+def _quantile(ordered: Array, count: Array | int, q: float) -> Array:
+    low, share = _place(count, q)
+    a, b = _pick(ordered, low), _pick(ordered, low + 1)
+    return jnp.where(share > 0, a + share * (b - a), a)
 
-    A single row is sorted.
-    """
-    (count,) = _over_lags(x, window, skip, lambda past: (is_value(f(past)),))
+
+def _mad(ordered: Array, count: Array | int) -> Array:
+    """Without sorting again: the k nearest to the median are neighbours in order."""
+    low, share = _place(count, 0.5)
+    middle = _pick(ordered, low)
+    # differences to a value of the window are exact where a median near a price would be rounded
+    apart = ordered - middle
+    centre = jnp.where(share > 0, share * _pick(apart, low + 1), 0)
+
+    def within(others):  # the least distance that so many others are within, besides a first
+        return jnp.maximum(centre - apart, _from(apart, others) - centre).min(0)
+
+    a = within(low)
+    return jnp.where(share > 0, a + share * (within(low + 1) - a), a)
+
+
+def _place(count: Array | int, q: float) -> tuple[Array | int, Array | float]:
+    """Index of the value at or before the quantile, and how far behind it."""
+    if isinstance(count, int):
+        low, share = divmod(q * (count - 1), 1)
+        return int(low), share
     place = q * jnp.maximum(count - 1, 0)
     low = jnp.floor(place)
-    if count.shape[0] == 1:
-        values = f(x[-window:])
-        values = jnp.sort(jnp.where(is_value(values), values, jnp.inf), 0)
-        index = jnp.minimum(jnp.concatenate([low, low + 1]).astype(jnp.int32), len(values) - 1)
-        a, b = jnp.split(jnp.take_along_axis(values, index, 0), 2)
-    else:
-        a, b = _bisect(x, window, skip, low, f)
-    share = place - low
-    out = jnp.where(share > 0, a + share * (b - a), a)
-    return jnp.where(count >= (min_count or window), out, jnp.nan)
+    return low.astype(jnp.int32), place - low
 
 
-def _bisect(x: Array, window: int, skip: int, low: Array, f: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """The f(value) with `low` others before it in order, and the next one."""
-
-    def key(past):
-        value = f(past)
-        return jnp.where(is_value(value), _sortable(value), MISSING)
-
-    def count_to(bound):  # how many values are at most this
-        return _over_lags(x, window, skip, lambda past: (key(past) <= bound,))[0]
-
-    def halve(i, answer):
-        # the largest key with at most `low` values below it, from the most significant bit on
-        higher = answer + jnp.left_shift(jnp.int32(1), 30 - i)
-        return jnp.where(count_to(higher - 1) <= low, higher, answer)
-
-    negative = count_to(jnp.full_like(low, -1, jnp.int32)) > low
-    smallest = jnp.where(negative, jnp.iinfo(jnp.int32).min, 0).astype(jnp.int32)
-    first = lax.fori_loop(0, 31, halve, smallest)
-
-    def above(past):
-        return (jnp.where(key(past) > first, key(past), MISSING),)
-
-    (after,) = _over_lags(x, window, skip, above, jnp.minimum, MISSING)
-    second = jnp.where(count_to(first) > low + 1, first, after)
-    return _value(first), _value(second)
+def _pick(ordered: Array, index: Array | int) -> Array:
+    """The value at this place of each series, or the last one."""
+    if isinstance(index, int):
+        return ordered[min(index, len(ordered) - 1)]
+    return jnp.take_along_axis(ordered, jnp.minimum(index, len(ordered) - 1)[None], 0)[0]
 
 
-def _sortable(x: Array) -> Array:
-    """int32 in the order of the floats; -0 and 0 are the same."""
-    bits = lax.bitcast_convert_type(x + 0.0, jnp.int32)
-    return jnp.where(bits < 0, bits ^ jnp.int32(0x7FFFFFFF), bits)
+def _from(ordered: Array, first: Array | int) -> Array:
+    """The values from this place on, and then inf."""
+
+    def shifted(by: int) -> Array:
+        by = min(by, len(ordered))
+        return jnp.pad(ordered[by:], [(0, by)] + [(0, 0)] * (ordered.ndim - 1), constant_values=jnp.inf)
+
+    if isinstance(first, int):
+        return shifted(first)
+    for bit in range(len(ordered).bit_length()):  # shifts by powers of two go over whole vectors
+        ordered = jnp.where((first >> bit) & 1, shifted(1 << bit), ordered)
+    return ordered
 
 
-def _value(key: Array) -> Array:
-    """The inverse of `_sortable`."""
-    return lax.bitcast_convert_type(jnp.where(key < 0, key ^ jnp.int32(0x7FFFFFFF), key), jnp.float32)
+def _of_sorted(f: Callable[[Array, Array | int], Array], x: Array, window: int, min_count: int | None) -> Array:
+    """f(the window's values in order and then inf, their number) for each window.
 
+    The sorted window goes along with the rows: each step takes a value out and puts one in, by comparisons of whole
+    vectors. Long series are cut into lanes that are done side by side.
+    """
+    rest, rows = x.shape[1:], x.shape[0] - window + 1
+    x = jnp.where(is_value(x), x, jnp.inf).reshape(len(x), -1)
+    count = None if min_count is None else sums.windowed((x < jnp.inf).astype(jnp.float32), window)
 
-def _over_lags(x: Array, window: int, skip: int, f: Callable, combine=jnp.add, start=0) -> tuple[Array, ...]:
-    """Combine f(values j rows ago) over j = 0 .. window - 1, for the rows from `skip` on."""
-    rows, missing = x.shape[0] - skip, window - 1 - skip
-    x = jnp.concatenate([jnp.full((max(missing, 0), *x.shape[1:]), jnp.nan, x.dtype), x[max(-missing, 0) :]])
+    def result(ordered, count):
+        if min_count is None:
+            return jnp.where(ordered[-1] < jnp.inf, f(ordered, window), jnp.nan)
+        return jnp.where(count >= min_count, f(ordered, count), jnp.nan)
+
     if rows == 1:
-        return tuple(jnp.sum(a, 0, keepdims=True, dtype=_kind(a)) for a in f(x[-window:]))
+        return result(jnp.sort(x, 0), None if count is None else count[0]).reshape(1, *rest)
 
-    def take(j):
-        return f(lax.dynamic_slice_in_dim(x, window - 1 - j, rows))
+    lanes = int(np.clip(rows // (LEAST * window), 1, -(-LANES // x.shape[1])))
+    size = -(-rows // lanes)
 
-    def some(first, many, done):
-        for j in range(many):
-            done = tuple(combine(a, b.astype(a.dtype)) for a, b in zip(done, take(first + j), strict=True))
-        return done
+    def side_by_side(a, past):  # [past + size, lanes * series]
+        a = jnp.pad(a, ((0, lanes * size - rows), (0, 0)))
+        return jnp.concatenate([a[i * size : (i + 1) * size + past] for i in range(lanes)], 1)
 
-    like = jax.eval_shape(take, 0)
-    done = tuple(jnp.full(a.shape, start, _kind(a)) for a in like)
-    whole = window // BLOCK
-    done = lax.fori_loop(0, whole, lambda i, d: some(i * BLOCK, BLOCK, d), done) if whole else done
-    return some(whole * BLOCK, window % BLOCK, done)
+    nothing = jnp.full((window, lanes * x.shape[1]), jnp.inf)
+    entering = jnp.concatenate([side_by_side(x, window - 1), nothing[:1]])
+    leaving = jnp.concatenate([nothing, entering[:size]])
+    count = None if count is None else side_by_side(count, 0)
+    ends = (1, entering.shape[1])
 
+    def step(padded, row):
+        new, old = row
+        before, here, after = padded[:-2], padded[1:-1], padded[2:]
+        here = jnp.maximum(jnp.where(before < old, before, here), jnp.minimum(jnp.where(here < old, here, after), new))
+        return jnp.concatenate([jnp.full(ends, -jnp.inf), here, jnp.full(ends, jnp.inf)])
 
-def _kind(a) -> jnp.dtype:
-    """Flags are counted as numbers."""
-    return jnp.float32 if a.dtype == bool else a.dtype
+    def fill(padded, row):
+        return step(padded, row), None
+
+    def slide(padded, row):
+        # of what the step before left, which is in memory: of its own XLA would compute it again for every use
+        return step(padded, row[:2]), result(padded[1:-1], row[2])
+
+    padded = jnp.concatenate([jnp.full(ends, -jnp.inf), nothing, jnp.full(ends, jnp.inf)])
+    padded, _ = lax.scan(fill, padded, (entering[:window], leaving[:window]))
+    _, out = lax.scan(slide, padded, (entering[window:], leaving[window:], count))
+    return jnp.swapaxes(out.reshape(size, lanes, -1), 0, 1).reshape(lanes * size, *rest)[:rows]

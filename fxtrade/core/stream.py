@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fxtrade.core import linear, order, pairs, rolling, sums
+from fxtrade.core import linear, order, pairs, rolling
 from fxtrade.core.types import Array
 
 
@@ -58,15 +58,22 @@ def run(stream: Stream, rows: Any, chunk: int = 16_384, tick: Callable[[int], No
     """
     step = jax.jit(stream.step)
     total = len(jax.tree.leaves(rows)[0])
-    state, out = stream.init(_take(rows, slice(0, 1))), None
-    for start, part in chunks(rows, chunk):
-        state, y = step(state, part)
-        y = jax.tree.map(np.asarray, y)
+    state, out, done = stream.init(_take(rows, slice(0, 1))), None, None
+
+    def keep(start, y):
+        nonlocal out
         if out is None:
             out = jax.tree.map(lambda a: np.empty((total, *a.shape[1:]), a.dtype), y)
         for whole, piece in zip(jax.tree.leaves(out), jax.tree.leaves(y), strict=True):
             whole[start : start + len(piece)] = piece
         tick(len(jax.tree.leaves(y)[0]))
+
+    for start, part in chunks(rows, chunk):
+        state, y = step(state, part)
+        if done is not None:  # copied while the next chunk is computed
+            keep(*done)
+        done = start, y
+    keep(*done)
     return out
 
 
@@ -143,25 +150,20 @@ class Kernels:
         reach = (len(taps) - 1) * spacing
         return self.once("filter", lambda: linear.convolve(self.past(x, reach), taps, spacing), x, taps, spacing)
 
+    def moments(self, x: Array, window: int, min_count: int | None = None) -> rolling.Moments:
+        return self._window(rolling.moments, x, window, min_count)
+
     def mean(self, x: Array, window: int, min_count: int | None = None) -> Array:
         return self._window(rolling.mean, x, window, min_count)
 
     def total(self, x: Array, window: int, min_count: int | None = None) -> Array:
-        """Where all of the window must be there, by `fxtrade.core.sums`, which is faster and rounds less."""
-        if min_count is not None:
-            return self._window(rolling.total, x, window, min_count)
-
-        def compute():
-            past = self.past(x, window - 1)
-            return sums.windowed(jnp.where(rolling.is_value(past), past, jnp.nan), window)
-
-        return self.once("total", compute, x, window)
+        return self._window(rolling.total, x, window, min_count)
 
     def std(self, x: Array, window: int, min_count: int | None = None) -> Array:
-        return self._window(rolling.std, x, window, min_count)
+        return jnp.sqrt(self.moments(x, window, min_count).var)
 
     def zscore(self, x: Array, window: int, min_count: int | None = None) -> Array:
-        return self._window(rolling.zscore, x, window, min_count)
+        return rolling.standardised(x, self.moments(x, window, min_count))
 
     def maximum(self, x: Array, window: int, min_count: int | None = None) -> Array:
         return self._window(rolling.maximum, x, window, min_count)
@@ -178,28 +180,28 @@ class Kernels:
         return self._window(partial(order.quantile, q=q), x, window, min_count, name=f"quantile {q}")
 
     def median(self, x: Array, window: int, min_count: int | None = None) -> Array:
-        return self._window(order.median, x, window, min_count)
+        return self.quantile(x, window, 0.5, min_count)
 
     def mad(self, x: Array, window: int, min_count: int | None = None) -> Array:
         """Median absolute deviation from the window's median; see `fxtrade.core.order`."""
         return self._window(order.mad, x, window, min_count)
 
-    def comoments(self, x: Array, y: Array, window: int) -> pairs.Comoments:
+    def comoments(self, x: Array, y: Array, window: int, min_count: int | None = None) -> pairs.Comoments:
         """Of the pairs x, y that are both there; see `fxtrade.core.pairs`."""
 
         def compute():
-            return pairs.comoments(self.past(x, window - 1), self.past(y, window - 1), window, window - 1)
+            return pairs.comoments(self.past(x, window - 1), self.past(y, window - 1), window, min_count)
 
-        return self.once("comoments", compute, x, y, window)
+        return self.once("comoments", compute, x, y, window, min_count)
 
-    def ew_moments(self, x: Array, halflife: float, clip: float | None = None) -> rolling.EwState:
-        """Exponentially weighted `weight`, `mean` and `var` at every row."""
+    def ew_moments(self, x: Array, halflife: float, clip: float | None = None, **view) -> Any:
+        """Exponentially weighted `weight`, `mean` and `var` at every row, or a `view` of row and moments."""
 
         def compute():
             initial = rolling.ew_init(x.shape[1:])
-            return self.carry(initial, lambda state: rolling.ew_moments(x, halflife, state, clip))
+            return self.carry(initial, lambda state: rolling.ew_moments(x, halflife, state, clip, **view))
 
-        return self.once("ew_moments", compute, x, halflife, clip)
+        return self.once("ew_moments", compute, x, halflife, clip, *view.values())
 
     def scan(self, step: Callable[[Any, Any], tuple[Any, Any]], initial: Any, rows: Any) -> Any:
         """A recursion: `step(carry, row) -> (carry, out)` from row to row, with `initial` before the first."""
@@ -214,7 +216,7 @@ class Kernels:
 
     def _window(self, kernel, x: Array, window: int, min_count: int | None, name: str = "") -> Array:
         def compute():
-            return kernel(self.past(x, window - 1), window, min_count, window - 1)
+            return kernel(self.past(x, window - 1), window, min_count)
 
         return self.once(name or kernel.__name__, compute, x, window, min_count)
 

@@ -14,6 +14,8 @@ def windowed(x: Array, window: int) -> Array:
     up. Nothing outside a window enters it, the rounding error grows with log(window) only, and every row is added up in
     the same order: one bar and all of history give the same bits.
     """
+    if window < 1:
+        raise ValueError(f"window must be at least 1, got {window}")
     rows = x.shape[0] - window + 1
     doubled, size, left, out = x, 1, window, 0.0
     while True:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import jax
@@ -142,12 +143,14 @@ def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = N
             if twice := columns.keys() & made.keys():
                 raise ConfigError(f"feature '{name}' makes a column that another one has made too: {min(twice)}")
             columns |= made
-        x = jnp.stack([c.astype(jnp.float32) for c in columns.values()], -1)
-        x = jnp.where(jnp.isfinite(x), x, jnp.nan)
+        known = [jnp.where(jnp.isfinite(c), c, jnp.nan).astype(jnp.float32) for c in columns.values()]
         if scaler is not None:
-            x = scale.scale(k, x, scaler)
-        ok = jnp.isfinite(x).all(-1)
-        return Features(jnp.where(ok[..., None], x, 0), ok, tuple(columns))
+            x = scale.scale(k, jnp.stack(known, -1), scaler)
+            ok = jnp.isfinite(x).all(-1)
+            return Features(jnp.where(ok[..., None], x, 0), ok, tuple(columns))
+        # column by column, since every pass over the stacked ones costs as much as stacking them
+        ok = reduce(jnp.logical_and, map(jnp.isfinite, known))
+        return Features(jnp.stack([jnp.where(ok, c, 0) for c in known], -1), ok, tuple(columns))
 
     return from_kernels(compute)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.rolling import LARGEST
+from fxtrade.core.missing import LARGEST
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.flow import need

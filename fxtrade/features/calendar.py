@@ -27,8 +27,8 @@ def calendar(
         for harmonic in range(1, harmonics + 1):
             # whole seconds, so that the phase is exact whatever the harmonic
             seconds = harmonic * bars.second_of_week % PERIODS[period]
-            angle = (2 * jnp.pi / PERIODS[period] * seconds)[:, None] + jnp.zeros_like(bars.close)
-            angle = jnp.where(bars.ok, angle, jnp.nan)
+            angle = (2 * jnp.pi / PERIODS[period] * seconds)[:, None]
             suffix = f"_{harmonic}" if harmonic > 1 else ""
-            columns |= {f"{period}_sin{suffix}": jnp.sin(angle), f"{period}_cos{suffix}": jnp.cos(angle)}
+            for name, wave in (("sin", jnp.sin(angle)), ("cos", jnp.cos(angle))):
+                columns[f"{period}_{name}{suffix}"] = jnp.where(bars.ok, wave, jnp.nan)
     return columns

@@ -7,7 +7,7 @@ import numpy as np
 
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.rolling import is_value
+from fxtrade.core.missing import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.covariance import correlation_of, ew_correlation, ledoit_wolf, rolling_correlation

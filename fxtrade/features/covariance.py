@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fxtrade.core import pairs, rolling
-from fxtrade.core.rolling import is_value
+from fxtrade.core.missing import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array
 
@@ -30,15 +30,13 @@ def market(returns: Array) -> Array:
 
 def rolling_covariance(k: Kernels, returns: Array, window: int) -> Array:
     """Population covariances over the last `window` rows."""
-    pair, own = pair_moments(k, returns, window), own_moments(k, returns, window)
-    return symmetric(_enough(pair.cov, pair.count, window), _enough(own.var, own.count, window))
+    return symmetric(pair_moments(k, returns, window).cov, k.moments(returns, window, half(window)).var)
 
 
 def rolling_correlation(k: Kernels, returns: Array, window: int) -> Array:
     """Pearson correlations over the last `window` rows; 0 where one of the two has no spread, 1 on the diagonal."""
-    pair, own = pair_moments(k, returns, window), own_moments(k, returns, window)
-    one = _enough(jnp.ones_like(own.var), own.count, window)
-    return symmetric(_enough(pair.correlation, pair.count, window), one)
+    var = k.moments(returns, window, half(window)).var
+    return symmetric(pair_moments(k, returns, window).correlation, jnp.where(jnp.isnan(var), jnp.nan, 1))
 
 
 def pair_moments(k: Kernels, returns: Array, window: int) -> pairs.Comoments:
@@ -47,18 +45,9 @@ def pair_moments(k: Kernels, returns: Array, window: int) -> pairs.Comoments:
     def compute():
         past = k.past(returns, window - 1)
         i, j = upper(returns.shape[1])
-        return pairs.comoments(past[:, i], past[:, j], window, window - 1)
+        return pairs.comoments(past[:, i], past[:, j], window, half(window))
 
     return k.once("pair_moments", compute, returns, window)
-
-
-def own_moments(k: Kernels, returns: Array, window: int) -> rolling.Moments:
-    """Of each asset's own rows."""
-
-    def compute():
-        return rolling.moments(k.past(returns, window - 1), window, window - 1)
-
-    return k.once("moments", compute, returns, window)
 
 
 def ew_covariance(k: Kernels, returns: Array, halflife: float, clip: float | None = 5.0) -> Array:
@@ -98,12 +87,12 @@ def ledoit_wolf(k: Kernels, returns: Array, window: int) -> Shrunk:
         past = k.past(returns, window - 1)
         past = jnp.where(is_value(past).all(1, keepdims=True), past, jnp.nan)
         i, j = upper(returns.shape[1])
-        skip, assets = window - 1, returns.shape[1]
-        own = rolling.moments(past, window, skip)
+        least, assets = half(window), returns.shape[1]
+        own = rolling.moments(past, window, least)
         count = own.count[:, :1]
-        s = symmetric(pairs.comoments(past[:, i], past[:, j], window, skip).cov, own.var)
+        s = symmetric(pairs.comoments(past[:, i], past[:, j], window, least).cov, own.var)
         square = jnp.sum(past**2, 1, keepdims=True)
-        raw = rolling.mean(jnp.concatenate([square**2, square * past], 1), window, 1, skip)
+        raw = rolling.mean(jnp.concatenate([square**2, square * past], 1), window, least)
         # the fourth moment about the mean, which is small next to the spread of returns
         m = own.mean
         level = jnp.sum(m**2, 1)
@@ -114,9 +103,9 @@ def ledoit_wolf(k: Kernels, returns: Array, window: int) -> Shrunk:
         target = (trace / assets)[:, None, None] * np.eye(assets, dtype=np.float32)
         d = jnp.sum((s - target) ** 2, (1, 2))
         b = jnp.clip((fourth - jnp.sum(s**2, (1, 2))) / jnp.maximum(count[:, 0], 1), 0, d)
-        share = jnp.where(d > 0, b / jnp.where(d > 0, d, 1), 0)
+        share = jnp.where(d == 0, 0, b / jnp.where(d == 0, 1, d))
         shrunk = s + share[:, None, None] * (target - s)
-        return Shrunk(_enough(shrunk, count[:, None], window), _enough(share, count[:, 0], window))
+        return Shrunk(shrunk, share)
 
     return k.once("ledoit_wolf", compute, returns, window)
 
@@ -184,6 +173,3 @@ def _ew_pairs(k: Kernels, returns: Array, halflife: float, clip: float | None) -
 
     return k.once("ew_pairs", compute, returns, halflife, clip)
 
-
-def _enough(value: Array, count: Array, window: int) -> Array:
-    return jnp.where(count >= half(window), value, jnp.nan)

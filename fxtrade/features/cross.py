@@ -12,13 +12,13 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from fxtrade.core import pairs, rolling
+from fxtrade.core import pairs
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.rolling import is_value
+from fxtrade.core.missing import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.covariance import half, market, own_moments
+from fxtrade.features.covariance import half, market
 
 BETA = 10.0  # the furthest from 1: a market that hardly moves says nothing about what follows it
 FLOOR = 1e-7  # a dispersion that float32 prices cannot tell from none
@@ -93,8 +93,8 @@ def lead_lag(k: Kernels, bars: Bars, *, lags: tuple[int, ...] = (1, 4), window: 
         if lag in lags:
             then += [before[:, assets:], before[:, :assets]]
     now = jnp.concatenate([both[most:]] * (len(then) // 2), 1)
-    m = pairs.comoments(now, jnp.concatenate(then, 1), window, window - 1)
-    parts = jnp.split(_known(m.correlation, m, window), len(then), axis=1)
+    m = pairs.comoments(now, jnp.concatenate(then, 1), window, half(window))
+    parts = jnp.split(m.correlation, len(then), axis=1)
     made = dict(zip(sorted(set(lags)), (a - b for a, b in zip(parts[::2], parts[1::2], strict=True)), strict=True))
     return {f"lead_lag_{lag}": _where_there(bars, made[lag]) for lag in lags}
 
@@ -117,8 +117,8 @@ def cross_rank(
             ratio = jnp.where(typical > 0, bars.volume / jnp.where(typical > 0, typical, 1), typical)
             columns[f"cross_rank_volume_{window}"] = rank(jnp.where(is_value(bars.volume), ratio, jnp.nan))
         else:
-            m = own_moments(k, k.log_return(bars.close), window)
-            size = _where_there(bars, _known(m.var + m.mean**2, m, window))
+            m = k.moments(k.log_return(bars.close), window, half(window))
+            size = _where_there(bars, m.var + m.mean**2)
             columns[f"cross_rank_volatility_{window}"] = rank(size)
     return columns
 
@@ -147,8 +147,7 @@ def excess_beta(k: Kernels, bars: Bars, window: int, to: str = "market") -> Arra
     def compute():
         past = k.past(returns, window - 1)
         m = market(past) if to == "market" else past[:, :1]
-        pair = pairs.comoments(m, past - m, window, window - 1)
-        return _known(jnp.clip(pair.beta, -BETA, BETA), pair, window)
+        return jnp.clip(pairs.comoments(m, past - m, window, half(window)).beta, -BETA, BETA)
 
     return k.once("excess_beta", compute, returns, window, to)
 
@@ -175,10 +174,6 @@ def _others(x: Array) -> Array:
     total = jnp.matmul(jnp.where(ok, x, 0), pick, precision="highest")
     count = jnp.matmul(ok.astype(x.dtype), pick, precision="highest")
     return jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
-
-
-def _known(value: Array, m: pairs.Comoments | rolling.Moments, window: int) -> Array:
-    return jnp.where(m.count >= half(window), value, jnp.nan)
 
 
 def _where_there(bars: Bars, value: Array) -> Array:

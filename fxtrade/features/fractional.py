@@ -7,7 +7,7 @@ import numpy as np
 from jax import lax
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.rolling import is_value
+from fxtrade.core.missing import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.smooth import noise

@@ -11,7 +11,7 @@ import numpy as np
 
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.rolling import is_value
+from fxtrade.core.missing import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.correlation import matrix

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fxtrade.core.errors import DataError
-from fxtrade.core.rolling import is_value
+from fxtrade.core.missing import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array
 from fxtrade.features.covariance import half, symmetric, upper

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.rolling import HALF, is_value
+from fxtrade.core.missing import is_value
+from fxtrade.core.rolling import HALF
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.rolling import total
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.fold import window_sum
 from fxtrade.features.smooth import ratio
 
 
@@ -25,13 +25,13 @@ def variance_ratio(
     """
     _within(horizons, window, 2, "feature 'variance_ratio': option horizons")
     one = k.past(k.log_return(bars.close), window - 1)
-    drift = window_sum(one, window) / window
-    square = _spread(window_sum(one**2, window), window * drift**2) / (window - 1)
+    drift = total(one, window) / window
+    square = _spread(total(one**2, window), window * drift**2) / (window - 1)
     columns = {}
     for q in horizons:
         n = window - q + 1
         move = k.past(k.log_return(bars.close, q), n - 1)
-        centred = window_sum(move**2, n) - q * drift * (2 * window_sum(move, n) - n * q * drift)
+        centred = total(move**2, n) - q * drift * (2 * total(move, n) - n * q * drift)
         value = jnp.clip(ratio(centred / (n * q * (1 - q / window)), square), 0, q)
         z = (value - 1) * (window / (2 * (2 * q - 1) * (q - 1) / (3 * q))) ** 0.5
         columns[f"variance_ratio_{q}"] = jnp.where(square == 0, 0, z)
@@ -48,11 +48,11 @@ def autocorrelation(
     _within(lags, window, 1, "feature 'autocorrelation': option lags")
     moves, columns = k.log_return(bars.close), {}
     whole = k.past(moves, window - 1)
-    mean = window_sum(whole, window) / window
-    square = _spread(window_sum(whole**2, window), window * mean**2)
+    mean = total(whole, window) / window
+    square = _spread(total(whole**2, window), window * mean**2)
     for n in lags:
         late, early = whole[n:], whole[: whole.shape[0] - n]
-        product, ends = window_sum(late * early, window - n), window_sum(late + early, window - n)
+        product, ends = total(late * early, window - n), total(late + early, window - n)
         columns[f"autocorrelation_{n}"] = jnp.clip(ratio(product - mean * (ends - (window - n) * mean), square), -1, 1)
     return columns
 

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from fxtrade.core.rolling import is_value
+from fxtrade.core.fold import fold
+from fxtrade.core.lags import over_lags
+from fxtrade.core.missing import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.fold import fold
 from fxtrade.features.smooth import at_least, noise, ratio
-
-BLOCK = 16  # lags that are read in one pass over the rows
 
 
 def obv_slope(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (32,)) -> dict[str, Array]:
@@ -78,27 +76,15 @@ def _volumes(k: Kernels, bars: Bars, unit: Array, bins: int, window: int) -> tup
     """Volume of the window in each bin `[T, A, bins]` of width `unit`, above the present close and in all `[T, A]`."""
     price, volume = (k.past(a, window - 1) for a in (bars.close, bars.volume))
     price, volume = (jnp.where(is_value(a), a, 0) for a in (price, volume))
-    now, scale, rows = price[window - 1 :], 1 / unit, price.shape[0] - window + 1
+    now, scale = price[window - 1 :], 1 / unit
 
-    def parts(p: Array, v: Array) -> list[Array]:
+    def parts(p: Array, v: Array) -> tuple[Array, ...]:
         # in bins from the middle of the first, so that a bin which nothing comes near is exactly empty
         place = jnp.clip((p - now) * scale + (bins - 1) / 2, 0, bins - 1)
         inside = [v * jnp.maximum(1 - jnp.abs(place - i), 0) for i in range(bins)]
-        return [*inside, v * ((p > now) + 0.5 * (p == now)), v]
+        return *inside, v * ((p > now) + 0.5 * (p == now)), v
 
-    def add(done, first, many):
-        for lag in range(many):
-            p, v = (lax.dynamic_slice_in_dim(a, first - lag, rows) for a in (price, volume))
-            done = [a + b for a, b in zip(done, parts(p, v), strict=True)]
-        return done
-
-    if rows == 1:
-        done = [part.sum(0, keepdims=True) for part in parts(price, volume)]
-    else:
-        whole, nothing = window // BLOCK, [jnp.zeros_like(now)] * (bins + 2)
-        done = lax.fori_loop(0, whole, lambda i, d: add(d, window - 1 - i * BLOCK, BLOCK), nothing)
-        done = add(done, window - 1 - whole * BLOCK, window % BLOCK)
-    *inside, above, total = done
+    *inside, above, total = over_lags(parts, (price, volume), window)
     return jnp.stack(inside, -1), above, total
 
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.rolling import total
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.fold import window_sum
 from fxtrade.features.smooth import FLOOR, at_least, wilder
 
 ESTIMATORS = ("parkinson", "garman_klass", "rogers_satchell", "yang_zhang")
@@ -48,7 +48,7 @@ def range_volatility(
     }
 
     def spread(x: Array, w: int) -> Array:
-        return (window_sum(k.past(x, w - 1) ** 2, w) - k.total(x, w) ** 2 / w) / (w - 1)
+        return (total(k.past(x, w - 1) ** 2, w) - k.total(x, w) ** 2 / w) / (w - 1)
 
     def variance(estimator: str, w: int) -> Array:
         if estimator in of_bar:

@@ -6,6 +6,8 @@ is no spread and NaN where x is missing, and passes over missing rows.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
 
@@ -36,12 +38,12 @@ def robust_z(k: Kernels, x: Array, c: ScalerConfig) -> Array:
     The moments take an innovation in at no more than `clip` standard deviations, so that a bad tick can neither pass
     nor spoil the scale. NaN until half the weight of the past has been seen (`halflife` rows), and where x is NaN.
     """
-    return _standardise(x, k.ew_moments(x, c.halflife, c.clip), c.clip)
+    return k.ew_moments(x, c.halflife, c.clip, view=partial(_standardise, clip=c.clip))
 
 
 def ew_z(k: Kernels, x: Array, c: ScalerConfig) -> Array:
     """`robust_z` by moments that take in everything: exact, and blind for long after a bad tick."""
-    return _standardise(x, k.ew_moments(x, c.halflife), c.clip)
+    return k.ew_moments(x, c.halflife, view=partial(_standardise, clip=c.clip))
 
 
 def median_mad(k: Kernels, x: Array, c: ScalerConfig) -> Array:

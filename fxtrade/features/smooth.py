@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 from fxtrade.core import rolling
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.missing import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.fold import window_sum
 
 FLOOR = 1e-7  # log return: float32 prices know no smaller move
 CLIP = 100.0  # standard deviations at which a recursive average takes an innovation in
@@ -24,7 +24,7 @@ CLIP = 100.0  # standard deviations at which a recursive average takes an innova
 def noise(k: Kernels, bars: Bars, window: int) -> Array:
     """Root mean squared one-bar log return over the window, at least 1e-7; NaN unless all are there."""
     squares = k.past(k.log_return(bars.close), window - 1) ** 2
-    return jnp.maximum(jnp.sqrt(window_sum(squares, window) / window), FLOOR)
+    return jnp.maximum(jnp.sqrt(rolling.total(squares, window) / window), FLOOR)
 
 
 def wilder(k: Kernels, x: Array, periods: int, clip: float | None = CLIP) -> Array:
@@ -50,7 +50,7 @@ def ahead_of_ema(k: Kernels, moves: Array, span: int) -> Array:
 def _average(k: Kernels, x: Array, decay: float, clip: float | None) -> tuple[Array, Array]:
     """Exponentially weighted mean and its weight; NaN until half the weight is there, and where x is missing."""
     past = k.ew_moments(x, math.log(2) / -math.log(decay), clip)
-    known = rolling.is_value(x) & (past.weight >= rolling.HALF)
+    known = is_value(x) & (past.weight >= rolling.HALF)
     return jnp.where(known, past.mean, jnp.nan), past.weight
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from fxtrade.core.rolling import is_value
+from fxtrade.core.fold import fold
+from fxtrade.core.missing import is_value
+from fxtrade.core.rolling import total
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.fold import fold, window_sum
 from fxtrade.features.ranges import true_range
 from fxtrade.features.smooth import FLOOR, ahead_of_ema, at_least, ema, noise, wilder
 
@@ -75,7 +76,7 @@ def efficiency_ratio(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (16, 
     """|log(close / close `window` bars ago)| / sum of the |one-bar log returns|, in [0, 1] (Kaufman 1995)."""
     moves, columns = k.log_return(bars.close), {}
     for w in windows:
-        path = window_sum(jnp.abs(k.past(moves, w - 1)), w)
+        path = total(jnp.abs(k.past(moves, w - 1)), w)
         share = jnp.abs(k.log_return(bars.close, w)) / jnp.maximum(path, FLOOR)
         columns[f"efficiency_ratio_{w}"] = jnp.minimum(share, 1)
     return columns

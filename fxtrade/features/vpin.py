@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.rolling import is_value
+from fxtrade.core.missing import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.flow import share_of, signed_by

@@ -20,7 +20,7 @@ import pywt
 
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.rolling import is_value
+from fxtrade.core.missing import is_value
 from fxtrade.core.stream import Kernels
 from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array, Bars

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from causality import future_is_unseen, prefix_is_whole
@@ -16,16 +17,18 @@ from fxtrade.core import pairs
 T = 150
 
 
-@partial(jax.jit, static_argnums=2)
-def comoments(x, y, window):
-    made = pairs.comoments(x, y, window)
+@partial(jax.jit, static_argnums=(2, 3))
+def comoments(x, y, window, min_count=1):
+    """Nothing is known before the first row."""
+    x, y = (jnp.concatenate([jnp.full((window - 1, *a.shape[1:]), jnp.nan), a]) for a in (x, y))
+    made = pairs.comoments(x, y, window, min_count)
     own = {name: getattr(made, name) for name in ("count", "var_x", "var_y", "cov", "correlation", "beta")}
     return own | {"mean_x": made.centre_x + made.offset_x, "mean_y": made.centre_y + made.offset_y}
 
 
 def reference(x, y, window):
     x, y = (np.where(np.abs(a) <= 1e16, a, np.nan).astype(np.float64) for a in (x, y))
-    out = {name: np.zeros(x.shape) for name in ("count", "var_x", "var_y", "cov", "mean_x", "mean_y")}
+    out = {name: np.full(x.shape, np.nan) for name in ("count", "var_x", "var_y", "cov", "mean_x", "mean_y")}
     for t, a in np.ndindex(x.shape):
         past = slice(max(0, t - window + 1), t + 1)
         both = np.isfinite(x[past, a]) & np.isfinite(y[past, a])
@@ -52,7 +55,13 @@ def test_every_window_as_numpy(seed, share, window):
     wide = spread > 1e-3
     rho = np.asarray(made["correlation"])
     np.testing.assert_allclose(rho[wide], (expected["cov"][wide] / spread[wide]), rtol=1e-4, atol=1e-5)
-    assert (np.abs(rho) <= 1).all()
+    known = expected["count"] > 0
+    np.testing.assert_array_equal(np.isfinite(rho), known)
+    assert (np.abs(rho[known]) <= 1).all()
+    full = comoments(x, y, window, None)
+    for name in set(expected) - {"count"}:
+        where = np.where(expected["count"] == window, expected[name], np.nan)
+        np.testing.assert_allclose(full[name], where, rtol=1e-5, atol=2e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("window", [16, 100])
@@ -95,7 +104,8 @@ def test_rows_of_the_past_alone_get_no_result(rows):
     rng = np.random.default_rng(3)
     x, y = rng.standard_normal((2, T, 2)).astype(np.float32)
     x[::5] = np.nan
-    some = jax.jit(partial(pairs.comoments, window=24, skip=T - rows))(x, y)
-    whole = jax.jit(partial(pairs.comoments, window=24))(x, y)
-    np.testing.assert_allclose(some.cov, whole.cov[-rows:], rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(some.count, whole.count[-rows:])
+    for min_count in (None, 6):
+        kernel = jax.jit(partial(pairs.comoments, window=24, min_count=min_count))
+        some, whole = kernel(x[-rows - 23 :], y[-rows - 23 :]), kernel(x, y)
+        np.testing.assert_allclose(some.cov, whole.cov[-rows:], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(some.count, whole.count[-rows:])

@@ -16,7 +16,7 @@ from markets import bars, tick
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
-from fxtrade.features.fold import fold
+from fxtrade.core.fold import fold
 from fxtrade.features.fractional import weights
 from fxtrade.features.trend import last_maximum
 from tests.features.technical_columns import (

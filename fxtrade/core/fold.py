@@ -6,10 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from fxtrade.core.rolling import is_value
-from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array
 
 
@@ -28,11 +25,6 @@ def fold(parts: Any, window: int, merge: Callable[[Any, Any], Any]) -> Any:
         if covered == window:
             return done
         run, size = _merged(run, run, size, merge), 2 * size
-
-
-def window_sum(x: Array, window: int) -> Array:
-    """Sum of each `window` consecutive rows, `[window - 1 + T, ...] -> [T, ...]`; NaN unless all values are there."""
-    return windowed(jnp.where(is_value(x), x, jnp.nan), window)
 
 
 def _merged(older: Any, newer: Any, apart: int, merge: Callable[[Any, Any], Any]) -> Any:
