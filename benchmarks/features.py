@@ -21,7 +21,7 @@ import measure
 import numpy as np
 
 KERNELS = ("mean", "std", "maximum", "correlation", "rank", "median", "ew mean and std", "fourier", "modwt")
-SAMPLES, CHUNK = 200, 16_384
+SAMPLES = 200
 COLUMNS = ("open", "high", "low", "close", "volume")
 PIPELINE = "pipeline of 17 columns"
 
@@ -48,13 +48,14 @@ def fxtrade(args) -> dict:
     meter, answer = measure.Meter(args), {}
     for name, (made, x) in jobs.items():
         step, state = jax.jit(made.step), made.init(jax.tree.map(lambda a: a[:1], x))
+        chunk = min(stream.chunk_rows(made, x), rows(args))
         began = time.perf_counter()
-        step.lower(state, jax.tree.map(lambda a: a[:CHUNK], x)).compile()
+        step.lower(state, next(stream.chunks(x, chunk))[1]).compile()
         answer[f"{name} compile"] = time.perf_counter() - began
         run = stream.Stream(made.init, step)
-        seconds = meter.seconds(lambda: stream.run(run, x, CHUNK), 1 if args.quick else 3)  # noqa: B023
+        seconds = meter.seconds(lambda: stream.run(run, x, chunk), 1 if args.quick else 3)  # noqa: B023
         answer[name] = rows(args) / seconds
-        out = stream.run(run, x, CHUNK)
+        out = stream.run(run, x, chunk)
         if name != PIPELINE:
             out = np.asarray(out)[sampled(args)]
             answer[f"{name} error"] = error(args, name, np.hypot(out[:, 0], out[:, 1]) if name == "fourier" else out)

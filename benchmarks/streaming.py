@@ -17,7 +17,6 @@ import measure
 import numpy as np
 from features import load
 
-CHUNK = 16_384
 SETS = ("presets", "full")
 
 
@@ -39,17 +38,18 @@ def worker(name: str):
             return jax.tree.map(lambda a: a[rows], bars)
 
         state, answer, idle = made.init(take(slice(1))), {}, peak()
-        for rows, key in ((CHUNK, "chunk"), (1, "bar")):
+        many = stream.chunk_rows(made, bars)
+        for rows, key in ((many, "chunk"), (1, "bar")):
             began = time.perf_counter()
             step.lower(state, take(slice(rows))).compile()
             answer[f"{key} compile"] = time.perf_counter() - began
         meter = measure.Meter(args)
         run, total = stream.Stream(made.init, step), len(bars.close)
-        answer["rows"] = total / meter.seconds(lambda: stream.run(run, bars, CHUNK), 1, warm=0 if args.quick else 1)
+        answer["rows"] = total / meter.seconds(lambda: stream.run(run, bars, many), 1, warm=0 if args.quick else 1)
         answer["memory"] = peak() - idle
-        state, _ = step(state, take(slice(CHUNK)))
+        state, _ = step(state, take(slice(many)))
         seconds = []
-        for t in range(CHUNK, CHUNK + (500 if args.quick else 5000)):
+        for t in range(many, many + (500 if args.quick else 5000)):
             row = take(slice(t, t + 1))
             began = time.perf_counter()
             state, out = step(state, row)

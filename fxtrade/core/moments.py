@@ -82,21 +82,18 @@ def _by_blocks(series: tuple[Array, ...], ok: Array, products: Pairs, window: in
         a = jnp.pad(a, [(0, -total % window)] + [(0, 0)] * (a.ndim - 1))
         return jnp.swapaxes(a.reshape(-1, window, *a.shape[1:]), 0, 1)
 
-    def of_block_before(a: Array) -> Array:  # the rows after this one's place there
-        return jnp.pad(a[1:, :-1], [(0, 1), (1, 0)] + [(0, 0)] * (a.ndim - 2))
-
     def rows(a: Array) -> Array:
-        return jnp.swapaxes(a, 0, 1).reshape(-1, *a.shape[2:])[window - 1 : total]
+        return jnp.swapaxes(a, 0, 1).reshape(-1, *a.shape[2:])
 
     series, ok = tuple(map(blocks, series)), blocks(ok)
-    first_part, last_part = (_cumulate(series, ok, products, full, reverse) for reverse in (False, True))
-    before = jax.tree.map(of_block_before, last_part)
-    if full:  # numbers of rows that depend on the place alone
-        before = before._replace(count=window - first_part.count)
-    out = merge(before, first_part, products)
+    first_part, last_part = (jax.tree.map(rows, _cumulate(series, ok, products, full, back)) for back in (False, True))
+    newer = jax.tree.map(lambda a: a[window - 1 : total], first_part)
+    older = jax.tree.map(lambda a: a[: total - window + 1], last_part)  # from the row after its place on
+    place = (jnp.arange(window - 1, total) % window + 1).reshape(-1, *(1,) * (ok.ndim - 2)).astype(series[0].dtype)
     if full:
-        out = out._replace(count=jnp.full_like(out.offset[0], window))
-    return jax.tree.map(rows, out)
+        newer, older = newer._replace(count=place), older._replace(count=window - place)
+        return merge(older, newer, products)._replace(count=jnp.full_like(newer.offset[0], window))
+    return merge(older._replace(count=jnp.where(place == window, 0, older.count)), newer, products)
 
 
 def _cumulate(series: tuple[Array, ...], ok: Array, products: Pairs, full: bool, reverse: bool) -> Joint:
@@ -129,10 +126,9 @@ def _cumulate(series: tuple[Array, ...], ok: Array, products: Pairs, full: bool,
     nothing = places[0] if full else zero, (zero,) * len(series), (zero,) * len(products)
     rows = places[::-1] if reverse else places, None if full else ok.astype(zero.dtype), series
     _, (count, offset, product) = lax.scan(step, nothing, rows, reverse=reverse)
-    if full:
-        count = count.reshape(-1, *(1,) * zero.ndim)
-    centre = tuple(jnp.broadcast_to(c, o.shape) for c, o in zip(centre, offset, strict=True))
-    return Joint(count, centre, offset, product)
+    count = count.reshape(window, *(1,) * zero.ndim) if full else count
+    count, *centre = (jnp.broadcast_to(a, offset[0].shape) for a in (count, *centre))
+    return Joint(count, tuple(centre), offset, product)
 
 
 def _of_one_window(series: tuple[Array, ...], ok: Array, products: Pairs, full: bool) -> Joint:

@@ -15,6 +15,7 @@ every step because features have no data-dependent control flow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,6 +27,9 @@ from jax import lax
 
 from fxtrade.core import linear, order, pairs, rolling
 from fxtrade.core.types import Array
+
+CHUNK = 8 << 20  # bytes
+CHUNK_ROWS = 1024, 65_536
 
 
 class Stream(NamedTuple):
@@ -51,10 +55,11 @@ def chain(first: Stream, second: Stream) -> Stream:
     return Stream(init, step)
 
 
-def run(stream: Stream, rows: Any, chunk: int = 16_384, tick: Callable[[int], None] = lambda n: None) -> Any:
+def run(stream: Stream, rows: Any, chunk: int | None = None, tick: Callable[[int], None] = lambda n: None) -> Any:
     """All rows `[N, ...]` through the stream in chunks of bounded memory; returns NumPy leaves `[N, ...]`.
 
-    `tick(n)` is called after each chunk with its number of rows (a progress bar's `advance`).
+    `chunk` is the number of rows at a time, `chunk_rows` by default. `tick(n)` is called after each chunk with its
+    number of rows (a progress bar's `advance`).
     """
     step = jax.jit(stream.step)
     total = len(jax.tree.leaves(rows)[0])
@@ -68,13 +73,21 @@ def run(stream: Stream, rows: Any, chunk: int = 16_384, tick: Callable[[int], No
             whole[start : start + len(piece)] = piece
         tick(len(jax.tree.leaves(y)[0]))
 
-    for start, part in chunks(rows, chunk):
+    for start, part in chunks(rows, chunk or chunk_rows(stream, rows)):
         state, y = step(state, part)
         if done is not None:  # copied while the next chunk is computed
             keep(*done)
         done = start, y
     keep(*done)
     return out
+
+
+def chunk_rows(stream: Stream, rows: Any) -> int:
+    """As many rows as make some 8 MB of results, a power of two: with more, what they are made of leaves the caches."""
+    first = _take(rows, slice(0, 1))
+    _, out = jax.eval_shape(lambda r: stream.step(stream.init(r), r), first)
+    row = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(out))
+    return int(np.clip(2 ** round(math.log2(CHUNK / row)), *CHUNK_ROWS))
 
 
 def chunks(rows: Any, size: int) -> Iterator[tuple[int, Any]]:

@@ -18,8 +18,6 @@ from fxtrade.data.bars import Panel
 from fxtrade.data.resample import resample
 from fxtrade.validate import splits
 
-CHUNK = 16_384  # rows of bars at once while features are computed: what they are made of stays in the cache
-
 
 class Dataset(NamedTuple):
     """One data set, aligned over the N rows of its panel."""
@@ -67,7 +65,7 @@ def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambd
     """
     transform = features.build(config.features, config.scaler)
     columns = features.names(config.features, panel.bars)
-    made = stream.run(transform, panel.bars, CHUNK, tick)
+    made = stream.run(transform, panel.bars, tick=tick)
     looks = labels.make(panel.bars, dataclasses.replace(config.label, classes=2))
     present = (np.asarray(made.ok) & np.isfinite(looks.ret)).any(1)
     if not present.any():

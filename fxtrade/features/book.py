@@ -17,8 +17,7 @@ from fxtrade.core.missing import LARGEST
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.flow import need
-
-SLOW = 500.0  # halflife, in rows, of the levels that columns are compared with
+from fxtrade.features.smooth import usual_level
 
 
 def book_spread(k: Kernels, bars: Bars) -> dict[str, Array]:
@@ -27,7 +26,7 @@ def book_spread(k: Kernels, bars: Bars) -> dict[str, Array]:
     The average is exponentially weighted, clipped, with a halflife of 500 rows.
     """
     level = jnp.log(1e4 * relative_spread(ladder(k, bars, "book_spread", 1)))
-    return {"book_spread": level, "book_spread_relative": level - k.ew_moments(level, SLOW, clip=5.0).mean}
+    return {"book_spread": level, "book_spread_relative": level - usual_level(k, level)}
 
 
 def mid_return(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (1, 8, 64)) -> dict[str, Array]:
@@ -123,7 +122,7 @@ def relative_spread(book: Ladder) -> Array:
 def typical_spread(k: Kernels, bars: Bars, feature: str) -> Array:
     """A slow geometric average of the relative spread, at the present price and in its units."""
     book = ladder(k, bars, feature, 1)
-    slow = jnp.exp(k.ew_moments(jnp.log(1e4 * relative_spread(book)), SLOW, clip=5.0).mean) / 1e4
+    slow = jnp.exp(usual_level(k, jnp.log(1e4 * relative_spread(book)))) / 1e4
     return jnp.where(book.ok, slow * book.bid_price[..., 0], jnp.nan)
 
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.book import SLOW, Ladder, imbalance, ladder
+from fxtrade.features.book import Ladder, imbalance, ladder
+from fxtrade.features.smooth import usual_level
 
 
 def depth(k: Kernels, bars: Bars, *, levels: int = 10) -> dict[str, Array]:
@@ -21,7 +22,7 @@ def depth(k: Kernels, bars: Bars, *, levels: int = 10) -> dict[str, Array]:
     book = ladder(k, bars, "depth", levels)
     bid, ask = (jnp.log(jnp.where(book.ok, side.sum(-1), jnp.nan)) for side in (book.bid_size, book.ask_size))
     both = jnp.logaddexp(bid, ask)
-    return {"depth": both - k.ew_moments(both, SLOW, clip=5.0).mean, "depth_ratio": bid - ask}
+    return {"depth": both - usual_level(k, both), "depth_ratio": bid - ask}
 
 
 def depth_slope(k: Kernels, bars: Bars, *, levels: int = 10) -> dict[str, Array]:

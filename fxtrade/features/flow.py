@@ -15,6 +15,7 @@ from fxtrade.core.stream import Kernels
 from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.returns import typical_volume
+from fxtrade.features.smooth import usual_level
 
 
 def taker_imbalance(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (1, 4, 16)) -> dict[str, Array]:
@@ -179,7 +180,7 @@ def share_of(part: Array, whole: Array) -> Array:
 
 def typical_trades(k: Kernels, bars: Bars) -> Array:
     """As `returns.typical_volume`, of the number of trades."""
-    slow = k.ew_moments(bars.trades, 500.0, clip=5.0).mean
+    slow = usual_level(k, bars.trades)
     return jnp.where(slow > 0, slow, 1)
 
 

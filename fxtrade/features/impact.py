@@ -9,8 +9,8 @@ from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.flow import correlated, signed_by, spread_of
 from fxtrade.features.returns import typical_volume
+from fxtrade.features.smooth import usual_level
 
-SLOW = 500.0  # halflife, in bars, of the level that illiquidity is compared with
 SMALLEST = 1e-7  # move that float32 prices can tell from none
 
 
@@ -61,7 +61,7 @@ def amihud(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (16, 64)) -> di
     quote = bars.volume * bars.close if bars.quote_volume is None else bars.quote_volume
     move = jnp.maximum(jnp.abs(k.log_return(bars.close)), SMALLEST)
     ratio = jnp.where(quote > 0, move / jnp.where(quote > 0, quote, 1), jnp.nan)
-    slow_move, slow_quote = (k.ew_moments(x, SLOW, clip=5.0).mean for x in (move, quote))
+    slow_move, slow_quote = (usual_level(k, x) for x in (move, quote))
     usual = jnp.log(jnp.maximum(slow_move, SMALLEST)) - jnp.log(slow_quote)
     known, columns = jnp.isfinite(move) & jnp.isfinite(quote), {}
     for w in windows:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
+from fxtrade.features.smooth import usual_level
 
 
 def log_return(k: Kernels, bars: Bars, *, horizons: tuple[int, ...] = (1, 2, 4, 8, 16, 32)) -> dict[str, Array]:
@@ -43,6 +44,6 @@ def volume_z(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (32, 256)) ->
 
 
 def typical_volume(k: Kernels, bars: Bars) -> Array:
-    """A slow average of volume that one bad print cannot move far; 1 until something has been traded."""
-    slow = k.ew_moments(bars.volume, 500.0, clip=5.0).mean
+    """Its usual level; 1 until something has been traded."""
+    slow = usual_level(k, bars.volume)
     return jnp.where(slow > 0, slow, 1)

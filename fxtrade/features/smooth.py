@@ -18,7 +18,13 @@ from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 
 FLOOR = 1e-7  # log return: float32 prices know no smaller move
+SLOW = 500.0  # rows
 CLIP = 100.0  # standard deviations at which a recursive average takes an innovation in
+
+
+def usual_level(k: Kernels, x: Array) -> Array:
+    """What other values are compared with: an average of halflife 500 rows that no bad print can move far."""
+    return k.ew_moments(x, SLOW, clip=5.0, view=_mean)
 
 
 def noise(k: Kernels, bars: Bars, window: int) -> Array:
@@ -52,6 +58,10 @@ def _average(k: Kernels, x: Array, decay: float, clip: float | None) -> tuple[Ar
     past = k.ew_moments(x, math.log(2) / -math.log(decay), clip)
     known = is_value(x) & (past.weight >= rolling.HALF)
     return jnp.where(known, past.mean, jnp.nan), past.weight
+
+
+def _mean(row: Array, moments: rolling.EwState) -> Array:
+    return moments.mean
 
 
 def ratio(a: Array, b: Array) -> Array:
