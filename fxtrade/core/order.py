@@ -60,15 +60,27 @@ def _quantile(ordered: Array, count: Array | int, q: float) -> Array:
 
 
 def _mad(ordered: Array, count: Array | int) -> Array:
-    """Without sorting again: the k nearest to the median are neighbours in order."""
+    """Without sorting again: the k nearest to the median are neighbours in order, and where they begin is searched."""
     low, share = _place(count, 0.5)
     middle = _pick(ordered, low)
     # differences to a value of the window are exact where a median near a price would be rounded
-    apart = ordered - middle
-    centre = jnp.where(share > 0, share * _pick(apart, low + 1), 0)
+    second = _pick(ordered, low + 1) - middle
+    centre = jnp.where(share > 0, share * second, 0)
 
     def within(others):  # the least distance that so many others are within, besides a first
-        return jnp.maximum(centre - apart, _from(apart, others) - centre).min(0)
+        last = jnp.broadcast_to(count - 1 - others, middle.shape).astype(jnp.int32)
+
+        def sides(first):  # how far the ends of the neighbours that begin there are from the median
+            return centre - (_pick(ordered, first) - middle), (_pick(ordered, first + others) - middle) - centre
+
+        def halve(_, bounds):
+            least, most = bounds
+            at = (least + most) // 2
+            below, above = sides(at)
+            return jnp.where(above >= below, least, jnp.minimum(at + 1, most)), jnp.where(above >= below, at, most)
+
+        begin, _ = lax.fori_loop(0, len(ordered).bit_length(), halve, (jnp.zeros_like(last), last))
+        return jnp.minimum(*(jnp.maximum(*sides(first)) for first in (begin, jnp.maximum(begin - 1, 0))))
 
     a = within(low)
     return jnp.where(share > 0, a + share * (within(low + 1) - a), a)
@@ -89,20 +101,6 @@ def _pick(ordered: Array, index: Array | int) -> Array:
     if isinstance(index, int):
         return ordered[min(index, len(ordered) - 1)]
     return jnp.take_along_axis(ordered, jnp.minimum(index, len(ordered) - 1)[None], 0)[0]
-
-
-def _from(ordered: Array, first: Array | int) -> Array:
-    """The values from this place on, and then inf."""
-
-    def shifted(by: int) -> Array:
-        by = min(by, len(ordered))
-        return jnp.pad(ordered[by:], [(0, by)] + [(0, 0)] * (ordered.ndim - 1), constant_values=jnp.inf)
-
-    if isinstance(first, int):
-        return shifted(first)
-    for bit in range(len(ordered).bit_length()):  # shifts by powers of two go over whole vectors
-        ordered = jnp.where((first >> bit) & 1, shifted(1 << bit), ordered)
-    return ordered
 
 
 def _of_sorted(f: Callable[[Array, Array | int], Array], x: Array, window: int, min_count: int | None) -> Array:

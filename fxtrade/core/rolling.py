@@ -145,25 +145,29 @@ def ew_moments(
     decay = 2.0 ** (-1.0 / halflife)
 
     def step(s: EwState, row):
-        diff = (row - s.centre) - s.offset
-        seen = is_value(row)
-        weight = s.weight + (1 - decay) * (1 - s.weight)
-        gain = (1 - decay) / weight
-        bound = jnp.inf
-        if clip is not None:
-            bound = jnp.where((s.weight >= HALF) & has_spread(s), clip * jnp.sqrt(s.var), jnp.inf)
-        move = jnp.clip(diff, -bound, bound)
-        inside = jnp.abs(diff) <= bound
-        new = EwState(
-            weight,
-            jnp.where(inside, row, s.centre),
-            jnp.where(inside, (gain - 1) * diff, s.offset + gain * move),
-            s.var + gain * ((1 - gain) * move**2 - s.var),
-        )
-        new = jax.tree.map(lambda a, b: jnp.where(seen, a, b), new, s)
+        new, _ = absorb(s, row, decay, clip)
         return new, view(row, new)
 
     return lax.scan(step, state, x)
+
+
+def absorb(s: EwState, row: Array, decay: float, clip: float | None) -> tuple[EwState, Array]:
+    """The moments after one more row, and by how much it was let move them: its clipped distance from the mean."""
+    diff = (row - s.centre) - s.offset
+    weight = s.weight + (1 - decay) * (1 - s.weight)
+    gain = (1 - decay) / weight
+    bound = jnp.inf
+    if clip is not None:
+        bound = jnp.where((s.weight >= HALF) & has_spread(s), clip * jnp.sqrt(s.var), jnp.inf)
+    move = jnp.clip(diff, -bound, bound)
+    inside = jnp.abs(diff) <= bound
+    new = EwState(
+        weight,
+        jnp.where(inside, row, s.centre),
+        jnp.where(inside, (gain - 1) * diff, s.offset + gain * move),
+        s.var + gain * ((1 - gain) * move**2 - s.var),
+    )
+    return jax.tree.map(lambda a, b: jnp.where(is_value(row), a, b), new, s), move
 
 
 def has_spread(m: EwState) -> Array:

@@ -216,6 +216,15 @@ class Kernels:
 
         return self.once("ew_moments", compute, x, halflife, clip, *view.values())
 
+    def ew_comoments(self, x: Array, y: Array, halflife: float, clip: float | None = None) -> pairs.Comoments:
+        """Exponentially weighted, of the pairs x, y that are both there; see `fxtrade.core.pairs`."""
+
+        def compute():
+            initial = pairs.ew_init(jnp.broadcast_shapes(x.shape[1:], y.shape[1:]))
+            return self.carry(initial, lambda state: pairs.ew_comoments(x, y, halflife, state, clip))
+
+        return self.once("ew_comoments", compute, x, y, halflife, clip)
+
     def scan(self, step: Callable[[Any, Any], tuple[Any, Any]], initial: Any, rows: Any) -> Any:
         """A recursion: `step(carry, row) -> (carry, out)` from row to row, with `initial` before the first."""
         return self.carry(initial, lambda state: lax.scan(step, state, rows))

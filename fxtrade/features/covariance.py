@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -50,6 +49,16 @@ def pair_moments(k: Kernels, returns: Array, window: int) -> pairs.Comoments:
     return k.once("pair_moments", compute, returns, window)
 
 
+def ew_pair_moments(k: Kernels, returns: Array, halflife: float, clip: float | None) -> pairs.Comoments:
+    """Exponentially weighted, of the same pairs; `count` is the weight seen so far, 1 after a long past."""
+
+    def compute():
+        i, j = upper(returns.shape[1])
+        return k.ew_comoments(returns[:, i], returns[:, j], halflife, clip)
+
+    return k.once("ew_pair_moments", compute, returns, halflife, clip)
+
+
 def ew_covariance(k: Kernels, returns: Array, halflife: float, clip: float | None = 5.0) -> Array:
     """Exponentially weighted covariances, weights 2^(-age / halflife) with age in rows in which both are there.
 
@@ -57,14 +66,14 @@ def ew_covariance(k: Kernels, returns: Array, halflife: float, clip: float | Non
     innovations enter with at most `clip` standard deviations, as in `rolling.ew_moments`. NaN until half of the weight
     of a long past is there (`halflife` rows).
     """
-    pair, own = _ew_pairs(k, returns, halflife, clip), k.ew_moments(returns, halflife, clip)
+    pair, own = ew_pair_moments(k, returns, halflife, clip), k.ew_moments(returns, halflife, clip)
     seen, known = pair.count >= rolling.HALF, own.weight >= rolling.HALF
     return symmetric(jnp.where(seen, pair.cov, jnp.nan), jnp.where(known, own.var, jnp.nan))
 
 
 def ew_correlation(k: Kernels, returns: Array, halflife: float, clip: float | None = 5.0) -> Array:
     """Exponentially weighted correlations; see `ew_covariance`."""
-    pair, own = _ew_pairs(k, returns, halflife, clip), k.ew_moments(returns, halflife, clip)
+    pair, own = ew_pair_moments(k, returns, halflife, clip), k.ew_moments(returns, halflife, clip)
     seen, known = pair.count >= rolling.HALF, own.weight >= rolling.HALF
     return symmetric(jnp.where(seen, pair.correlation, jnp.nan), jnp.where(known, 1.0, jnp.nan))
 
@@ -136,40 +145,3 @@ def upper(assets: int) -> tuple[np.ndarray, np.ndarray]:
 def half(window: int) -> int:
     """How many values a window needs."""
     return max(window // 2, 1)
-
-
-def _ew_pairs(k: Kernels, returns: Array, halflife: float, clip: float | None) -> pairs.Comoments:
-    """`count` is the weight seen so far, 1 after a long past."""
-    decay = 2.0 ** (-1.0 / halflife)
-    i, j = upper(returns.shape[1])
-    x, y = returns[:, i], returns[:, j]
-
-    def bounded(diff, var, mean, weight):
-        if clip is None:
-            return diff
-        trusted = (weight >= rolling.HALF) & (var > (1e-5 * mean) ** 2)
-        bound = jnp.where(trusted, clip * jnp.sqrt(var), jnp.inf)
-        return jnp.clip(diff, -bound, bound)
-
-    def step(s: pairs.Comoments, row):
-        x, y = row
-        weight = s.count + (1 - decay) * (1 - s.count)
-        gain = (1 - decay) / weight
-        dx = bounded(x - s.offset_x, s.var_x, s.offset_x, s.count)
-        dy = bounded(y - s.offset_y, s.var_y, s.offset_y, s.count)
-        new = s._replace(
-            count=weight,
-            offset_x=s.offset_x + gain * dx,
-            offset_y=s.offset_y + gain * dy,
-            var_x=s.var_x + gain * ((1 - gain) * dx**2 - s.var_x),
-            var_y=s.var_y + gain * ((1 - gain) * dy**2 - s.var_y),
-            cov=s.cov + gain * ((1 - gain) * dx * dy - s.cov),
-        )
-        new = jax.tree.map(lambda a, b: jnp.where(is_value(x) & is_value(y), a, b), new, s)
-        return new, new
-
-    def compute():
-        return k.scan(step, pairs.Comoments(*(jnp.zeros(len(i), jnp.float32) for _ in range(8))), (x, y))
-
-    return k.once("ew_pairs", compute, returns, halflife, clip)
-

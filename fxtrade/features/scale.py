@@ -50,7 +50,7 @@ def median_mad(k: Kernels, x: Array, c: ScalerConfig) -> Array:
     """(x - median) / (1.4826 median |x - median|) over `window` rows (Hampel 1974), limited to +-`clip`.
 
     0 where more than half of the values are the same. NaN until half of the window has values, and where x is NaN. An
-    outlier counts as one value while it is in the window. Medians are slow: see `fxtrade.core.order`.
+    outlier counts as one value while it is in the window. Some 20 times slower than `robust_z`.
     """
     least = _half(c.window)
     median, spread = k.median(x, c.window, least), NORMAL_MAD * k.mad(x, c.window, least)
@@ -62,7 +62,7 @@ def rank_normal(k: Kernels, x: Array, c: ScalerConfig) -> Array:
     """The normal quantile of the rank of x among the values of `window` rows, limited to +-`clip`.
 
     norm.ppf((rank - 1/2) / number of values), ties at their mean rank: at most 2.9 for 256 rows. NaN until half of the
-    window has values, and where x is NaN. Ranks are slow: see `fxtrade.core.order`.
+    window has values, and where x is NaN. Some 20 times slower than `robust_z`.
     """
     return jnp.clip(ndtri(k.rank(x, c.window, _half(c.window))), -c.clip, c.clip)
 
