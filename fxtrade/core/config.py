@@ -65,6 +65,14 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LossConfig:
+    name: str = "cross_entropy"  # a key of losses.LOSSES
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of that loss, such as gamma
+    balance: float = 0.0  # classes by 1 / their effective number in the training rows: 0 not, 0.9999 nearly, 1 fully
+    alpha: tuple[float, ...] = ()  # a further weight for each class
+
+
+@dataclasses.dataclass(frozen=True)
 class OptimConfig:
     learning_rate: float = 2e-3
     schedule: str = "cosine"  # or "constant"; both after the warm-up
@@ -83,7 +91,6 @@ class TrainConfig:
     eval_every: int = 100  # steps; a multiple of `dispatch`
     patience: int = 5  # evaluations without improvement before stopping; 0: never
     keep: int = 3  # last checkpoints kept, besides the best
-    class_weights: bool = False  # weigh classes by inverse frequency in the training rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +134,7 @@ class RunConfig:
     label: LabelConfig = LabelConfig()
     split: SplitConfig = SplitConfig()
     model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     trade: TradeConfig = TradeConfig()
@@ -248,6 +256,10 @@ def _check(c: RunConfig) -> None:
     require(c.scaler.clip > 0, "scaler.clip", c.scaler.clip, "must be positive")
     require(c.scaler.window >= 2, "scaler.window", c.scaler.window, "must be at least 2 bars")
     require(0 <= c.scaler.winsor < 0.5, "scaler.winsor", c.scaler.winsor, "must be in [0, 0.5)")
+    require(0 <= c.loss.balance <= 1, "loss.balance", c.loss.balance, "must be in [0, 1]")
+    alpha = c.loss.alpha
+    require(len(alpha) in (0, c.label.classes), "loss.alpha", alpha, f"must have {c.label.classes} weights, or none")
+    require(all(v > 0 for v in alpha), "loss.alpha", alpha, "must be positive")
     schedules = ("cosine", "constant")
     require(c.optim.schedule in schedules, "optim.schedule", c.optim.schedule, "must be 'cosine' or 'constant'")
     require(c.optim.learning_rate > 0, "optim.learning_rate", c.optim.learning_rate, "must be positive")

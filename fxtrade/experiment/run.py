@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from fxtrade import models
+from fxtrade import losses, models
 from fxtrade.core.config import RunConfig, to_dict
 from fxtrade.core.errors import DataError, FxtradeError
 from fxtrade.data import synth
@@ -20,8 +20,7 @@ from fxtrade.data.bars import Panel, format_interval, parse_interval
 from fxtrade.experiment import baselines, dataset, evaluate, forecast, record, trading
 from fxtrade.experiment.dataset import Dataset
 from fxtrade.labels import LABELS
-from fxtrade.labels.weights import class_balanced
-from fxtrade.losses.classify import cross_entropy
+from fxtrade.labels.weights import class_weighted
 from fxtrade.report import report
 from fxtrade.report.progress import Console
 from fxtrade.train.checkpoint import Checkpoints
@@ -116,15 +115,15 @@ def train(config: RunConfig, data: Dataset, console: Console, title: str, **opti
     model = models.build(config.model.name, config.model.options, config.label.classes)
     train_plan, valid_plan = plans(config, data, model.receptive_field)
     labels = data.labels
-    if config.train.class_weights:
-        labels = labels.replace(w=class_balanced(labels.y, labels.w, data.split.train))
+    w = class_weighted(labels.y, labels.w, data.split.train, config.loss.balance, config.loss.alpha)
+    labels = labels.replace(w=w)
     series = device_series(data.features, labels, data.split.train)
     valid = series._replace(w=jnp.asarray(loss_weight(data.features, labels, data.split.valid)))
 
     with console.training(title, config.train.steps) as progress:
         done = fit(
             model,
-            cross_entropy,
+            losses.build(config.loss, config.label, config.trade),
             (series, train_plan),
             (valid, valid_plan),
             config.train,

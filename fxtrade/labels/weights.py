@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -23,19 +25,28 @@ def average_uniqueness(first: np.ndarray, last: np.ndarray, bars: int) -> np.nda
     return (area[last + 1] - area[first]) / (last - first + 1)
 
 
-def class_balanced(y: np.ndarray, w: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Weights `[N, A]` under which every class has the same sum over `rows`, which stays what it was in all.
+def class_weighted(
+    y: np.ndarray, w: np.ndarray, rows: np.ndarray, beta: float = 0.0, alpha: Sequence[float] = ()
+) -> np.ndarray:
+    """Weights `[N, A]` in which rare classes count more; their sum over `rows` stays what it was.
 
-    w[k] <- w[k] * S / (K * S[k]), with S[k] the sum of the weights of class k over these rows and S that of all K
-    classes that occur there; a class that does not occur there keeps its weights.
+    w[k] <- w[k] alpha[k] / E[k] times a constant, with E[k] = (1 - beta^n[k]) / (1 - beta) the effective number of the
+    n[k] rows of class k (Cui et al. 2019): as they are with beta = 0, and with beta = 1, where E[k] = n[k], all classes
+    have the same sum. n is counted in weight, since labels that overlap are not whole ones. A class that does not occur
+    in these rows keeps its weights.
 
     Args:
         y: `[N, A]` classes from 0; any value where w is 0.
         w: `[N, A]` weights.
         rows: `[N]` bool, the training rows.
+        alpha: a weight for each class, or nothing.
     """
     inside = rows[:, None] & (w > 0)
-    sums = np.bincount(y[inside], w[inside].astype(np.float64), minlength=y.max(initial=0) + 1)
-    seen = sums > 0
-    factor = np.divide(sums.sum(), seen.sum() * sums, out=np.ones_like(sums), where=seen)
+    classes = max(int(y.max(initial=0)) + 1, len(alpha))
+    n = np.bincount(y[inside], w[inside].astype(np.float64), minlength=classes)
+    seen = n > 0
+    effective = n if beta == 1 else -np.expm1(n * np.log(beta)) / (1 - beta) if beta else np.ones(classes)
+    factor = np.asarray(alpha, float) if len(alpha) else np.ones(classes)
+    factor = np.divide(factor, effective, out=np.ones(classes), where=seen)
+    factor[seen] *= n.sum() / max((factor * n).sum(), 1e-300)
     return np.where(w > 0, w * factor[np.maximum(y, 0)], 0).astype(w.dtype)

@@ -170,7 +170,7 @@ class TestAgain:
 SMALL = {"log_return": {"horizons": (1, 2)}, "volume_z": {"windows": (8,)}}  # features that compile quickly
 KINDS = {
     "volatility": {"label.name": "volatility", "label.horizon": 4, "label.median_window": 48},
-    "three classes, weighted": {"label.classes": 3, "label.horizon": 3, "train.class_weights": True},
+    "three classes, weighted": {"label.classes": 3, "label.horizon": 3, "loss.balance": 1.0},
     "null floor": {"report.null_floor": True},
 }
 

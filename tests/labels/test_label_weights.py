@@ -11,7 +11,7 @@ from markets import bars, gap
 from fxtrade import labels
 from fxtrade.core.config import LabelConfig
 from fxtrade.labels import LABELS
-from fxtrade.labels.weights import average_uniqueness, class_balanced
+from fxtrade.labels.weights import average_uniqueness, class_weighted
 
 
 def test_published_numbers():
@@ -81,7 +81,7 @@ class TestClassBalanced:
         y = rng.choice(np.arange(-1, classes), (90, 2), p=rng.dirichlet(np.full(classes + 1, 3.0))).astype(np.int32)
         w = np.where(y >= 0, rng.random(y.shape), 0).astype(np.float32)
         y[:classes, 0], w[:classes, 0], rows = np.arange(classes), 0.5, np.arange(90) < 60
-        made = class_balanced(y, w, rows)
+        made = class_weighted(y, w, rows, 1.0)
         assert made.dtype == np.float32
         sums = [made[rows][y[rows] == k].sum() for k in range(classes)]
         np.testing.assert_allclose(sums, w[rows].sum() / classes, rtol=1e-5)
@@ -92,5 +92,24 @@ class TestClassBalanced:
 
     def test_a_class_that_never_occurs_in_training(self):
         y, w = np.array([[0], [0], [2], [1], [-1]]), np.array([[1], [1], [1], [1], [0]], np.float32)
-        made = class_balanced(y, w, np.array([True, True, True, False, False]))
+        made = class_weighted(y, w, np.array([True, True, True, False, False]), 1.0)
         np.testing.assert_allclose(made[:, 0], [0.75, 0.75, 1.5, 1, 0])
+
+    @given(st.integers(0, 100), st.sampled_from([0.0, 0.5, 0.99, 0.9999, 1.0]), st.sampled_from([(), (1.0, 3.0, 0.5)]))
+    def test_by_the_effective_number_of_each_class_and_its_alpha(self, seed, beta, alpha):
+        """Cui et al. (2019), eq. 2, counted one sample at a time: E_n = 1 + beta E_{n-1}."""
+        rng = np.random.default_rng(seed)
+        y, rows = rng.choice(3, (60, 2), p=[0.7, 0.2, 0.1]), np.arange(60) < 50
+        y[:3, 0] = np.arange(3)
+        w = np.ones(y.shape, np.float32)
+        made, effective = class_weighted(y, w, rows, beta, alpha), np.zeros(3)
+        for k in y[rows].ravel():
+            effective[k] = 1 + beta * effective[k]
+        factor = np.array(alpha or (1, 1, 1)) / effective
+        np.testing.assert_allclose(made[0, 0] / made[1, 0], factor[y[0, 0]] / factor[y[1, 0]], rtol=1e-4)
+        np.testing.assert_allclose(made, (factor * made[0, 0] / factor[y[0, 0]])[y], rtol=1e-4)
+        np.testing.assert_allclose(made[rows].sum(), w[rows].sum(), rtol=1e-5)
+
+    def test_nothing_asked_for_changes_nothing(self):
+        y, w = np.array([[0, 1], [2, -1]]), np.array([[0.3, 0.7], [0.1, 0]], np.float32)
+        np.testing.assert_allclose(class_weighted(y, w, np.array([True, True])), w, rtol=1e-6)

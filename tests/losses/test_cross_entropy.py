@@ -11,23 +11,12 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 from fxtrade.core import compat
-from fxtrade.core.types import Output, Segment
 from fxtrade.losses.classify import cross_entropy
-
-B, T, A = 2, 5, 3
-
-
-def draw(seed=0, classes=3, scale=1.0):
-    rng = np.random.default_rng(seed)
-    logits = (scale * rng.standard_normal((B, T, A, classes))).astype(np.float32)
-    y = rng.integers(0, classes, (B, T, A)).astype(np.int32)
-    w = rng.random((B, T, A)).astype(np.float32)
-    return logits, y, w
+from tests.losses.drawn import A, B, T, draw, value
 
 
 def loss(logits, y, w):
-    segment = Segment(x=jnp.zeros((B, T, A, 1)), y=jnp.asarray(y), ret=jnp.zeros((B, T, A)), w=jnp.asarray(w))
-    return cross_entropy(Output(logits, logits), segment)
+    return value(cross_entropy, logits, y, w)
 
 
 def by_numpy(logits, y, w):

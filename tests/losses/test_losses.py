@@ -1,0 +1,54 @@
+"""The registry of losses: what a config says is what one gets, and what is wrong is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fxtrade import losses
+from fxtrade.core.config import LabelConfig, LossConfig, TradeConfig
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.types import Output
+from fxtrade.losses import LOSSES, classify, trading
+from tests.losses.drawn import draw, segment, value
+
+
+def made(name, **options):
+    trade = TradeConfig(fee_bps=20.0, half_spread_bps=3.0)
+    return losses.build(LossConfig(name, options), LabelConfig(horizon=4), trade)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_a_scalar_of_a_segment(name):
+    logits, y, w = draw()
+    assert np.shape(made(name)(Output(logits, logits), segment(y, w))) == ()
+
+
+def test_options_arrive():
+    logits, y, w = draw()
+    ours = made("focal", gamma=3.0, smoothing=0.1)(Output(logits, logits), segment(y, w))
+    assert ours == value(classify.focal, logits, y, w, gamma=3.0, smoothing=0.1)
+
+
+def test_costs_and_horizon_are_those_of_the_config_unless_given():
+    rng = np.random.default_rng(0)
+    logits, y, w = draw()
+    rows = segment(y, w).replace(ret=0.01 * rng.standard_normal(y.shape).astype(np.float32))
+    output = Output(logits, logits)
+    assert made("sharpe")(output, rows) == trading.sharpe(output, rows, cost=23e-4, horizon=4)
+    assert made("sharpe", cost=0.0)(output, rows) == trading.sharpe(output, rows, cost=0.0, horizon=4)
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("focl", {}, "did you mean 'focal'"),
+        ("focal", {"gama": 2.0}, "loss 'focal' has no option 'gama'; did you mean 'gamma'"),
+        ("focal", {"gamma": -1.0}, "gamma must be at least 0"),
+        ("cross_entropy", {"smoothing": 1.0}, "smoothing must be at least 0 and below 1, got 1.0"),
+        ("focal", {"gamma": "2"}, "gamma must be float, got '2'"),
+    ],
+)
+def test_what_is_wrong_is_named(name, options, message):
+    with pytest.raises(ConfigError, match=message):
+        made(name, **options)
