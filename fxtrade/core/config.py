@@ -83,6 +83,21 @@ class OptimConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class MixupConfig:
+    name: str = "none"  # one of train.mixup.MIXUPS
+    alpha: float = 0.2  # lambda ~ Beta(alpha, alpha): mostly near 0 or 1 when small, uniform at 1
+
+
+@dataclasses.dataclass(frozen=True)
+class CurriculumConfig:
+    name: str = "none"  # one of train.curriculum.SCORES: what makes a segment easy
+    reverse: bool = False  # hard ones first, as a control
+    pace: str = "root"  # one of train.curriculum.PACES
+    start: float = 0.25  # share of the segments that is open at the first step
+    until: float = 0.5  # share of the training after which all are
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     steps: int = 1000
     batch: int = 8  # segments a step
@@ -91,6 +106,8 @@ class TrainConfig:
     eval_every: int = 100  # steps; a multiple of `dispatch`
     patience: int = 5  # evaluations without improvement before stopping; 0: never
     keep: int = 3  # last checkpoints kept, besides the best
+    mixup: MixupConfig = MixupConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,6 +286,10 @@ def _check(c: RunConfig) -> None:
     require(c.optim.clip_norm > 0, "optim.clip_norm", c.optim.clip_norm, "must be positive")
     for key in ("steps", "batch", "segment", "dispatch", "eval_every", "keep"):
         require(getattr(c.train, key) >= 1, f"train.{key}", getattr(c.train, key), "must be at least 1")
+    require(c.train.mixup.alpha > 0, "train.mixup.alpha", c.train.mixup.alpha, "must be positive")
+    for key in ("start", "until"):
+        value = getattr(c.train.curriculum, key)
+        require(0 < value <= 1, f"train.curriculum.{key}", value, "must be in (0, 1]")
     require(c.train.patience >= 0, "train.patience", c.train.patience, "must not be negative")
     require(
         c.train.eval_every % c.train.dispatch == 0,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fxtrade.core.config import LabelConfig
@@ -64,20 +64,40 @@ def volatility_persistence(bars: Bars, label: LabelConfig) -> Prediction:
 
 
 def logistic(data: Dataset, seed: int) -> Prediction:
-    """Logistic regression on the features of the row itself (scikit-learn, L2, C = 1), all assets pooled."""
-    x, y = np.asarray(data.features.x), data.labels.y
-    usable = data.split.train[:, None] & np.asarray(data.features.ok) & (y >= 0)
-    rows = np.flatnonzero(usable)
-    rng = np.random.default_rng(seed)
-    rows = np.sort(rng.choice(rows, min(len(rows), TRAINING_ROWS), replace=False))
-    flat = x.reshape(-1, x.shape[-1])
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
-    model.fit(flat[rows], y.ravel()[rows])
+    """The forecasts of a `logistic_regression`, of all rows but those of training."""
+    model, flat = logistic_regression(data, seed), np.asarray(data.features.x).reshape(-1, data.features.x.shape[-1])
     later = np.flatnonzero((~data.split.train[:, None] & np.asarray(data.features.ok)).ravel())
     chosen, confidence = np.zeros(flat.shape[0], np.int64), np.zeros(flat.shape[0])
     prob = model.predict_proba(flat[later])
     chosen[later], confidence[later] = model.classes_[prob.argmax(1)], prob.max(1)
-    return Prediction(chosen.reshape(y.shape), confidence.reshape(y.shape), np.asarray(data.features.ok))
+    shape = data.labels.y.shape
+    return Prediction(chosen.reshape(shape), confidence.reshape(shape), np.asarray(data.features.ok))
+
+
+def logistic_loss(data: Dataset, seed: int) -> np.ndarray:
+    """-log p(y) of a `logistic_regression` in the training rows that have a label, `[N, A]`, 0 elsewhere."""
+    model, y = logistic_regression(data, seed), data.labels.y.ravel()
+    rows = np.flatnonzero(_usable(data))
+    prob = model.predict_proba(np.asarray(data.features.x).reshape(-1, data.features.x.shape[-1])[rows])
+    loss = np.zeros(y.shape)
+    known = np.searchsorted(model.classes_, y[rows]).clip(0, len(model.classes_) - 1)
+    loss[rows] = -np.log(np.maximum(prob[np.arange(len(rows)), known], 1e-12))
+    return loss.reshape(data.labels.y.shape)
+
+
+def logistic_regression(data: Dataset, seed: int) -> Pipeline:
+    """Fitted to the features of the row itself (scikit-learn, L2, C = 1), all assets of the training rows pooled."""
+    x, y = np.asarray(data.features.x), data.labels.y
+    rows = np.flatnonzero(_usable(data))
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.choice(rows, min(len(rows), TRAINING_ROWS), replace=False))
+    flat = x.reshape(-1, x.shape[-1])
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(flat[rows], y.ravel()[rows])
+
+
+def _usable(data: Dataset) -> np.ndarray:
+    """Rows of training with defined features and a label, `[N, A]` bool."""
+    return data.split.train[:, None] & np.asarray(data.features.ok) & (data.labels.y >= 0)
 
 
 def _sign(score: np.ndarray, classes: int) -> Prediction:

@@ -23,7 +23,9 @@ from fxtrade.labels import LABELS
 from fxtrade.labels.weights import class_weighted
 from fxtrade.report import report
 from fxtrade.report.progress import Console
+from fxtrade.train import curriculum, mixup
 from fxtrade.train.checkpoint import Checkpoints
+from fxtrade.train.curriculum import Curriculum
 from fxtrade.train.interrupt import Interrupt
 from fxtrade.train.loop import Fit, fit
 from fxtrade.train.segments import Plan, device_series, loss_weight, plan
@@ -113,7 +115,9 @@ def run(
 def train(config: RunConfig, data: Dataset, console: Console, title: str, **options) -> Trained:
     """Fit the config's model to the training span of these data; `options` go to `train.loop.fit`."""
     model = models.build(config.model.name, config.model.options, config.label.classes)
+    mixup.check(config.train.mixup)
     train_plan, valid_plan = plans(config, data, model.receptive_field)
+    train_plan = train_plan._replace(curriculum=easy_first(config, data, train_plan))
     labels = data.labels
     w = class_weighted(labels.y, labels.w, data.split.train, config.loss.balance, config.loss.alpha)
     labels = labels.replace(w=w)
@@ -134,6 +138,25 @@ def train(config: RunConfig, data: Dataset, console: Console, title: str, **opti
             **options,
         )
     return Trained(model, done)
+
+
+def easy_first(config: RunConfig, data: Dataset, train_plan: Plan) -> Curriculum | None:
+    """The order in which segments are opened to training, if the config wants one.
+
+    Raises:
+        ConfigError: an unknown score or pace.
+    """
+    c = config.train.curriculum
+    curriculum.check(c)
+    if c.name == "none":
+        return None
+    weight = loss_weight(data.features, data.labels, data.split.train)
+    if c.name == "teacher":
+        of_row = baselines.logistic_loss(data, config.seed)
+    else:
+        of_row = curriculum.row_scores(c.name, data.labels.ret, weight, config.seed)
+    score = curriculum.segment_scores(of_row, weight, train_plan.starts, train_plan.length)
+    return curriculum.make(c, score, config.train.steps)
 
 
 def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan, Plan]:

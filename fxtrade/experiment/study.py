@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +54,15 @@ class Sample(NamedTuple):
         made = np.zeros((self.assets, len(self.times)))
         made[self.asset, self.place] = x
         return made
+
+
+class Target(NamedTuple):
+    """The returns of one horizon, as every column is tested against them."""
+
+    horizon: int  # bars
+    returns: np.ndarray  # `[M]` standardised ranks
+    spectrum: np.ndarray  # of these on the clock, see `ic.spectrum`
+    block: np.ndarray  # `[M]` int, the bootstrap's block of each row
 
 
 def run(config: RunConfig, results: Path, name: str = "", console: Console | None = None) -> Path:
@@ -145,7 +154,6 @@ def examine(
         DataError: all rows fall into one block.
     """
     options, (count, length) = config.study, (len(sample.place), len(sample.times))
-    cells = sample.asset * options.periods + sample.place * options.periods // length
     times, bar = sample.times[sample.place], int(np.median(np.diff(sample.times)))
     blocks = [bootstrap.block_ids(times, max(block, BLOCK_HORIZONS * (h + 1) * bar)) for h in options.horizons]
     sizes = [np.bincount(b) for b in blocks]
@@ -154,7 +162,10 @@ def examine(
             f"study.block = '{options.block}' (or {BLOCK_HORIZONS} horizons, if longer): the span is one block alone; "
             "choose shorter ones or use more data"
         )
-    spectra = [ic.spectrum(sample.grid(r)) for r in sample.returns]
+    targets = [
+        Target(h, r, ic.spectrum(sample.grid(r)), b)
+        for h, r, b in zip(options.horizons, sample.returns, blocks, strict=True)
+    ]
     mask = ic.spectrum(sample.grid(np.ones(count)))
     least = shortest_shift(options.horizons, config.scaler.halflife, length)
     scale = discovery.shift_scale(ic.all_lags(mask, mask), count, least)
@@ -164,16 +175,9 @@ def examine(
     for f, name in enumerate(names):
         order = ranked(column(f), sample.asset, sample.assets)
         ranks[f] = order
-        moved = ic.spectrum(sample.grid(order))
-        for h, r in enumerate(sample.returns):
-            sums[h][:, f] = np.bincount(blocks[h], order * r, len(sizes[h]))
-            value = sums[h][:, f].sum() / count if order.any() and r.any() else np.nan
-            null = discovery.shift_null(ic.all_lags(moved, spectra[h]), scale)
-            within, rows = ic.correlation_within(order, r, cells, sample.assets * options.periods)
-            stretches = ic.weighted_mean(*(a.reshape(sample.assets, options.periods) for a in (within, rows)))
-            test = {"column": name, "horizon": options.horizons[h], "ic": value, "periods": stretches.tolist()}
-            test |= ic.stability(value, stretches)
-            tests.append(test | {"floor": null.floor, "shifts": null.shifts, "p_shift": discovery.shift_p(value, null)})
+        for h, (test, part) in enumerate(column_tests(order, targets, sample, options.periods, scale)):
+            tests.append({"column": name, **test})
+            sums[h][:, f] = part
             tick(1)
     _judge(tests, sums, sizes, config)
     correlation = ic.correlation_matrix(ranks)
@@ -186,6 +190,25 @@ def examine(
         "periods": [_minute(t) for t in sample.times[np.minimum(edges, length - 1)]],
         "least_shift": least,
     }
+
+
+def column_tests(
+    order: np.ndarray, targets: list[Target], sample: Sample, periods: int, scale: np.ndarray
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Of a column's ranks `order [M]` and each target: IC, stability, null by shifts; and the sums within blocks `[G]`.
+
+    `scale` is that of `discovery.shift_scale`.
+    """
+    moved = ic.spectrum(sample.grid(order))
+    cells = sample.asset * periods + sample.place * periods // len(sample.times)
+    for target in targets:
+        sums = np.bincount(target.block, order * target.returns)
+        value = sums.sum() / len(order) if order.any() and target.returns.any() else np.nan
+        null = discovery.shift_null(ic.all_lags(moved, target.spectrum), scale)
+        within, rows = ic.correlation_within(order, target.returns, cells, sample.assets * periods)
+        stretches = ic.weighted_mean(*(a.reshape(sample.assets, periods) for a in (within, rows)))
+        test = {"horizon": target.horizon, "ic": value, "periods": stretches.tolist()} | ic.stability(value, stretches)
+        yield test | {"floor": null.floor, "shifts": null.shifts, "p_shift": discovery.shift_p(value, null)}, sums
 
 
 def _judge(tests: list[dict], sums: list[np.ndarray], sizes: list[np.ndarray], config: RunConfig) -> None:

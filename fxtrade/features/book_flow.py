@@ -16,7 +16,7 @@ from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.book import Ladder, ladder
 
-WEIGHTS = ("component", "equal")
+WEIGHTS = ("equal", "component")
 CLIP = 5.0
 
 
@@ -46,14 +46,16 @@ def ofi_integrated(
     *,
     windows: tuple[int, ...] = (1, 8, 64),
     levels: int = 10,
-    weights: str = "component",
+    weights: str = "equal",
     halflife: float = 500.0,
 ) -> dict[str, Array]:
     """All levels' order flow imbalance in one number, summed and divided as in `ofi`.
 
-    Levels enter with weights whose absolute values sum to one: equal, or those of the first principal component of the
-    levels' imbalances, each row's in units of its depth, as of the row before (`first_component`). The paper takes that
-    of sums over a minute; here a bad size spoils two rows and not a window of them. Absent levels have no flow.
+    Levels enter with weights whose absolute values sum to one. They are equal, which told more about the move of the
+    mid than the paper's choice in most real sessions (results/README.md); or, with `weights` "component", those of the
+    first principal component of the levels' imbalances, each row's in units of its depth, as of the row before
+    (`first_component`, over `halflife` rows). The paper takes that of sums over a minute; here a bad size spoils two
+    rows and not a window of them. Absent levels have no flow.
 
     Raises:
         ConfigError: other weights, or a halflife that is not positive.

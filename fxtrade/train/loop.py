@@ -101,7 +101,7 @@ def fit(
     key = jax.random.PRNGKey(seed)
     optimizer = optim.optimizer(optim_config, config.steps)
     rate = optim.schedule(optim_config, config.steps)
-    update = make_update(model, loss, optimizer, plan, config.batch, optim_config.ema)
+    update = make_update(model, loss, optimizer, plan, config.batch, optim_config.ema, config.mixup)
     evaluate = make_evaluate(model, loss, valid[1], config.batch)
     state = create(init(model, jax.random.fold_in(key, PARAMS), *series.x.shape[1:]), optimizer)
     early, best_params = Early(), state.ema

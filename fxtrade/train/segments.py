@@ -11,6 +11,7 @@ from jax import lax
 
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Array, Features, Labels, Segment
+from fxtrade.train.curriculum import Curriculum, reorder
 
 
 class Series(NamedTuple):
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
     length: int
     warmup: int
     rows: int
+    curriculum: Curriculum | None = None
 
     @property
     def labels(self) -> int:
@@ -87,7 +89,10 @@ def batch_starts(plan: Plan, seed: Array, step: Array, batch: int) -> Array:
     order = jax.random.permutation(jax.random.fold_in(epoch, 0), len(plan.starts))
     half = plan.length // 2
     shift = jax.random.randint(jax.random.fold_in(epoch, 1), (), -half, half + 1)
-    picked = order[(step % per_epoch * batch + jnp.arange(batch)) % len(plan.starts)]
+    count = len(plan.starts)
+    if plan.curriculum is not None:
+        order, count = reorder(plan.curriculum, order, step)
+    picked = order[(step % per_epoch * batch + jnp.arange(batch)) % count]
     return jnp.clip(starts[picked] + shift, plan.warmup, plan.rows - plan.length)
 
 

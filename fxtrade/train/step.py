@@ -12,10 +12,12 @@ import optax
 from flax import struct
 from jax import lax
 
+from fxtrade.core.config import MixupConfig
 from fxtrade.core.types import Array
+from fxtrade.train import mixup
 from fxtrade.train.segments import Plan, Series, batch_starts, gather
 
-BATCHES, DROPOUT, PARAMS = range(3)  # purposes that the seed is folded by
+BATCHES, DROPOUT, PARAMS, MIXUP = range(4)  # purposes that the seed is folded by
 
 
 @struct.dataclass
@@ -48,6 +50,7 @@ def make_update(
     plan: Plan,
     batch: int,
     ema: float,
+    mix: MixupConfig,
 ) -> Callable[[TrainState, Series, Array, int], tuple[TrainState, Info]]:
     """`update(state, series, seed, steps) -> (state, Info [steps])`, compiled once for each number of steps.
 
@@ -60,10 +63,12 @@ def make_update(
         starts = batch_starts(plan, jax.random.fold_in(seed, BATCHES), state.step, batch)
         segment = gather(series, starts, plan)
         dropout = jax.random.fold_in(jax.random.fold_in(seed, DROPOUT), state.step)
+        pairs = mixup.draw(mix, jax.random.fold_in(jax.random.fold_in(seed, MIXUP), state.step), batch)
+        segment = mixup.inputs(mix.name, segment, pairs)
 
         def objective(params):
             output = model.apply({"params": params}, segment.x, train=True, rngs={"dropout": dropout})
-            return loss(output, segment), output
+            return loss(*mixup.outputs(mix.name, output, segment, pairs)), output
 
         (value, output), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         updates, opt = optimizer.update(grads, state.optimizer, state.params)

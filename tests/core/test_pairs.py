@@ -1,4 +1,4 @@
-"""Covariances against float64 NumPy on every window; precision at a price level, missing pairs, time."""
+"""Covariances against float64 NumPy on every window and pandas; precision at a price level, missing pairs, time."""
 
 from __future__ import annotations
 
@@ -109,3 +109,77 @@ def test_rows_of_the_past_alone_get_no_result(rows):
         some, whole = kernel(x[-rows - 23 :], y[-rows - 23 :]), kernel(x, y)
         np.testing.assert_allclose(some.cov, whole.cov[-rows:], rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(some.count, whole.count[-rows:])
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def ew_comoments(x, y, halflife, clip=None, state=None):
+    return pairs.ew_comoments(x, y, halflife, state or pairs.ew_init(y.shape[1:]), clip)
+
+
+def two(seed=0, rows=T, missing=0.0, level=0.0):
+    """Two series `[rows, 2]` each that move together, some values missing."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((rows, 2))
+    both = (level + x, 2 * level + 0.5 * x + rng.standard_normal(x.shape))
+    return [np.where(rng.random(a.shape) < missing, np.nan, a).astype(np.float32) for a in both]
+
+
+@pytest.mark.parametrize("halflife, missing, level", [(5.0, 0.2, 0.0), (200.0, 0.1, 3.0), (50.0, 0.0, 60_000.0)])
+def test_exponentially_weighted_as_pandas(halflife, missing, level):
+    pd = pytest.importorskip("pandas")
+    x, y = two(rows=1000, missing=missing, level=level)
+    _, made = ew_comoments(x, y, halflife)
+    both = np.isfinite(x) & np.isfinite(y)
+    np.testing.assert_allclose(made.count, 1 - 0.5 ** (np.cumsum(both, 0) / halflife), rtol=1e-5)
+    for a in range(2):
+        ours = jax.tree.map(lambda m, a=a: np.asarray(m[:, a], np.float64), made)
+        seen = np.cumsum(both[:, a]) > 1
+        p, q = (pd.Series(np.where(both[:, a], s[:, a].astype(np.float64), np.nan)) for s in (x, y))
+        p, q = (s.ewm(halflife=halflife, adjust=True, ignore_na=True) for s in (p, q))
+        for actual, expected in (
+            (ours.cov, p.cov(q.obj, bias=True)),
+            (ours.var_x, p.var(bias=True)),
+            (ours.var_y, q.var(bias=True)),
+            (ours.centre_x + ours.offset_x - level, p.mean() - level),
+            (ours.centre_y + ours.offset_y - 2 * level, q.mean() - 2 * level),
+            (ours.correlation, p.corr(q.obj)),
+        ):
+            np.testing.assert_allclose(actual[seen], expected.to_numpy()[seen], rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("value", [1e6, -1e15, 1e30, np.nan])
+def test_one_bad_tick_cannot_move_clipped_covariances_far(value):
+    x, y = two(rows=400)
+    ticked = x.copy()
+    ticked[300] = value
+    (_, plain), (_, after), (_, free) = (
+        ew_comoments(s, y, 50.0, clip) for s, clip in ((x, 5.0), (ticked, 5.0), (ticked, None))
+    )
+    typical = np.sqrt(plain.var_x * plain.var_y)[300]
+    move = np.abs(after.cov - plain.cov)
+    assert (move[:300] == 0).all() and (move[300:] < 0.25 * typical).all()
+    assert (np.abs(after.correlation) <= 1).all()
+    if abs(value) <= 1e16:
+        assert (move[300] > 0).all() and (np.abs(free.cov - plain.cov)[300] > 100 * typical).all()
+    else:  # no value: this pair is none
+        jax.tree.map(lambda a: np.testing.assert_array_equal(a[300], a[299]), after)
+
+
+def test_exponentially_weighted_with_itself_and_at_a_stand():
+    x, _ = two()
+    _, own = ew_comoments(x, x, 20.0, 3.0)
+    np.testing.assert_allclose(own.cov, own.var_x, rtol=1e-6)
+    _, still = ew_comoments(np.full_like(x, 0.1), x, 20.0)
+    np.testing.assert_array_equal(still.cov, 0)
+    np.testing.assert_array_equal(still.correlation, 0)
+
+
+def test_exponentially_weighted_in_pieces_and_causal():
+    x, y = two(missing=0.1)
+    whole, state, parts = ew_comoments(x, y, 20.0, 3.0)[1], None, []
+    for start, stop in ((0, 1), (1, 40), (40, T)):
+        state, out = ew_comoments(x[start:stop], y[start:stop], 20.0, 3.0, state)
+        parts.append(out)
+    for a, b in zip(jax.tree.map(lambda *p: np.concatenate(p), *parts), whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+    future_is_unseen(lambda a: ew_comoments(a[..., 0], a[..., 1], 20.0, 3.0)[1], np.stack([x, y], -1), 70)

@@ -30,6 +30,7 @@ KERNELS = {
     "maximum": lambda k, x: k.maximum(x, 20),
     "minimum": lambda k, x: k.minimum(x, 7, min_count=1),
     "ew_moments": lambda k, x: k.ew_moments(x, 10.0, clip=3.0),
+    "ew_comoments": lambda k, x: k.ew_comoments(x[:, :1], x, 10.0, clip=3.0),
     "nested": lambda k, x: k.std(k.log_return(x - k.mean(x, 5) + 60_000), 8),
 }
 each = pytest.mark.parametrize("name", KERNELS)

@@ -17,7 +17,8 @@ from tests.features.test_features_reference import columns
 
 N = 80
 NAMES = ("book_spread", "mid_return", "queue_imbalance", "microprice", "depth", "depth_slope", "book_pressure")
-SLOW = ("book_spread", "mid_return", "microprice", "depth", "ofi_integrated")
+SLOW = {name: {} for name in ("book_spread", "mid_return", "microprice", "depth")}
+SLOW |= {"ofi_integrated": {"weights": "component"}}
 
 
 def thin(market, seed=0):
@@ -196,7 +197,7 @@ def test_a_bad_value_in_a_further_level_is_an_absent_level(name, bad):
 @pytest.mark.parametrize("column, value", [("ask_price_0", 1e9), ("bid_size_0", 1e12)])
 def test_a_bad_quote_fades_from_slow_averages(name, column, value):
     """After half a halflife of the slow averages by less than a twentieth of what is usual."""
-    market, f = bars(1000), whole(compiled(features.build({name: {}})))
+    market, f = bars(1000), whole(compiled(features.build({name: SLOW[name]})))
     before, after = (np.asarray(f(m).x) for m in (market, tick(market, 600, 0, column, value)))
     change = np.abs(after - before)[600 + 256 :].max((0, 1))
     assert (change < 0.05 * before[64:].std((0, 1))).all()

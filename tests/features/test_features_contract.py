@@ -26,7 +26,7 @@ SLOW_MEMORY = {"volume_z", "flow_z"}
 SLOW_MEMORY |= {"kalman"}  # see test_kalman.py
 SLOW_MEMORY |= {"atr", "rsi", "macd", "adx"}  # see test_technical.py
 SLOW_MEMORY |= {"signed_volume", "trade_size", "trades_z", "vpin", "kyle", "amihud"}  # see test_flow.py
-SLOW_MEMORY |= {"book_spread", "mid_return", "microprice", "depth", "ofi_integrated"}  # see test_book.py
+SLOW_MEMORY |= {"book_spread", "mid_return", "microprice", "depth"}  # see test_book.py
 BOOK = {"book_spread", "mid_return", "queue_imbalance", "microprice", "depth", "depth_slope", "book_pressure"}
 BOOK |= {"ofi", "ofi_integrated"}  # features of the order book, which bars need not have
 

@@ -9,7 +9,7 @@ import pytest
 from causality import chunks_are_whole, compiled, whole
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars
+from markets import bars, gap
 from scipy.signal import get_window
 
 from fxtrade import features
@@ -44,7 +44,7 @@ def expected_columns(close, window=64, taper="hann", edges=(2, 4, 8, 16, 32, 64)
     power, period = np.abs(x) ** 2 + 1e-14 * (w**2).sum(), window / np.arange(1, half + 1)
     out = {}
     for low, high in zip(edges[:-1], edges[1:], strict=True):
-        inside = (period >= low) & ((period < high) | (high == edges[-1]))
+        inside = (period >= low) & ((period < high) | (period == high) & (high == edges[-1]))
         out[f"power_{low}_{high}_{window}"] = np.log(power[..., inside].mean(-1) / power.mean(-1))
     share = power / power.sum(-1, keepdims=True)
     out[f"spectral_entropy_{window}"] = -(share * np.log(share)).sum(-1) / np.log(half)
@@ -56,13 +56,27 @@ def expected_columns(close, window=64, taper="hann", edges=(2, 4, 8, 16, 32, 64)
     return out
 
 
+LONG = (fourier.FAST, 2 * fourier.FAST + 1, 3 * fourier.FAST - 2)  # by a transform of their own
+
+
 @pytest.mark.parametrize("taper", fourier.TAPERS)
-def test_spectrum(taper):
-    market = bars(400, seed=3)
-    made, expected = columns(market, taper=taper), expected_columns(market.close, taper=taper)
+@pytest.mark.parametrize("window", [64, fourier.FAST - 1, *LONG])
+def test_spectrum(taper, window):
+    market = bars(window + 336, seed=3)
+    made, expected = columns(market, window, taper=taper), expected_columns(market.close, window, taper)
     assert made.keys() == expected.keys() and len(made) == 11
     for name in made:
         np.testing.assert_allclose(made[name], expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("window", LONG)
+def test_long_windows_bar_by_bar_and_in_pieces_are_the_whole(window):
+    market = gap(bars(2 * window + 60, seed=1), window + 20, 0)
+    t, ok = np.arange(2 * window + 60), np.asarray(whole(stream(window))(market).ok)
+    np.testing.assert_array_equal(ok[:, 1], t >= window)
+    np.testing.assert_array_equal(ok[:, 0], (t >= window) & ((t < window + 20) | (t > 2 * window + 20)))
+    for sizes in ((1,), (1, 7, 64)):
+        chunks_are_whole(stream(window), market, sizes)
 
 
 def test_of_real_bars(real_panel):
@@ -120,8 +134,11 @@ def test_where_all_bins_are_equal_bar_by_bar_is_the_whole():
     power = np.abs(reference(np.diff(np.log(step.close), axis=0), 64, range(1, 33), "none", True)[0][40:90]) ** 2
     np.testing.assert_allclose(power, power[:1, :, :1] * np.ones_like(power), rtol=1e-5)
     np.testing.assert_allclose(columns(step, taper="none")["dominant_period_64"], np.log(64), rtol=1e-6)
+    long = columns(step, fourier.FAST, taper="none")[f"dominant_period_{fourier.FAST}"]
+    np.testing.assert_allclose(long, np.log(fourier.FAST), rtol=1e-6)
     for taper in fourier.TAPERS:
-        chunks_are_whole(stream(taper=taper), step, (1, 100))
+        for window in (64, fourier.FAST):
+            chunks_are_whole(stream(window, taper=taper), step, (1, 100))
 
 
 @pytest.mark.parametrize(

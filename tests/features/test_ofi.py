@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from causality import chunks_are_whole, compiled, future_is_unseen, whole
 from hypothesis import given
 from hypothesis import strategies as st
 from markets import bars, gap
@@ -13,7 +14,7 @@ from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import from_kernels
 from fxtrade.core.types import Book
-from fxtrade.features.book_flow import CLIP, first_component, level_flows
+from fxtrade.features.book_flow import CLIP, WEIGHTS, first_component, level_flows
 from tests.features.test_book import MARKET
 from tests.features.test_features_reference import columns
 
@@ -122,10 +123,11 @@ def columns_of_nine(market):
     return np.asarray(STEP(INIT(market), market)[1]["ofi_1_3"])[..., None]
 
 
-def test_bids_and_asks_mirrored_give_the_opposite():
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_bids_and_asks_mirrored_give_the_opposite(weights):
     b = MARKET.book
     mirrored = Book(300 - b.ask_price, b.ask_size, 300 - b.bid_price, b.bid_size)
-    spec = {"ofi": {"windows": (1, 4)}, "ofi_integrated": {"windows": (4,), "halflife": 10.0}}
+    spec = {"ofi": {"windows": (1, 4)}, "ofi_integrated": {"windows": (4,), "weights": weights, "halflife": 10.0}}
     made, other = columns(spec, MARKET), columns(spec, MARKET.replace(book=mirrored))
     # 300 - price rounds, so that prices about 100 are moved to the grid of the mirrored ones first
     assert (np.float32(300) - mirrored.bid_price == b.ask_price)[~np.isnan(b.ask_price)].all()
@@ -150,16 +152,30 @@ def components(x, halflife):
 
 
 def test_ofi_integrated():
-    book = MARKET.book
-    e, depth = flows(book, 3), depths(book)
+    e, depth = flows(MARKET.book, 3), depths(MARKET.book)
+    made = columns({"ofi_integrated": {"windows": (1, 4)}}, MARKET)
+    for window in (1, 4):
+        expected = over(e.mean(-1), depth, window)
+        np.testing.assert_allclose(made[f"ofi_integrated_{window}"][4:, 0], expected[4:], rtol=1e-5, atol=1e-5)
+
+
+BY_COMPONENT = {"ofi_integrated": {"windows": (1, 4), "weights": "component", "halflife": 10.0}}
+
+
+def test_ofi_integrated_by_the_first_component():
+    e, depth = flows(MARKET.book, 3), depths(MARKET.book)
     between = (depth + np.roll(depth, 1)) / 2
     w = components(e / between[:, None], 10.0)
-    made = columns({"ofi_integrated": {"windows": (1, 4), "halflife": 10.0}}, MARKET)
+    made = columns(BY_COMPONENT, MARKET)
     for window in (1, 4):
         expected = over((w * e).sum(-1), depth, window)
         np.testing.assert_allclose(made[f"ofi_integrated_{window}"][4:, 0], expected[4:], rtol=1e-4, atol=1e-4)
-    equal = columns({"ofi_integrated": {"windows": (4,), "weights": "equal"}}, MARKET)["ofi_integrated_4"][:, 0]
-    np.testing.assert_allclose(equal[4:], over(e.mean(-1), depth, 4)[4:], rtol=1e-5, atol=1e-5)
+
+
+def test_the_first_component_is_of_the_past_alone_and_the_same_in_pieces():
+    stream = compiled(features.build(BY_COMPONENT))
+    future_is_unseen(whole(stream), MARKET, 40)
+    chunks_are_whole(stream, MARKET, (1, 7, 30))
 
 
 def test_weights_are_those_of_the_first_principal_component():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade import models
-from fxtrade.core.config import OptimConfig
+from fxtrade.core.config import MixupConfig, OptimConfig
 from fxtrade.core.types import Output
 from fxtrade.losses.classify import cross_entropy
 from fxtrade.train import optim
@@ -18,6 +18,7 @@ from fxtrade.train.step import BATCHES, DROPOUT, create, make_evaluate, make_upd
 from tests.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, series, within
 
 KEY, BATCH = jax.random.PRNGKey(5), 4
+UNMIXED = MixupConfig()
 
 
 def start(model=MODEL, config: OptimConfig = OPTIM):
@@ -25,8 +26,8 @@ def start(model=MODEL, config: OptimConfig = OPTIM):
     return create(models.init(model, jax.random.PRNGKey(1), ASSETS, FEATURES), tx), tx
 
 
-def updater(p, model=MODEL, config: OptimConfig = OPTIM):
-    return make_update(model, cross_entropy, optim.optimizer(config, 20), p, BATCH, config.ema)
+def updater(p, model=MODEL, config: OptimConfig = OPTIM, mix: MixupConfig = UNMIXED):
+    return make_update(model, cross_entropy, optim.optimizer(config, 20), p, BATCH, config.ema, mix)
 
 
 def same(a, b) -> bool:
