@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from absl import app, flags
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
 
 from fxtrade.core import compat
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.experiment.run import Interrupted
+from fxtrade.features import FEATURES
 
 
 def main(function: Callable[[], None]) -> int:
@@ -33,8 +34,16 @@ def main(function: Callable[[], None]) -> int:
     return 0
 
 
+def config_flag() -> flags.FlagHolder:
+    """Define `--config`. It takes new keys, of which `parse` refuses all but those of features."""
+    about = "Config file, with an optional variant after a colon."
+    return config_flags.DEFINE_config_file("config", None, about, lock_config=False, accept_new_attributes=True)
+
+
 def parse(argv: list[str]) -> None:
     """Set absl's flags from the command line.
+
+    Overrides are of keys that the config has; `--config.features.rsi="{'window': 14}"` adds a feature to it.
 
     Raises:
         ConfigError: an unknown flag or config key, naming the nearest one, a wrong type, or words that are no flag.
@@ -47,7 +56,9 @@ def parse(argv: list[str]) -> None:
     except OSError as e:  # config_flags keeps the error of a file that it could not load and raises it on first use
         raise ConfigError(_no_config(_config_name(argv))) from e
     except (AttributeError, KeyError) as e:
-        raise _unknown_key(argv, e) from e
+        raise _unknown_key(argv) or ConfigError(f"{_config_name(argv)} cannot be used as a config: {e}") from e
+    if unknown := _unknown_key(argv):
+        raise unknown
     if rest:
         raise ConfigError(f"'{rest[0]}' is no flag; overrides are written --config.train.steps=100")
 
@@ -73,21 +84,27 @@ def _config_name(argv: list[str]) -> str:
     return ""
 
 
-def _unknown_key(argv: list[str], error: Exception) -> ConfigError:
-    """The error of an override `--config.a.b=1` whose key does not exist."""
+def _unknown_key(argv: list[str]) -> ConfigError | None:
+    """The error of the first override `--config.a.b=1` of a key that neither exists nor is that of a new feature."""
     for argument in argv:
         path = re.match(r"--?config\.([\w.]+)", argument)
         if not path:
             continue
-        # absl stopped before it set the flag: read the file once more
+        # absl has set the flag by now, or stopped before that: read the file once more
         group: Any = flags.FLAGS["config"].parser.parse(_config_name(argv))
-        walked = "config"
-        for key in path[1].split("."):
-            if not isinstance(group, ConfigDict) or key not in group:
-                known = group.keys() if isinstance(group, ConfigDict) else ()
-                return ConfigError(f"{walked} has no key '{key}'{nearest(key, known)}")
+        walked, keys = "config", path[1].split(".")
+        for key, *options in (keys[i:] for i in range(len(keys))):
+            present = group.keys() if isinstance(group, ConfigDict) else ()
+            if key not in present:
+                new = FEATURES if walked == "config.features" else ()
+                if key not in new:
+                    return ConfigError(f"{walked} has no key '{key}'{nearest(key, {*present, *new})}")
+                if options:
+                    example = f"--{walked}.{key}=\"{{'{options[0]}': ...}}\""
+                    return ConfigError(f"{walked} has no key '{key}'; add it with its options: {example}")
+                break
             group, walked = group[key], f"{walked}.{key}"
-    return ConfigError(f"{_config_name(argv)} cannot be used as a config: {error}")
+    return None
 
 
 def _fail(message: Any, code: int) -> int:

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from configs import wavenet
+from fxtrade.core.config import freeze, to_dict
 from tests import tiny
 
 WAVENET = "--config=configs/wavenet.py"
@@ -17,6 +19,19 @@ CASES = {
     "misspelt option": (
         ["--config", "configs/wavenet.py", "--config.model.options.chanels=3"],
         "config.model.options has no key 'chanels'; did you mean 'channels'?",
+    ),
+    "misspelt group": ([WAVENET, "--config.trian.steps=3"], "config has no key 'trian'; did you mean 'train'?"),
+    "misspelt feature": (
+        [WAVENET, "--config.features.rsii={}"],
+        "config.features has no key 'rsii'; did you mean 'rsi'?",
+    ),
+    "feature that is new": (
+        [WAVENET, "--config.features.rsi.window=14"],
+        "config.features has no key 'rsi'; add it with its options: --config.features.rsi=\"{'window': ...}\"",
+    ),
+    "feature without options": (
+        [WAVENET, "--config.features.rsi=14"],
+        "config.features.rsi must be a group of keys, got 14",
     ),
     "mistyped value": ([WAVENET, "--config.train.steps=many"], "--config.train.steps=many"),
     "impossible value": ([WAVENET, "--config.train.steps=0"], "config.train.steps = 0: must be at least 1"),
@@ -67,6 +82,24 @@ def test_one_line_says_what_is_wrong(answers, case):
     (line,) = err.splitlines()
     assert line.startswith("error: ") and CASES[case][1] in line
     assert out == ""
+
+
+PARSED = """
+import json, sys
+from fxtrade.core.config import freeze, to_dict
+from fxtrade.experiment import cli
+config = cli.config_flag()
+cli.parse(sys.argv)
+print(json.dumps(to_dict(freeze(config.value))))
+"""
+
+
+def test_features_can_be_added_and_changed():
+    new = ["--config.features.rsi={'window': 7}", "--config.features.atr={}", "--config.features.bar_shape.window=9"]
+    out, err = tiny.python("-c", PARSED, WAVENET, *new).communicate(timeout=120)
+    expected = to_dict(freeze(wavenet.get_config()))
+    expected["features"] |= {"rsi": {"window": 7}, "atr": {}, "bar_shape": {"window": 9}}
+    assert json.loads(out) == json.loads(json.dumps(expected)), err
 
 
 def test_in_a_process_of_its_own():

@@ -172,6 +172,13 @@ KINDS = {
     "volatility": {"label.name": "volatility", "label.horizon": 4, "label.median_window": 48},
     "three classes, weighted": {"label.classes": 3, "label.horizon": 3, "loss.balance": 1.0},
     "null floor": {"report.null_floor": True},
+    "ordinal, cut, taught": {
+        "label.classes": 3,
+        "loss.name": "ordinal",
+        "train.mixup.name": "cut",
+        "train.curriculum.name": "teacher",
+    },
+    "sharpe": {"loss.name": "sharpe", "train.mixup.name": "latent", "train.curriculum.name": "signal"},
 }
 
 
