@@ -100,6 +100,7 @@ class CurriculumConfig:
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     steps: int = 1000
+    members: int = 1  # of an ensemble, with seeds seed, seed + 1, ...; their forecasts are averaged
     batch: int = 8  # segments a step
     segment: int = 512  # labelled bars of each symbol in a segment; the warm-up comes on top
     dispatch: int = 10  # steps in one compiled call
@@ -284,7 +285,7 @@ def _check(c: RunConfig) -> None:
     require(c.optim.warmup >= 0, "optim.warmup", c.optim.warmup, "must not be negative")
     require(c.optim.weight_decay >= 0, "optim.weight_decay", c.optim.weight_decay, "must not be negative")
     require(c.optim.clip_norm > 0, "optim.clip_norm", c.optim.clip_norm, "must be positive")
-    for key in ("steps", "batch", "segment", "dispatch", "eval_every", "keep"):
+    for key in ("steps", "members", "batch", "segment", "dispatch", "eval_every", "keep"):
         require(getattr(c.train, key) >= 1, f"train.{key}", getattr(c.train, key), "must be at least 1")
     require(c.train.mixup.alpha > 0, "train.mixup.alpha", c.train.mixup.alpha, "must be positive")
     for key in ("start", "until"):

@@ -106,8 +106,9 @@ def judge(
 ) -> dict[str, Any]:
     """Everything that the report says, as one JSON-like dict; the test span is opened here and nowhere else."""
     panel, split = data.panel, data.split
-    with console.bar("scoring", len(panel.times), "bars") as tick:
-        made = forecast.score(trained.model, trained.fit.params, data.features, tick)
+    count = config.train.members
+    with console.bar("scoring", len(panel.times) * count, "bars") as tick:
+        made = forecast.score(trained.model, trained.fit.params, data.features, tick, count)
     others, opened = record.past_trials(results, facts["data_fingerprint"], facts["config_hash"])
 
     def table(prediction, source: Dataset):
@@ -174,7 +175,7 @@ def null_floor(config: RunConfig, panel: Panel, console: Console, kind: str, tab
     with console.bar(f"features of the {kind}", len(panel.times), "bars") as tick:
         data = dataset.prepare(config, panel, tick)
     trained = train(config, data, console, f"null floor: {kind}")
-    made = forecast.score(trained.model, trained.fit.params, data.features)
+    made = forecast.score(trained.model, trained.fit.params, data.features, count=config.train.members)
     return table(baselines.of_forecast(made), data)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from fxtrade.core.errors import CheckpointError
@@ -32,7 +33,7 @@ class Checkpoints:
         Raises:
             CheckpointError: the checkpoint cannot be written; earlier ones are untouched.
         """
-        step = int(state.step)
+        step = int(np.max(state.step))  # that of all members
         # the best one first: a kill between the two must not leave progress that speaks of a best one that is not there
         for kind in ("best", "last") if best else ("last",):
             manager = self._managers[kind]

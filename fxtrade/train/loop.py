@@ -15,11 +15,11 @@ import numpy as np
 from fxtrade.core.config import OptimConfig, TrainConfig
 from fxtrade.core.errors import TrainingError
 from fxtrade.models import init
-from fxtrade.train import optim
+from fxtrade.train import members, optim
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.interrupt import Interrupt
 from fxtrade.train.segments import Plan, Series, batch_starts
-from fxtrade.train.step import BATCHES, PARAMS, TrainState, create, make_evaluate, make_update
+from fxtrade.train.step import BATCHES, PARAMS, Info, TrainState, create, make_evaluate, make_update
 from fxtrade.train.track import Tracker
 
 
@@ -51,7 +51,7 @@ class Fit:
     """What training ended with.
 
     Attributes:
-        params: averaged weights at the best evaluation.
+        params: averaged weights at the best evaluation; of several members stacked, `[E, ...]`.
         step: last step done.
         best_step, best_loss: of the best evaluation.
         labels_per_second: training speed, compilation and evaluation left out; nan if only one dispatch ran.
@@ -98,19 +98,27 @@ def fit(
     """
     series, plan = train
     assets = series.x.shape[1]
-    key = jax.random.PRNGKey(seed)
+    keys = [jax.random.PRNGKey(seed + i) for i in range(config.members)]
+    ensemble = config.members > 1
     optimizer = optim.optimizer(optim_config, config.steps)
     rate = optim.schedule(optim_config, config.steps)
-    update = make_update(model, loss, optimizer, plan, config.batch, optim_config.ema, config.mixup)
+    update = make_update(model, loss, optimizer, plan, config.batch, optim_config.ema, config.mixup, ensemble)
     evaluate = make_evaluate(model, loss, valid[1], config.batch)
-    state = create(init(model, jax.random.fold_in(key, PARAMS), *series.x.shape[1:]), optimizer)
+    states = [create(init(model, jax.random.fold_in(k, PARAMS), *series.x.shape[1:]), optimizer) for k in keys]
+    state, key = (members.stack(states), jnp.stack(keys)) if ensemble else (states[0], keys[0])
     early, best_params = Early(), state.ema
     if resume and checkpoints and checkpoints.latest() is not None:
         state, saved = checkpoints.restore(state)
         state = jax.tree.map(jnp.copy, state)  # it will be donated, and Orbax may have lent its own memory
         early = Early(**saved)
         best_params = checkpoints.restore(state, "best")[0].ema if early.best_step else state.ema
-    step, infos, clock = int(state.step), [], _Clock()
+    step, infos, clock = int(np.max(state.step)), [], _Clock()
+
+    def score_of(params) -> Info:
+        """Of all members on average."""
+        if not ensemble:
+            return evaluate(params, valid[0])
+        return Info(*np.mean([evaluate(members.member(params, i), valid[0]) for i in range(config.members)], 0))
 
     def save(best: bool) -> None:
         if checkpoints:
@@ -129,16 +137,17 @@ def fit(
         with clock:
             state, info = update(state, series, key, count)
             info = jax.tree.map(np.asarray, info)
-        bad = np.flatnonzero(~(np.isfinite(info.loss) & np.isfinite(info.grad_norm)))
-        if len(bad):
-            raise _not_finite(step + int(bad[0]), plan, key, config.batch, checkpoints, row_name)
-        labels = count * config.batch * plan.length * assets
+        finite = (np.isfinite(info.loss) & np.isfinite(info.grad_norm)).reshape(count, -1)
+        if not finite.all():
+            at, who = np.argwhere(~finite)[0]
+            raise _not_finite(step + int(at), plan, keys[who], config.batch, checkpoints, row_name)
+        labels = count * config.batch * plan.length * assets * config.members
         clock.labels += labels
         step += count
         infos.append(info)
         message = ""
         if step % config.eval_every == 0 or step == config.steps:
-            score = evaluate(state.ema, valid[0])
+            score = score_of(state.ema)
             if not np.isfinite(score.loss):
                 raise TrainingError(
                     f"the validation loss after step {step} is not finite although training's is; "

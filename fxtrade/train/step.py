@@ -14,7 +14,7 @@ from jax import lax
 
 from fxtrade.core.config import MixupConfig
 from fxtrade.core.types import Array
-from fxtrade.train import mixup
+from fxtrade.train import members, mixup
 from fxtrade.train.segments import Plan, Series, batch_starts, gather
 
 BATCHES, DROPOUT, PARAMS, MIXUP = range(4)  # purposes that the seed is folded by
@@ -51,12 +51,14 @@ def make_update(
     batch: int,
     ema: float,
     mix: MixupConfig,
+    ensemble: bool = False,
 ) -> Callable[[TrainState, Series, Array, int], tuple[TrainState, Info]]:
     """`update(state, series, seed, steps) -> (state, Info [steps])`, compiled once for each number of steps.
 
     Segments are gathered from the series by index inside the program; nothing travels between host and device but the
     reported numbers. The averaged weights follow ema <- d ema + (1 - d) params, with
-    d = min(ema, (1 + step) / (10 + step)), so that they do not linger at the initial values.
+    d = min(ema, (1 + step) / (10 + step)), so that they do not linger at the initial values. With `ensemble` states and
+    seeds are those of several members, stacked, and so are the infos `[steps, E]`.
     """
 
     def one(state: TrainState, series: Series, seed: Array) -> tuple[TrainState, Info]:
@@ -81,7 +83,10 @@ def make_update(
         return TrainState(state.step + 1, params, average, opt), Info(value, right, norm)
 
     def update(state, series, seed, steps):
-        return lax.scan(lambda s, _: one(s, series, seed), state, None, steps)
+        def step(s, _):
+            return members.each(lambda m: one(m[0], series, m[1]), (s, seed)) if ensemble else one(s, series, seed)
+
+        return lax.scan(step, state, None, steps)
 
     return jax.jit(update, static_argnums=3, donate_argnums=0)
 

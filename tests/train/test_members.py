@@ -1,0 +1,95 @@
+"""An ensemble is its members: each is what it would be alone, in both forms, stopped and resumed or not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fxtrade.core import compat
+from fxtrade.core.errors import TrainingError
+from fxtrade.core.types import Features
+from fxtrade.experiment.forecast import score
+from fxtrade.losses.classify import cross_entropy
+from fxtrade.train import members
+from fxtrade.train.checkpoint import Checkpoints
+from fxtrade.train.loop import fit
+from tests.toys import MODEL, OPTIM, TRAIN, series, spans
+
+ONCE = dataclasses.replace(TRAIN, steps=10, dispatch=5, eval_every=10, patience=0, members=3)
+
+
+class Stop:
+    """Asks the loop to stop when it has done this many dispatches."""
+
+    def __init__(self, after: int):
+        self.after, self.done = after, 0
+
+    def advance(self, step, labels, message=""):
+        self.done += 1
+
+    @property
+    def signal(self):
+        return 15 if self.done >= self.after else None
+
+
+def train(config=ONCE, seed=4, data=None, **options):
+    return fit(MODEL, cross_entropy, *(data or spans()), config, OPTIM, seed, **options)
+
+
+@pytest.fixture(scope="module")
+def together():
+    return train()
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return [train(dataclasses.replace(ONCE, members=1), seed) for seed in (4, 5, 6)]
+
+
+def assert_members(stacked, singles, rtol=1e-4, atol=1e-5):
+    for i, single in enumerate(singles):
+        for a, b in zip(jax.tree.leaves(members.member(stacked, i)), jax.tree.leaves(single), strict=True):
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+
+
+def test_each_member_is_a_run_of_its_own_seed(together, alone):
+    assert_members(together.params, [one.params for one in alone])
+    np.testing.assert_allclose(together.best_loss, np.mean([one.best_loss for one in alone]), rtol=1e-5)
+
+
+def test_members_differ(together):
+    assert max(np.abs(np.asarray(a)[0] - np.asarray(a)[1]).max() for a in jax.tree.leaves(together.params)) > 0.05
+
+
+def test_side_by_side_as_one_after_the_other(together, monkeypatch):
+    monkeypatch.setattr(compat, "is_cpu", lambda: False)
+    assert_members(train().params, [members.member(together.params, i) for i in range(3)])
+
+
+def test_stopped_and_resumed_it_ends_with_the_same_bits(together, tmp_path):
+    store = Checkpoints(tmp_path, {})
+    stop = Stop(after=1)
+    done = train(checkpoints=store, interrupt=stop, progress=stop)
+    assert done.stopped == "interrupted" and done.step == 5
+    resumed = train(checkpoints=store, resume=True)
+    jax.tree.map(np.testing.assert_array_equal, resumed.params, together.params)
+
+
+def test_the_forecast_is_the_mean_of_the_members_forecasts(together):
+    x = np.asarray(series(n=70).x)
+    rows = Features(x, np.ones(x.shape[:2], bool))
+    singles = [score(MODEL, members.member(together.params, i), rows).prob for i in range(3)]
+    made = score(MODEL, together.params, rows, count=3)
+    np.testing.assert_allclose(made.prob, np.mean(singles, 0), rtol=1e-5)
+    np.testing.assert_allclose(made.prob.sum(-1), 1, rtol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_names_the_step():
+    (whole, plan), valid = spans()
+    broken = whole._replace(x=whole.x.at[100:].set(jnp.nan))
+    with pytest.raises(TrainingError, match="the loss is not finite at step"):
+        train(data=((broken, plan), valid))
