@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from fxtrade.core.config import freeze
 from fxtrade.experiment import cli, study
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional variant after a colon.")
+CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the study's folder.")
 RUN = flags.DEFINE_string("run", "", "Name of the study's folder; default: the config's name, 'features' and the time.")
 

@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from fxtrade.core.config import freeze
 from fxtrade.experiment import cli, record, run
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional variant after a colon.")
+CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the run's folder.")
 RUN = flags.DEFINE_string("run", "", "Name of the run's folder; default: the config's name and the time.")
 RESUME = flags.DEFINE_string("resume", "", "Folder of a run to go on with, from its last checkpoint.")

@@ -43,7 +43,7 @@ def config_flag() -> flags.FlagHolder:
 def parse(argv: list[str]) -> None:
     """Set absl's flags from the command line.
 
-    Overrides are of keys that the config has; `--config.features.rsi="{'window': 14}"` adds a feature to it.
+    Overrides are of keys that the config has; `--config.features.rsi="{'windows': (14,)}"` adds a feature to it.
 
     Raises:
         ConfigError: an unknown flag or config key, naming the nearest one, a wrong type, or words that are no flag.
@@ -85,25 +85,29 @@ def _config_name(argv: list[str]) -> str:
 
 
 def _unknown_key(argv: list[str]) -> ConfigError | None:
-    """The error of the first override `--config.a.b=1` of a key that neither exists nor is that of a new feature."""
-    for argument in argv:
-        path = re.match(r"--?config\.([\w.]+)", argument)
-        if not path:
-            continue
-        # absl has set the flag by now, or stopped before that: read the file once more
-        group: Any = flags.FLAGS["config"].parser.parse(_config_name(argv))
-        walked, keys = "config", path[1].split(".")
-        for key, *options in (keys[i:] for i in range(len(keys))):
-            present = group.keys() if isinstance(group, ConfigDict) else ()
-            if key not in present:
-                new = FEATURES if walked == "config.features" else ()
-                if key not in new:
-                    return ConfigError(f"{walked} has no key '{key}'{nearest(key, {*present, *new})}")
-                if options:
-                    example = f"--{walked}.{key}=\"{{'{options[0]}': ...}}\""
-                    return ConfigError(f"{walked} has no key '{key}'; add it with its options: {example}")
-                break
-            group, walked = group[key], f"{walked}.{key}"
+    """The error of the first override `--config.a.b=1` whose key does not exist."""
+    paths = [found[1].split(".") for argument in argv if (found := re.match(r"--?config\.([\w.]+)", argument))]
+    if not paths:
+        return None
+    # absl has set the flags by now, or stopped before that: read the file once more
+    config = flags.FLAGS["config"].parser.parse(_config_name(argv))
+    return next((error for path in paths if (error := _missing(config, path))), None)
+
+
+def _missing(config: Any, path: list[str]) -> ConfigError | None:
+    """The error of a path that the config lacks, unless it adds a feature."""
+    walked = "config"
+    for i, key in enumerate(path, 1):
+        present = config.keys() if isinstance(config, ConfigDict) else ()
+        if key not in present:
+            new = FEATURES if walked == "config.features" else ()
+            if key not in new:
+                return ConfigError(f"{walked} has no key '{key}'{nearest(key, {*present, *new})}")
+            if path[i:]:
+                example = f"--{walked}.{key}=\"{{'{path[i]}': ...}}\""
+                return ConfigError(f"{walked} has no key '{key}'; add it with its options: {example}")
+            return None
+        config, walked = config[key], f"{walked}.{key}"
     return None
 
 

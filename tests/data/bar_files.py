@@ -1,11 +1,15 @@
-"""Files of bars for the tests of `data.bars`, right ones to be spoilt."""
+"""Files of bars, right ones to be spoilt, and what reading a spoilt file says."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
+
+from fxtrade.core.errors import DataError
 
 START = 1_704_067_200  # Monday 2024-01-01 00:00 UTC, in seconds
 MINUTE = 60
@@ -30,11 +34,14 @@ def columns(n: int = 8, start: int = START, step: int = MINUTE, seed: int = 0) -
     }
 
 
+def replaced(table: dict[str, list], column: str, row: int, value) -> dict[str, list]:
+    """The same table with another value in one place, of any type."""
+    return {k: [value if (k, i) == (column, row) else x for i, x in enumerate(v)] for k, v in table.items()}
+
+
 def spoilt(column: str, row: int, value, **options) -> dict[str, list]:
-    """The same with one value replaced, which may be of any type."""
-    table = {k: v.tolist() for k, v in columns(**options).items()}
-    table[column][row] = value
-    return table
+    """Bars with one value replaced."""
+    return replaced({k: v.tolist() for k, v in columns(**options).items()}, column, row, value)
 
 
 def without(column: str, **options) -> dict[str, np.ndarray]:
@@ -52,3 +59,14 @@ def write(path: Path, table: dict) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.write_parquet(path) if path.suffix == ".parquet" else frame.write_csv(path)
     return path
+
+
+def refused(read: Callable, path: Path, *words: str, **options) -> str:
+    """The message of the DataError that reading `path` raises: one line, with these words in it."""
+    with pytest.raises(DataError) as e:
+        read(path, **options)
+    message = str(e.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    return message

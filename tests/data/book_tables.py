@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.data.bar_files import START
+from tests.data.bar_files import START, replaced
 
 
 def snapshots(ms, mids, levels: int = 2, spread: float = 2.0, stamp: str = "transact_timestamp") -> dict[str, list]:
@@ -23,6 +23,5 @@ def trades(ms, prices, sizes, sides, stamp: str = "transact_timestamp") -> dict[
 
 
 def spoilt(column: str, row: int, value, table: dict | None = None) -> dict[str, list]:
-    """Five snapshots (or another table) with one value replaced, which may be of any type."""
-    table = table or snapshots([0, 1000, 2000, 3000, 4000], [100, 101, 102, 101, 100])
-    return {k: [value if (k, i) == (column, row) else x for i, x in enumerate(v)] for k, v in table.items()}
+    """Five snapshots (or another table) with one value replaced."""
+    return replaced(table or snapshots([0, 1000, 2000, 3000, 4000], [100, 101, 102, 101, 100]), column, row, value)

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from fxtrade.core.errors import DataError
 from fxtrade.data import book
 from fxtrade.data.book_files import read_book
+from tests.data import bar_files
 from tests.data.bar_files import START, write
 from tests.data.book_tables import snapshots, spoilt, trades
 
 FIVE = snapshots([0, 1000, 2000, 3000, 4000], [100, 101, 102, 101, 100])
-
-
-def refused(path, *words, **options):
-    """The message of the DataError that reading `path` raises: one line, with these words in it."""
-    with pytest.raises(DataError) as e:
-        book.read(path, **options)
-    message = str(e.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message
-    return message
+refused = partial(bar_files.refused, book.read)
 
 
 @pytest.mark.parametrize("name", ["A.csv", "A.parquet"])

@@ -26,8 +26,8 @@ CASES = {
         "config.features has no key 'rsii'; did you mean 'rsi'?",
     ),
     "feature that is new": (
-        [WAVENET, "--config.features.rsi.window=14"],
-        "config.features has no key 'rsi'; add it with its options: --config.features.rsi=\"{'window': ...}\"",
+        [WAVENET, "--config.features.rsi.windows=(14,)"],
+        "config.features has no key 'rsi'; add it with its options: --config.features.rsi=\"{'windows': ...}\"",
     ),
     "feature without options": (
         [WAVENET, "--config.features.rsi=14"],
@@ -95,10 +95,14 @@ print(json.dumps(to_dict(freeze(config.value))))
 
 
 def test_features_can_be_added_and_changed():
-    new = ["--config.features.rsi={'window': 7}", "--config.features.atr={}", "--config.features.bar_shape.window=9"]
+    new = [
+        "--config.features.rsi={'windows': (7,)}",
+        "--config.features.atr={}",
+        "--config.features.bar_shape.window=9",
+    ]
     out, err = tiny.python("-c", PARSED, WAVENET, *new).communicate(timeout=120)
     expected = to_dict(freeze(wavenet.get_config()))
-    expected["features"] |= {"rsi": {"window": 7}, "atr": {}, "bar_shape": {"window": 9}}
+    expected["features"] |= {"rsi": {"windows": (7,)}, "atr": {}, "bar_shape": {"window": 9}}
     assert json.loads(out) == json.loads(json.dumps(expected)), err
 
 

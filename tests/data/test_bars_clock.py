@@ -1,0 +1,130 @@
+"""The clock of bars: times in every form, intervals, and what is refused."""
+
+from __future__ import annotations
+
+import datetime
+from functools import partial
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxtrade.core.errors import DataError
+from fxtrade.data import bars
+from tests.data import bar_files
+from tests.data.bar_files import MINUTE, START, columns, rows, spoilt, without, write
+
+SECOND = 1_000_000_000
+refused = partial(bar_files.refused, bars.read)
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000, 1_000_000_000], ids=["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("stamp", ["timestamp", "open_time"])
+def test_integer_times_are_told_by_their_size(tmp_path, stamp, unit):
+    table = without("timestamp") | {stamp: columns()["timestamp"] * unit}
+    np.testing.assert_array_equal(bars.read(write(tmp_path / "A.csv", table)).times, columns()["timestamp"] * SECOND)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2024-01-01 00:0{}:00", "2024-01-01T00:0{}:00Z", "2024-01-01T00:0{}:00.000+00:00", "2024-01-01T09:0{}:00+09:00"],
+)
+def test_times_as_text_are_utc_unless_they_say_otherwise(tmp_path, text):
+    table = columns() | {"timestamp": [text.format(i) for i in range(8)]}
+    np.testing.assert_array_equal(bars.read(write(tmp_path / "A.csv", table)).times, columns()["timestamp"] * SECOND)
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_timestamp_columns_of_any_unit_and_zone(tmp_path, unit, zone):
+    times = pl.Series("timestamp", columns()["timestamp"] * 1_000).cast(pl.Datetime("ms", "UTC" if zone else None))
+    times = times.cast(pl.Datetime(unit, zone))
+    path = write(tmp_path / "A.parquet", columns() | {"timestamp": times})
+    np.testing.assert_array_equal(bars.read(path).times, columns()["timestamp"] * SECOND)
+
+
+def test_second_of_week_counts_from_monday(tmp_path):
+    start = START + 6 * 86_400 + 86_340  # Sunday 23:59
+    panel = bars.read(write(tmp_path / "A.csv", columns(n=3, start=start)))
+    np.testing.assert_array_equal(panel.bars.second_of_week, [7 * 86_400 - 60, 0, 60])
+    day = datetime.datetime.fromtimestamp(panel.times[1] / SECOND, datetime.UTC)
+    assert day.weekday() == 0
+
+
+@given(st.integers(0, 4 * 10**9))
+def test_second_of_week_against_the_calendar(second):
+    day = datetime.datetime.fromtimestamp(second, datetime.UTC)
+    expected = day.weekday() * 86_400 + day.hour * 3_600 + day.minute * 60 + day.second
+    assert bars.second_of_week(np.array([second * SECOND]))[0] == expected
+
+
+class TestRefusals:
+    """Each names the file, the place in it, and what is wrong there."""
+
+    def test_unsorted_times(self, tmp_path):
+        refused(write(tmp_path / "A.csv", rows(columns(), [0, 1, 3, 2, 4])), "row 3", "not sorted", "sort the file")
+
+    def test_duplicate_times(self, tmp_path):
+        refused(write(tmp_path / "A.csv", rows(columns(), [0, 1, 1, 2])), "row 2", "twice", "remove duplicates")
+
+    def test_times_off_the_grid(self, tmp_path):
+        message = refused(write(tmp_path / "A.csv", spoilt("timestamp", 6, START + 6 * MINUTE + 7)), "A.csv", "row 6")
+        assert "2024-01-01T00:06:07" in message and "1m grid" in message
+
+    @pytest.mark.parametrize("unit", [1_000, 1_000_000])
+    def test_mixed_units(self, tmp_path, unit):
+        """Binance writes ms until 2024 and us from 2025 on: a joined file has both."""
+        message = refused(write(tmp_path / "A.csv", spoilt("timestamp", 5, (START + 300) * unit)), "A.csv", "timestamp")
+        assert "mix units" in message and f"row 5 is {(START + 300) * unit}" in message
+
+    def test_mixed_zones(self, tmp_path):
+        times = [f"2024-01-01T00:0{i}:00{'+01:00' if i == 3 else 'Z'}" for i in range(8)]
+        message = refused(write(tmp_path / "A.csv", columns() | {"timestamp": times}), "mix zones", "write all as UTC")
+        assert "row 3 is 2024-01-01T00:03:00+01:00" in message
+
+    def test_text_that_is_no_time(self, tmp_path):
+        times = [f"2024-01-01 00:0{i}:00" if i != 3 else "rubbish" for i in range(8)]
+        refused(write(tmp_path / "A.csv", columns() | {"timestamp": times}), "A.csv", "timestamp", "rubbish")
+
+    @pytest.mark.parametrize("value", [0, -5, 17, 10**17])
+    def test_numbers_that_are_no_times(self, tmp_path, value):
+        refused(write(tmp_path / "A.csv", columns() | {"timestamp": np.arange(8) + value}), "A.csv", "timestamp")
+        refused(write(tmp_path / "A.csv", spoilt("timestamp", 2, value)), "row 2", str(value))
+
+    def test_a_time_that_is_missing(self, tmp_path):
+        refused(write(tmp_path / "A.csv", spoilt("timestamp", 2, None)), "row 2 has no time")
+
+    def test_times_that_are_fractions(self, tmp_path):
+        refused(write(tmp_path / "A.csv", spoilt("timestamp", 2, START + 0.5)), "expected times, found Float64")
+
+    @pytest.mark.parametrize("which", ["start", "end"])
+    def test_a_date_that_is_none(self, tmp_path, which):
+        refused(write(tmp_path / "A.csv", columns()), f"data.{which} = 'soon'", "2024-04-11", **{which: "soon"})
+
+    @pytest.mark.parametrize("span", [{"start": "2024-01-02"}, {"end": "2023-01-01"}])
+    def test_dates_that_leave_nothing(self, tmp_path, span):
+        refused(write(tmp_path / "A.csv", columns()), "A.csv", "no bars between", "2024-01-01..2024-01-01", **span)
+
+
+class TestIntervals:
+    @given(st.integers(1, 10_000), st.sampled_from(sorted(bars.UNITS)))
+    def test_round_trip(self, number, unit):
+        ns = bars.parse_interval(f"{number}{unit}")
+        assert bars.parse_interval(bars.format_interval(ns)) == ns
+
+    @pytest.mark.parametrize(
+        "text, seconds", [("100ms", 0.1), ("1s", 1), ("15m", 900), ("4h", 14_400), ("1d", 86_400), ("1w", 604_800)]
+    )
+    def test_values(self, text, seconds):
+        assert bars.parse_interval(text) == seconds * SECOND
+        assert bars.format_interval(seconds * SECOND) == text
+
+    def test_a_span_of_no_whole_milliseconds_is_for_people(self):
+        assert bars.format_interval(51_500_000) == "51.5ms" and bars.format_interval(5_200 * 10**6) == "5200ms"
+
+    @pytest.mark.parametrize("text", ["", "m", "15", "0m", "-1m", "1.5h", "15min", "1y", "\u00b2m", "1ns", "0ms"])
+    def test_others_are_refused(self, text):
+        with pytest.raises(DataError, match="not an interval; write a number and one of"):
+            bars.parse_interval(text)
