@@ -35,7 +35,7 @@ def main(function: Callable[[], None]) -> int:
 
 
 def config_flag() -> flags.FlagHolder:
-    """Define `--config`. It takes new keys, of which `parse` refuses all but those of features."""
+    """Define `--config`. It takes new keys, of which `parse` refuses all but features and options of losses."""
     about = "Config file, with an optional variant after a colon."
     return config_flags.DEFINE_config_file("config", None, about, lock_config=False, accept_new_attributes=True)
 
@@ -95,10 +95,12 @@ def _unknown_key(argv: list[str]) -> ConfigError | None:
 
 
 def _missing(config: Any, path: list[str]) -> ConfigError | None:
-    """The error of a path that the config lacks, unless it adds a feature."""
+    """The error of a path that the config lacks, unless it adds a feature or an option of the loss."""
     walked = "config"
     for i, key in enumerate(path, 1):
         present = config.keys() if isinstance(config, ConfigDict) else ()
+        if walked == "config.loss.options":
+            return None  # they depend on the loss, which knows them
         if key not in present:
             new = FEATURES if walked == "config.features" else ()
             if key not in new:

@@ -94,15 +94,18 @@ print(json.dumps(to_dict(freeze(config.value))))
 """
 
 
-def test_features_can_be_added_and_changed():
+def test_features_and_options_of_losses_can_be_added_and_changed():
     new = [
         "--config.features.rsi={'windows': (7,)}",
         "--config.features.atr={}",
         "--config.features.bar_shape.window=9",
+        "--config.loss.name=focal",
+        "--config.loss.options.gamma=1.5",
     ]
     out, err = tiny.python("-c", PARSED, WAVENET, *new).communicate(timeout=120)
     expected = to_dict(freeze(wavenet.get_config()))
     expected["features"] |= {"rsi": {"windows": (7,)}, "atr": {}, "bar_shape": {"window": 9}}
+    expected["loss"] |= {"name": "focal", "options": {"gamma": 1.5}}
     assert json.loads(out) == json.loads(json.dumps(expected)), err
 
 
