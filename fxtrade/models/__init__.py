@@ -19,10 +19,23 @@ from fxtrade.core.config import check_like, check_options, nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Stream
 from fxtrade.core.types import Array, Features, Output
+from fxtrade.models.attention_tcn import AttentionTCN
+from fxtrade.models.cnn_lstm import CNNLSTM
+from fxtrade.models.gnn import GNN
+from fxtrade.models.lru import LRU
 from fxtrade.models.tcn import TCN
+from fxtrade.models.transformer import Transformer
 from fxtrade.models.wavenet import WaveNet
 
-MODELS = {"tcn": TCN, "wavenet": WaveNet}
+MODELS = {
+    "tcn": TCN,
+    "wavenet": WaveNet,
+    "gnn": GNN,
+    "cnn_lstm": CNNLSTM,
+    "lru": LRU,
+    "transformer": Transformer,
+    "attention_tcn": AttentionTCN,
+}
 
 
 def build(name: str, options: Mapping[str, Any], classes: int = 2) -> nn.Module:

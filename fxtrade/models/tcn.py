@@ -10,6 +10,23 @@ from fxtrade.models.heads import DirectionHead
 from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets
 
 
+def residual_block(h: Array, i: int, kernel: int, dropout: float, train: bool, dtype: jnp.dtype) -> Array:
+    """relu(h + f(f(h))) over `[B, T, C]`, f a convolution of dilation 2^i and a relu: block i of the calling module.
+
+    The convolutions are submodules `block{i}a` and `block{i}b` of the module within whose compact method it is called.
+    """
+    y = h
+    for j in "ab":
+        y = nn.relu(CausalConv(h.shape[-1], kernel, 2**i, dtype, name=f"block{i}{j}")(y))
+        y = nn.Dropout(dropout, broadcast_dims=(1,), deterministic=not train)(y)
+    return nn.relu(h + y)
+
+
+def reach(blocks: int, kernel: int) -> int:
+    """Receptive field of so many residual blocks, bars: 1 + 2 (kernel - 1) (2^blocks - 1)."""
+    return 1 + 2 * (kernel - 1) * (2**blocks - 1)
+
+
 class TCN(nn.Module):
     """Residual blocks of two dilated causal convolutions each; dilation doubles from block to block.
 
@@ -27,7 +44,7 @@ class TCN(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        return 1 + 2 * (self.kernel - 1) * (2**self.blocks - 1)
+        return reach(self.blocks, self.kernel)
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Output:
@@ -37,9 +54,5 @@ class TCN(nn.Module):
             h = AssetEmbedding(name="asset")(h)
         h = fold_assets(h)
         for i in range(self.blocks):
-            y = h
-            for j in "ab":
-                y = nn.relu(CausalConv(self.channels, self.kernel, 2**i, self.dtype, name=f"block{i}{j}")(y))
-                y = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(y)
-            h = nn.relu(h + y)
+            h = residual_block(h, i, self.kernel, self.dropout, train, self.dtype)
         return DirectionHead(self.classes, name="head")(unfold_assets(h, assets))

@@ -12,7 +12,7 @@ from fxtrade.core.errors import ConfigError
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("wavnet", {}, r"there is no model 'wavnet'; did you mean 'wavenet'\? \(known: tcn, wavenet\)"),
+        ("wavnet", {}, r"there is no model 'wavnet'; did you mean 'wavenet'\? \(known: .*tcn.*, wavenet\)"),
         ("tcn", {"chanels": 8}, "model 'tcn' has no option 'chanels'; did you mean 'channels'"),
         ("tcn", {"classes": 3}, "model 'tcn' has no option 'classes'"),
         ("tcn", {"parent": None}, "model 'tcn' has no option 'parent'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from attention_loops import layer_loop, norm_loop
 
 from fxtrade import models
 
@@ -55,7 +56,26 @@ def wavenet(p, x, layers, cycles, channels):
     return relu(dense(relu(skip), p["outputs"]))
 
 
+def attention_tcn(p, x, blocks, place, heads, size, lookback, positions):
+    h = x
+    for i in range(blocks):
+        h = relu(h + relu(conv(relu(conv(h, p[f"block{i}a"], 2**i)), p[f"block{i}b"], 2**i)))
+        if (place == "above") == (i == blocks - 1):
+            y = norm_loop(p[f"norm{i}"], h)
+            h = h + layer_loop(p[f"attention{i}"], y, heads, size, lookback, positions, 1)
+    return h
+
+
 CASES = {
+    "attention_tcn": (
+        {"channels": 7, "blocks": 2, "heads": 3, "head_channels": 4, "lookback": 6},
+        lambda p, x: attention_tcn(p, x, 2, "above", 3, 4, 6, "rotary"),
+    ),
+    "attention_tcn, between": (
+        {"channels": 5, "blocks": 3, "heads": 2, "head_channels": 2, "lookback": 9, "place": "between"}
+        | {"positions": "alibi"},
+        lambda p, x: attention_tcn(p, x, 3, "between", 2, 2, 9, "alibi"),
+    ),
     "tcn": ({"channels": 7, "blocks": 3, "kernel": 3}, lambda p, x: tcn(p, x, 3)),
     "tcn, short kernel": ({"channels": 7, "blocks": 2, "kernel": 2}, lambda p, x: tcn(p, x, 2)),
     "wavenet": (

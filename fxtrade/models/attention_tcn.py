@@ -1,0 +1,70 @@
+"""The temporal convolutional network with attention between or above its blocks."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from fxtrade.core.config import nearest
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.types import Array, Output
+from fxtrade.models.attention import Attention, check_attention, pre_norm
+from fxtrade.models.heads import DirectionHead
+from fxtrade.models.layers import AssetEmbedding, fold_assets, unfold_assets
+from fxtrade.models.tcn import reach, residual_block
+
+PLACES = ("above", "between")
+
+
+class AttentionTCN(nn.Module):
+    """The `TCN` and layers h <- h + attention(norm(h)), each over the last `lookback` bars.
+
+    `[B, T, A, F] -> Output`. `place` "above" is one such layer after the last block, "between" one after every block
+    but the last. Convolutions say what a bar and its neighbours look like, attention picks among them by content: the
+    network without its attention is the TCN, weight for weight.
+
+    Receptive field 1 + 2 (kernel - 1) (2^blocks - 1) + (lookback - 1) (1 above, blocks - 1 between) bars.
+    """
+
+    classes: int = 2
+    channels: int = 64
+    blocks: int = 5
+    kernel: int = 3
+    heads: int = 4
+    head_channels: int = 16
+    lookback: int = 32
+    place: str = "above"
+    positions: str = "rotary"
+    dropout: float = 0.0
+    symbol_embedding: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    def __post_init__(self):
+        check_attention("attention_tcn", self.positions, self.head_channels)
+        if self.place not in PLACES:
+            raise ConfigError(f"model 'attention_tcn': there is no place '{self.place}'{nearest(self.place, PLACES)}")
+        super().__post_init__()
+
+    @property
+    def attended(self) -> range:
+        """The blocks that an attention layer follows."""
+        return range(self.blocks - 1, self.blocks) if self.place == "above" else range(self.blocks - 1)
+
+    @property
+    def receptive_field(self) -> int:
+        return reach(self.blocks, self.kernel) + len(self.attended) * (self.lookback - 1)
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Output:
+        assets = x.shape[2]
+        h = nn.Dense(self.channels, dtype=self.dtype, name="inputs")(x)
+        if self.symbol_embedding:
+            h = AssetEmbedding(name="asset")(h)
+        h = fold_assets(h)
+        for i in range(self.blocks):
+            h = residual_block(h, i, self.kernel, self.dropout, train, self.dtype)
+            if i in self.attended:
+                size = self.heads, self.head_channels
+                attention = Attention(*size, self.lookback, self.positions, dtype=self.dtype, name=f"attention{i}")
+                h = pre_norm(h, attention, f"norm{i}", self.dropout, train, self.dtype)
+        return DirectionHead(self.classes, name="head")(unfold_assets(h, assets))

@@ -1,0 +1,56 @@
+"""Linear recurrent units: a deep network whose only memory is leaky sums, computed in parallel where that pays."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from fxtrade.core.types import Array, Output
+from fxtrade.models.heads import DirectionHead
+from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets
+from fxtrade.models.recurrent import GatedRecurrence
+
+
+class LRU(nn.Module):
+    """Residual blocks around a gated linear recurrence (Orvieto et al. 2023); `[B, T, A, F] -> Output`.
+
+        y = norm(h);   h <- h + W_o (silu(W_g y) * recurrence(conv(y)))
+
+    The recurrent block of Griffin (De et al. 2024): a short causal convolution, a real diagonal recurrence
+    (`GatedRecurrence`), a gate beside them. The norm is over channels (Zhang & Sennrich 2019), never over time.
+
+    `receptive_field` = 1 + warmup + blocks (kernel - 1): a fresh model's `embed` moves by less than `TOLERANCE`
+    (see `fxtrade.models.recurrent`) of its standard deviation when everything older is replaced. A trained one may
+    remember longer, but not for ever: whatever it has learnt, less than `TOLERANCE` of a block's state is left `warmup`
+    rows later.
+    """
+
+    classes: int = 2
+    channels: int = 64
+    blocks: int = 3
+    kernel: int = 2
+    warmup: int = 128
+    dropout: float = 0.0
+    symbol_embedding: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @property
+    def receptive_field(self) -> int:
+        return 1 + self.warmup + self.blocks * (self.kernel - 1)
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Output:
+        assets = x.shape[2]
+        h = nn.Dense(self.channels, dtype=self.dtype, name="inputs")(x)
+        if self.symbol_embedding:
+            h = AssetEmbedding(name="asset")(h)
+        h = fold_assets(h)
+        for i in range(self.blocks):
+            y = nn.RMSNorm(dtype=self.dtype, name=f"norm{i}")(h)
+            u = CausalConv(self.channels, self.kernel, dtype=self.dtype, name=f"conv{i}")(y)
+            u = GatedRecurrence(self.warmup, self.dtype, name=f"recurrence{i}")(u)
+            u = u * nn.silu(nn.Dense(self.channels, dtype=self.dtype, name=f"gate{i}")(y))
+            u = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(u)
+            h = h + nn.Dense(self.channels, dtype=self.dtype, name=f"mix{i}")(u)
+        h = nn.RMSNorm(dtype=self.dtype, name="norm")(h)
+        return DirectionHead(self.classes, name="head")(unfold_assets(h, assets))

@@ -1,0 +1,81 @@
+"""Transformer over bars (Vaswani et al. 2017), pre-norm, with attention to a band of the past."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from fxtrade.core.types import Array, Output
+from fxtrade.models.attention import Attention, check_attention, norm, pre_norm
+from fxtrade.models.heads import DirectionHead
+from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets
+
+
+class FeedForward(nn.Module):
+    """W_2 relu(W_1 x + b_1) + b_2, `[B, T, C] -> [B, T, C]`, with `width` channels between."""
+
+    width: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        flat = x.reshape(-1, x.shape[-1])  # the gradient of a product over two axes of rows takes twice as long
+        y = nn.relu(nn.Dense(self.width, dtype=self.dtype, name="wide")(flat))
+        return nn.Dense(x.shape[-1], dtype=self.dtype, name="outputs")(y).reshape(x.shape)
+
+
+class Transformer(nn.Module):
+    """h <- h + attention(norm(h)); h <- h + feed_forward(norm(h)), over `layers`, and a last norm.
+
+    `[B, T, A, F] -> Output`. Each layer attends to `lookback` tokens; `positions` are "rotary", "alibi" or
+    "sinusoidal", all relative (`fxtrade.models.attention`). The feed-forward part is `expansion` times as wide.
+
+    With `patch` p > 1 a token is a projection of p bars, as in PatchTST (Nie et al. 2023), and attends to tokens p bars
+    apart. Every bar ends a patch: what a model on patches side by side would say once every p bars, this one says at
+    every bar, at the cost of a model without patches and with p times its reach.
+
+    Receptive field patch (1 + layers (lookback - 1)) bars.
+    """
+
+    classes: int = 2
+    channels: int = 64
+    heads: int = 4
+    head_channels: int = 16
+    layers: int = 4
+    lookback: int = 32
+    positions: str = "rotary"
+    expansion: int = 2
+    patch: int = 1
+    dropout: float = 0.0
+    symbol_embedding: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    def __post_init__(self):
+        check_attention("transformer", self.positions, self.head_channels)
+        super().__post_init__()
+
+    @property
+    def receptive_field(self) -> int:
+        return self.patch * (1 + self.layers * (self.lookback - 1))
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Output:
+        assets = x.shape[2]
+        h = CausalConv(self.channels, self.patch, dtype=self.dtype, name="inputs")(fold_assets(x))
+        if self.symbol_embedding:
+            h = fold_assets(AssetEmbedding(name="asset")(unfold_assets(h, assets)))
+        for i in range(self.layers):
+            attention = Attention(
+                self.heads,
+                self.head_channels,
+                self.lookback,
+                self.positions,
+                self.patch,
+                self.dtype,
+                name=f"attention{i}",
+            )
+            forward = FeedForward(self.expansion * self.channels, self.dtype, name=f"forward{i}")
+            h = pre_norm(h, attention, f"norm{i}a", self.dropout, train, self.dtype)
+            h = pre_norm(h, forward, f"norm{i}b", self.dropout, train, self.dtype)
+        h = norm("norm", self.dtype)(h)
+        return DirectionHead(self.classes, name="head")(unfold_assets(h, assets))

@@ -1,0 +1,174 @@
+"""Recurrences against loops in NumPy float64, finite differences, and what they promise about their memory."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.test_util import check_grads
+
+from fxtrade.core import compat
+from fxtrade.models.recurrent import LSTM, TOLERANCE, GatedRecurrence, linear_recurrence
+
+MEMBERS, STEPS, CHANNELS = 3, 20, 4
+LAYERS = {"lstm": LSTM(5), "gated": GatedRecurrence(30)}
+each = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+
+
+def rows(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def random_params(layer, x, seed=1, scale=0.6):
+    shapes = jax.eval_shape(layer.init, jax.random.PRNGKey(0), x)["params"]
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda s: (scale * rng.standard_normal(s.shape)).astype(np.float32), shapes)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def recurrence_loop(a, b, before):
+    h, out = before, []
+    for t in range(a.shape[1]):
+        h = a[:, t] * h + b[:, t]
+        out.append(h)
+    return np.stack(out, 1)
+
+
+def lstm_loop(p, x):
+    kernel, bias = (np.asarray(p[k], np.float64) for k in ("kernel", "bias"))
+    units, channels = len(bias) // 4, x.shape[-1]
+    c = h = np.zeros((len(x), units))
+    out = []
+    for t in range(x.shape[1]):
+        gates = {
+            name: x[:, t] @ kernel[:channels, part] + h @ kernel[channels:, part] + bias[part]
+            for name, part in zip("ifgo", (slice(k * units, (k + 1) * units) for k in range(4)), strict=True)
+        }
+        c = sigmoid(gates["f"]) * c + sigmoid(gates["i"]) * np.tanh(gates["g"])
+        h = sigmoid(gates["o"]) * np.tanh(c)
+        out.append(h)
+    return np.stack(out, 1)
+
+
+def gated_loop(p, x, warmup):
+    kernel, bias = (np.asarray(p["gate"][k], np.float64) for k in ("kernel", "bias"))
+    h, out = np.zeros((len(x), x.shape[-1])), []
+    for t in range(x.shape[1]):
+        a = 1e-3 ** (1 / warmup) * sigmoid(x[:, t] @ kernel + bias)
+        h = a * h + np.sqrt(1 - a**2) * x[:, t]
+        out.append(h)
+    return np.stack(out, 1)
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+@given(st.sampled_from([(1, 1, 1), (2, 7, 3), (3, 64, 2)]), st.integers(0, 100))
+def test_linear_recurrence(cpu, size, seed):
+    """In the form for the CPU and in the one for cards."""
+    rng = np.random.default_rng(seed)
+    a, b, before = rng.uniform(-1, 1, size), rng.standard_normal(size), rng.standard_normal((size[0], size[2]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compat, "is_cpu", lambda: cpu)
+        h = linear_recurrence(*(jnp.asarray(v, jnp.float32) for v in (a, b, before)))
+    np.testing.assert_allclose(h, recurrence_loop(a, b, before), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_gradient_of_the_linear_recurrence_by_finite_differences(cpu, monkeypatch):
+    monkeypatch.setattr(compat, "is_cpu", lambda: cpu)
+    rng = np.random.default_rng(0)
+    with compat.float64():
+        args = rng.uniform(0.2, 1, (2, 9, 3)), rng.standard_normal((2, 9, 3)), rng.standard_normal((2, 3))
+        wide = tuple(jnp.asarray(v, jnp.float64) for v in args)
+        check_grads(lambda *v: jnp.sin(linear_recurrence(*v)), wide, order=1, modes=["rev"], rtol=1e-6)
+
+
+def test_lstm_as_a_loop():
+    x = rows(MEMBERS, STEPS, CHANNELS)
+    params = random_params(LAYERS["lstm"], x)
+    np.testing.assert_allclose(LAYERS["lstm"].apply({"params": params}, x), lstm_loop(params, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("warmup", [5, 200])
+def test_gated_recurrence_as_a_loop(warmup):
+    x = rows(MEMBERS, STEPS, CHANNELS)
+    layer = GatedRecurrence(warmup)
+    params = random_params(layer, x)
+    out = layer.apply({"params": params}, x)
+    np.testing.assert_allclose(out, gated_loop(params, x, warmup), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [lambda d: LSTM(5, dtype=d), lambda d: GatedRecurrence(30, dtype=d)])
+def test_gradient_by_finite_differences(make):
+    x = rows(2, 8, CHANNELS)
+    with compat.float64():
+        layer = make(jnp.float64)
+        wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (random_params(layer, x), x))
+        check_grads(lambda p, x: layer.apply({"params": p}, x), wide, order=1, modes=["rev"], rtol=1e-5)
+
+
+@each
+def test_the_cache_continues_a_series(layer):
+    x = rows(2, 20, CHANNELS)
+    variables = layer.init(jax.random.PRNGKey(0), x[:, :3])
+    params, cache = variables["params"], variables["cache"]
+    assert all((np.asarray(a) == 0).all() for a in jax.tree.leaves(cache)), "initialisation does not count as rows"
+    expected = layer.apply({"params": params}, x)
+    start = 0
+    for size in (1, 2, 10, 7):
+        out, new = layer.apply({"params": params, "cache": cache}, x[:, start : start + size], mutable=["cache"])
+        np.testing.assert_allclose(out, expected[:, start : start + size], rtol=1e-5, atol=1e-6)
+        cache, start = new["cache"], start + size
+
+
+def test_a_fresh_lstm_remembers():
+    params = LSTM(6).init(jax.random.PRNGKey(0), rows(1, 1, CHANNELS))["params"]
+    np.testing.assert_array_equal(params["bias"], np.repeat([0, 1, 0, 0], 6))
+    state = np.asarray(params["kernel"])[CHANNELS:]
+    np.testing.assert_allclose(state @ state.T, np.eye(6), atol=1e-5)
+    assert 0.6 < np.std(np.asarray(params["kernel"])[:CHANNELS]) * CHANNELS**0.5 < 1.4
+
+
+def test_a_fresh_gated_recurrence_has_many_time_constants_and_unit_variance():
+    warmup, x = 400, rows(8, 4000, 32)
+    layer = GatedRecurrence(warmup)
+    params = layer.init(jax.random.PRNGKey(0), x[:, :1])["params"]
+    longest = warmup / np.log(1 / TOLERANCE)
+    kept = np.exp(-1 / longest) * sigmoid(np.asarray(params["gate"]["bias"], np.float64))
+    np.testing.assert_allclose(-1 / np.log(kept), np.geomspace(1, longest / 2, 32), rtol=1e-4)
+    h = np.asarray(layer.apply({"params": params}, x))[:, warmup:]
+    np.testing.assert_allclose(h.std((0, 1)), 1, atol=0.25)
+
+
+@pytest.mark.parametrize("warmup", [3, 7, 100])
+def test_a_gated_recurrence_forgets_within_its_warmup_whatever_its_weights(warmup):
+    layer, x = GatedRecurrence(warmup), rows(2, warmup, CHANNELS)
+    params = jax.tree.map(lambda a: 100 * np.abs(a), random_params(layer, x))  # gates that stay wide open
+    left = []
+    for before in (0.0, 1.0):
+        cache = {"carry": np.full((2, CHANNELS), before, np.float32)}
+        left.append(layer.apply({"params": params, "cache": cache}, np.abs(x), mutable=["cache"])[0])
+    gone = np.asarray(left[1] - left[0], np.float64)
+    assert gone[:, -1].max() <= TOLERANCE * (1 + 1e-3)
+    assert gone[:, -1].max() > 0.5 * TOLERANCE, "and remembers until then"
+    fresh = layer.init(jax.random.PRNGKey(0), x)["params"]
+    assert np.isfinite(fresh["gate"]["bias"]).all()
+
+
+@pytest.mark.parametrize("make", [lambda d: LSTM(1, dtype=d), lambda d: GatedRecurrence(100_000, dtype=d)])
+def test_small_steps_add_up_in_bfloat16_too(make):
+    """A state rounded to 8 bits would stop growing once a step is less than 1/256 of it."""
+    x = np.full((1, 1500, 1), 0.01, np.float32)
+    shapes = jax.eval_shape(make(jnp.float32).init, jax.random.PRNGKey(0), x)["params"]
+    # open forget and input gates of the LSTM, and an open gate of the recurrence
+    values = {"kernel": lambda s: np.array([[0, 0, 0.1, 0], [0, 0, 0, 0]]) if s.shape == (2, 4) else np.zeros(s.shape)}
+    values["bias"] = lambda s: np.array([9, 30, 0, 9]) if s.shape == (4,) else np.full(s.shape, 30)
+    params = jax.tree_util.tree_map_with_path(lambda k, s: values[k[-1].key](s).astype(np.float32), shapes)
+    exact, out = (np.asarray(make(d).apply({"params": params}, x), np.float32) for d in (jnp.float32, jnp.bfloat16))
+    assert exact[0, -1, 0] > 10 * exact[0, 50, 0]
+    np.testing.assert_allclose(out[0, -1, 0], exact[0, -1, 0], rtol=0.02)
