@@ -7,7 +7,7 @@ outside a window enters it and the rounding error stays near 1e-7 of the window'
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import jax
@@ -40,7 +40,7 @@ def joint(series: tuple[Array, ...], products: Pairs, window: int, full: bool) -
     """
     if window < 1:
         raise ValueError(f"window must be at least 1, got {window}")
-    ok = jnp.stack([is_value(x) for x in series]).all(0)
+    ok = reduce(jnp.logical_and, map(is_value, series))
     series = tuple(jnp.where(ok, x, jnp.nan if full else 0) for x in series)
     if len(ok) == window:
         return _of_one_window(series, ok, products, full)

@@ -19,6 +19,7 @@ from fxtrade.core import compat
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array
+from fxtrade.models.layers import with_past
 
 POSITIONS = ("rotary", "alibi", "sinusoidal")
 BLOCK = 32  # queries: smaller products are slow, larger blocks compute more scores outside the band
@@ -196,7 +197,8 @@ class Attention(nn.Module):
         )
         seen = jnp.isfinite(k[:, :, 0, 0])  # a row with NaN has it in all channels of a product
         k, v = (jnp.where(seen[..., None, None], a, 0) for a in (k, v))
-        k, v, seen = self._with_past(keys=k, values=v, seen=seen.astype(self.dtype))
+        past, reach = {"keys": k, "values": v, "seen": seen.astype(self.dtype)}, (self.lookback - 1) * self.stride
+        k, v, seen = (with_past(self, a, reach, name) for name, a in past.items())
 
         # a position is counted from the first key at hand: no matter which, since all that counts are differences
         key_at = np.arange(k.shape[1]) // self.stride
@@ -216,19 +218,6 @@ class Attention(nn.Module):
             k = jnp.concatenate([k, jnp.broadcast_to(waves, k.shape)], -1)
         y = banded_attention(q, k, v, seen, self.lookback, self.stride, slopes)
         return nn.Dense(x.shape[-1], dtype=self.dtype, name="outputs")(y.reshape(-1, size)).reshape(x.shape)
-
-    def _with_past(self, **rows: Array) -> list[Array]:
-        """Each behind its past of (lookback - 1) stride rows, zeros before the series."""
-        reach = (self.lookback - 1) * self.stride
-        if not self.is_mutable_collection("cache"):
-            return [_pad(a, reach, reach + a.shape[1]) for a in rows.values()]
-        both = []
-        for name, a in rows.items():
-            past = self.variable("cache", name, jnp.zeros, (len(a), reach, *a.shape[2:]), a.dtype)
-            both.append(jnp.concatenate([past.value, a], 1))
-            if not self.is_initializing():
-                past.value = both[-1][:, a.shape[1] :]
-        return both
 
 
 def pre_norm(

@@ -11,10 +11,11 @@ from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import DirectionHead
-from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets
+from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets, with_past
 from fxtrade.models.recurrent import LSTM
 
 NEVER = -1e30  # added to the score of a state that is out of sight: its weight is exactly 0
+
 
 class Convolutions(nn.Module):
     """Two causal convolutions one after the other, `[M, T, C] -> [M, T, channels]`; it reaches 2 (kernel - 1) back."""
@@ -60,7 +61,7 @@ class CausalMax(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        both, steps = _with_past(self, x, self.window - 1), x.shape[1]
+        both, steps = with_past(self, x, self.window - 1), x.shape[1]
         largest = both[:, :steps]
         for i in range(1, self.window):
             largest = jnp.maximum(largest, both[:, i : i + steps])
@@ -83,7 +84,7 @@ class LastStates(nn.Module):
     @nn.compact
     def __call__(self, h: Array) -> Array:
         query = nn.Dense(h.shape[-1], use_bias=False, dtype=self.dtype, name="query")(h)
-        context = attend(query, _with_past(self, h, self.lookback - 1), self.lookback)
+        context = attend(query, with_past(self, h, self.lookback - 1), self.lookback)
         out = nn.Dense(h.shape[-1], dtype=self.dtype, name="outputs")(jnp.concatenate([context, h], -1))
         return jnp.tanh(out)
 
@@ -114,18 +115,6 @@ def attend(query: Array, states: Array, lookback: int) -> Array:
     total = weight.sum(-1, keepdims=True)
     context = jnp.einsum("mnqs,mnsc->mnqc", weight.astype(s.dtype), s) / total.astype(s.dtype)
     return context.reshape(members, -1, channels)[:, :steps]
-
-
-def _with_past(layer: nn.Module, x: Array, rows: int) -> Array:
-    """`[M, rows + T, C]`: x behind the rows before it, zeros before the beginning."""
-    zeros = (x.shape[0], rows, x.shape[-1])
-    if not layer.is_mutable_collection("cache"):
-        return jnp.concatenate([jnp.zeros(zeros, x.dtype), x], 1)
-    past = layer.variable("cache", "past", jnp.zeros, zeros, x.dtype)
-    both = jnp.concatenate([past.value, x], 1)
-    if not layer.is_initializing():
-        past.value = both[:, both.shape[1] - rows :]
-    return both
 
 
 FRONTS = {"conv": Convolutions, "inception": Inception}

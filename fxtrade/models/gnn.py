@@ -12,7 +12,7 @@ from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import DirectionHead
-from fxtrade.models.layers import AssetEmbedding, fold_assets, unfold_assets
+from fxtrade.models.layers import AssetEmbedding, fold_assets, unfold_assets, with_past
 from fxtrade.models.message import GraphAttention, GraphConv
 from fxtrade.models.tcn import reach, residual_block
 
@@ -136,15 +136,7 @@ class CorrelationGraph(nn.Module):
     def __call__(self, x: Array, there: Array) -> Array:
         assets = x.shape[-1]
         rows = jnp.stack([x, there], -1).astype(self.dtype)
-        shape = (x.shape[0], self.window - 1, *rows.shape[2:])
-        if not self.is_mutable_collection("cache"):
-            both = jnp.concatenate([jnp.zeros(shape, self.dtype), rows], 1)
-        else:
-            past = self.variable("cache", "past", jnp.zeros, shape, self.dtype)
-            both = jnp.concatenate([past.value, rows], 1)
-            if not self.is_initializing():
-                past.value = both[:, both.shape[1] - shape[1] :]
-        both = lax.stop_gradient(both.astype(jnp.float32))
+        both = lax.stop_gradient(with_past(self, rows, self.window - 1).astype(jnp.float32))
         values = jnp.moveaxis(jnp.where(both[..., 1] > 0, both[..., 0], jnp.nan), 1, 0)
         i, j = np.triu_indices(assets)
         least = max(self.window // 2, LEAST)

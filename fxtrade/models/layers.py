@@ -69,6 +69,18 @@ def _kernel_gradient(x: Array, g: Array, k: int, dilation: int) -> Array:
 causal_conv.defvjp(_causal_conv_forward, _causal_conv_backward)
 
 
+def with_past(layer: nn.Module, x: Array, rows: int, name: str = "past") -> Array:
+    """`[B, rows + T, ...]`: x behind the rows before it, which its cache `name` keeps; zeros before the series."""
+    shape = (x.shape[0], rows, *x.shape[2:])
+    if not layer.is_mutable_collection("cache"):
+        return jnp.concatenate([jnp.zeros(shape, x.dtype), x], 1)
+    past = layer.variable("cache", name, jnp.zeros, shape, x.dtype)
+    both = jnp.concatenate([past.value, x], 1)
+    if not layer.is_initializing():
+        past.value = both[:, both.shape[1] - rows :]
+    return both
+
+
 class CausalConv(nn.Module):
     """Dilated causal convolution over `[B, T, C]` (van den Oord et al. 2016); its cache holds (k-1) dilation rows."""
 
@@ -83,14 +95,9 @@ class CausalConv(nn.Module):
         w = self.param("kernel", nn.initializers.he_normal(), shape).astype(self.dtype)
         b = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         x = x.astype(self.dtype)
-        reach = (self.kernel - 1) * self.dilation
         if not self.is_mutable_collection("cache"):
             return causal_conv(x, w, self.dilation) + b
-        past = self.variable("cache", "past", jnp.zeros, (x.shape[0], reach, x.shape[-1]), self.dtype)
-        both = jnp.concatenate([past.value, x], 1)
-        if not self.is_initializing():
-            past.value = both[:, both.shape[1] - reach :]
-        return dilated_conv(both, w, self.dilation, 0) + b
+        return dilated_conv(with_past(self, x, (self.kernel - 1) * self.dilation), w, self.dilation, 0) + b
 
 
 class AssetEmbedding(nn.Module):

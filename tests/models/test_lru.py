@@ -14,7 +14,10 @@ from fxtrade.core import compat
 from fxtrade.core.types import Features
 
 STEPS, A, F, K = 23, 2, 4, 3
-OPTIONS = [{"channels": 5, "blocks": 1, "kernel": 4, "warmup": 50}, {"channels": 6, "blocks": 3, "kernel": 2, "warmup": 10}]
+OPTIONS = [
+    {"channels": 5, "blocks": 1, "kernel": 4, "warmup": 50},
+    {"channels": 6, "blocks": 3, "kernel": 2, "warmup": 10},
+]
 forms = pytest.mark.parametrize("cpu", [True, False])
 
 

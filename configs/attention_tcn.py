@@ -1,0 +1,29 @@
+"""The TCN with attention to the last 32 bars above its blocks (`place`: or between them), on the same markets.
+
+    python scripts/train.py --config configs/attention_tcn.py
+
+takes two to six minutes on two CPU cores and needs no data. Variants: random, bars, flow, hourly, book, as in
+configs/wavenet.py.
+"""
+
+from ml_collections import ConfigDict
+
+from fxtrade.experiment import presets
+
+
+def get_config(variant: str = "sim") -> ConfigDict:
+    config = presets.market(variant, "attention_tcn")
+    config.model.options = {
+        "channels": 32,
+        "blocks": 4,
+        "kernel": 3,
+        "heads": 2,
+        "head_channels": 16,
+        "lookback": 32,
+        "place": "above",
+        "positions": "rotary",
+        "dropout": 0.4 if variant == "hourly" else 0.2,
+        "symbol_embedding": True,
+        "dtype": "float32",
+    }
+    return config

@@ -1,0 +1,28 @@
+"""Convolutions, an LSTM and attention over its last states (`front`: or DeepLOB's inception), on the same markets.
+
+    python scripts/train.py --config configs/cnn_lstm.py
+
+takes two to six minutes on two CPU cores and needs no data. Variants: random, bars, flow, hourly, book, as in
+configs/wavenet.py.
+"""
+
+from ml_collections import ConfigDict
+
+from fxtrade.experiment import presets
+
+
+def get_config(variant: str = "sim") -> ConfigDict:
+    config = presets.market(variant, "cnn_lstm")
+    config.model.options = {
+        "channels": 32,
+        "hidden": 32,
+        "layers": 1,
+        "kernel": 3,
+        "lookback": 32,
+        "warmup": 96,
+        "front": "conv",
+        "dropout": 0.4 if variant == "hourly" else 0.2,
+        "symbol_embedding": True,
+        "dtype": "float32",
+    }
+    return config
