@@ -28,8 +28,8 @@ from jax import lax
 from fxtrade.core import linear, order, pairs, rolling
 from fxtrade.core.types import Array
 
-CHUNK = 8 << 20  # bytes
-CHUNK_ROWS = 1024, 65_536
+CHUNK = 4 << 20  # bytes
+CHUNK_ROWS = 4096, 65_536
 
 
 class Stream(NamedTuple):
@@ -83,7 +83,7 @@ def run(stream: Stream, rows: Any, chunk: int | None = None, tick: Callable[[int
 
 
 def chunk_rows(stream: Stream, rows: Any) -> int:
-    """As many rows as make some 8 MB of results, a power of two: with more, what they are made of leaves the caches."""
+    """As many rows as make some 4 MB of results, a power of two: with more, what they are made of leaves the caches."""
     first = _take(rows, slice(0, 1))
     _, out = jax.eval_shape(lambda r: stream.step(stream.init(r), r), first)
     row = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(out))
