@@ -10,8 +10,10 @@ import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax is imported anywhere
 
+import gc
 from pathlib import Path
 
+import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -33,6 +35,14 @@ def pytest_configure(config):
     config.getini("filterwarnings").insert(0, "error")
     compat.compile_small_loops()
     compat.use_compilation_cache(os.environ.get(compat.CACHE_VARIABLE) or Path.home() / ".cache" / "fxtrade" / "tests")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled_programs():
+    """Every program maps memory of its own, and a process that keeps thousands of them runs out of maps and crashes."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
