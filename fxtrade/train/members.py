@@ -20,7 +20,7 @@ def each(f: Callable[[Any], Any], stacked: Any) -> Any:
     """f of every member.
 
     A CPU takes one after the other, whose activations stay in its cache; batched over members, XLA's convolutions took
-    three times as long there (benchmarks/RESULTS.md). Cards do all at once.
+    about twice as long there (benchmarks/RESULTS.md). Cards do all at once.
     """
     return lax.map(f, stacked) if compat.is_cpu() else jax.vmap(f)(stacked)
 
