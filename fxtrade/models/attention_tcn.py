@@ -10,7 +10,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output
 from fxtrade.models.attention import Attention, check_attention, pre_norm
 from fxtrade.models.heads import DirectionHead
-from fxtrade.models.layers import AssetEmbedding, fold_assets, unfold_assets
+from fxtrade.models.layers import embedded, fold_assets, unfold_assets
 from fxtrade.models.tcn import reach, residual_block
 
 PLACES = ("above", "between")
@@ -57,10 +57,7 @@ class AttentionTCN(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Output:
         assets = x.shape[2]
-        h = nn.Dense(self.channels, dtype=self.dtype, name="inputs")(x)
-        if self.symbol_embedding:
-            h = AssetEmbedding(name="asset")(h)
-        h = fold_assets(h)
+        h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
         for i in range(self.blocks):
             h = residual_block(h, i, self.kernel, self.dropout, train, self.dtype)
             if i in self.attended:

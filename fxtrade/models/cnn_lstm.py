@@ -11,7 +11,7 @@ from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import DirectionHead
-from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets, with_past
+from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets, with_past
 from fxtrade.models.recurrent import LSTM
 
 NEVER = -1e30  # added to the score of a state that is out of sight: its weight is exactly 0
@@ -159,9 +159,7 @@ class CNNLSTM(nn.Module):
         def dropped(h):
             return nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(h)
 
-        h = nn.Dense(self.channels, dtype=self.dtype, name="inputs")(x)
-        if self.symbol_embedding:
-            h = AssetEmbedding(name="asset")(h)
+        h = embedded(x, self.channels, self.symbol_embedding, self.dtype)
         h = dropped(FRONTS[self.front](self.channels, self.kernel, self.dtype, name="front")(fold_assets(h)))
         for i in range(self.layers):
             h = dropped(LSTM(self.hidden, self.dtype, name=f"lstm{i}")(h))

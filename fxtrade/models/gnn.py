@@ -12,7 +12,7 @@ from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import DirectionHead
-from fxtrade.models.layers import AssetEmbedding, fold_assets, unfold_assets, with_past
+from fxtrade.models.layers import embedded, fold_assets, unfold_assets, with_past
 from fxtrade.models.message import GraphAttention, GraphConv
 from fxtrade.models.tcn import reach, residual_block
 
@@ -77,10 +77,7 @@ class GNN(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Output:
         there = (x != 0).any(-1)
-        h = nn.Dense(self.channels, dtype=self.dtype, name="inputs")(x)
-        if self.symbol_embedding:
-            h = AssetEmbedding(name="asset")(h)
-        h = fold_assets(h)
+        h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
         for i in range(self.blocks):
             h = residual_block(h, i, self.kernel, self.dropout, train, self.dtype)
         h = unfold_assets(h, x.shape[2])

@@ -108,6 +108,15 @@ class AssetEmbedding(nn.Module):
         return h + self.param("embedding", nn.initializers.normal(0.1), h.shape[-2:]).astype(h.dtype)
 
 
+def embedded(x: Array, channels: int, symbol_embedding: bool, dtype: jnp.dtype) -> Array:
+    """Features projected to `channels`, with an embedding of the asset: `[B, T, A, F] -> [B, T, A, C]`.
+
+    Submodules `inputs` and `asset` of the module within whose compact method it is called.
+    """
+    h = nn.Dense(channels, dtype=dtype, name="inputs")(x)
+    return AssetEmbedding(name="asset")(h) if symbol_embedding else h
+
+
 def fold_assets(x: Array) -> Array:
     """`[B, T, A, F] -> [B A, T, F]`: assets as further members of the batch."""
     return jnp.moveaxis(x, 2, 1).reshape(-1, x.shape[1], x.shape[3])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import DirectionHead
-from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets
+from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets
 
 
 class WaveNet(nn.Module):
@@ -34,10 +34,7 @@ class WaveNet(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Output:
         assets = x.shape[2]
-        h = nn.Dense(self.channels, dtype=self.dtype, name="inputs")(x)
-        if self.symbol_embedding:
-            h = AssetEmbedding(name="asset")(h)
-        h = fold_assets(h)
+        h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
         skip = 0
         for i in range(self.cycles * self.layers):
             dilation = 2 ** (i % self.layers)
