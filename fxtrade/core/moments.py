@@ -46,8 +46,9 @@ def joint(series: tuple[Array, ...], products: Pairs, window: int, full: bool) -
         return _of_one_window(series, ok, products, full)
     if compat.is_cpu():
         return _by_blocks(series, ok, products, window, full)
-    zero = jnp.zeros_like(series[0])
-    single = Joint(zero + 1 if full else ok + zero, series, (zero,) * len(series), (zero,) * len(products))
+    zero = 0 * series[0]  # NaN where a full window cannot be
+    count = jnp.ones_like(zero) if full else ok.astype(zero.dtype)
+    single = Joint(count, series, (zero,) * len(series), (zero,) * len(products))
     return fold(single, window, partial(merge, products=products))
 
 
@@ -62,7 +63,11 @@ def merge(older: Joint, newer: Joint, products: Pairs) -> Joint:
     ]
     return Joint(
         n,
-        tuple(jnp.where(old, a, b) for a, b in zip(older.centre, newer.centre, strict=True)),
+        # of a part without values the centre may be of rows that are yet to come
+        tuple(
+            jnp.where(old, a, jnp.where(newer.count > 0, b, 0))
+            for a, b in zip(older.centre, newer.centre, strict=True)
+        ),
         tuple(jnp.where(old, a + share * d, b) for a, b, d in zip(older.offset, newer.offset, apart, strict=True)),
         tuple(
             share * b + (1 - share) * a + share * (1 - share) * apart[i] * apart[j]
