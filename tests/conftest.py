@@ -39,7 +39,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_compiled_programs():
-    """Every program maps memory of its own, and a process that keeps thousands of them runs out of maps and crashes."""
+    """Every program maps memory of its own: a process that kept those of all tests crashed while it compiled another."""
     yield
     jax.clear_caches()
     gc.collect()
