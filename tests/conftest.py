@@ -39,7 +39,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_compiled_programs():
-    """Every program maps memory of its own: a process that kept those of all tests crashed while it compiled another."""
+    """Every program maps memory: a process that kept those of all tests crashed while it compiled another."""
     yield
     jax.clear_caches()
     gc.collect()
