@@ -30,7 +30,7 @@ def worker(name: str, way: str):
 
         from fxtrade import models
         from fxtrade.core import compat
-        from fxtrade.core.config import MixupConfig, OptimConfig
+        from fxtrade.core.config import OptimConfig
         from fxtrade.losses.classify import cross_entropy
         from fxtrade.train import members, optim, segments, step
 
@@ -44,7 +44,7 @@ def worker(name: str, way: str):
         plan, optimizer = segments.plan(w, SEGMENT, model.receptive_field), optim.optimizer(config, 1000)
         ensemble = way != "alone"
         update = step.make_update(
-            model, cross_entropy, optimizer, plan, BATCH, config.ema, MixupConfig(), ensemble=ensemble
+            model, cross_entropy, optimizer, plan, BATCH, optim.averaging(config, 1000), ensemble=ensemble
         )
         keys = [jax.random.PRNGKey(i) for i in range(MEMBERS)]
         states = [step.create(models.init(model, k, ASSETS, FEATURES), optimizer) for k in keys]

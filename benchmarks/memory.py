@@ -20,7 +20,7 @@ import measure
 import numpy as np
 
 from fxtrade import models
-from fxtrade.core.config import MixupConfig, OptimConfig
+from fxtrade.core.config import OptimConfig
 from fxtrade.core.types import Features, Labels
 from fxtrade.experiment import forecast
 from fxtrade.losses.classify import cross_entropy
@@ -47,7 +47,7 @@ def training(args) -> dict:
     series = segments.device_series(features, labels, np.ones(len(labels.end), bool))
     plan = segments.plan(labels.w, SEGMENT, model.receptive_field)
     optimizer = optim.optimizer(config, 1000)
-    update = step.make_update(model, cross_entropy, optimizer, plan, BATCH, config.ema, MixupConfig())
+    update = step.make_update(model, cross_entropy, optimizer, plan, BATCH, optim.averaging(config, 1000))
     state = step.create(models.init(model, key, ASSETS, FEATURES), optimizer)
     parameters = size(state)
     state, info = update(state, series, key, STEPS)

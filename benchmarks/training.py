@@ -46,7 +46,7 @@ class Setup:
         from weights import random_weights
 
         from fxtrade import models
-        from fxtrade.core.config import MixupConfig, OptimConfig
+        from fxtrade.core.config import OptimConfig
         from fxtrade.losses.classify import cross_entropy
         from fxtrade.train import optim, segments, step
 
@@ -59,7 +59,7 @@ class Setup:
         optimizer = optim.optimizer(self.config, 1000)
         self.rates = [float(optim.schedule(self.config, 1000)(i)) for i in range(DISPATCH)]
         self.update = step.make_update(
-            self.model, cross_entropy, optimizer, self.plan, batch, self.config.ema, MixupConfig()
+            self.model, cross_entropy, optimizer, self.plan, batch, optim.averaging(self.config, 1000)
         )
         params = random_weights(self.model, ASSETS, FEATURES, Path(args.folder, f"{name}.npz"))
         self.state, self.key, self.batch = step.create(params, optimizer), jax.random.PRNGKey(0), batch

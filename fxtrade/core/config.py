@@ -80,6 +80,8 @@ class OptimConfig:
     weight_decay: float = 1e-3  # on matrices and kernels only
     clip_norm: float = 1.0
     ema: float = 0.99  # decay of the averaged weights that evaluation uses; 0 switches it off
+    swa: float = 0.0  # last share of the steps over which weights are averaged evenly instead; 0: not
+    sam: float = 0.0  # how far uphill the gradient is taken (sharpness-aware minimisation); 0: not
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +102,10 @@ class CurriculumConfig:
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     steps: int = 1000
+    start: str = ""  # folder of an earlier run of the same model, from whose best weights training starts
+    only: str = "all"  # or "heads": everything below the heads stays as it is (a linear probe)
     members: int = 1  # of an ensemble, with seeds seed, seed + 1, ...; their forecasts are averaged
+    over: str = "seeds"  # or "folds": besides, each member leaves out another block of the training rows
     batch: int = 8  # segments a step
     segment: int = 512  # labelled bars of each symbol in a segment; the warm-up comes on top
     dispatch: int = 10  # steps in one compiled call
@@ -282,6 +287,12 @@ def _check(c: RunConfig) -> None:
     require(c.optim.schedule in schedules, "optim.schedule", c.optim.schedule, "must be 'cosine' or 'constant'")
     require(c.optim.learning_rate > 0, "optim.learning_rate", c.optim.learning_rate, "must be positive")
     require(0 <= c.optim.ema < 1, "optim.ema", c.optim.ema, "must be in [0, 1)")
+    require(0 <= c.optim.swa < 1, "optim.swa", c.optim.swa, "must be in [0, 1)")
+    require(c.optim.sam >= 0, "optim.sam", c.optim.sam, "must not be negative")
+    require(c.train.only in ("all", "heads"), "train.only", c.train.only, "must be 'all' or 'heads'")
+    require(c.train.over in ("seeds", "folds"), "train.over", c.train.over, "must be 'seeds' or 'folds'")
+    folds = c.train.over == "seeds" or c.train.members > 1
+    require(folds, "train.members", c.train.members, "must be at least 2, one for each fold (train.over)")
     require(c.optim.warmup >= 0, "optim.warmup", c.optim.warmup, "must not be negative")
     require(c.optim.weight_decay >= 0, "optim.weight_decay", c.optim.weight_decay, "must not be negative")
     require(c.optim.clip_norm > 0, "optim.clip_norm", c.optim.clip_norm, "must be positive")

@@ -15,11 +15,11 @@ import numpy as np
 from fxtrade.core.config import OptimConfig, TrainConfig
 from fxtrade.core.errors import TrainingError
 from fxtrade.models import init
-from fxtrade.train import members, optim
+from fxtrade.train import members, mixup, optim
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.interrupt import Interrupt
-from fxtrade.train.segments import Plan, Series, batch_starts
-from fxtrade.train.step import BATCHES, PARAMS, Info, TrainState, create, make_evaluate, make_update
+from fxtrade.train.segments import Plan, Series
+from fxtrade.train.step import BATCHES, PARAMS, Info, Method, TrainState, create, make_evaluate, make_update
 from fxtrade.train.track import Tracker
 
 
@@ -75,6 +75,8 @@ def fit(
     optim_config: OptimConfig,
     seed: int,
     *,
+    method: Method | None = None,
+    start: Any = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     tracker: Tracker | None = None,
@@ -88,6 +90,8 @@ def fit(
     fixed steps, so a run that was killed and resumed ends with the same bits as one that never stopped.
 
     Args:
+        method: a way of training; None is plain descent with the config's mixup.
+        start: parameters to begin with, of several members stacked; None draws fresh ones.
         checkpoints: where to save; None keeps everything in memory.
         resume: go on from the last checkpoint if there is one.
         row_name: names a row of the series (its time) in error messages.
@@ -100,11 +104,16 @@ def fit(
     assets = series.x.shape[1]
     keys = [jax.random.PRNGKey(seed + i) for i in range(config.members)]
     ensemble = config.members > 1
-    optimizer = optim.optimizer(optim_config, config.steps)
+    method = method or Method(present=mixup.presented(config.mixup))
+    optimizer = optim.optimizer(optim_config, config.steps, config.only)
+    decay = optim.averaging(optim_config, config.steps)
     rate = optim.schedule(optim_config, config.steps)
-    update = make_update(model, loss, optimizer, plan, config.batch, optim_config.ema, config.mixup, ensemble)
-    evaluate = make_evaluate(model, loss, valid[1], config.batch)
-    states = [create(init(model, jax.random.fold_in(k, PARAMS), *series.x.shape[1:]), optimizer) for k in keys]
+    update = make_update(model, loss, optimizer, plan, config.batch, decay, method, ensemble)
+    evaluate = make_evaluate(model, loss, valid[1], config.batch, method)
+    if start is None:
+        states = [create(init(model, jax.random.fold_in(k, PARAMS), *series.x.shape[1:]), optimizer) for k in keys]
+    else:
+        states = [create(members.member(start, i) if ensemble else start, optimizer) for i in range(config.members)]
     state, key = (members.stack(states), jnp.stack(keys)) if ensemble else (states[0], keys[0])
     early, best_params = Early(), state.ema
     if resume and checkpoints and checkpoints.latest() is not None:
@@ -140,7 +149,7 @@ def fit(
         finite = (np.isfinite(info.loss) & np.isfinite(info.grad_norm)).reshape(count, -1)
         if not finite.all():
             at, who = np.argwhere(~finite)[0]
-            raise _not_finite(step + int(at), plan, keys[who], config.batch, checkpoints, row_name)
+            raise _not_finite(step + int(at), method, plan, keys[who], config.batch, checkpoints, row_name)
         labels = count * config.batch * plan.length * assets * config.members
         clock.labels += labels
         step += count
@@ -202,8 +211,8 @@ class _Clock:
         return (self.labels - self._skipped) / self._seconds if self._skipped and self._seconds else float("nan")
 
 
-def _not_finite(step, plan, key, batch, checkpoints, row_name) -> TrainingError:
-    starts = np.asarray(batch_starts(plan, jax.random.fold_in(key, BATCHES), step, batch))
+def _not_finite(step, method, plan, key, batch, checkpoints, row_name) -> TrainingError:
+    starts = np.asarray(method.starts(plan, jax.random.fold_in(key, BATCHES), step, batch))
     where = ", ".join(f"{s} ({row_name(int(s))})" for s in starts)
     return TrainingError(
         f"the loss is not finite at step {step}; its batch has the segments of {plan.length} bars from rows {where}; "

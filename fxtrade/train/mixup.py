@@ -13,6 +13,7 @@ Beta(alpha, alpha); with lambda = 1 a segment stays as it is, with 0 its partner
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -37,6 +38,17 @@ def check(config: MixupConfig) -> None:
     """Raises ConfigError if there is no such mixup."""
     if config.name not in MIXUPS:
         raise ConfigError(f"there is no mixup '{config.name}'{nearest(config.name, MIXUPS)}")
+
+
+def presented(config: MixupConfig) -> Callable:
+    """The `present` of a `train.step.Method`."""
+
+    def present(segment: Segment, key: Array):
+        pairs = draw(config, key, segment.x.shape[0])
+        seen = inputs(config.name, segment, pairs)
+        return seen, lambda output: outputs(config.name, output, seen, pairs)
+
+    return present
 
 
 def draw(config: MixupConfig, seed: Array, batch: int) -> Pairs:
@@ -79,10 +91,16 @@ def outputs(name: str, output: Output, segment: Segment, pairs: Pairs) -> tuple[
             return share * a + (1 - share) * a[pairs.partner]
 
         output = jax.tree.map(mix, output)
-    share = pairs.share[:, None, None]
-    both = (segment.replace(w=share * segment.w), other.replace(w=(1 - share) * other.w))
+    both = (_lighter(segment, pairs.share), _lighter(other, 1 - pairs.share))
     twice = jax.tree.map(lambda a: jnp.concatenate([a, a]), output)
     return twice, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), *both)
+
+
+def _lighter(segment: Segment, share: Array) -> Segment:
+    """All weights of each segment times its share `[B]`."""
+    weights = {"w": segment.w, "ret_w": segment.ret_w, "further_w": segment.further_w}
+    scaled = jax.tree.map(lambda w: share.reshape(-1, *(1,) * (w.ndim - 1)) * w, weights)
+    return segment.replace(**scaled)
 
 
 def _partners(segment: Segment, pairs: Pairs) -> Segment:

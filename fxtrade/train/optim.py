@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
+import jax.numpy as jnp
 import optax
+from optax import contrib
 
 from fxtrade.core.config import OptimConfig
+from fxtrade.core.types import Array
+
+HEADS = "head"  # name of the submodule from which all that a model says comes
 
 
 def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
@@ -25,9 +32,38 @@ def decay_mask(params):
     return jax.tree.map(lambda name: name == "kernel", names)
 
 
-def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
-    """AdamW (Loshchilov & Hutter 2019) after clipping the gradient to `clip_norm` by its global norm."""
-    return optax.chain(
+def optimizer(config: OptimConfig, steps: int, only: str = "all") -> optax.GradientTransformation:
+    """AdamW (Loshchilov & Hutter 2019) after clipping the gradient to `clip_norm` by its global norm.
+
+    With `config.sam` > 0 the gradient is the one at params + sam g / |g| instead (sharpness-aware minimisation, Foret
+    et al. 2021), which costs a second gradient a step. With `only` = "heads" everything else stays as it was.
+    """
+    chain = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(schedule(config, steps), weight_decay=config.weight_decay, mask=decay_mask),
     )
+    if config.sam:
+        ascent = optax.chain(contrib.normalize(), optax.sgd(config.sam))
+        chain = contrib.sam(chain, ascent, opaque_mode=True)
+    if only == "all":
+        return chain
+    return optax.multi_transform({"trained": chain, "frozen": optax.set_to_zero()}, heads_alone)
+
+
+def heads_alone(params):
+    """ "trained" for the parameters of the heads, "frozen" for all others."""
+    names = {name: "trained" if name == HEADS else "frozen" for name in params}
+    return {name: jax.tree.map(lambda _, label=label: label, params[name]) for name, label in names.items()}
+
+
+def averaging(config: OptimConfig, steps: int) -> Callable[[Array], Array]:
+    """Decay d by step of the averaged weights, ema <- d ema + (1 - d) params.
+
+    d = min(ema, (1 + step) / (10 + step)), so that they do not linger at the initial values. With `config.swa` > 0 they
+    are the plain mean over the last share `swa` of the steps instead, and before that the weights themselves
+    (stochastic weight averaging, Izmailov et al. 2018).
+    """
+    if not config.swa:
+        return lambda step: jnp.minimum(config.ema, (1.0 + step) / (10.0 + step))
+    first = round((1 - config.swa) * steps)
+    return lambda step: jnp.maximum(step - first, 0) / (jnp.maximum(step - first, 0) + 1.0)

@@ -15,12 +15,18 @@ from fxtrade.train.curriculum import Curriculum, reorder
 
 
 class Series(NamedTuple):
-    """A whole history on the device: `x [N, A, F]`, `y [N, A]` int32, `ret [N, A]`, `w [N, A]` (0: carries no loss)."""
+    """A whole history on the device: `x [N, A, F]`, `y [N, A]` int32, `ret [N, A]`, `w [N, A]` (0: carries no loss).
+
+    The rest as in `core.types.Segment`. Of an ensemble whose members train on rows of their own `w` is `[E, N, A]`.
+    """
 
     x: Array
     y: Array
     ret: Array
     w: Array
+    ret_w: Array | None = None
+    further_y: Array | None = None
+    further_w: Array | None = None
 
 
 class Plan(NamedTuple):
@@ -47,11 +53,20 @@ def loss_weight(features: Features, labels: Labels, rows: np.ndarray) -> np.ndar
     return np.where(np.asarray(features.ok) & rows[:, None], labels.w, 0)
 
 
-def device_series(features: Features, labels: Labels, rows: np.ndarray) -> Series:
-    """The series on the device, with the `loss_weight` of `rows` `[N]` bool."""
-    w = loss_weight(features, labels, rows)
-    ret = np.nan_to_num(labels.ret)
-    return Series(*(jnp.asarray(a) for a in (features.x, labels.y, ret, w)))
+def device_series(features: Features, labels: Labels, rows: np.ndarray, returns: bool = False) -> Series:
+    """The series on the device, with the `loss_weight` of `rows` `[N]` bool; `returns`: with weights of returns too."""
+    arrays = {
+        "x": features.x,
+        "y": labels.y,
+        "ret": np.nan_to_num(labels.ret),
+        "w": loss_weight(features, labels, rows),
+    }
+    known = np.asarray(features.ok) & rows[:, None]
+    if returns:
+        arrays["ret_w"] = (known & np.isfinite(labels.ret)).astype(np.float32)
+    if labels.further_y is not None:
+        arrays |= {"further_y": labels.further_y, "further_w": np.where(known[..., None], labels.further_w, 0)}
+    return Series(**{k: jnp.asarray(v) for k, v in arrays.items()})
 
 
 def plan(weight: np.ndarray, length: int, receptive_field: int, what: str = "training") -> Plan:
@@ -103,4 +118,15 @@ def gather(series: Series, starts: Array, plan: Plan) -> Segment:
     def cut(a):
         return jax.vmap(lambda s: lax.dynamic_slice_in_dim(a, s - plan.warmup, size))(starts)
 
-    return Segment(cut(series.x), cut(series.y), cut(series.ret), cut(series.w).at[:, : plan.warmup].set(0))
+    segment = Segment(**jax.tree.map(cut, series._asdict()))
+    return weighted_where(segment, jnp.arange(size) >= plan.warmup)
+
+
+def weighted_where(segment: Segment, keep: Array) -> Segment:
+    """The segment without weights of any kind where `keep`, `[T]` or `[B, T]` bool, is False."""
+
+    def masked(w):
+        return jnp.where(keep.reshape(*keep.shape, *(1,) * (w.ndim - 2)), w, 0)
+
+    weights = {"w": segment.w, "ret_w": segment.ret_w, "further_w": segment.further_w}
+    return segment.replace(**jax.tree.map(masked, weights))

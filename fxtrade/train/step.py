@@ -12,12 +12,11 @@ import optax
 from flax import struct
 from jax import lax
 
-from fxtrade.core.config import MixupConfig
-from fxtrade.core.types import Array
-from fxtrade.train import members, mixup
-from fxtrade.train.segments import Plan, Series, batch_starts, gather
+from fxtrade.core.types import Array, Output, Segment
+from fxtrade.train import members
+from fxtrade.train.segments import Plan, Series, batch_starts, gather, weighted_where
 
-BATCHES, DROPOUT, PARAMS, MIXUP = range(4)  # purposes that the seed is folded by
+BATCHES, DROPOUT, PARAMS, PRESENT = range(4)  # purposes that the seed is folded by
 
 
 @struct.dataclass
@@ -38,6 +37,42 @@ class Info(NamedTuple):
     grad_norm: Array
 
 
+class Keys(NamedTuple):
+    """Random keys of one evaluation of the objective."""
+
+    dropout: Array
+    present: Array
+
+
+def as_it_is(segment: Segment, key: Array) -> tuple[Segment, Callable[[Output], tuple[Output, Segment]]]:
+    """The model sees the segment, and the loss its output and the segment."""
+    return segment, lambda output: (output, segment)
+
+
+def plain_gradient(objective: Callable, params: Any, segment: Segment, keys: Keys) -> tuple[tuple[Array, Array], Any]:
+    """((loss, accuracy), gradient) of `objective(params, segment, keys) -> (loss, accuracy)`."""
+    return jax.value_and_grad(objective, has_aux=True)(params, segment, keys)
+
+
+class Method(NamedTuple):
+    """A way of training: what a step does otherwise than drop a loss on a batch of segments.
+
+    Attributes:
+        starts: `(plan, seed, step, batch) -> [batch]`, first labelled rows of the step's segments.
+        present: `(segment, key) -> (what the model sees, output -> (output, segment) for the loss)`.
+        gradient: `(objective, params, segment, keys) -> ((loss, accuracy), gradient)`.
+        judged: like `present`, for evaluation.
+    """
+
+    starts: Callable[[Plan, Array, Array, int], Array] = batch_starts
+    present: Callable[[Segment, Array], tuple[Segment, Callable]] = as_it_is
+    gradient: Callable[..., tuple[tuple[Array, Array], Any]] = plain_gradient
+    judged: Callable[[Segment, Array], tuple[Segment, Callable]] = as_it_is
+
+
+PLAIN = Method()
+
+
 def create(params: Any, optimizer: optax.GradientTransformation) -> TrainState:
     # a copy, since the state's buffers are donated and must not be shared
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
@@ -49,50 +84,66 @@ def make_update(
     optimizer: optax.GradientTransformation,
     plan: Plan,
     batch: int,
-    ema: float,
-    mix: MixupConfig,
+    decay: Callable[[Array], Array],
+    method: Method = PLAIN,
     ensemble: bool = False,
 ) -> Callable[[TrainState, Series, Array, int], tuple[TrainState, Info]]:
     """`update(state, series, seed, steps) -> (state, Info [steps])`, compiled once for each number of steps.
 
     Segments are gathered from the series by index inside the program; nothing travels between host and device but the
-    reported numbers. The averaged weights follow ema <- d ema + (1 - d) params, with
-    d = min(ema, (1 + step) / (10 + step)), so that they do not linger at the initial values. With `ensemble` states and
-    seeds are those of several members, stacked, and so are the infos `[steps, E]`.
+    reported numbers. The averaged weights follow ema <- d ema + (1 - d) params, d = `decay(step)`. With `ensemble`
+    states and seeds are those of several members, stacked, and so are the infos `[steps, E]`; each has its own weights
+    of the rows if those of the series are `[E, N, A]`.
     """
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def objective(params, segment, keys):
+        seen, for_loss = method.present(segment, keys.present)
+        output = model.apply({"params": params}, seen.x, train=True, rngs={"dropout": keys.dropout})
+        counts = seen.w > 0
+        right = jnp.sum(counts & (output.logits.argmax(-1) == seen.y)) / jnp.maximum(counts.sum(), 1)
+        return loss(*for_loss(output)), right
 
     def one(state: TrainState, series: Series, seed: Array) -> tuple[TrainState, Info]:
-        starts = batch_starts(plan, jax.random.fold_in(seed, BATCHES), state.step, batch)
+        starts = method.starts(plan, jax.random.fold_in(seed, BATCHES), state.step, batch)
         segment = gather(series, starts, plan)
-        dropout = jax.random.fold_in(jax.random.fold_in(seed, DROPOUT), state.step)
-        pairs = mixup.draw(mix, jax.random.fold_in(jax.random.fold_in(seed, MIXUP), state.step), batch)
-        segment = mixup.inputs(mix.name, segment, pairs)
+        keys = Keys(*(jax.random.fold_in(jax.random.fold_in(seed, p), state.step) for p in (DROPOUT, PRESENT)))
 
-        def objective(params):
-            output = model.apply({"params": params}, segment.x, train=True, rngs={"dropout": dropout})
-            return loss(*mixup.outputs(mix.name, output, segment, pairs)), output
+        def gradient(params, _=0):
+            return method.gradient(objective, params, segment, keys)
 
-        (value, output), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-        updates, opt = optimizer.update(grads, state.optimizer, state.params)
+        (value, right), grads = gradient(state.params)
+        updates, opt = optimizer.update(
+            grads, state.optimizer, state.params, grad_fn=lambda params, i: gradient(params, i)[1]
+        )
         params = optax.apply_updates(state.params, updates)
-        decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))
-        average = jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, state.ema, params)
-        counts = segment.w > 0
-        right = jnp.sum(counts & (output.logits.argmax(-1) == segment.y)) / jnp.maximum(counts.sum(), 1)
+        d = decay(state.step)
+        average = jax.tree.map(lambda a, b: d * a + (1 - d) * b, state.ema, params)
         norm = jnp.sqrt(sum(jnp.sum(g.astype(jnp.float32) ** 2) for g in jax.tree.leaves(grads)))
         return TrainState(state.step + 1, params, average, opt), Info(value, right, norm)
 
     def update(state, series, seed, steps):
+        own_rows = series.w.ndim == 3
+
+        def member(m):
+            state, seed, w = m
+            return one(state, series._replace(w=w) if own_rows else series, seed)
+
         def step(s, _):
-            return members.each(lambda m: one(m[0], series, m[1]), (s, seed)) if ensemble else one(s, series, seed)
+            return members.each(member, (s, seed, series.w if own_rows else None)) if ensemble else one(s, series, seed)
 
         return lax.scan(step, state, None, steps)
 
     return jax.jit(update, static_argnums=3, donate_argnums=0)
 
 
-def make_evaluate(model: nn.Module, loss: Callable, plan: Plan, batch: int) -> Callable[[Any, Series], Info]:
-    """`evaluate(params, series) -> Info` over all rows with weight, in batches of segments, once each."""
+def make_evaluate(
+    model: nn.Module, loss: Callable, plan: Plan, batch: int, method: Method = PLAIN
+) -> Callable[[Any, Series], Info]:
+    """`evaluate(params, series) -> Info` over all rows with weight, in batches of segments, once each.
+
+    What `method.judged` draws is the same at every evaluation.
+    """
     groups = -(-len(plan.starts) // batch)
 
     @jax.jit
@@ -104,11 +155,12 @@ def make_evaluate(model: nn.Module, loss: Callable, plan: Plan, batch: int) -> C
         begins = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.asarray(plan.starts)[:-1] + plan.length])
         row = starts[:, None] - plan.warmup + jnp.arange(plan.warmup + plan.length)
         fresh = (place < len(plan.starts))[:, None] & (row >= begins[jnp.minimum(place, len(plan.starts) - 1)][:, None])
-        segment = segment.replace(w=jnp.where(fresh[..., None], segment.w, 0))
-        output = model.apply({"params": params}, segment.x)
-        weight, counts = segment.w.sum(), segment.w > 0
-        right = jnp.sum(counts & (output.logits.argmax(-1) == segment.y))
-        return loss(output, segment) * weight, weight, right, counts.sum()
+        segment = weighted_where(segment, fresh)
+        seen, for_loss = method.judged(segment, jax.random.fold_in(jax.random.PRNGKey(0), index))
+        output = model.apply({"params": params}, seen.x)
+        weight, counts = segment.w.sum(), seen.w > 0
+        right = jnp.sum(counts & (output.logits.argmax(-1) == seen.y))
+        return loss(*for_loss(output)) * weight, weight, right, counts.sum()
 
     def evaluate(params, series):
         sums = [part(params, series, i) for i in range(groups)]

@@ -12,9 +12,9 @@ from fxtrade import models
 from fxtrade.core.config import MixupConfig, OptimConfig
 from fxtrade.core.types import Output
 from fxtrade.losses.classify import cross_entropy
-from fxtrade.train import optim
+from fxtrade.train import mixup, optim
 from fxtrade.train.segments import Series, batch_starts, plan
-from fxtrade.train.step import BATCHES, DROPOUT, create, make_evaluate, make_update
+from fxtrade.train.step import BATCHES, DROPOUT, Method, create, make_evaluate, make_update
 from tests.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, series, within
 
 KEY, BATCH = jax.random.PRNGKey(5), 4
@@ -27,7 +27,8 @@ def start(model=MODEL, config: OptimConfig = OPTIM):
 
 
 def updater(p, model=MODEL, config: OptimConfig = OPTIM, mix: MixupConfig = UNMIXED):
-    return make_update(model, cross_entropy, optim.optimizer(config, 20), p, BATCH, config.ema, mix)
+    method = Method(present=mixup.presented(mix))
+    return make_update(model, cross_entropy, optim.optimizer(config, 20), p, BATCH, optim.averaging(config, 20), method)
 
 
 def same(a, b) -> bool:
