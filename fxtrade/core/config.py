@@ -73,6 +73,17 @@ class LossConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TasksConfig:
+    """What is learnt at once, with its weight in the loss; 0 leaves it out, and then there is no head for it."""
+
+    direction: float = 1.0  # the loss above
+    volatility: float = 0.0  # log standard deviation of the forward return, by Gaussian likelihood
+    expected_return: float = 0.0  # mean of the forward return, in units of its deviation
+    horizons: tuple[int, ...] = ()  # further horizons of the label, bars
+    further: float = 1.0  # of the cross-entropy at these, all together
+
+
+@dataclasses.dataclass(frozen=True)
 class OptimConfig:
     learning_rate: float = 2e-3
     schedule: str = "cosine"  # or "constant"; both after the warm-up
@@ -158,6 +169,7 @@ class RunConfig:
     split: SplitConfig = SplitConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
+    tasks: TasksConfig = TasksConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     trade: TradeConfig = TradeConfig()
@@ -283,6 +295,12 @@ def _check(c: RunConfig) -> None:
     alpha = c.loss.alpha
     require(len(alpha) in (0, c.label.classes), "loss.alpha", alpha, f"must have {c.label.classes} weights, or none")
     require(all(v > 0 for v in alpha), "loss.alpha", alpha, "must be positive")
+    for key in ("direction", "volatility", "expected_return", "further"):
+        require(getattr(c.tasks, key) >= 0, f"tasks.{key}", getattr(c.tasks, key), "must not be negative")
+    horizons = c.tasks.horizons
+    require(all(h >= 1 for h in horizons), "tasks.horizons", horizons, "must be at least 1 bar each")
+    single = len({c.label.horizon, *horizons}) == 1 + len(horizons)
+    require(single, "tasks.horizons", horizons, "must differ from each other and from label.horizon")
     schedules = ("cosine", "constant")
     require(c.optim.schedule in schedules, "optim.schedule", c.optim.schedule, "must be 'cosine' or 'constant'")
     require(c.optim.learning_rate > 0, "optim.learning_rate", c.optim.learning_rate, "must be positive")

@@ -66,7 +66,8 @@ def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambd
     transform = features.build(config.features, config.scaler)
     columns = features.names(config.features, panel.bars)
     made = stream.run(transform, panel.bars, tick=tick)
-    looks = labels.make(panel.bars, dataclasses.replace(config.label, classes=2))
+    horizons = config.tasks.horizons
+    looks = labels.make(panel.bars, dataclasses.replace(config.label, classes=2), horizons=horizons)
     present = (np.asarray(made.ok) & np.isfinite(looks.ret)).any(1)
     if not present.any():
         raise DataError(
@@ -74,5 +75,5 @@ def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambd
             f"scaler.halflife (here {config.scaler.halflife:g} bars), shorter windows or symbols with fewer gaps"
         )
     split = splits.by_time(present, looks.end, config.split.valid, config.split.test, config.split.embargo)
-    final = looks if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train)
+    final = looks if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
     return Dataset(panel, made.replace(names=columns), final, split)

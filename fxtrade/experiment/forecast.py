@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fxtrade import models
 from fxtrade.core import compat, stream
 from fxtrade.core.stream import Stream
-from fxtrade.core.types import Features, Forecast
+from fxtrade.core.types import Features, Forecast, Output
 from fxtrade.train import members
 
 SAMPLES = 8192  # in one dispatch on the CPU: the activations of more leave its cache
 
 
 def forecast_stream(model: nn.Module, params: Any) -> Stream:
-    """Features in, class probabilities `[T, A, K]` out."""
+    """Features in, rows of a `Forecast` out, whose `ok` is None."""
     network = models.stream(model, params)
-    return Stream(network.init, _probabilities(network.step))
+    return Stream(network.init, _said(network.step))
 
 
 @functools.cache
-def _probabilities(network_step: Callable) -> Callable:
+def _said(network_step: Callable) -> Callable:
     def step(state, rows: Features):
         state, out = network_step(state, rows)
-        return state, jax.nn.softmax(out.logits)
+        return state, of_output(out)
 
     return step
+
+
+def of_output(out: Output) -> Forecast:
+    """What trading sees of an output of any leading axes; `ok` is left out."""
+    sigma = None if out.log_sigma is None else jnp.exp(out.log_sigma)
+    further = None if out.further is None else jax.nn.softmax(out.further)
+    return Forecast(jax.nn.softmax(out.logits), None, out.mu, sigma, further)
 
 
 def score(
@@ -39,13 +47,26 @@ def score(
 ) -> Forecast:
     """The forecast of every row, in one pass; ok where the features are and the model has seen its receptive field.
 
-    Of an ensemble of `count` members, whose parameters are stacked, the mean of their probabilities.
+    Of an ensemble of `count` members, whose parameters are stacked, the `mixture` of theirs.
     """
     assets = features.x.shape[1]
     chunk = max(SAMPLES // assets, 1) if compat.is_cpu() else SAMPLES
-    prob = 0.0
-    for i in range(count):
+
+    def of_member(i: int) -> Forecast:
         own = params if count == 1 else members.member(params, i)
-        prob += stream.run(forecast_stream(model, own), features, chunk, tick) / count
-    ok = np.asarray(features.ok) & (np.arange(len(prob)) >= model.receptive_field - 1)[:, None]
-    return Forecast(prob, ok)
+        return stream.run(forecast_stream(model, own), features, chunk, tick)
+
+    made = mixture([of_member(i) for i in range(count)])
+    warm = np.arange(len(made.prob)) >= model.receptive_field - 1
+    return made.replace(ok=np.asarray(features.ok) & warm[:, None])
+
+
+def mixture(forecasts: Sequence[Forecast]) -> Forecast:
+    """The equal mixture of what several models say: mean probabilities, and mean and deviation of mixed returns."""
+    if len(forecasts) == 1:
+        return forecasts[0]
+    mean = jax.tree.map(lambda *leaves: np.mean(leaves, 0), *forecasts)
+    if mean.sigma is None:
+        return mean
+    square = np.mean([f.sigma**2 + f.mu**2 for f in forecasts], 0)
+    return mean.replace(sigma=np.sqrt(np.maximum(square - mean.mu**2, 0)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import numpy as np
 
 from fxtrade.core.config import LabelConfig, nearest
@@ -12,7 +15,7 @@ from fxtrade.labels import horizon, weights
 LABELS = {"tradable": horizon.tradable, "close": horizon.close, "volatility": horizon.volatility}
 
 
-def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None) -> Labels:
+def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None, horizons: Sequence[int] = ()) -> Labels:
     """Classes, forward returns, end indices and uniqueness weights of every row.
 
     Two classes: 0 down, 1 up; a value of exactly zero has no class (y = -1, but `ret` is there, so that the share of
@@ -21,6 +24,7 @@ def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None) -> La
 
     Args:
         train: `[N]` bool, rows that the dead zone may be taken from; needed for three classes.
+        horizons: further horizons in bars, whose classes and weights come along; `end` is then that of the longest.
 
     Raises:
         ConfigError: an unknown label, or three classes without training rows.
@@ -44,7 +48,15 @@ def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None) -> La
         t = np.flatnonzero(labelled[:, a])
         w[t, a] = weights.average_uniqueness(t + forward.first, t + forward.last, rows + forward.last)
     end = np.minimum(np.arange(rows) + forward.looks, rows - 1).astype(np.int32)
-    return Labels(np.where(labelled, y, -1).astype(np.int32), forward.ret.astype(np.float32), end, w)
+    made = Labels(np.where(labelled, y, -1).astype(np.int32), forward.ret.astype(np.float32), end, w)
+    if not horizons:
+        return made
+    further = [make(bars, dataclasses.replace(config, horizon=h), train) for h in horizons]
+    return made.replace(
+        end=np.maximum.reduce([made.end, *(f.end for f in further)]),
+        further_y=np.stack([f.y for f in further], -1),
+        further_w=np.stack([f.w for f in further], -1),
+    )
 
 
 def _dead_zone(value: np.ndarray, rows: np.ndarray, share: float) -> np.ndarray:

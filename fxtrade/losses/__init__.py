@@ -6,10 +6,11 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 
-from fxtrade.core.config import LabelConfig, LossConfig, TradeConfig, check_like, check_options, nearest
+from fxtrade.core.config import LabelConfig, LossConfig, TasksConfig, TradeConfig, check_like, check_options, nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.losses import classify, trading
+from fxtrade.losses.tasks import with_tasks
 
 LOSSES = {
     "cross_entropy": classify.cross_entropy,
@@ -20,8 +21,12 @@ LOSSES = {
 LIMITS = {"gamma": (0, float("inf")), "smoothing": (0, 1), "cost": (0, 1)}  # at least, below
 
 
-def build(config: LossConfig, label: LabelConfig, trade: TradeConfig) -> Callable[[Output, Segment], Array]:
+def build(
+    config: LossConfig, label: LabelConfig, trade: TradeConfig, tasks: TasksConfig | None = None
+) -> Callable[[Output, Segment], Array]:
     """The loss of a config such as `name="focal", options={"gamma": 1.5}`; costs are those of `trade` if not given.
+
+    What `tasks` wants learnt besides is added.
 
     Raises:
         ConfigError: an unknown loss or option, or a value that is impossible.
@@ -39,4 +44,5 @@ def build(config: LossConfig, label: LabelConfig, trade: TradeConfig) -> Callabl
         if not least <= value < most:
             raise ConfigError(f"{where} must be at least {least} and below {most}, got {value}")
     given = {"cost": 1e-4 * (trade.fee_bps + trade.half_spread_bps), "horizon": label.horizon}
-    return partial(loss, **{k: v for k, v in given.items() if k in known} | dict(config.options))
+    options = {k: v for k, v in given.items() if k in known} | dict(config.options)
+    return with_tasks(partial(loss, **options), tasks or TasksConfig())

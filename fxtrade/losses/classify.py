@@ -28,7 +28,7 @@ def focal(output: Output, segment: Segment, *, gamma: float = 2.0, smoothing: fl
     """
     log_p = jax.nn.log_softmax(output.logits)
     target = optax.smooth_labels(jax.nn.one_hot(_classes(output, segment), log_p.shape[-1]), smoothing)
-    return _mean(jnp.sum(target * _surprise(log_p, gamma), -1), segment.w)
+    return mean(jnp.sum(target * _surprise(log_p, gamma), -1), segment.w)
 
 
 def ordinal(output: Output, segment: Segment, *, gamma: float = 0.0, smoothing: float = 0.0) -> Array:
@@ -44,7 +44,7 @@ def ordinal(output: Output, segment: Segment, *, gamma: float = 0.0, smoothing: 
         below, above = (jax.nn.logsumexp(part, -1) - whole for part in (logits[..., : k + 1], logits[..., k + 1 :]))
         target = optax.smooth_labels(jax.nn.one_hot((y > k).astype(int), 2), smoothing)
         loss = loss + jnp.sum(target * _surprise(jnp.stack([below, above], -1), gamma), -1)
-    return _mean(loss / borders, segment.w)
+    return mean(loss / borders, segment.w)
 
 
 def _surprise(log_p: Array, gamma: float) -> Array:
@@ -56,5 +56,6 @@ def _classes(output: Output, segment: Segment) -> Array:
     return jnp.clip(segment.y, 0, output.logits.shape[-1] - 1)
 
 
-def _mean(loss: Array, w: Array) -> Array:
+def mean(loss: Array, w: Array) -> Array:
+    """The mean of `loss` by the weights `w` of the same shape; 0 without any."""
     return jnp.sum(w * loss) / jnp.maximum(jnp.sum(w), 1e-8)

@@ -22,6 +22,7 @@ from fxtrade.core.types import Array, Features, Output
 from fxtrade.models.attention_tcn import AttentionTCN
 from fxtrade.models.cnn_lstm import CNNLSTM
 from fxtrade.models.gnn import GNN
+from fxtrade.models.heads import Says
 from fxtrade.models.lru import LRU
 from fxtrade.models.tcn import TCN
 from fxtrade.models.transformer import Transformer
@@ -38,8 +39,10 @@ MODELS = {
 }
 
 
-def build(name: str, options: Mapping[str, Any], classes: int = 2) -> nn.Module:
+def build(name: str, options: Mapping[str, Any], classes: int = 2, **more: Any) -> nn.Module:
     """The module of a config such as `name="tcn", options={"channels": 64}`; dtype may be given by name ("bfloat16").
+
+    It says what `Says(classes, **more)` says.
 
     Raises:
         ConfigError: an unknown model or option, or a value of the wrong type.
@@ -47,7 +50,7 @@ def build(name: str, options: Mapping[str, Any], classes: int = 2) -> nn.Module:
     if name not in MODELS:
         raise ConfigError(f"there is no model '{name}'{nearest(name, MODELS)}")
     module = MODELS[name]
-    known = {f.name: f for f in dataclasses.fields(module) if f.name not in ("parent", "name", "classes")}
+    known = {f.name: f for f in dataclasses.fields(module) if f.name not in ("parent", "name", "says")}
     check_options(known, options, f"model '{name}'")
     values = dict(options)
     for key, value in options.items():
@@ -58,7 +61,7 @@ def build(name: str, options: Mapping[str, Any], classes: int = 2) -> nn.Module:
         check_like(known[key].default, value, where)
         if key == "dropout" and not 0 <= value < 1:
             raise ConfigError(f"{where} must be in [0, 1), got {value}")
-    return module(classes=classes, **values)
+    return module(says=Says(classes, **more), **values)
 
 
 def init(model: nn.Module, seed: Array, assets: int, features: int) -> Any:
@@ -102,4 +105,4 @@ def _dtype(name: Any, where: str):
     return jnp.dtype(name)
 
 
-__all__ = ["MODELS", "Output", "build", "init", "parameter_count", "stream"]
+__all__ = ["MODELS", "Output", "Says", "build", "init", "parameter_count", "stream"]

@@ -9,7 +9,7 @@ from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output
 from fxtrade.models.attention import Attention, check_attention, pre_norm
-from fxtrade.models.heads import DirectionHead
+from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import embedded, fold_assets, unfold_assets
 from fxtrade.models.tcn import reach, residual_block
 
@@ -26,7 +26,7 @@ class AttentionTCN(nn.Module):
     Receptive field 1 + 2 (kernel - 1) (2^blocks - 1) + (lookback - 1) (1 above, blocks - 1 between) bars.
     """
 
-    classes: int = 2
+    says: Says = Says()
     channels: int = 64
     blocks: int = 5
     kernel: int = 3
@@ -64,4 +64,4 @@ class AttentionTCN(nn.Module):
                 size = self.heads, self.head_channels
                 attention = Attention(*size, self.lookback, self.positions, dtype=self.dtype, name=f"attention{i}")
                 h = pre_norm(h, attention, f"norm{i}", self.dropout, train, self.dtype)
-        return DirectionHead(self.classes, name="head")(unfold_assets(h, assets))
+        return Heads(self.says, name="head")(unfold_assets(h, assets))

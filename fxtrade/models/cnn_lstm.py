@@ -10,7 +10,7 @@ from jax import lax
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output
-from fxtrade.models.heads import DirectionHead
+from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets, with_past
 from fxtrade.models.recurrent import LSTM
 
@@ -131,7 +131,7 @@ class CNNLSTM(nn.Module):
     size. Nothing keeps a trained one from remembering longer than that.
     """
 
-    classes: int = 2
+    says: Says = Says()
     channels: int = 64
     hidden: int = 64
     layers: int = 1
@@ -164,4 +164,4 @@ class CNNLSTM(nn.Module):
         for i in range(self.layers):
             h = dropped(LSTM(self.hidden, self.dtype, name=f"lstm{i}")(h))
         h = LastStates(self.lookback, self.dtype, name="attention")(h)
-        return DirectionHead(self.classes, name="head")(unfold_assets(h, assets))
+        return Heads(self.says, name="head")(unfold_assets(h, assets))

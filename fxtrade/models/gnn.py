@@ -11,7 +11,7 @@ from fxtrade.core import pairs
 from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output
-from fxtrade.models.heads import DirectionHead
+from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import embedded, fold_assets, unfold_assets, with_past
 from fxtrade.models.message import GraphAttention, GraphConv
 from fxtrade.models.tcn import reach, residual_block
@@ -43,7 +43,7 @@ class GNN(nn.Module):
             a column that the inputs do not have.
     """
 
-    classes: int = 2
+    says: Says = Says()
     channels: int = 64
     blocks: int = 5
     kernel: int = 3
@@ -89,7 +89,7 @@ class GNN(nn.Module):
             else:
                 y = GraphConv(self.channels, self.dtype, name=f"message{i}")(y, edges, there)
             h = h + nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(nn.relu(y))
-        return DirectionHead(self.classes, name="head")(h)
+        return Heads(self.says, name="head")(h)
 
     def edges(self, x: Array, there: Array) -> Array:
         """Adjacency `[B, T, A, A]`."""

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from fxtrade.core.types import Array, Output
-from fxtrade.models.heads import DirectionHead
+from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets
 from fxtrade.models.recurrent import GatedRecurrence
 
@@ -25,7 +25,7 @@ class LRU(nn.Module):
     rows later.
     """
 
-    classes: int = 2
+    says: Says = Says()
     channels: int = 64
     blocks: int = 3
     kernel: int = 2
@@ -50,4 +50,4 @@ class LRU(nn.Module):
             u = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(u)
             h = h + nn.Dense(self.channels, dtype=self.dtype, name=f"mix{i}")(u)
         h = nn.RMSNorm(dtype=self.dtype, name="norm")(h)
-        return DirectionHead(self.classes, name="head")(unfold_assets(h, assets))
+        return Heads(self.says, name="head")(unfold_assets(h, assets))

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from fxtrade.core.types import Array, Output
-from fxtrade.models.heads import DirectionHead
+from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets
 
 
@@ -34,7 +34,7 @@ class TCN(nn.Module):
     time or batch: inputs are scaled causally, and statistics of a window would see its future.
     """
 
-    classes: int = 2
+    says: Says = Says()
     channels: int = 64
     blocks: int = 5
     kernel: int = 3
@@ -52,4 +52,4 @@ class TCN(nn.Module):
         h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
         for i in range(self.blocks):
             h = residual_block(h, i, self.kernel, self.dropout, train, self.dtype)
-        return DirectionHead(self.classes, name="head")(unfold_assets(h, assets))
+        return Heads(self.says, name="head")(unfold_assets(h, assets))

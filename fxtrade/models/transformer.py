@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from fxtrade.core.types import Array, Output
 from fxtrade.models.attention import Attention, check_attention, norm, pre_norm
-from fxtrade.models.heads import DirectionHead
+from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets
 
 
@@ -37,7 +37,7 @@ class Transformer(nn.Module):
     Receptive field patch (1 + layers (lookback - 1)) bars.
     """
 
-    classes: int = 2
+    says: Says = Says()
     channels: int = 64
     heads: int = 4
     head_channels: int = 16
@@ -78,4 +78,4 @@ class Transformer(nn.Module):
             h = pre_norm(h, attention, f"norm{i}a", self.dropout, train, self.dtype)
             h = pre_norm(h, forward, f"norm{i}b", self.dropout, train, self.dtype)
         h = norm("norm", self.dtype)(h)
-        return DirectionHead(self.classes, name="head")(unfold_assets(h, assets))
+        return Heads(self.says, name="head")(unfold_assets(h, assets))

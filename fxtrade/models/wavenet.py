@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from fxtrade.core.types import Array, Output
-from fxtrade.models.heads import DirectionHead
+from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets
 
 
@@ -17,7 +17,7 @@ class WaveNet(nn.Module):
     field 1 + cycles (kernel - 1) (2^layers - 1) bars.
     """
 
-    classes: int = 2
+    says: Says = Says()
     channels: int = 32
     skip_channels: int = 64
     layers: int = 7
@@ -47,4 +47,4 @@ class WaveNet(nn.Module):
             h = h + y[..., : self.channels]
             skip = skip + y[..., self.channels :]
         skip = nn.relu(nn.Dense(self.skip_channels, dtype=self.dtype, name="outputs")(nn.relu(skip)))
-        return DirectionHead(self.classes, name="head")(unfold_assets(skip, assets))
+        return Heads(self.says, name="head")(unfold_assets(skip, assets))

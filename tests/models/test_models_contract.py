@@ -215,7 +215,7 @@ def test_members_of_an_ensemble_are_one_vmap(name):
 @first
 def test_the_forecast_of_a_history_in_chunks_is_the_softmax_of_the_dense_logits(name):
     history = rows()
-    prob = streams.run(forecast_stream(*case(name)), history, chunk=32)
+    prob = streams.run(forecast_stream(*case(name)), history, chunk=32).prob
     np.testing.assert_allclose(prob, jax.nn.softmax(dense(name)(history.x).logits), rtol=1e-5, atol=1e-6)
 
 

@@ -37,5 +37,5 @@ def test_what_fits():
     model = models.build(
         "wavenet", {"channels": 4, "dropout": 0, "dtype": "bfloat16", "symbol_embedding": False}, classes=3
     )
-    assert (model.channels, model.dropout, model.classes, model.symbol_embedding) == (4, 0, 3, False)
+    assert (model.channels, model.dropout, model.says.classes, model.symbol_embedding) == (4, 0, 3, False)
     assert model.dtype == jnp.bfloat16
