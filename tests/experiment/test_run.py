@@ -76,7 +76,8 @@ class TestWhatItLeaves:
         assert outcome["run"]["config"] == json.loads(json.dumps(to_dict(tiny.config())))
         assert outcome["history"] == read(finished / "metrics.jsonl")
         assert outcome["data"]["symbols"] == ["SIM0", "SIM1"] and outcome["data"]["interval"] == "1h"
-        rivals = ["majority", "reversal", "momentum", "last taker side", "logistic regression"]
+        rules = ["majority", "reversal", "momentum", "last taker side"]
+        rivals = [*rules, "logistic regression", "gradient-boosted trees"]
         assert list(outcome["accuracy"]) == ["wavenet", *rivals]
         for table in (*outcome["accuracy"].values(), *outcome["labels"].values()):
             assert [row["target"] for row in table] == list(tiny.config().report.coverages)
