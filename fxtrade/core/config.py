@@ -111,6 +111,19 @@ class CurriculumConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class MetaConfig:
+    """Weights from which a few steps on a task's support do well on its query; a batch is tasks x (support, query)."""
+
+    name: str = "none"  # one of train.meta.METAS
+    tasks: str = "blocks"  # one of train.meta.TASKS
+    regimes: int = 3  # of equal numbers of segments, for tasks = "regimes"
+    segments: int = 1  # of a support, and of a query
+    steps: int = 3  # of plain gradient descent on the support
+    learning_rate: float = 0.1  # of these
+    only: str = "all"  # or "heads": only the heads adapt
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     steps: int = 1000
     start: str = ""  # folder of an earlier run of the same model, from whose best weights training starts
@@ -125,6 +138,18 @@ class TrainConfig:
     keep: int = 3  # last checkpoints kept, besides the best
     mixup: MixupConfig = MixupConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
+    meta: MetaConfig = MetaConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class AdaptConfig:
+    """Forecasts of the validation and the test span by weights that adapt again and again to what has just happened."""
+
+    steps: int = 0  # of plain gradient descent, each time from the trained weights; 0: none
+    learning_rate: float = 0.1  # of these
+    every: int = 168  # bars from one adaptation to the next
+    lookback: int = 672  # last bars whose labels are known: what is adapted to
+    only: str = "all"  # or "heads": everything below the heads stays as it is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +197,7 @@ class RunConfig:
     tasks: TasksConfig = TasksConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+    adapt: AdaptConfig = AdaptConfig()
     trade: TradeConfig = TradeConfig()
     report: ReportConfig = ReportConfig()
     study: StudyConfig = StudyConfig()
@@ -320,6 +346,15 @@ def _check(c: RunConfig) -> None:
     for key in ("start", "until"):
         value = getattr(c.train.curriculum, key)
         require(0 < value <= 1, f"train.curriculum.{key}", value, "must be in (0, 1]")
+    meta, adapt = c.train.meta, c.adapt
+    for key in ("regimes", "segments", "steps"):
+        require(getattr(meta, key) >= 1, f"train.meta.{key}", getattr(meta, key), "must be at least 1")
+    require(adapt.steps >= 0, "adapt.steps", adapt.steps, "must not be negative")
+    for key in ("every", "lookback"):
+        require(getattr(adapt, key) >= 1, f"adapt.{key}", getattr(adapt, key), "must be at least 1 bar")
+    for key, group in (("train.meta", meta), ("adapt", adapt)):
+        require(group.learning_rate > 0, f"{key}.learning_rate", group.learning_rate, "must be positive")
+        require(group.only in ("all", "heads"), f"{key}.only", group.only, "must be 'all' or 'heads'")
     require(c.train.patience >= 0, "train.patience", c.train.patience, "must not be negative")
     require(
         c.train.eval_every % c.train.dispatch == 0,

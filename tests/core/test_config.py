@@ -74,7 +74,7 @@ def test_frozen():
     "values, message",
     [
         ({"train": {"step": 1}}, r"config\.train has no key 'step'; did you mean 'steps'\?"),
-        ({"trian": {}}, r"config has no key 'trian'; did you mean 'train'\? \(known: data, features,"),
+        ({"trian": {}}, r"config has no key 'trian'; did you mean 'train'\? \(known: adapt, data, features,"),
         ({"zzzz": 1}, r"config has no key 'zzzz' \(known: "),
         ({"train": 5}, r"config\.train must be a group of keys, got 5"),
         ({"train": {"steps": 1.5}}, r"config\.train\.steps must be int, got 1\.5 \(float\)"),
