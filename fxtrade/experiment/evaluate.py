@@ -30,16 +30,13 @@ def coverage_table(
     of a block together) and the number of rows.
     """
     chosen = prediction.ok & (labels.y >= 0)
-    before, rows = chosen & valid[:, None], chosen & test[:, None]
+    rows = chosen & test[:, None]
     sure, right = prediction.confidence[rows], (prediction.y == labels.y)[rows].astype(float)
     blocks = bootstrap.block_ids(np.broadcast_to(times[:, None], rows.shape)[rows], parse_interval(config.block))
     labelled = (labels.y >= 0) & test[:, None]
     table = []
     for coverage in config.coverages:
-        # at full coverage nothing is left out, however sure the validation rows were
-        choose = coverage < 1 and before.any()
-        floor = np.quantile(prediction.confidence[before], 1 - coverage) if choose else -np.inf
-        covered = (sure >= floor).astype(float)
+        covered = (sure >= threshold(prediction, labels, valid, coverage)).astype(float)
         low, high = bootstrap.ratio_interval(right * covered, covered, blocks, config.bootstrap, seed=seed)
         count = int(covered.sum())
         table.append(
@@ -53,6 +50,17 @@ def coverage_table(
             }
         )
     return table
+
+
+def threshold(prediction: Prediction, labels: Labels, valid: np.ndarray, coverage: float) -> float:
+    """The confidence that the share `coverage` of the labelled validation rows reaches.
+
+    At full coverage -inf, which leaves nothing out, however sure the validation rows were; so where there are none.
+    """
+    before = prediction.ok & (labels.y >= 0) & valid[:, None]
+    if coverage >= 1 or not before.any():
+        return -np.inf
+    return float(np.quantile(prediction.confidence[before], 1 - coverage))
 
 
 def scores(forecast: Forecast, labels: Labels, test: np.ndarray) -> dict[str, Any]:

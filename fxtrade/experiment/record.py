@@ -128,13 +128,19 @@ def enter(results: Path, entry: Mapping[str, Any]) -> None:
     Raises:
         FxtradeError: the ledger cannot be written.
     """
-    path, line = results / LEDGER, json.dumps(clean(entry)) + "\n"
+    path = results / LEDGER
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        with contextlib.closing(os.fdopen(handle, "wb", buffering=0)) as f:
-            f.write(line.encode())
+        append(path, entry)
     except OSError as e:
+        line = json.dumps(clean(entry))
         raise FxtradeError(f"{path} cannot be written: {e.strerror}; this trial is not counted: {line}") from e
+
+
+def append(path: Path, entry: Mapping[str, Any]) -> None:
+    """Append one line of JSON by one `write`. OSError as it comes."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    with contextlib.closing(os.fdopen(handle, "wb", buffering=0)) as f:
+        f.write((json.dumps(clean(entry)) + "\n").encode())
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -29,13 +29,7 @@ def trade(
         trials: daily Sharpe ratio of every configuration tried on these data before, by its hash; deflates the Sharpe
             ratio.
     """
-    first = int(data.split.test.argmax())
-    bars = jax.tree.map(lambda a: a[first:], data.panel.bars)
-    times = data.panel.times[first:]
-    sure = np.asarray(sizing.confidence(forecast))
-    threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
-    target = np.asarray(sizing.staggered(forecast, threshold, horizon, config.gross, config.short))[first:]
-    target = np.asarray(sizing.only_changes(target))
+    bars, times, threshold, target = _orders(data, forecast, config, horizon)
     market = costs.market(config.fee_bps, config.half_spread_bps, config.latency)
     strategy = engine.backtest(bars, target, market)
     held = engine.backtest(bars, sizing.buy_and_hold(bars), market)
@@ -52,6 +46,13 @@ def trade(
         ],
         "curve": _curve(times, strategy, held),
     }
+
+
+def net(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> dict[str, float]:
+    """The `summary` of the strategy of `trade` alone, without a word on other trials."""
+    bars, times, _, target = _orders(data, forecast, config, horizon)
+    market = costs.market(config.fee_bps, config.half_spread_bps, config.latency)
+    return summary(times, engine.backtest(bars, target, market), {}, None)
 
 
 def summary(
@@ -94,6 +95,16 @@ def summary(
         against = alpha.alpha_beta(day, benchmark, YEAR)
         values |= {"alpha": against.alpha, "alpha_t": against.alpha_t, "beta": against.beta}
     return values
+
+
+def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int):
+    """Bars and times of the test span, the threshold of confidence, and the target weights `[N, A]`."""
+    first = int(data.split.test.argmax())
+    bars = jax.tree.map(lambda a: a[first:], data.panel.bars)
+    sure = np.asarray(sizing.confidence(forecast))
+    threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
+    target = np.asarray(sizing.staggered(forecast, threshold, horizon, config.gross, config.short))[first:]
+    return bars, data.panel.times[first:], threshold, np.asarray(sizing.only_changes(target))
 
 
 def _short(times: np.ndarray, equity: np.ndarray) -> dict[str, float]:

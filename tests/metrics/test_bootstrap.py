@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import stats
 
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.metrics import bootstrap as m
@@ -173,3 +174,67 @@ def test_interval_takes_rows_of_several_columns():
 def test_bad_input_says_what_to_do(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+class TestPairedDifference:
+    def sums(self, seed=0, blocks=30, pairs=None, edge=0.0):
+        """Hits and rows of two forecasts whose days are easy or hard for both."""
+        rng = np.random.default_rng(seed)
+        shape = (blocks,) if pairs is None else (pairs, blocks)
+        day = rng.normal(0.5, 0.1, blocks)
+        rows = rng.integers(50, 100, (2, *shape))
+        hits = rng.binomial(rows, np.clip(day + edge * np.array([1, 0]).reshape(2, *[1] * len(shape)), 0, 1))
+        return (hits[0], rows[0]), (hits[1], rows[1])
+
+    def test_against_resampling_by_hand(self):
+        """All blocks are drawn together for both and for all pairs: exact over every possible resample of three."""
+        ours, theirs = self.sums(1, 3, 2)
+        draws = np.stack(np.meshgrid(*[np.arange(3)] * 3), -1).reshape(-1, 3)
+        ratio = [a[:, draws].sum(-1) / b[:, draws].sum(-1) for a, b in (ours, theirs)]
+        exact = (ratio[0] - ratio[1]).mean(0)
+        made = m.paired_difference(ours, theirs, samples=20_000, level=0.8)
+        assert made.value == pytest.approx(
+            np.mean(ours[0].sum(1) / ours[1].sum(1) - theirs[0].sum(1) / theirs[1].sum(1)), rel=1e-12
+        )
+        assert (made.low, made.high) == pytest.approx(np.quantile(exact, [0.1, 0.9], method="inverted_cdf"))
+
+    def test_one_pair_of_equal_rows_is_a_paired_t_test(self):
+        """With the same rows in every block the ratio is linear, and so the standard error exact."""
+        rng = np.random.default_rng(0)
+        a, b = rng.normal(size=(2, 25))
+        ones = np.ones(25)
+        assert m.paired_difference((a, ones), (b, ones), 10).p == pytest.approx(stats.ttest_rel(a, b).pvalue)
+
+    def test_the_interval_is_narrower_than_that_of_independent_forecasts(self):
+        ours, theirs = self.sums(blocks=200)
+        made = m.paired_difference(ours, theirs)
+        alone = m.ratio_interval(*ours, np.arange(200))
+        assert made.high - made.low < 0.8 * (alone[1] - alone[0])
+
+    def test_p_values_are_uniform_without_a_difference_and_small_with_one(self):
+        none = np.array([m.paired_difference(*self.sums(seed, pairs=2), samples=1).p for seed in range(300)])
+        assert stats.kstest(none, "uniform").pvalue > 0.01
+        some = [m.paired_difference(*self.sums(seed, edge=0.1), samples=1).p for seed in range(20)]
+        assert np.median(some) < 1e-4
+
+    def test_edges(self):
+        ours, theirs = self.sums()
+        same = m.paired_difference(ours, ours)
+        assert same == (0.0, 0.0, 0.0, 1.0)
+        turned = m.paired_difference(theirs, ours)
+        there = m.paired_difference(ours, theirs)
+        assert (turned.value, turned.p) == pytest.approx((-there.value, there.p))
+        assert (turned.low, turned.high) == pytest.approx((-there.high, -there.low))
+        assert np.isnan(m.paired_difference((ours[0], 0 * ours[1]), theirs)).all()
+        one = m.paired_difference(*[(a[:1], b[:1]) for a, b in (ours, theirs)])
+        assert one.value == pytest.approx(ours[0][0] / ours[1][0] - theirs[0][0] / theirs[1][0])
+        assert np.isnan(one[1:]).all()
+
+    def test_what_it_refuses(self):
+        ours, theirs = self.sums()
+        with pytest.raises(DataError, match=r"paired_difference: shapes .* must be equal \[R, G\]"):
+            m.paired_difference(ours, (theirs[0][:-1], theirs[1][:-1]))
+        with pytest.raises(DataError, match="not finite"):
+            m.paired_difference((ours[0] * np.nan, ours[1]), theirs)
+        with pytest.raises(ConfigError, match="level 1.5"):
+            m.paired_difference(ours, theirs, level=1.5)
