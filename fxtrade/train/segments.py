@@ -53,20 +53,21 @@ def loss_weight(features: Features, labels: Labels, rows: np.ndarray) -> np.ndar
     return np.where(np.asarray(features.ok) & rows[:, None], labels.w, 0)
 
 
-def device_series(features: Features, labels: Labels, rows: np.ndarray, returns: bool = False) -> Series:
-    """The series on the device, with the `loss_weight` of `rows` `[N]` bool; `returns`: with weights of returns too."""
-    arrays = {
-        "x": features.x,
-        "y": labels.y,
-        "ret": np.nan_to_num(labels.ret),
-        "w": loss_weight(features, labels, rows),
-    }
-    known = np.asarray(features.ok) & rows[:, None]
+def weights(features: Features, labels: Labels, rows: np.ndarray, returns: bool = False) -> dict[str, Array]:
+    """All weights of a `Series` on the device, 0 outside `rows` `[N]` bool; those of returns only if wanted."""
+    known, found = np.asarray(features.ok) & rows[:, None], {"w": loss_weight(features, labels, rows)}
     if returns:
-        arrays["ret_w"] = (known & np.isfinite(labels.ret)).astype(np.float32)
-    if labels.further_y is not None:
-        arrays |= {"further_y": labels.further_y, "further_w": np.where(known[..., None], labels.further_w, 0)}
-    return Series(**{k: jnp.asarray(v) for k, v in arrays.items()})
+        found["ret_w"] = (known & np.isfinite(labels.ret)).astype(np.float32)
+    if labels.further_w is not None:
+        found["further_w"] = np.where(known[..., None], labels.further_w, 0)
+    return {k: jnp.asarray(v) for k, v in found.items()}
+
+
+def device_series(features: Features, labels: Labels, rows: np.ndarray, returns: bool = False) -> Series:
+    """The series on the device, with the `weights` of `rows`."""
+    arrays = (features.x, labels.y, np.nan_to_num(labels.ret))
+    further = None if labels.further_y is None else jnp.asarray(labels.further_y)
+    return Series(*map(jnp.asarray, arrays), **weights(features, labels, rows, returns), further_y=further)
 
 
 def plan(weight: np.ndarray, length: int, receptive_field: int, what: str = "training") -> Plan:
@@ -98,7 +99,12 @@ def batch_starts(plan: Plan, seed: Array, step: Array, batch: int) -> Array:
 
     An epoch is a random permutation of the segments; up to batch-1 of them, others each time, are left out at its end.
     """
-    starts = jnp.asarray(plan.starts)
+    picked, shift = batch_segments(plan, seed, step, batch)
+    return jnp.clip(jnp.asarray(plan.starts)[picked] + shift, plan.warmup, plan.rows - plan.length)
+
+
+def batch_segments(plan: Plan, seed: Array, step: Array, batch: int) -> tuple[Array, Array]:
+    """Which of the plan's segments `batch_starts` draws, `[batch]`, and by how many rows the epoch shifts them."""
     per_epoch = max(len(plan.starts) // batch, 1)
     epoch = jax.random.fold_in(seed, step // per_epoch)
     order = jax.random.permutation(jax.random.fold_in(epoch, 0), len(plan.starts))
@@ -107,8 +113,7 @@ def batch_starts(plan: Plan, seed: Array, step: Array, batch: int) -> Array:
     count = len(plan.starts)
     if plan.curriculum is not None:
         order, count = reorder(plan.curriculum, order, step)
-    picked = order[(step % per_epoch * batch + jnp.arange(batch)) % count]
-    return jnp.clip(starts[picked] + shift, plan.warmup, plan.rows - plan.length)
+    return order[(step % per_epoch * batch + jnp.arange(batch)) % count], shift
 
 
 def gather(series: Series, starts: Array, plan: Plan) -> Segment:

@@ -54,6 +54,11 @@ def plain_gradient(objective: Callable, params: Any, segment: Segment, keys: Key
     return jax.value_and_grad(objective, has_aux=True)(params, segment, keys)
 
 
+def plain_answer(apply: Callable, loss: Callable, params: Any, x: Array, earlier: Callable[[int], Segment]) -> Output:
+    """`apply(params, x)`."""
+    return apply(params, x)
+
+
 class Method(NamedTuple):
     """A way of training: what a step does otherwise than drop a loss on a batch of segments.
 
@@ -62,20 +67,24 @@ class Method(NamedTuple):
         present: `(segment, key) -> (what the model sees, output -> (output, segment) for the loss)`.
         gradient: `(objective, params, segment, keys) -> ((loss, accuracy), gradient)`.
         judged: like `present`, for evaluation.
+        answer: `(apply, loss, params, x, earlier) -> Output` in evaluation, where `earlier(n)` are the rows n segments
+            before those of x.
     """
 
     starts: Callable[[Plan, Array, Array, int], Array] = batch_starts
     present: Callable[[Segment, Array], tuple[Segment, Callable]] = as_it_is
     gradient: Callable[..., tuple[tuple[Array, Array], Any]] = plain_gradient
     judged: Callable[[Segment, Array], tuple[Segment, Callable]] = as_it_is
+    answer: Callable[..., Output] = plain_answer
 
 
 PLAIN = Method()
 
 
 def create(params: Any, optimizer: optax.GradientTransformation) -> TrainState:
-    # a copy, since the state's buffers are donated and must not be shared
-    return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+    # copies, since the state's buffers are donated and must not be shared
+    own, average = (jax.tree.map(jnp.copy, params) for _ in range(2))
+    return TrainState(jnp.zeros((), jnp.int32), own, average, optimizer.init(params))
 
 
 def make_update(
@@ -157,7 +166,13 @@ def make_evaluate(
         fresh = (place < len(plan.starts))[:, None] & (row >= begins[jnp.minimum(place, len(plan.starts) - 1)][:, None])
         segment = weighted_where(segment, fresh)
         seen, for_loss = method.judged(segment, jax.random.fold_in(jax.random.PRNGKey(0), index))
-        output = model.apply({"params": params}, seen.x)
+
+        def earlier(n: int) -> Segment:
+            before = jnp.maximum(starts - n * plan.length, plan.warmup)
+            at = before[:, None] - plan.warmup + jnp.arange(plan.warmup + plan.length)
+            return weighted_where(gather(series, before, plan), at < starts[:, None])
+
+        output = method.answer(lambda p, x: model.apply({"params": p}, x), loss, params, seen.x, earlier)
         weight, counts = segment.w.sum(), seen.w > 0
         right = jnp.sum(counts & (output.logits.argmax(-1) == seen.y))
         return loss(*for_loss(output)) * weight, weight, right, counts.sum()
