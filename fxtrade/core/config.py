@@ -102,6 +102,29 @@ class MixupConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ViewsConfig:
+    """How the two views of a segment differ in contrastive learning (`train.views`); 0 leaves a change out."""
+
+    scaling: float = 0.1  # standard deviation of the log of a factor for each feature of a segment
+    jitter: float = 0.1  # standard deviation of noise on every value, in units of the scaled features
+    dropout: float = 0.1  # share of the features that are taken out of a segment
+    masking: float = 0.1  # share of the bars that are taken out
+    crop: float = 0.5  # largest share of a segment that is forgotten at its beginning
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainConfig:
+    """Contrastive training of everything below the heads, before they are trained with it, or alone (train.only)."""
+
+    name: str = "none"  # a key of losses.contrastive.CONTRASTIVE
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of that loss, such as temperature
+    steps: int = 300
+    width: int = 64  # of the hidden layer of the projection, which is thrown away afterwards
+    channels: int = 32  # of the projection
+    views: ViewsConfig = ViewsConfig()
+
+
+@dataclasses.dataclass(frozen=True)
 class CurriculumConfig:
     name: str = "none"  # one of train.curriculum.SCORES: what makes a segment easy
     reverse: bool = False  # hard ones first, as a control
@@ -195,6 +218,7 @@ class RunConfig:
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     tasks: TasksConfig = TasksConfig()
+    pretrain: PretrainConfig = PretrainConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     adapt: AdaptConfig = AdaptConfig()
@@ -224,7 +248,7 @@ def freeze(values: Mapping[str, Any]) -> RunConfig:
     """
     if isinstance(values, ConfigDict):
         values = values.to_dict()
-    config = _build(RunConfig, values, "config")
+    config = build(RunConfig, values, "config")
     _check(config)
     return config
 
@@ -258,7 +282,8 @@ def check_like(default: Any, value: Any, where: str) -> None:
         raise ConfigError(f"{where} must be at least 1, got {value}")
 
 
-def _build(cls, values, path: str):
+def build(cls, values, path: str):
+    """The dataclass of nested mappings, whose types it checks; `path` stands in front of the keys in errors."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path} must be a group of keys, got {values!r}")
     hints = typing.get_type_hints(cls)
@@ -270,7 +295,7 @@ def _build(cls, values, path: str):
 
 def _convert(hint, value, path: str):
     if dataclasses.is_dataclass(hint):
-        return _build(hint, value, path)
+        return build(hint, value, path)
     origin = typing.get_origin(hint)
     if origin is tuple:
         if isinstance(value, str) or not isinstance(value, (list, tuple)):
@@ -333,6 +358,10 @@ def _check(c: RunConfig) -> None:
     require(0 <= c.optim.ema < 1, "optim.ema", c.optim.ema, "must be in [0, 1)")
     require(0 <= c.optim.swa < 1, "optim.swa", c.optim.swa, "must be in [0, 1)")
     require(c.optim.sam >= 0, "optim.sam", c.optim.sam, "must not be negative")
+    for key in ("steps", "width", "channels"):
+        require(getattr(c.pretrain, key) >= 1, f"pretrain.{key}", getattr(c.pretrain, key), "must be at least 1")
+    once = not (c.train.start and c.pretrain.name != "none")
+    require(once, "train.start", c.train.start, "training cannot start from a run and be pre-trained (pretrain.name)")
     require(c.train.only in ("all", "heads"), "train.only", c.train.only, "must be 'all' or 'heads'")
     require(c.train.over in ("seeds", "folds"), "train.over", c.train.over, "must be 'seeds' or 'folds'")
     folds = c.train.over == "seeds" or c.train.members > 1

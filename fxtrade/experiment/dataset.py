@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,3 +77,11 @@ def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambd
     split = splits.by_time(present, looks.end, config.split.valid, config.split.test, config.split.embargo)
     final = looks if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
     return Dataset(panel, made.replace(names=columns), final, split)
+
+
+def span_of(data: Dataset, name: str) -> dict[str, Any]:
+    """From when to when (UTC, minutes) the span goes, its bars, and its labels whose features are defined."""
+    rows = np.flatnonzero(getattr(data.split, name))
+    times = data.panel.times[rows[[0, -1]]].astype("datetime64[ns]").astype("datetime64[m]")
+    usable = data.features.ok[rows] & (data.labels.y[rows] >= 0)
+    return {"from": str(times[0]), "to": str(times[1]), "bars": len(rows), "labels": int(usable.sum())}

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import dataclasses
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from fxtrade import losses, models
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import DataError
-from fxtrade.core.types import Array, Output, Segment
 from fxtrade.experiment import baselines
+from fxtrade.experiment.beginning import earlier
 from fxtrade.experiment.dataset import Dataset
+from fxtrade.experiment.network import network, objective
 from fxtrade.labels.weights import class_weighted
+from fxtrade.losses import contrastive
+from fxtrade.models.projector import Projected
 from fxtrade.report.progress import Console
-from fxtrade.train import curriculum, mixup
+from fxtrade.train import curriculum, meta, mixup, views
 from fxtrade.train.curriculum import Curriculum
-from fxtrade.train.loop import Fit, fit
-from fxtrade.train.segments import Plan, device_series, loss_weight, plan
+from fxtrade.train.loop import Fit, fit, fresh
+from fxtrade.train.optim import HEADS
+from fxtrade.train.segments import Plan, Series, device_series, loss_weight, plan, weights
+from fxtrade.train.step import Method
+from fxtrade.validate import splits
 
 
 class Trained(NamedTuple):
@@ -28,43 +33,99 @@ class Trained(NamedTuple):
     fit: Fit
 
 
-def network_and_loss(config: RunConfig) -> tuple[nn.Module, Callable[[Output, Segment], Array]]:
-    """What is trained and what for.
-
-    Raises:
-        ConfigError: an unknown model, loss, mixup or curriculum, or options that do not fit them.
-    """
+def check(config: RunConfig) -> None:
+    """Raises ConfigError if anything about the network or its training is unknown or does not fit."""
+    network(config)
+    objective(config)
     mixup.check(config.train.mixup)
     curriculum.check(config.train.curriculum)
-    model = models.build(config.model.name, config.model.options, config.label.classes)
-    return model, losses.build(config.loss, config.label, config.trade)
+    meta.check(config.train)
+    if config.pretrain.name != "none":
+        contrastive.build(config.pretrain.name, config.pretrain.options)
+        views.check(config.pretrain.views)
 
 
-def train(config: RunConfig, data: Dataset, console: Console, title: str, **options) -> Trained:
-    """Fit the config's model to the training span of these data; `options` go to `train.loop.fit`."""
-    model, loss = network_and_loss(config)
-    train_plan, valid_plan = plans(config, data, model.receptive_field)
+def train(config: RunConfig, data: Dataset, console: Console, title: str, start: Any = None, **options) -> Trained:
+    """Fit the config's model to the training span of these data, from the weights `start` or fresh ones.
+
+    `options` go to `train.loop.fit`.
+    """
+    model = network(config)
+    series, valid, train_plan, valid_plan = spans(config, data)
     train_plan = train_plan._replace(curriculum=easy_first(config, data, train_plan))
-    labels = data.labels
-    w = class_weighted(labels.y, labels.w, data.split.train, config.loss.balance, config.loss.alpha)
-    labels = labels.replace(w=w)
-    series = device_series(data.features, labels, data.split.train)
-    valid = series._replace(w=jnp.asarray(loss_weight(data.features, labels, data.split.valid)))
-
-    with console.training(title, config.train.steps) as progress:
-        done = fit(
-            model,
-            loss,
-            (series, train_plan),
-            (valid, valid_plan),
-            config.train,
-            config.optim,
-            config.seed,
-            progress=progress,
-            row_name=lambda row: str(data.panel.times[row].astype("datetime64[ns]").astype("datetime64[s]")),
-            **options,
-        )
+    done = _fit(
+        config,
+        data,
+        console,
+        title,
+        model,
+        objective(config),
+        (series, train_plan),
+        (valid, valid_plan),
+        method=way(config, data, train_plan),
+        start=start,
+        **options,
+    )
     return Trained(model, done)
+
+
+def pretrain(config: RunConfig, data: Dataset, console: Console, title: str, **options) -> tuple[Any, Fit]:
+    """Weights to start from, with fresh heads above what contrastive training has made of the rest, and that training.
+
+    Labels play a part in "supervised" alone. The rows are those of training; validation rows choose the best step.
+    """
+    c = config.pretrain
+    series, valid, train_plan, valid_plan = spans(config, data)
+    model, views_of = network(config), views.presented(c.views)
+    short = dataclasses.replace(config.train, steps=c.steps, only="all", start="")
+    done = _fit(
+        dataclasses.replace(config, train=short),
+        data,
+        console,
+        title,
+        Projected(model, c.width, c.channels),
+        contrastive.build(c.name, c.options),
+        (series, train_plan),
+        (valid, valid_plan),
+        method=Method(present=views_of, judged=views_of),
+        **options,
+    )
+    heads = fresh(model, series, config.seed, config.train.members)[HEADS]
+    return {**done.params["encoder"], HEADS: heads}, done
+
+
+def anew(config: RunConfig, data: Dataset, console: Console, title: str) -> Trained:
+    """All of training in memory: what comes before it, if the config wants that, then `train`."""
+    start = earlier(config, data) if config.train.start else None
+    if config.pretrain.name != "none":
+        start, _ = pretrain(config, data, console, f"{title}, pre-training")
+    return train(config, data, console, title, start)
+
+
+def spans(config: RunConfig, data: Dataset) -> tuple[Series, Series, Plan, Plan]:
+    """The series with the weights of training and of validation, and the segments of both."""
+    train_plan, valid_plan = plans(config, data, network(config).receptive_field)
+    labels, rows = data.labels, data.split.train
+    w = class_weighted(labels.y, labels.w, rows, config.loss.balance, config.loss.alpha)
+    weighted = labels.replace(w=w)
+    returns = network(config).says.returns
+    series = device_series(data.features, weighted, rows, returns)
+    judged = series._replace(**weights(data.features, labels, data.split.valid, returns))
+    if config.train.over == "folds":
+        own = splits.folds(rows, labels.end, config.train.members, config.split.embargo)
+        series = series._replace(w=jnp.asarray(np.stack([loss_weight(data.features, weighted, r) for r in own])))
+    return series, judged, train_plan, valid_plan
+
+
+def way(config: RunConfig, data: Dataset, train_plan: Plan) -> Method:
+    """How a step trains: by mixup, meta-learning, both or neither."""
+    c, present = config.train.meta, mixup.presented(config.train.mixup)
+    if c.name == "none":
+        return Method(present=present)
+    weight = loss_weight(data.features, data.labels, data.split.train)
+    of_row = curriculum.row_scores("volatility", data.labels.ret, weight, config.seed)
+    score = curriculum.segment_scores(of_row, weight, train_plan.starts, train_plan.length)
+    return meta.method(c, train_plan, score, present)
 
 
 def easy_first(config: RunConfig, data: Dataset, train_plan: Plan) -> Curriculum | None:
@@ -87,10 +148,18 @@ def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan,
     Raises:
         DataError: a span has none, or all training labels are the same.
     """
-    spans = {"training": data.split.train, "validation": data.split.valid}
-    weights = {name: loss_weight(data.features, data.labels, rows) for name, rows in spans.items()}
-    kinds = np.unique(data.labels.y[weights["training"] > 0])
+    rows = {"training": data.split.train, "validation": data.split.valid}
+    weight = {name: loss_weight(data.features, data.labels, of_span) for name, of_span in rows.items()}
+    kinds = np.unique(data.labels.y[weight["training"] > 0])
     if len(kinds) == 1:
         raise DataError(f"all training labels are of class {kinds[0]}: there is nothing to learn; check the label")
-    train, valid = (plan(w, config.train.segment, receptive_field, name) for name, w in weights.items())
+    train, valid = (plan(w, config.train.segment, receptive_field, name) for name, w in weight.items())
     return train, valid
+
+
+def _fit(config: RunConfig, data: Dataset, console: Console, title: str, *what, **options) -> Fit:
+    def time_of(row: int) -> str:
+        return str(data.panel.times[row].astype("datetime64[ns]").astype("datetime64[s]"))
+
+    with console.training(title, config.train.steps) as progress:
+        return fit(*what, config.train, config.optim, config.seed, progress=progress, row_name=time_of, **options)

@@ -8,22 +8,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fxtrade import models
 from fxtrade.core.config import RunConfig, to_dict
 from fxtrade.core.errors import FxtradeError
 from fxtrade.data import synth
 from fxtrade.data.bars import Panel, format_interval, parse_interval
-from fxtrade.experiment import baselines, dataset, evaluate, forecast, record, trading
-from fxtrade.experiment.dataset import Dataset
-from fxtrade.experiment.fitting import Trained, network_and_loss, plans, train
+from fxtrade.experiment import baselines, dataset, evaluate, fitting, forecast, record, trading
+from fxtrade.experiment.beginning import earlier
+from fxtrade.experiment.dataset import Dataset, span_of
+from fxtrade.experiment.fitting import Trained
+from fxtrade.experiment.network import identity, network
 from fxtrade.labels import LABELS
 from fxtrade.report import report
 from fxtrade.report.progress import Console
-from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.interrupt import Interrupt
-from fxtrade.train.track import Tracker, read
+from fxtrade.train.keeping import kept
+from fxtrade.train.track import read
 from fxtrade.validate import null
 
 
@@ -53,33 +53,31 @@ def run(
         panel = dataset.load(config.data)
         fingerprint = panel.fingerprint()
     # what would fail only after minutes fails now
-    model, _ = network_and_loss(config)
+    fitting.check(config)
     parse_interval(config.report.block)
     record.ledger(resume.parent if resume else results)
     with console.bar("features", len(panel.times), "bars") as tick:
         data = dataset.prepare(config, panel, tick)
     console.say(describe(data))
-    plans(config, data, model.receptive_field)
+    fitting.plans(config, data, network(config).receptive_field)
+    start = earlier(config, data) if config.train.start else None
     folder = resume or record.create(results, config, name)
-    facts = record.provenance(config, fingerprint)
+    what = identity(config, data, fingerprint)
+    spans = {span: span_of(data, span) for span in ("train", "valid", "test")}
+    facts = record.provenance(config, fingerprint) | {"identity": what, "spans": spans}
     record.write_json(folder / record.RECORD, facts)
     console.say(f"run folder {folder}   (tensorboard --logdir {results})")
 
-    identity = {
-        "model": config.model.name,
-        "model options": {k: str(v) for k, v in config.model.options.items()},
-        "columns": list(data.features.names),
-        "symbols": list(panel.symbols),
-        "interval": format_interval(panel.interval),
-        "label": to_dict(config.label),
-        "data fingerprint": fingerprint,
-    }
-    checkpoints = Checkpoints(folder / "checkpoints", record.clean(identity), config.train.keep)
-    closing = contextlib.closing
-    with closing(checkpoints), closing(Tracker(folder, checkpoints.latest() or 0 if resume else None)) as tracker:
-        keep = {"checkpoints": checkpoints, "tracker": tracker, "resume": bool(resume)}
+    keep = {"identity": what, "keep": config.train.keep, "resume": bool(resume)}
+    if config.pretrain.name != "none":
+        with kept(folder / "pretrain", **keep) as ends, Interrupt() as interrupt:
+            start, before = fitting.pretrain(config, data, console, "pre-training", interrupt=interrupt, **ends)
+        if interrupt.signal:
+            raise Interrupted(folder, interrupt.signal, before.step)
+    with kept(folder, **keep) as ends:
+        tracker = ends["tracker"]
         with Interrupt() as interrupt:
-            trained = train(config, data, console, "training", interrupt=interrupt, **keep)
+            trained = fitting.train(config, data, console, "training", start, interrupt=interrupt, **ends)
         if not interrupt.signal:
             with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
                 outcome = judge(config, data, trained, results, facts, console)
@@ -174,7 +172,7 @@ def null_floor(config: RunConfig, panel: Panel, console: Console, kind: str, tab
     """Accuracy of the same pipeline, trained anew, on a market without anything to find."""
     with console.bar(f"features of the {kind}", len(panel.times), "bars") as tick:
         data = dataset.prepare(config, panel, tick)
-    trained = train(config, data, console, f"null floor: {kind}")
+    trained = fitting.anew(config, data, console, f"null floor: {kind}")
     made = forecast.score(trained.model, trained.fit.params, data.features, count=config.train.members)
     return table(baselines.of_forecast(made), data)
 
@@ -186,13 +184,6 @@ def best_accuracy(config: RunConfig, data: Dataset) -> float | None:
         return None
     rows = data.features.ok & (data.labels.y >= 0) & data.split.test[:, None]
     return float(((data.panel.edge > 0.5) == data.labels.y)[rows].mean())
-
-
-def span_of(data: Dataset, name: str) -> dict[str, Any]:
-    rows = np.flatnonzero(getattr(data.split, name))
-    times = data.panel.times[rows[[0, -1]]].astype("datetime64[ns]").astype("datetime64[m]")
-    usable = data.features.ok[rows] & (data.labels.y[rows] >= 0)
-    return {"from": str(times[0]), "to": str(times[1]), "bars": len(rows), "labels": int(usable.sum())}
 
 
 def describe(data: Dataset) -> str:

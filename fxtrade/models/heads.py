@@ -55,7 +55,7 @@ class Heads(nn.Module):
 
 def in_units_of(params: Any, unit: Array) -> Any:
     """Parameters of a network without opinion, whose sigma is `unit`: returns are far from 1."""
-    heads = params["head"]
+    heads = params.get("head", {})
     if "log_sigma" not in heads:
         return params
     bias = jnp.full_like(heads["log_sigma"]["bias"], jnp.log(unit))

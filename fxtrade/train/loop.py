@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ import numpy as np
 from fxtrade.core.config import OptimConfig, TrainConfig
 from fxtrade.core.errors import TrainingError
 from fxtrade.models import init
+from fxtrade.models.heads import in_units_of
 from fxtrade.train import members, mixup, optim
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.interrupt import Interrupt
@@ -66,6 +68,19 @@ class Fit:
     stopped: str
 
 
+def fresh(model: nn.Module, series: Series, seed: int, count: int = 1) -> Any:
+    """Parameters that training starts from by default; of several members, with seeds from `seed` on, stacked."""
+
+    def one(seed: int) -> Any:
+        params = init(model, jax.random.fold_in(jax.random.PRNGKey(seed), PARAMS), *series.x.shape[1:])
+        if series.ret_w is None:
+            return params
+        square = jnp.sum(series.ret_w * series.ret**2) / jnp.maximum(jnp.sum(series.ret_w), 1)
+        return in_units_of(params, jnp.sqrt(jnp.maximum(square, 1e-14)))
+
+    return members.stack([one(seed + i) for i in range(count)]) if count > 1 else one(seed)
+
+
 def fit(
     model: nn.Module,
     loss: Callable,
@@ -111,10 +126,9 @@ def fit(
     update = make_update(model, loss, optimizer, plan, config.batch, decay, method, ensemble)
     evaluate = make_evaluate(model, loss, valid[1], config.batch, method)
     if start is None:
-        states = [create(init(model, jax.random.fold_in(k, PARAMS), *series.x.shape[1:]), optimizer) for k in keys]
-    else:
-        states = [create(members.member(start, i) if ensemble else start, optimizer) for i in range(config.members)]
-    state, key = (members.stack(states), jnp.stack(keys)) if ensemble else (states[0], keys[0])
+        start = fresh(model, series, seed, config.members)
+    begin = functools.partial(create, optimizer=optimizer)
+    state, key = (jax.vmap(begin)(start), jnp.stack(keys)) if ensemble else (begin(start), keys[0])
     early, best_params = Early(), state.ema
     if resume and checkpoints and checkpoints.latest() is not None:
         state, saved = checkpoints.restore(state)
@@ -227,4 +241,4 @@ def _kept(checkpoints: Checkpoints | None) -> str:
     return f"the last good checkpoint is step {step} in {checkpoints.folder}"
 
 
-__all__ = ["Early", "Fit", "Progress", "TrainState", "fit"]
+__all__ = ["Early", "Fit", "Progress", "TrainState", "fit", "fresh"]

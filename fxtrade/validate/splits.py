@@ -41,3 +41,24 @@ def by_time(present: np.ndarray, end: np.ndarray, valid: float, test: float, emb
             advice = "use more data, a shorter horizon or a smaller embargo"
             raise DataError(f"the {name} span is empty after purging; {advice}")
     return split
+
+
+def folds(train: np.ndarray, end: np.ndarray, count: int, embargo: int = 0) -> np.ndarray:
+    """Training rows `[count, N]` of each of `count` members: all but one block of time, another for each.
+
+    Blocks have equally many training rows. Rows before a block are dropped, too, where their label looks into it, and
+    the `embargo` rows after it.
+
+    Raises:
+        DataError: there are fewer training rows than blocks.
+    """
+    rows, inside = np.arange(len(train)), np.flatnonzero(train)
+    if len(inside) < count:
+        raise DataError(
+            f"{len(inside)} training rows cannot be split into {count} folds (train.members); use more data"
+        )
+    kept = np.empty((count, len(train)), bool)
+    for i, block in enumerate(np.array_split(inside, count)):
+        first, last = block[0], block[-1]
+        kept[i] = train & ((end < first) | (rows > last + embargo))
+    return kept
