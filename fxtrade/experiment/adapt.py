@@ -1,0 +1,118 @@
+"""Forecasts by weights that adapt again and again to what has just happened: rolling fine-tuning.
+
+From the first validation row on, every `every` rows, the trained weights take a few steps of plain gradient descent on
+the last `lookback` rows whose labels are known by then, and score the rows up to the next time. Each time they start
+from the trained weights again, so that errors do not pile up, and a forecast depends on a bounded past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fxtrade.core.config import AdaptConfig
+from fxtrade.core.errors import DataError, TrainingError
+from fxtrade.core.types import Array, Forecast, Output, Segment
+from fxtrade.experiment import forecast
+from fxtrade.experiment.dataset import Dataset
+from fxtrade.train import members, meta
+from fxtrade.train.segments import Plan, Series, device_series, gather
+
+GROUP = 16  # adaptations in one dispatch, all at once where `members.each` does so
+
+
+def score(
+    model: nn.Module,
+    loss: Callable[[Output, Segment], Array],
+    params: Any,
+    data: Dataset,
+    config: AdaptConfig,
+    tick: Callable[[int], None] = lambda n: None,
+    count: int = 1,
+) -> Forecast:
+    """`forecast.score` of the data's features, by adapted weights from the first validation row on.
+
+    A row is adapted to by the weight of its label, not at all where it has none: weights stay as they are if that is
+    so of all `lookback` rows, as after a long gap. Dropout is off. Of an ensemble each member adapts on its own.
+
+    Args:
+        loss: what the steps descend.
+        params: the trained weights; of `count` > 1 members stacked.
+
+    Raises:
+        DataError: there are fewer than `lookback` known labels, behind a warm-up, before the first validation row.
+        TrainingError: the steps have led to weights that are not finite.
+    """
+    if not config.steps:
+        return forecast.score(model, params, data.features, tick, count)
+    features, rows = data.features, len(data.features.x)
+    first, warmup = int(np.argmax(data.split.valid)), model.receptive_field - 1
+    begins = np.arange(first, rows, config.every)
+    starts = np.searchsorted(settled(data.labels.end), begins) - config.lookback
+    if starts[0] < warmup:
+        raise DataError(
+            f"adapt.lookback = {config.lookback}: before the validation rows there are {starts[0] + config.lookback} "
+            f"bars with known labels, {warmup} of which are the model's warm-up; look back less or use more data"
+        )
+    before = features.replace(x=features.x[:first], ok=features.ok[:first])
+    trained = forecast.score(model, params, before, tick, count)
+    series = device_series(features, data.labels, np.ones(rows, bool), model.says.returns)
+    blocks = adapted_blocks(model, loss, config, Plan(starts, config.lookback, warmup, rows))
+
+    def of_member(i: int) -> Forecast:
+        own, parts = params if count == 1 else members.member(params, i), []
+        for g in range(0, len(begins), GROUP):
+            group = np.minimum(np.arange(g, g + GROUP), len(begins) - 1)  # the last one is filled up
+            made = blocks(own, series, jnp.asarray(starts[group]), jnp.asarray(begins[group]))
+            parts.append(jax.tree.map(lambda a: np.asarray(a).reshape(-1, *a.shape[2:]), made))
+            tick(min(rows - begins[g], GROUP * config.every))
+        return jax.tree.map(lambda *a: np.concatenate(a)[: rows - first], *parts)
+
+    adapted = forecast.mixture([of_member(i) for i in range(count)])
+    if not np.isfinite(adapted.prob).all():
+        row = first + int(np.argmin(np.isfinite(adapted.prob).all((1, 2))))
+        raise TrainingError(
+            f"the weights that adapt to the {config.lookback} bars before row {row} are not finite; "
+            "try a lower adapt.learning_rate or look at the data there"
+        )
+    whole = jax.tree.map(lambda a, b: np.concatenate([a, b]), trained.replace(ok=None), adapted)
+    return whole.replace(ok=np.asarray(features.ok) & (np.arange(rows) >= warmup)[:, None])
+
+
+def settled(end: np.ndarray) -> np.ndarray:
+    """Last row `[N]` that label and weight of each row depend on, from the last row `end [N]` that the label looks at.
+
+    The weight is how much of the label no other label says too, so it hangs on those that begin before it has ended.
+    """
+    return end[np.maximum(end - 1, 0)]
+
+
+def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: Plan) -> Callable:
+    """`(params, series, starts [G], begins [G]) -> Forecast [G, every, ...]`, compiled once.
+
+    Each block of `every` rows from row `begins` on, by the weights adapted to the segment of the plan from `starts` on.
+    Rows beyond the end of the series repeat its last one.
+    """
+
+    @jax.jit
+    def blocks(params: Any, series: Series, starts: Array, begins: Array) -> Forecast:
+        def block(pair):
+            start, begin = pair
+            known = gather(series, start[None], plan)
+
+            def value(p, _):
+                return loss(model.apply({"params": p}, known.x), known)
+
+            own, _ = meta.descend(value, params, config.steps, config.learning_rate, config.only)
+            at = jnp.minimum(begin - plan.warmup + jnp.arange(plan.warmup + config.every), plan.rows - 1)
+            said = forecast.of_output(model.apply({"params": own}, series.x[at][None]))
+            return jax.tree.map(lambda a: a[0, plan.warmup :], said)
+
+        return members.each(block, (starts, begins))
+
+    return blocks
