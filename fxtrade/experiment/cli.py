@@ -17,6 +17,8 @@ from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.experiment.run import Interrupted
 from fxtrade.features import FEATURES
 
+OPEN = ("config.loss.options", "config.pretrain.options", "config.model.options")  # to keys that the config lacks
+
 
 def main(function: Callable[[], None]) -> int:
     """Parse the flags and call `function`; returns the exit code: 1 for a mistake, 128 + signal if stopped."""
@@ -35,7 +37,7 @@ def main(function: Callable[[], None]) -> int:
 
 
 def config_flag() -> flags.FlagHolder:
-    """Define `--config`. It takes new keys, of which `parse` refuses all but features and options of losses."""
+    """Define `--config`. It takes new keys, of which `parse` refuses all but features and options."""
     about = "Config file, with an optional variant after a colon."
     return config_flags.DEFINE_config_file("config", None, about, lock_config=False, accept_new_attributes=True)
 
@@ -95,12 +97,12 @@ def _unknown_key(argv: list[str]) -> ConfigError | None:
 
 
 def _missing(config: Any, path: list[str]) -> ConfigError | None:
-    """The error of a path that the config lacks, unless it adds a feature or an option of the loss."""
+    """The error of a path that the config lacks, unless it adds a feature or an option of a loss or the model."""
     walked = "config"
     for i, key in enumerate(path, 1):
         present = config.keys() if isinstance(config, ConfigDict) else ()
-        if walked == "config.loss.options":
-            return None  # they depend on the loss, which knows them
+        if walked in OPEN:
+            return None  # they depend on the loss or the model, which knows them
         if key not in present:
             new = FEATURES if walked == "config.features" else ()
             if key not in new:

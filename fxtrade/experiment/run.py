@@ -13,12 +13,13 @@ from fxtrade.core.config import RunConfig, to_dict
 from fxtrade.core.errors import FxtradeError
 from fxtrade.data import synth
 from fxtrade.data.bars import Panel, format_interval, parse_interval
-from fxtrade.experiment import baselines, dataset, evaluate, fitting, forecast, record, trading
+from fxtrade.experiment import baselines, dataset, evaluate, fitting, forecast, record, tasks, trading
 from fxtrade.experiment.beginning import earlier
 from fxtrade.experiment.dataset import Dataset, span_of
 from fxtrade.experiment.fitting import Trained
 from fxtrade.experiment.network import identity, network
 from fxtrade.labels import LABELS
+from fxtrade.models.flops import flops_per_sample
 from fxtrade.report import report
 from fxtrade.report.progress import Console
 from fxtrade.train.interrupt import Interrupt
@@ -49,11 +50,11 @@ def run(
     """
     console = console or Console()
     began = time.time()
+    # what would fail only after minutes fails now
+    fitting.check(config)
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         fingerprint = panel.fingerprint()
-    # what would fail only after minutes fails now
-    fitting.check(config)
     parse_interval(config.report.block)
     record.ledger(resume.parent if resume else results)
     with console.bar("features", len(panel.times), "bars") as tick:
@@ -135,6 +136,7 @@ def judge(
             "config": to_dict(config),
             "model": config.model.name,
             "parameters": parameters,
+            "flops": flops_per_sample(trained.model, *data.features.x.shape[1:]),
             "receptive_field": trained.model.receptive_field,
             "opened_before": opened,
             "trials_before": len(others),
@@ -154,6 +156,7 @@ def judge(
         "null": floors,
         "labels": other_label,
         "scores": evaluate.scores(made, data.labels, split.test),
+        **tasks.judge(config, data, made),
         "groups": evaluate.grouped(prediction, data.labels, split.test, panel, config.report, config.seed),
     }
     if config.label.name != "volatility":

@@ -34,6 +34,7 @@ def document(outcome: dict[str, Any], pictures: Iterable[str]) -> str:
         *data(outcome),
         *skill.accuracy(outcome, picture["coverage"]),
         *skill.scores(outcome, picture["calibration"]),
+        *skill.tasks(outcome),
         *skill.groups(outcome, picture["groups"]),
         *earnings.trading(outcome, picture["equity"], picture["costs"]),
         *training(run, picture["training"]),
@@ -64,7 +65,7 @@ def training(run: dict, picture: str) -> list[str]:
     """How training went."""
     ended = ENDS.get(run["stopped"], run["stopped"])
     rows = [
-        ("model", f"`{run['model']}`, {run['parameters']:,} parameters"),
+        ("model", f"`{run['model']}`, {run['parameters']:,} parameters{_arithmetic(run)}"),
         ("receptive field", verdict.bars(run["receptive_field"])),
         ("steps", f"{run['step']:,} ({ended})"),
         ("best validation loss", f"{fixed(run['best_loss'], 4)} nats at step {run['best_step']:,}"),
@@ -107,3 +108,8 @@ def provenance(run: dict) -> list[str]:
 
 def _sizes(span: dict) -> list[str]:
     return [f"{span[key]:,}" for key in ("bars", "labels")]
+
+
+def _arithmetic(run: dict) -> str:
+    """Counted since later versions: earlier runs do not say it."""
+    return f", {count(run['flops'])} floating point operations a sample" if run.get("flops") else ""

@@ -78,6 +78,34 @@ def scores(outcome: dict, picture: str) -> list[str]:
     ]
 
 
+def tasks(outcome: dict) -> list[str]:
+    """Further horizons, and mean and volatility of the return, of a model that says them."""
+    blocks, targets = [], verdict.targets(outcome)
+    if tables := outcome.get("horizons"):
+        rows = [[f"{bars} bars", *(_hit(verdict.at(t, target)) for target in targets)] for bars, t in tables.items()]
+        header = ["horizon", *(verdict.coverage_name(t) for t in targets)]
+        blocks += ["### Further horizons", "The same label further ahead, accuracy in %:", grid(header, rows)]
+    if found := outcome.get("returns"):
+        names = {
+            "model": f"**{outcome['run']['model']}**",
+            "trailing": "trailing volatility",
+            "constant": "constant volatility",
+        }
+        rows = [
+            [names[name], fixed(s["log_score"], 3), percent(s["inside_90"]), fixed(s["rank_correlation"], 3)]
+            for name, s in found["forecasts"].items()
+        ]
+        header = ["forecast", "log score (nats)", "inside the 90 % interval", "rank correlation with |return|"]
+        blocks += [
+            "### Mean and volatility of the return",
+            f"As a normal distribution, on {count(found['rows'])} test rows; a lower log score is better. Trailing: "
+            "exponentially weighted, up to the bar itself. Constant: of the training rows. Rank correlation of the "
+            f"forecast mean with the return: {fixed(found['rank_ic'], 3)}.",
+            grid(header, rows),
+        ]
+    return blocks
+
+
 def groups(outcome: dict, picture: str) -> list[str]:
     """Accuracy by symbol and by month."""
     tables = [

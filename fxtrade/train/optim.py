@@ -43,11 +43,20 @@ def optimizer(config: OptimConfig, steps: int, only: str = "all") -> optax.Gradi
         optax.adamw(schedule(config, steps), weight_decay=config.weight_decay, mask=decay_mask),
     )
     if config.sam:
-        ascent = optax.chain(contrib.normalize(), optax.sgd(config.sam))
-        chain = contrib.sam(chain, ascent, opaque_mode=True)
+        chain = contrib.sam(chain, uphill(config.sam), opaque_mode=True)
     if only == "all":
         return chain
     return optax.multi_transform({"trained": chain, "frozen": optax.set_to_zero()}, heads_alone)
+
+
+def uphill(radius: float) -> optax.GradientTransformation:
+    """The step -radius g / |g| of sharpness-aware minimisation, which turns its sign; none where g is zero."""
+
+    def step(gradient, _):
+        length = optax.tree_utils.tree_norm(gradient)
+        return jax.tree.map(lambda g: -radius * g / jnp.maximum(length, 1e-12), gradient)
+
+    return optax.stateless(step)
 
 
 def heads_alone(params):

@@ -16,10 +16,6 @@ CASES = {
         [WAVENET, "--config.train.stepz=3"],
         "config.train has no key 'stepz'; did you mean 'steps'?",
     ),
-    "misspelt option": (
-        ["--config", "configs/wavenet.py", "--config.model.options.chanels=3"],
-        "config.model.options has no key 'chanels'; did you mean 'channels'?",
-    ),
     "misspelt group": ([WAVENET, "--config.trian.steps=3"], "config has no key 'trian'; did you mean 'train'?"),
     "misspelt feature": (
         [WAVENET, "--config.features.rsii={}"],

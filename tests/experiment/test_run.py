@@ -71,6 +71,7 @@ class TestWhatItLeaves:
         outcome = report(finished)
         assert set(outcome) == {
             *("run", "data", "accuracy", "null", "labels", "scores", "groups", "trading", "history"),
+            *("horizons", "returns"),
         }
         assert outcome["run"]["folder"] == finished.name and outcome["run"]["stopped"] == "finished"
         assert outcome["run"]["config"] == json.loads(json.dumps(to_dict(tiny.config())))
@@ -81,7 +82,7 @@ class TestWhatItLeaves:
         assert list(outcome["accuracy"]) == ["wavenet", *rivals]
         for table in (*outcome["accuracy"].values(), *outcome["labels"].values()):
             assert [row["target"] for row in table] == list(tiny.config().report.coverages)
-        assert outcome["null"] == {}
+        assert outcome["null"] == outcome["horizons"] == outcome["returns"] == {}
         assert set(outcome["labels"]) == {"tradable", "close"}
         assert outcome["labels"]["tradable"] == outcome["accuracy"]["wavenet"]
         assert [g["name"] for g in outcome["groups"]["symbol"]] == ["SIM0", "SIM1"]

@@ -191,3 +191,18 @@ def test_short_series_and_long_horizons(rows, h, seed):
         made = make(market, name, h, train=None)
         assert made.y.shape == made.ret.shape == made.w.shape == (rows, 2) and made.end.shape == (rows,)
         assert (made.y[max(rows - h, 0) :] == -1).all()
+
+
+@pytest.mark.parametrize("name", ["tradable", "close", "volatility"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_further_horizons_come_along(name, classes):
+    """Each is the label of that horizon by itself; `end` is that of the longest, so that purging sees it."""
+    market, train = bars(120), np.arange(120) < 80
+    configs = {h: LabelConfig(name, h, classes, median_window=20) for h in (2, 1, 7)}
+    got = labels.make(market, configs[2], train, horizons=(1, 7))
+    alone = {h: labels.make(market, c, train) for h, c in configs.items()}
+    np.testing.assert_array_equal(got.y, alone[2].y)
+    for i, h in enumerate((1, 7)):
+        np.testing.assert_array_equal(got.further_y[..., i], alone[h].y)
+        np.testing.assert_array_equal(got.further_w[..., i], alone[h].w)
+    np.testing.assert_array_equal(got.end, alone[7].end)

@@ -27,6 +27,7 @@ TINY = {
     "wavenet": [
         {"channels": 6, "skip_channels": 5, "layers": 3, "cycles": 2},
         {"channels": 6, "layers": 2, "kernel": 3},
+        {"channels": 6, "skip_channels": 4, "layers": 2, "condition": "both"},
     ],
     "gnn": [
         {"channels": 8, "blocks": 2},
@@ -48,7 +49,7 @@ TINY = {
     ],
     "lru": [{"channels": 8, "blocks": 2, "warmup": 40}, {"channels": 6, "blocks": 3, "kernel": 2, "warmup": 20}],
 }
-ACROSS = {"gnn"}  # assets see each other, by design
+ACROSS = {("gnn", 0), ("gnn", 1), ("gnn", 2), ("wavenet", 2)}  # assets see each other, by design
 CASES = [(name, i) for name, options in TINY.items() for i in range(len(options))]
 each = pytest.mark.parametrize("name, i", CASES)
 first = pytest.mark.parametrize("name", MODELS)
@@ -159,7 +160,7 @@ def test_members_of_a_batch_and_assets_do_not_see_each_other(name, i):
     other[0, :, 1] = 9
     before, after = (np.asarray(forward(model)(params, a).logits) for a in (x, other))
     np.testing.assert_array_equal(after[1], before[1])
-    assert np.array_equal(after[0][:, [0, 2]], before[0][:, [0, 2]]) != (name in ACROSS)
+    assert np.array_equal(after[0][:, [0, 2]], before[0][:, [0, 2]]) != ((name, i) in ACROSS)
     assert not np.array_equal(after[0][:, 1], before[0][:, 1])
 
 

@@ -46,10 +46,15 @@ def tcn(p, x, blocks):
     return h
 
 
-def wavenet(p, x, layers, cycles, channels):
+def wavenet(p, x, layers, cycles, channels, asset=0, market=None):
+    """`market` is the mean `[T, F]` of the assets' features where the network is conditioned on it."""
     h, skip = x, 0
     for i in range(cycles * layers):
         y = conv(h, p[f"gate{i}"], 2 ** (i % layers))
+        if f"of_asset{i}" in p:
+            y = y + p["identity"][asset] @ p[f"of_asset{i}"]["kernel"]
+        if market is not None:
+            y = y + relu(dense(market, p["market"])) @ p[f"of_market{i}"]["kernel"]
         z = np.tanh(y[:, :channels]) * sigmoid(y[:, channels:])
         y = dense(z, p[f"mix{i}"])
         h, skip = h + y[:, :channels], skip + y[:, channels:]
@@ -106,3 +111,24 @@ def test_as_written_in_numpy(name, embedding):
         hidden = network(p, h + p["asset"]["embedding"][a] if embedding else h)
         np.testing.assert_allclose(out.embed[b, :, a], hidden, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(out.logits[b, :, a], dense(hidden, p["head"]["logits"]), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("condition", ["asset", "market", "both"])
+def test_wavenet_on_conditions(condition):
+    """The market is the mean over the assets that are there: one that is away counts neither above nor below."""
+    options = {"channels": 5, "skip_channels": 6, "layers": 3, "condition": condition}
+    model = models.build("wavenet", options, classes=K)
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda seed: models.init(model, seed, A, F), jax.random.PRNGKey(0))
+    params = jax.tree.map(lambda s: (0.4 * rng.standard_normal(s.shape)).astype(np.float32), shapes)
+    x = rng.standard_normal((1, STEPS, A, F)).astype(np.float32)
+    x[0, 5:9, 1] = 0
+    out = jax.jit(lambda x: model.apply({"params": params}, x))(x)
+
+    p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+    count = np.where(np.isin(np.arange(STEPS), range(5, 9)), 1, 2)[:, None]
+    market = None if condition == "asset" else x[0].sum(1) / count
+    for a in range(A):
+        h = dense(x[0, :, a].astype(np.float64), p["inputs"]) + p["asset"]["embedding"][a]
+        hidden = wavenet(p, h, 3, 1, 5, a, market)
+        np.testing.assert_allclose(out.embed[0, :, a], hidden, rtol=1e-5, atol=1e-5)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from fxtrade import models
 from fxtrade.core.config import OptimConfig
-from fxtrade.train.optim import decay_mask, optimizer, schedule
+from fxtrade.train.optim import averaging, decay_mask, optimizer, schedule
 from tests.toys import ASSETS, FEATURES, MODEL
 
 PARAMS = {"a": {"kernel": jnp.asarray([[1.0, -2.0]]), "bias": jnp.asarray([0.5])}, "asset": {"embedding": jnp.ones(2)}}
@@ -80,3 +82,53 @@ def test_against_the_formula(size):
         updates, state = tx.update({"kernel": jnp.asarray(g, jnp.float32)}, state, params)
         params = optax.apply_updates(params, updates)
     np.testing.assert_allclose(params["kernel"], adamw(grads, start, 0.03, 0.1, 1.0), rtol=1e-4, atol=1e-6)
+
+
+def test_sam_takes_the_gradient_uphill():
+    """Foret et al. (2021), written out: the slope at p + rho g / |g| goes to the optimiser, not g."""
+    config = OptimConfig(learning_rate=0.1, schedule="constant", warmup=0, weight_decay=0.0, clip_norm=1e9)
+    slope = jax.grad(lambda p: jnp.sum(p["kernel"] ** 4) + p["bias"] ** 3)
+    params = {"kernel": jnp.asarray([1.0, -2.0]), "bias": jnp.asarray(0.5)}
+    g = slope(params)
+    length = np.sqrt(sum((np.asarray(v) ** 2).sum() for v in g.values()))
+    climbed = {k: params[k] + 0.05 * g[k] / length for k in params}
+    tx, plain = (optimizer(dataclasses.replace(config, sam=rho), 10) for rho in (0.05, 0.0))
+    got, _ = tx.update(g, tx.init(params), params, grad_fn=lambda p, _: slope(p))
+    expected, _ = plain.update(slope(climbed), plain.init(params), params)
+    for key in params:
+        np.testing.assert_allclose(got[key], expected[key], rtol=1e-6)
+
+
+def test_sam_without_a_slope_stays():
+    tx = optimizer(OptimConfig(sam=0.1, weight_decay=0.0), 10)
+    params = {"kernel": jnp.ones(3)}
+    zero = {"kernel": jnp.zeros(3)}
+    got, _ = tx.update(zero, tx.init(params), params, grad_fn=lambda p, _: zero)
+    np.testing.assert_array_equal(got["kernel"], 0)
+
+
+def test_the_heads_alone():
+    params = models.init(MODEL, jax.random.PRNGKey(0), ASSETS, FEATURES)
+    tx = optimizer(OptimConfig(warmup=0), 10, only="heads")
+    slopes = jax.tree.map(jnp.ones_like, params)
+    updates, _ = tx.update(slopes, tx.init(params), params)
+    for name, part in updates.items():
+        moved = [bool(np.any(u)) for u in jax.tree.leaves(part)]
+        assert all(moved) if name == "head" else not any(moved)
+
+
+class TestAveraging:
+    def test_exponential_with_a_start_that_forgets(self):
+        d = [float(averaging(OptimConfig(ema=0.9), 100)(s)) for s in (0, 8, 1000)]
+        np.testing.assert_allclose(d, [0.1, 0.5, 0.9], rtol=1e-6)
+
+    def test_evenly_over_the_last_steps(self):
+        """The weights themselves up to there, then the plain mean of all since."""
+        decay, steps = averaging(OptimConfig(swa=0.4), 50), np.random.default_rng(0).standard_normal(50)
+        average, seen = 0.0, []
+        for i, p in enumerate(steps):
+            d = float(decay(jnp.asarray(i)))
+            average = d * average + (1 - d) * p
+            seen.append(average)
+        np.testing.assert_allclose(seen[:31], steps[:31], rtol=1e-6)
+        np.testing.assert_allclose(seen[-1], steps[30:].mean(), rtol=1e-5)

@@ -11,7 +11,7 @@ from markets import bars, gap
 from fxtrade import labels
 from fxtrade.core.config import LabelConfig
 from fxtrade.core.errors import DataError
-from fxtrade.validate.splits import by_time
+from fxtrade.validate.splits import by_time, folds
 
 NAMES = ("train", "valid", "test")
 
@@ -97,3 +97,23 @@ def test_a_span_that_purging_empties(h, embargo, span):
     shares = (0.3, 0.2) if span == "train" else (0.1, 0.2)
     with pytest.raises(DataError, match=f"the {span} span is empty after purging"):
         by_time(np.ones(100, bool), ends(100, h), *shares, embargo)
+
+
+class TestFolds:
+    @given(st.integers(20, 200), st.integers(2, 6), st.integers(0, 5), st.integers(0, 4), st.integers(0, 100))
+    def test_each_leaves_out_a_block_that_no_label_of_it_reaches(self, n, count, h, embargo, seed):
+        train, end = np.random.default_rng(seed).random(n) < 0.7, ends(n, h)
+        assume(train.sum() >= count)
+        kept = folds(train, end, count, embargo)
+        blocks = np.array_split(np.flatnonzero(train), count)
+        for rows, block in zip(kept, blocks, strict=True):
+            own = np.flatnonzero(rows)
+            assert not rows[block].any() and not (rows & ~train).any()
+            before, after = own[own < block[0]], own[own > block[-1]]
+            assert (end[before] < block[0]).all() and (after > block[-1] + embargo).all()
+            # nothing else is missing
+            assert len(own) >= train.sum() - len(block) - h - embargo
+
+    def test_more_folds_than_rows(self):
+        with pytest.raises(DataError, match="2 training rows cannot be split into 3 folds"):
+            folds(np.arange(9) < 2, ends(9, 1), 3)
