@@ -28,6 +28,7 @@ TUNED_ALLOCATOR = {
 }
 BEGAN = "BENCHMARK_BEGAN"  # environment variable: when the worker's process was started, seconds of time.time()
 PEERS = ("numba", "pandas", "polars")
+MODELS = ("tcn", "wavenet", "gnn", "cnn_lstm", "lru", "transformer", "attention_tcn")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy", *PEERS)
 
 
@@ -98,8 +99,8 @@ def foreign_cpu_seconds() -> float:
     return busy - sum(os.times()[:4])
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """The flags of a benchmark; binds this process to the cores that it may use."""
+def arguments(description: str, models: Sequence[str] = ()) -> argparse.Namespace:
+    """The flags of a benchmark, some of `models` among them; binds this process to the cores that it may use."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes and two rounds: does it run")
     parser.add_argument("--rounds", type=int, help="rounds of every worker; default 5, with --quick 2")
@@ -109,6 +110,8 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--tuned-allocator", action="store_true", help="glibc that keeps its memory, for every worker")
     parser.add_argument("--cpu-time", action="store_true", help="with --cores 1, on a busy machine: time of the CPU")
     parser.add_argument("--wait", type=float, default=0, help="minutes to wait for an idle machine before each worker")
+    if models:
+        parser.add_argument("--models", nargs="+", choices=models, default=models, metavar="NAME", help="default: all")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
     for name in ("worker", "folder", "round"):  # how a worker is told what to do
         parser.add_argument(f"--{name}", type=int if name == "round" else str, help=argparse.SUPPRESS)

@@ -2,14 +2,16 @@
 
     python benchmarks/scoring.py --torch-python ENV/bin/python
 
-All use the same random weights and inputs, four assets with 32 features; the probabilities must agree to 1e-5.
+Every architecture as `models.build(name, {})` makes it, or those of `--models`, with the same random weights and inputs
+for all, four assets with 32 features; the probabilities must agree to 1e-5.
 
 * fxtrade score: `experiment.forecast.score` over the series, from NumPy to NumPy; compilation apart.
 * fxtrade step: its compiled program alone, on a chunk that is already on the device.
 * torch windows, usual: every sample from its own window of the receptive field, every layer at every step of it, as the
   public implementations do (Bai et al.); the head at the last step. Timed on a few thousand windows.
 * torch windows, lean: the same without the steps that the last one does not read.
-* torch dense: all samples of a chunk at once, with the receptive field less one bar of context.
+* torch dense: all samples of a stretch at once, one or several stretches at a time, each behind as much context as a
+  window has. A recurrent network starts every stretch anew, where fxtrade carries its state on.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ import measure
 import numpy as np
 
 ASSETS, FEATURES = 4, 32
-MODELS = ("tcn", "wavenet")
-WINDOW_BATCHES, DENSE_CHUNKS = (64, 256, 1024), (1024, 4096, 16384)  # samples; bars
+WINDOW_BATCHES = (64, 256, 1024)  # samples
+DENSE = ((1024, 1), (4096, 1), (16384, 1), (512, 16))  # bars of a stretch, stretches at a time
+COMPARED = 256  # windows
 
 
 def sizes(args):
@@ -45,7 +48,7 @@ def fxtrade(args) -> dict:
     x = inputs(bars)
     features = Features(x, np.ones(x.shape[:2], bool))
     meter, answer = measure.Meter(args), {}
-    for name in MODELS:
+    for name in args.models:
         model = models.build(name, {})
         params = random_weights(model, ASSETS, FEATURES, Path(args.folder, f"{name}.npz"))
 
@@ -54,7 +57,9 @@ def fxtrade(args) -> dict:
 
         first = meter.seconds(whole, 1, warm=0)
         seconds = meter.seconds(whole, repeats, warm=0)
-        np.save(Path(args.folder, f"{name}_prob.npy"), whole())
+        windows = np.stack([x[i : i + model.receptive_field] for i in range(COMPARED // ASSETS)])
+        last = jax.jit(lambda x: jax.nn.softmax(model.apply({"params": params}, x).logits[:, -1]))(windows)  # noqa: B023
+        np.savez(Path(args.folder, f"{name}_prob.npz"), series=whole(), windows=last)
         answer[f"{name} score"] = bars * ASSETS / seconds
         answer[f"{name} first call"] = first - seconds
 
@@ -78,10 +83,11 @@ def torch(args) -> dict:
     series = inputs(bars)
     x = torch.from_numpy(series)
     meter, answer = measure.Meter(args), {}
-    for name in MODELS:
+    for name in args.models:
         network = torch_models.load(name, Path(args.folder, f"{name}.npz"))
         reach = network.window - 1
-        expected = np.load(Path(args.folder, f"{name}_prob.npy"))
+        with np.load(Path(args.folder, f"{name}_prob.npz")) as saved:
+            expected, of_windows = saved["series"], saved["windows"]
 
         def by_windows(pad: bool, batch: int, count: int) -> np.ndarray:
             step = batch // ASSETS
@@ -91,11 +97,12 @@ def torch(args) -> dict:
                 parts.append(network(seen, last=True, pad=pad)[:, 0].softmax(-1))  # noqa: B023
             return torch.cat(parts).reshape(-1, ASSETS, 2).numpy()
 
-        def dense(chunk: int) -> np.ndarray:
+        def dense(starts: torch.Tensor, length: int, together: int) -> np.ndarray:
             parts = []
-            for start in range(reach, bars, chunk):  # noqa: B023
-                part = torch_models.stretch(x, start - reach, min(start + chunk, bars))  # noqa: B023
-                parts.append(network(part).softmax(-1).permute(1, 0, 2))  # noqa: B023
+            for group in starts.split(together):
+                seen = torch.cat([torch_models.stretch(x, s - reach, s + length) for s in group])  # noqa: B023
+                prob = network(seen)[:, -length:].softmax(-1)  # noqa: B023
+                parts.append(prob.unflatten(0, (-1, ASSETS)).transpose(1, 2).flatten(0, 1))
             return torch.cat(parts).numpy()
 
         with torch.inference_mode():
@@ -104,12 +111,15 @@ def torch(args) -> dict:
                 for batch in WINDOW_BATCHES:
                     seconds = meter.seconds(lambda: by_windows(pad, batch, samples), repeats)  # noqa: B023
                     answer[f"{name} windows {kind} {batch}"] = samples / seconds
-                got = by_windows(pad, 256, samples)
-                answer[f"{name} difference {kind}"] = _difference(got, expected[reach : reach + len(got)])
-            for chunk in DENSE_CHUNKS:
-                seconds = meter.seconds(lambda: dense(chunk), max(repeats - 1, 1), warm=0)  # noqa: B023
-                answer[f"{name} dense {chunk}"] = (bars - reach) * ASSETS / seconds
-            answer[f"{name} difference dense"] = _difference(dense(4096), expected[reach:])
+                answer[f"{name} difference {kind}"] = _difference(by_windows(pad, COMPARED, COMPARED), of_windows)
+            for length, together in DENSE:
+                starts = torch.arange(reach, bars - length + 1, length)
+                seconds = meter.seconds(lambda: dense(starts, length, together), max(repeats - 1, 1), warm=0)  # noqa: B023
+                answer[f"{name} dense {length} x {together}"] = len(starts) * length * ASSETS / seconds
+            length = 4096 - reach
+            answer[f"{name} difference dense"] = _difference(
+                dense(torch.tensor([reach]), length, 1), expected[reach : reach + length]
+            )
     return answer | {"others": meter.others}
 
 
@@ -121,7 +131,7 @@ def _difference(got: np.ndarray, expected: np.ndarray) -> float:
 
 def conclude(args, answers) -> None:
     ours, theirs = answers["fxtrade"], answers["torch"]
-    for name in MODELS:
+    for name in args.models:
         score = [r[f"{name} score"] for r in ours]
         rows = [("fxtrade score, compiled", measure.spread(score), "")]
         rows.append(("fxtrade step alone", measure.spread(r[f"{name} step"] for r in ours), ""))
@@ -129,7 +139,7 @@ def conclude(args, answers) -> None:
             best = measure.best(theirs, f"{name} {kind} ")
             rates = [r[best] for r in theirs]
             ratio = measure.spread(a / b for a, b in zip(score, rates, strict=True))
-            rows.append((f"torch {best.removeprefix(name)}", measure.spread(rates), ratio))
+            rows.append((f"torch {best.removeprefix(f'{name} ')}", measure.spread(rates), ratio))
         parameters, reach = (ours[0][f"{name} {what}"] for what in ("parameters", "receptive field"))
         print(f"{name}: {parameters:,} parameters, receptive field {reach}; best of several batch sizes of each peer")
         print(measure.table(("", "samples/s", "fxtrade score is faster by"), rows))
@@ -139,4 +149,4 @@ def conclude(args, answers) -> None:
 
 
 if __name__ == "__main__":
-    measure.main(measure.arguments(__doc__), {"fxtrade": fxtrade, "torch": torch}, conclude)
+    measure.main(measure.arguments(__doc__, measure.MODELS), {"fxtrade": fxtrade, "torch": torch}, conclude)
