@@ -177,6 +177,7 @@ class AdaptConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TradeConfig:
+    sizing: str = "threshold"  # equal parts of the most confident; or "proportional": p_up - p_down of all, as the loss
     coverage: float = 0.1  # share of most confident forecasts that are traded, threshold from validation rows
     gross: float = 1.0  # largest sum of absolute weights
     short: bool = True
@@ -391,6 +392,8 @@ def _check(c: RunConfig) -> None:
         c.train.eval_every,
         f"must be a multiple of train.dispatch ({c.train.dispatch})",
     )
+    kinds = ("threshold", "proportional")
+    require(c.trade.sizing in kinds, "trade.sizing", c.trade.sizing, "must be 'threshold' or 'proportional'")
     require(0 < c.trade.coverage <= 1, "trade.coverage", c.trade.coverage, "must be in (0, 1]")
     require(c.trade.latency >= 0, "trade.latency", c.trade.latency, "must not be negative")
     for key in ("fee_bps", "half_spread_bps", "gross"):

@@ -103,7 +103,11 @@ def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int
     bars = jax.tree.map(lambda a: a[first:], data.panel.bars)
     sure = np.asarray(sizing.confidence(forecast))
     threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
-    target = np.asarray(sizing.staggered(forecast, threshold, horizon, config.gross, config.short))[first:]
+    if config.sizing == "threshold":
+        target = sizing.staggered(forecast, threshold, horizon, config.gross, config.short)
+    else:
+        target = sizing.proportional(forecast, horizon, config.gross, config.short)
+    target = np.asarray(target)[first:]
     return bars, data.panel.times[first:], threshold, np.asarray(sizing.only_changes(target))
 
 

@@ -72,10 +72,18 @@ def _rule(trading: dict, config: dict) -> str:
     sides = "long and short" if trade["short"] else "long only"
     late = f", {verdict.bars(trade['latency'])} late" if trade["latency"] else ""
     held = verdict.bars(config["label"]["horizon"])
+    if trade.get("sizing") == "proportional":
+        chosen = "All forecasts are traded, each in proportion to its edge, p(up) - p(down)"
+        threshold = ""
+    else:
+        chosen = f"The most confident {percent(trade['coverage'], 0)} of the forecasts are traded"
+        threshold = (
+            f"The threshold of confidence (up against down, 0 to 1) is {fixed(trading['threshold'], 3)}, fixed on the "
+            "validation span. "
+        )
     return (
-        f"The most confident {percent(trade['coverage'], 0)} of the forecasts are traded, {sides}, each held for "
+        f"{chosen}, {sides}, each held for "
         f"{held}, with at most {percent(trade['gross'], 0)} of the equity at stake. "
-        f"The threshold of confidence (up against down, 0 to 1) is {fixed(trading['threshold'], 3)}, fixed on the "
-        f"validation span. What is decided at a bar's close fills at the next open{late}, and pays a fee of "
+        f"{threshold}What is decided at a bar's close fills at the next open{late}, and pays a fee of "
         f"{trade['fee_bps']:g} bps and a half-spread of {trade['half_spread_bps']:g} bps a side (1 bps is 0.01 %)."
     )

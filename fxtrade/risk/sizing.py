@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from fxtrade.core import sums
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Bars, Forecast
 
@@ -80,10 +81,7 @@ def staggered(forecast: Forecast, threshold: Array, horizon: int, gross: float, 
         ConfigError: `horizon` is not an int >= 1, `gross` is negative, or the forecast has neither two nor three
             classes.
     """
-    if not isinstance(horizon, int) or horizon < 1:
-        raise ConfigError(f"staggered: horizon={horizon!r} is not a number of bars; give an int >= 1")
-    if gross < 0:
-        raise ConfigError(f"staggered: gross={gross!r} would turn every forecast around; give a number >= 0")
+    _check_slices("staggered", horizon, gross)
     decision = direction(forecast) * (confidence(forecast) >= threshold)
     if not allow_short:
         decision = jnp.maximum(decision, 0)
@@ -91,6 +89,28 @@ def staggered(forecast: Forecast, threshold: Array, horizon: int, gross: float, 
     opened = jnp.cumsum(decision, axis=0)
     closed = jnp.pad(opened, ((horizon, 0), (0, 0)))[: opened.shape[0]]
     return (opened - closed) * (gross / (horizon * decision.shape[1]))
+
+
+def proportional(forecast: Forecast, horizon: int, gross: float, allow_short: bool) -> Array:
+    """Overlapping portfolios as in `staggered`, but each slice is worth p_up - p_down of what it could be.
+
+    `target[t] = gross / A * mean(p_up - p_down over rows t - horizon + 1 .. t)`, 0 where a forecast is not ok: what
+    `losses.trading.sharpe` takes a network to hold. No threshold: whether a small edge is worth its turnover is for the
+    network to know.
+
+    Returns:
+        target `[N, A]`, never NaN.
+
+    Raises:
+        ConfigError: as `staggered`.
+    """
+    _check_slices("proportional", horizon, gross)
+    down, up = _down_up(forecast)
+    held = jnp.where(forecast.ok, up - down, 0.0)
+    if not allow_short:
+        held = jnp.maximum(held, 0)
+    past = jnp.pad(held, ((horizon - 1, 0), (0, 0)))
+    return sums.windowed(past, horizon) * (gross / (horizon * held.shape[1]))
 
 
 def only_changes(target: Array) -> Array:
@@ -112,6 +132,13 @@ def buy_and_hold(bars: Bars) -> Array:
     ok = jnp.asarray(bars.ok)
     first = ok & (jnp.cumsum(ok, axis=0) == 1)
     return jnp.where(first, 1.0 / ok.shape[1], jnp.nan)
+
+
+def _check_slices(name: str, horizon: int, gross: float) -> None:
+    if not isinstance(horizon, int) or horizon < 1:
+        raise ConfigError(f"{name}: horizon={horizon!r} is not a number of bars; give an int >= 1")
+    if gross < 0:
+        raise ConfigError(f"{name}: gross={gross!r} would turn every forecast around; give a number >= 0")
 
 
 def _classes(forecast: Forecast) -> int:

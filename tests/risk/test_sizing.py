@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.types import Bars, Forecast
+from fxtrade.core.types import Bars, Forecast, Output, Segment
+from fxtrade.losses.trading import sharpe
 from fxtrade.risk import sizing
 
 
@@ -93,11 +94,42 @@ def test_staggered_takes_a_threshold_an_asset():
     assert not target[:, 2].any()
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("allow_short", [True, False])
+@pytest.mark.parametrize("horizon", [1, 4, 100])
+def test_proportional_is_the_mean_edge_of_the_slices_that_are_open(classes, allow_short, horizon):
+    f = forecast_of(np.random.default_rng(horizon), classes=classes)
+    n, assets = f.ok.shape
+    edge = np.where(f.ok, f.prob[..., -1] - f.prob[..., 0], 0).astype(float)
+    edge = edge if allow_short else np.maximum(edge, 0)
+    expected = [1.5 / assets * edge[max(t - horizon + 1, 0) : t + 1].sum(0) / horizon for t in range(n)]
+    target = sizing.proportional(f, horizon, 1.5, allow_short)
+    np.testing.assert_allclose(target, expected, rtol=1e-5, atol=1e-7)
+    assert np.abs(target).sum(1).max() <= 1.5 * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_proportional_earns_what_the_loss_says(horizon):
+    """Minus the Sharpe loss of the logits is the ratio of the portfolio that these weights are."""
+    rng = np.random.default_rng(0)
+    f = forecast_of(rng, gaps=0.0)
+    n, assets = f.ok.shape
+    ret = 0.01 * rng.standard_normal((n, assets)).astype(np.float32)
+    rows = Segment(jnp.zeros((1, n, assets, 1)), jnp.zeros((1, n, assets), int), ret[None], jnp.ones((1, n, assets)))
+    loss = sharpe(Output(jnp.log(f.prob)[None], f.prob[None]), rows, cost=0.001, horizon=horizon)
+    slices = np.diff(np.asarray(sizing.proportional(f, horizon, 1.0, True), float), axis=0, prepend=0.0)
+    edge = f.prob[..., -1] - f.prob[..., 0]
+    earned = (edge * np.expm1(ret)).mean(1) / horizon - 0.001 * np.abs(slices).sum(1)
+    np.testing.assert_allclose(-loss, earned.mean() / earned.std(), rtol=1e-4)
+
+
 def test_staggered_refuses_what_makes_no_sense():
     f = forecast_of(np.random.default_rng(0))
     for horizon in (0, -1, 2.0):
         with pytest.raises(ConfigError, match="horizon"):
             sizing.staggered(f, 0.1, horizon, 1.0, True)
+        with pytest.raises(ConfigError, match="proportional: horizon"):
+            sizing.proportional(f, horizon, 1.0, True)
     with pytest.raises(ConfigError, match="gross"):
         sizing.staggered(f, 0.1, 2, -1.0, True)
 
@@ -126,7 +158,10 @@ def test_the_future_does_not_reach_the_past(k):
     def plan(f):
         return sizing.only_changes(sizing.staggered(f, 0.2, 5, 1.0, True))
 
-    for function in (sizing.confidence, sizing.direction, plan, lambda f: sizing.buy_and_hold(bars_of(f.ok))):
+    def share(f):
+        return sizing.proportional(f, 5, 1.0, True)
+
+    for function in (sizing.confidence, sizing.direction, plan, share, lambda f: sizing.buy_and_hold(bars_of(f.ok))):
         past = np.asarray(function(now))[:k]
         np.testing.assert_array_equal(past, np.asarray(function(changed))[:k])
         np.testing.assert_array_equal(past, np.asarray(function(prefix)))
