@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from fxtrade.core.config import LabelConfig, LossConfig, TasksConfig, TradeConfig, check_like, check_options, nearest
 from fxtrade.core.errors import ConfigError
@@ -18,7 +19,13 @@ LOSSES = {
     "ordinal": classify.ordinal,
     "sharpe": trading.sharpe,
 }
-LIMITS = {"gamma": (0, float("inf")), "smoothing": (0, 1), "cost": (0, 1)}  # at least, below
+LIMITS = {  # at least, below
+    "gamma": (0, float("inf")),
+    "smoothing": (0, 1),
+    "cost": (0, 1),
+    "temperature": (1e-3, float("inf")),
+    "alpha": (0, 1),
+}
 
 
 def build(
@@ -33,16 +40,24 @@ def build(
     """
     if config.name not in LOSSES:
         raise ConfigError(f"there is no loss '{config.name}'{nearest(config.name, LOSSES)}")
-    loss = LOSSES[config.name]
+    given = {"cost": 1e-4 * (trade.fee_bps + trade.half_spread_bps), "horizon": label.horizon}
+    loss = with_options(LOSSES[config.name], config.options, f"loss '{config.name}'", given)
+    return with_tasks(loss, tasks or TasksConfig())
+
+
+def with_options(loss: Callable, options: Mapping[str, Any], what: str, given: Mapping[str, Any] | None = None):
+    """`loss` with these options, and with what is `given` besides if it knows it; `what` names it in messages.
+
+    Raises:
+        ConfigError: an option that it does not know, or a value that is impossible.
+    """
     parameters = inspect.signature(loss).parameters.values()
     known = {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
-    check_options(known, config.options, f"loss '{config.name}'")
-    for key, value in config.options.items():
-        where = f"loss '{config.name}': option {key}"
+    check_options(known, options, what)
+    for key, value in options.items():
+        where = f"{what}: option {key}"
         check_like(known[key], value, where)
         least, most = LIMITS.get(key, (-float("inf"), float("inf")))
         if not least <= value < most:
             raise ConfigError(f"{where} must be at least {least} and below {most}, got {value}")
-    given = {"cost": 1e-4 * (trade.fee_bps + trade.half_spread_bps), "horizon": label.horizon}
-    options = {k: v for k, v in given.items() if k in known} | dict(config.options)
-    return with_tasks(partial(loss, **options), tasks or TasksConfig())
+    return partial(loss, **{k: v for k, v in (given or {}).items() if k in known} | dict(options))
