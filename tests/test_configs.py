@@ -16,7 +16,8 @@ from fxtrade.data.bars import parse_interval
 from fxtrade.experiment import presets
 from tests import markets
 
-FILES = sorted(p.stem for p in (Path(__file__).parents[1] / "configs").glob("*.py"))
+ALONE = {"comparison"}  # of many runs: tests/experiment/test_recipes.py
+FILES = sorted({p.stem for p in (Path(__file__).parents[1] / "configs").glob("*.py")} - ALONE)
 EVERY = [(file, variant) for file in FILES for variant in presets.MARKETS]
 
 

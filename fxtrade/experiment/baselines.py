@@ -53,13 +53,17 @@ def of_forecast(forecast: Forecast) -> Prediction:
 
 def all_of(data: Dataset, label: LabelConfig, seed: int) -> dict[str, Prediction]:
     """Every baseline, in the order of the report. They are fitted on the training rows."""
+    made = {name: of_forecast(f) for name, f in learned(data, label.classes, seed).items()}
+    return rules(data, label) | made
+
+
+def rules(data: Dataset, label: LabelConfig) -> dict[str, Prediction]:
+    """The baselines of one line."""
     bars, labels, train = data.panel.bars, data.labels, data.split.train
-    rules = {"majority": majority(labels, train, label.classes)}
+    always = {"majority": majority(labels, train, label.classes)}
     if label.name == "volatility":
-        rules["persistence"] = volatility_persistence(bars, label)
-    else:
-        rules |= one_line_rules(bars, label.classes)
-    return rules | {name: of_forecast(made) for name, made in learned(data, label.classes, seed).items()}
+        return always | {"persistence": volatility_persistence(bars, label)}
+    return always | one_line_rules(bars, label.classes)
 
 
 def learned(data: Dataset, classes: int, seed: int) -> dict[str, Forecast]:

@@ -51,6 +51,11 @@ def stamp() -> str:
     return time.strftime("%Y%m%d-%H%M%S", time.gmtime())
 
 
+def now() -> str:
+    """The time now, UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
 def load(folder: Path) -> RunConfig:
     """The config of an existing run.
 
@@ -83,7 +88,7 @@ def provenance(config: RunConfig, fingerprint: str) -> dict[str, Any]:
         "seed": config.seed,
         "code": _code_version(),
         "command": " ".join(["python", *sys.argv]),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "started": now(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "backend": jax.default_backend(),

@@ -1,0 +1,83 @@
+"""Every architecture trained in every way, three seeds each, at equal budget, beside the baselines.
+
+    python scripts/experiment.py --config configs/comparison.py:sim      # needs no data
+    python scripts/experiment.py --config configs/comparison.py:small    # flow and hourly bars in ../shared/data
+    python scripts/experiment.py --config configs/comparison.py
+
+Ctrl-C stops it, and the same command goes on. Variants: one market of configs/wavenet.py (sim, random, bars, flow,
+hourly) alone, `small` for a laptop, or both, as in `small,hourly`. The data are looked for in $FXTRADE_DATA or
+../shared/data; another folder: --config.data=FOLDER. Fewer of everything:
+--config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')"
+
+What came out of it: results/README.md.
+"""
+
+import os
+import runpy
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from fxtrade.core.config import nearest, to_dict
+from fxtrade.core.errors import ConfigError
+from fxtrade.experiment.recipes import ComparisonConfig
+
+DAILY = {"every": 1440, "lookback": 2880}  # bars of a minute
+MARKETS = {  # what a market needs beside its preset: 4,096 bars of single symbols in a step
+    "sim": {"train": {"batch": 4, "segment": 256}},
+    "random": {"train": {"batch": 4, "segment": 256}},
+    "bars": {"data": {"path": "bars"}, "train": {"batch": 4, "segment": 256}},
+    "flow": {"data": {"path": "bars_flow_1m"}, "train": {"batch": 4, "segment": 256}, "adapt": DAILY},
+    "hourly": {"data": {"path": "bars_1h"}, "train": {"batch": 2, "segment": 256}},
+}
+MODELS = ("wavenet", "tcn", "attention_tcn", "transformer", "gnn", "cnn_lstm", "lru")
+RECIPES = {
+    "plain": {},
+    "focal": {"loss": {"name": "focal", "options": {"gamma": 2.0}}},
+    "smoothing": {"loss": {"options": {"smoothing": 0.1}}},
+    "balanced": {"loss": {"balance": 1.0}},
+    "mixup_segment": {"train": {"mixup": {"name": "segment"}}},
+    "mixup_latent": {"train": {"mixup": {"name": "latent"}}},
+    "mixup_cut": {"train": {"mixup": {"name": "cut"}}},
+    "easy_teacher": {"train": {"curriculum": {"name": "teacher"}}},
+    "easy_signal": {"train": {"curriculum": {"name": "signal"}}},
+    "easy_volatility": {"train": {"curriculum": {"name": "volatility"}}},
+    "hard_teacher": {"train": {"curriculum": {"name": "teacher", "reverse": True}}},  # control
+    "random_order": {"train": {"curriculum": {"name": "random"}}},  # control
+    "sam": {"optim": {"sam": 0.05}},
+    "swa": {"optim": {"swa": 0.25}},
+    "multitask": {"tasks": {"volatility": 0.1, "expected_return": 0.1, "horizons": (4, 16)}},
+    "folds": {"train": {"over": "folds"}},
+    "simclr": {"pretrain": {"name": "simclr"}},
+    "ts2vec": {"pretrain": {"name": "ts2vec"}},
+    "rolling": {"adapt": {"steps": 3}},
+    "reptile": {"train": {"meta": {"name": "reptile"}}, "adapt": {"steps": 3}},
+    "sharpe": {"loss": {"name": "sharpe"}},
+    "sharpe_tuned": ({"share": 0.75}, {"share": 0.25, "loss": {"name": "sharpe"}, "optim": {"learning_rate": 2e-4}}),
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    parts = [part for part in variant.split(",") if part]
+    for part in parts:
+        if part != "small" and part not in MARKETS:
+            raise ConfigError(f"there is no variant '{part}'{nearest(part, ['small', *MARKETS])}")
+    markets = tuple(part for part in parts if part != "small") or ("hourly", "flow")
+    config = ConfigDict(to_dict(ComparisonConfig()))
+    config.name = "-".join(["comparison", *parts])
+    config.data = os.environ.get("FXTRADE_DATA", "../shared/data")
+    config.markets, config.models, config.recipes = markets, MODELS, tuple(RECIPES)
+    config.budget = 20_000_000
+    config.changes = {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}
+    config.market_changes = {market: MARKETS[market] for market in markets}
+    config.model_options = {model: {market: _options(model, market) for market in markets} for model in MODELS}
+    config.recipe_changes = RECIPES
+    if "small" in parts:
+        config.update(budget=1_000_000, evaluations=5, valid_rows=50_000)
+    return config
+
+
+def _options(model: str, market: str) -> dict:
+    """The model's options in its own config file."""
+    made = runpy.run_path(str(Path(__file__).with_name(f"{model}.py")))["get_config"](market)
+    return made.model.options.to_dict()

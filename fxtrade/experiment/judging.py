@@ -1,0 +1,193 @@
+"""How a comparison judges: the same rows, labels and days for every forecast of a market."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from fxtrade import labels
+from fxtrade.core.config import RunConfig, to_dict
+from fxtrade.core.types import Forecast, Labels
+from fxtrade.data.bars import Panel, format_interval, parse_interval
+from fxtrade.experiment import adapt, baselines, dataset, evaluate, forecast, trading
+from fxtrade.experiment.baselines import Prediction
+from fxtrade.experiment.dataset import Dataset
+from fxtrade.experiment.network import objective
+from fxtrade.train import members
+
+LEAD = 4  # receptive fields that a model reads before rows that are judged; recurrent models remember beyond one
+SCORES = ("log_loss", "brier", "ece", "mcc", "ic", "rank_ic")
+EARNED = ("sharpe", "daily_sharpe", "total_return", "max_drawdown")
+
+
+class Market(NamedTuple):
+    """What all forecasts of a market are trained and judged on.
+
+    Attributes:
+        config: of its data, features, label and report.
+        training: the data with fewer validation rows, for the evaluations during training.
+        labels: by name, that of the config first, on which forecasts are judged.
+        day: `[N]` int64, block of the bootstrap within the test span, 0..G-1; -1 outside.
+    """
+
+    name: str
+    config: RunConfig
+    data: Dataset
+    training: Dataset
+    labels: dict[str, Labels]
+    day: np.ndarray
+
+
+class Sums(NamedTuple):
+    """Right forecasts and all forecasts that count, by label, coverage and block of the test span, `[L, C, G]`."""
+
+    right: np.ndarray
+    count: np.ndarray
+
+
+def market(
+    name: str, config: RunConfig, panel: Panel, valid_rows: int, tick: Callable[[int], None] = lambda n: None
+) -> Market:
+    """Features, labels and spans of a market; `tick(rows)` reports progress."""
+    data = dataset.prepare(config, panel, tick)
+    judged = {config.label.name: data.labels}
+    if config.label.name != "volatility" and config.label.classes == 2:
+        for kind in ("tradable", "close"):
+            if kind not in judged:
+                judged[kind] = labels.make(panel.bars, dataclasses.replace(config.label, name=kind))
+    day = np.full(len(panel.times), -1)
+    test = data.split.test
+    day[test] = np.unique(panel.times[test] // parse_interval(config.report.block), return_inverse=True)[1]
+    thinner = data.split.replace(valid=thinned(data, config.train.segment, valid_rows))
+    return Market(name, config, data, data._replace(split=thinner), judged, day)
+
+
+def thinned(data: Dataset, length: int, most: int) -> np.ndarray:
+    """Stretches of `length` rows, evenly spread over the validation rows, with at most `most` bars of single symbols
+    but at least one stretch; `[N]` bool."""
+    valid = data.split.valid
+    usable = (np.asarray(data.features.ok) & (data.labels.y >= 0)).any(1) & valid
+    stretch = (np.arange(len(valid)) - usable.argmax()) // length
+    used = np.unique(stretch[usable])
+    count = min(max(most // (length * data.labels.y.shape[1]), 1), len(used))
+    chosen = used[np.arange(count) * len(used) // count]
+    return valid & np.isin(stretch, chosen)
+
+
+def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -> list[Forecast]:
+    """The forecast of each member for the validation and test rows; elsewhere not ok.
+
+    Only these rows are read, and `LEAD` receptive fields before each, past what lies between: for a model that sees no
+    further the forecasts are those of one pass over everything. Weights that adapt read on from shortly before the
+    first of them.
+    """
+    count, wanted, features = config.train.members, data.split.valid | data.split.test, data.features
+    lead = LEAD * model.receptive_field
+    if config.adapt.steps:
+        read = np.arange(
+            max(int(wanted.argmax()) - lead - config.adapt.lookback - LEAD * config.label.horizon, 0), len(wanted)
+        )
+    else:
+        read = np.flatnonzero(preceded(wanted, lead))
+    part = features.replace(x=np.asarray(features.x)[read], ok=np.asarray(features.ok)[read])
+    made = []
+    for i in range(count):
+        own = params if count == 1 else members.member(params, i)
+        if config.adapt.steps:
+            scored = adapt.score(model, objective(config), own, after(data, read[0]), config.adapt)
+        else:
+            scored = forecast.score(model, own, part)
+        prob = np.full((*features.ok.shape, scored.prob.shape[-1]), 1 / scored.prob.shape[-1], np.float32)
+        ok = np.zeros(features.ok.shape, bool)
+        prob[read], ok[read] = scored.prob, scored.ok
+        made.append(Forecast(prob, ok & wanted[:, None]))
+    return made
+
+
+def after(data: Dataset, first: int) -> Dataset:
+    """The data from row `first` on, without panel."""
+    cut = jax.tree.map(lambda a: np.asarray(a)[first:], (data.features, data.labels, data.split))
+    return Dataset(None, cut[0], cut[1].replace(end=cut[1].end - first), cut[2])
+
+
+def preceded(wanted: np.ndarray, lead: int) -> np.ndarray:
+    """The rows `wanted` `[N]` bool and the `lead` rows before each."""
+    place = np.arange(len(wanted))
+    following = np.append(np.flatnonzero(wanted), len(wanted) + lead)
+    return following[np.searchsorted(following, place)] - place <= lead
+
+
+def together(made: list[Forecast]) -> Forecast:
+    """The mean of the members' probabilities."""
+    return Forecast(np.mean([m.prob for m in made], 0), made[0].ok)
+
+
+def judge(market: Market, made: Forecast | Prediction) -> tuple[dict[str, Any], Sums]:
+    """Accuracy at every coverage on every label and, of a `Forecast`, scores and earnings; and the sums by day."""
+    probable = isinstance(made, Forecast)
+    prediction = baselines.of_forecast(made) if probable else made
+    split, times, c = market.data.split, market.data.panel.times, market.config
+    outcome: dict[str, Any] = {
+        "accuracy": {
+            kind: evaluate.coverage_table(prediction, judged, split.valid, split.test, times, c.report, c.seed)
+            for kind, judged in market.labels.items()
+        }
+    }
+    if probable:
+        scores = evaluate.scores(made, market.data.labels, split.test)
+        outcome["scores"] = {key: scores[key] for key in SCORES}
+        if c.label.name != "volatility":
+            earned = trading.net(market.data, made, c.trade, c.label.horizon)
+            outcome["trading"] = {key: earned[key] for key in EARNED}
+    return outcome, by_day(market, prediction)
+
+
+def accuracies(sums: Sums) -> np.ndarray:
+    """Share of right forecasts on every label at every coverage, `[L, C]`; NaN where none counts."""
+    right, count = (s.sum(-1) for s in sums)
+    return np.where(count > 0, right, np.nan) / np.maximum(count, 1)
+
+
+def member(market: Market, made: Forecast) -> dict[str, Any]:
+    """Of one seed of several: accuracies by label, one for each coverage, and the log loss."""
+    values = accuracies(by_day(market, baselines.of_forecast(made))).tolist()
+    scores = evaluate.scores(made, market.data.labels, market.data.split.test)
+    return {"accuracy": dict(zip(market.labels, values, strict=True)), "log_loss": scores["log_loss"]}
+
+
+def facts(market: Market) -> dict[str, Any]:
+    """What was read, for the report."""
+    data, c = market.data, market.config
+    return {
+        "source": data.panel.source,
+        "symbols": data.panel.symbols,
+        "interval": format_interval(data.panel.interval),
+        "columns": data.features.names,
+        "spans": {span: dataset.span_of(data, span) for span in ("train", "valid", "test")},
+        "zero_moves": evaluate.zero_moves(data.labels, data.split.test),
+        "label": to_dict(c.label),
+        "labels": list(market.labels),
+        "coverages": c.report.coverages,
+        "block": c.report.block,
+        "bootstrap": c.report.bootstrap,
+        "blocks": int(market.day.max()) + 1,
+    }
+
+
+def by_day(market: Market, prediction: Prediction) -> Sums:
+    """What the accuracies of `judge` are made of, day by day."""
+    split, blocks = market.data.split, int(market.day.max()) + 1
+    sums = np.zeros((2, len(market.labels), len(market.config.report.coverages), blocks))
+    for i, judged in enumerate(market.labels.values()):
+        rows = prediction.ok & (judged.y >= 0) & split.test[:, None]
+        day = np.broadcast_to(market.day[:, None], rows.shape)[rows]
+        sure, right = prediction.confidence[rows], (prediction.y == judged.y)[rows]
+        for j, coverage in enumerate(market.config.report.coverages):
+            covered = sure >= evaluate.threshold(prediction, judged, split.valid, coverage)
+            sums[:, i, j] = [np.bincount(day, covered & hit, blocks) for hit in (right, True)]
+    return Sums(*sums)

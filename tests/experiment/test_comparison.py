@@ -1,0 +1,460 @@
+"""A whole comparison in seconds: two models, two recipes, two seeds on a small simulated market."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxtrade.core.errors import FxtradeError, TrainingError
+from fxtrade.experiment import baselines, comparison, dataset, effects, evaluate, fitting, forecast, judging, recipes
+from fxtrade.experiment.record import ledger
+from fxtrade.report.progress import Console
+from fxtrade.train import members
+from tests import tiny
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "seeds": 2,
+    "budget": 1_280,
+    "evaluations": 2,
+    "valid_rows": 128,
+    "models": ("wavenet", "tcn"),
+    "recipes": ("plain", "focal"),
+    "changes": {
+        "data": {"synth": {"bars": 1_000, "assets": 2, "interval": "1h"}},
+        "features": {"log_return": {"horizons": (1, 2)}},
+        "scaler": {"halflife": 50.0},
+        "train": {"batch": 2, "segment": 32},
+        "report": {"coverages": (1.0, 0.25, 0.1, 0.05), "bootstrap": 50},
+    },
+    "model_options": {
+        "wavenet": {"sim": {"channels": 4, "skip_channels": 4, "layers": 2}},
+        "tcn": {"sim": {"channels": 4, "blocks": 1, "kernel": 2}},
+    },
+    "recipe_changes": {"focal": {"loss": {"name": "focal"}}},
+}
+TIMES = ("started", "seconds", "labels_per_second", "code")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_small_market():
+    """The features of the preset are many: without them compilation takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        original = recipes.presets.market
+
+        def small(variant, model):
+            config = original(variant, model)
+            config.features = {}
+            return config
+
+        patch.setattr(recipes.presets, "market", small)
+        yield
+
+
+def config(changes: dict | None = None) -> recipes.ComparisonConfig:
+    return recipes.freeze(TINY | (changes or {}))
+
+
+def carry_out(results, changes: dict | None = None):
+    return comparison.run(config(changes), results, console=Console(quiet=True))
+
+
+def lines(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "cells.jsonl").read_text().splitlines()]
+
+
+def cells(folder) -> dict[tuple[str, str], dict]:
+    return {(e["model"], e["recipe"]): e for e in lines(folder) if e["kind"] == "cell"}
+
+
+def lasting(value):
+    """Without what differs from run to run."""
+    if isinstance(value, dict):
+        return {k: lasting(v) for k, v in value.items() if k not in (*TIMES, "run", "command")}
+    return [lasting(v) for v in value] if isinstance(value, list) else value
+
+
+def outcome(folder) -> dict:
+    return json.loads((folder / "comparison.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a comparison that nothing disturbed; not to be changed."""
+    return carry_out(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    shutil.copytree(finished.parent, tmp_path / "results")
+    return tmp_path / "results" / finished.name
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Names of the cells that have been trained since."""
+    names, original = [], comparison.carry_out
+
+    def count(cell, market):
+        names.append((cell.model, cell.recipe))
+        return original(cell, market)
+
+    monkeypatch.setattr(comparison, "carry_out", count)
+    return names
+
+
+@pytest.fixture(scope="module")
+def market():
+    own = recipes.market_config(config(), "sim")
+    return judging.market("sim", own, dataset.load(own.data), 128)
+
+
+class TestWhatItLeaves:
+    def test_the_folder(self, finished):
+        names = {p.name for p in finished.iterdir()}
+        assert names == {"plan.json", "cells.jsonl", "sums", "comparison.json", "report.md", "plots"}
+        assert {p.name for p in (finished / "plots").iterdir()} == {"coverage_sim.png", "recipes.png", "cost.png"}
+        kinds = [e["kind"] for e in lines(finished)]
+        assert kinds == ["baseline"] * 6 + ["market"] + ["cell"] * 4
+        assert not list(finished.rglob("*.part"))
+
+    def test_every_row_has_its_numbers(self, finished):
+        (market,) = outcome(finished)["markets"]
+        assert [r["model"] for r in market["rows"][:6]][-1] == "gradient-boosted trees"
+        assert [(r["model"], r["recipe"]) for r in market["rows"][6:]] == [
+            (m, r) for m in ("wavenet", "tcn") for r in ("plain", "focal")
+        ]
+        for row in market["rows"][6:]:
+            assert set(row["accuracy"]) == {"tradable", "close"}
+            assert [r["target"] for r in row["accuracy"]["close"]] == [1.0, 0.25, 0.1, 0.05]
+            assert set(row["scores"]) == set(judging.SCORES) and set(row["trading"]) == set(judging.EARNED)
+            assert len(row["members"]) == 2 and row["parameters"] > 100 and row["steps"] == 10
+            assert set(row["trees"]) == {"1", "0.1"}
+            assert ("plain" in row) == (row["recipe"] == "focal")
+        assert outcome(finished)["goal"]["comparisons"] == 8
+        assert [(e["recipe"], e["markets"]["sim"]["1"]["models"]) for e in outcome(finished)["recipes"]] == [
+            ("focal", 2)
+        ]
+
+    def test_every_cell_is_a_trial(self, finished):
+        entries = ledger(finished.parent)
+        assert [e["run"] for e in entries] == [
+            f"tiny/sim-{m}-{r}"
+            for m, r in (("wavenet", "plain"), ("tcn", "plain"), ("wavenet", "focal"), ("tcn", "focal"))
+        ]
+        assert len({e["config_hash"] for e in entries}) == 4
+        assert all(np.isfinite([e["accuracy"], e["accuracy_top_10"], e["daily_sharpe"]]).all() for e in entries)
+
+    def test_a_cell_by_hand(self, finished, market):
+        """Trained and scored over all of history by the parts that a single run uses."""
+        cell = recipes.cells(config(), {"sim": 2})[0]
+        done = fitting.train(cell.stages[0], market.training, Console(quiet=True), "")
+        made = forecast.score(done.model, done.fit.params, market.data.features, count=2)
+        split, labels = market.data.split, market.data.labels
+        table = evaluate.coverage_table(
+            baselines.of_forecast(made),
+            labels,
+            split.valid,
+            split.test,
+            market.data.panel.times,
+            cell.stages[0].report,
+            0,
+        )
+        kept = cells(finished)["wavenet", "plain"]
+        assert kept["accuracy"]["tradable"] == json.loads(json.dumps(table))
+        assert kept["scores"]["log_loss"] == pytest.approx(
+            evaluate.scores(made, labels, split.test)["log_loss"], rel=1e-5
+        )
+        for i, own in enumerate(kept["members"]):
+            one = forecast.score(done.model, members.member(done.fit.params, i), market.data.features)
+            right = (one.prob.argmax(-1) == labels.y)[one.ok & (labels.y >= 0) & split.test[:, None]]
+            assert own["accuracy"]["tradable"][0] == pytest.approx(right.mean(), abs=1e-12)
+
+    def test_paired_differences_row_by_row(self, finished, market):
+        """Of the accuracies, from the table; its interval and p-value, from days resampled and counted here."""
+        kept = cells(finished)
+        (rows,) = [m["rows"] for m in outcome(finished)["markets"]]
+        row = next(r for r in rows if (r["model"], r["recipe"]) == ("tcn", "focal"))
+        for place, key in ((0, "1"), (2, "0.1")):
+            own, plain = (kept["tcn", r]["accuracy"]["tradable"][place]["accuracy"] for r in ("focal", "plain"))
+            assert row["plain"][key]["value"] == pytest.approx(own - plain, abs=1e-12)
+        trees = baselines.of_forecast(baselines.boosted_trees(market.data, 2, 0))
+        labels, test = market.data.labels, market.data.split.test
+        counted = trees.ok & (labels.y >= 0) & test[:, None]
+        day = market.data.panel.times // (86_400 * 10**9)
+        right = (trees.y == labels.y) & counted
+        theirs = np.array([[right[day == d].sum(), counted[day == d].sum()] for d in np.unique(day[test])])
+        with np.load(finished / "sums" / f"{row['hash']}.npz") as f:
+            ours = np.stack([f["right"][0, 0], f["count"][0, 0]], 1)
+        assert row["trees"]["1"]["value"] == pytest.approx(
+            ours[:, 0].sum() / ours[:, 1].sum() - theirs[:, 0].sum() / theirs[:, 1].sum(), abs=1e-12
+        )
+        drawn = np.random.default_rng(9).integers(len(ours), size=(4_000, len(ours)))
+        gaps = np.subtract(*(s[drawn, 0].sum(1) / s[drawn, 1].sum(1) for s in (ours, theirs)))
+        low, high = np.quantile(gaps, [0.025, 0.975])
+        assert (row["trees"]["1"]["low"], row["trees"]["1"]["high"]) == pytest.approx(
+            (low, high), abs=0.15 * (high - low)
+        )
+
+
+class TestAgain:
+    def test_nothing_is_trained_twice(self, copy, trained):
+        before = {p: (copy / p).read_bytes() for p in ("cells.jsonl", "comparison.json", "report.md")}
+        carry_out(copy.parent)
+        assert trained == []
+        assert (copy / "cells.jsonl").read_bytes() == before["cells.jsonl"]
+        assert lasting(outcome(copy)) == lasting(json.loads(before["comparison.json"]))
+        assert len(ledger(copy.parent)) == 4
+
+    def test_stopped_and_resumed_it_ends_with_the_same_numbers(self, finished, tmp_path, trained, monkeypatch):
+        counted = comparison.carry_out
+
+        def stop_in_the_third(cell, market):
+            if len(trained) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return counted(cell, market)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(comparison, "carry_out", stop_in_the_third)
+            with pytest.raises(
+                comparison.Stopped, match="stopped with 2 of 4 cells done, .*the same command goes on"
+            ) as e:
+                carry_out(tmp_path)
+        assert e.value.number == signal.SIGTERM
+        folder = tmp_path / "tiny"
+        assert len(cells(folder)) == 2 and not (folder / "report.md").exists()
+        comparison.table(folder, Console(quiet=True))
+        assert "2 of 4 cells" in (folder / "report.md").read_text()
+        trained.clear()
+        carry_out(tmp_path)
+        assert trained == [("wavenet", "focal"), ("tcn", "focal")]
+        assert lasting(outcome(folder)) == lasting(outcome(finished))
+        assert len(ledger(tmp_path)) == 4
+
+    @pytest.mark.parametrize("cut", [1, 40])
+    def test_a_line_cut_short_is_done_anew(self, copy, finished, trained, cut):
+        path = copy / "cells.jsonl"
+        path.write_bytes(path.read_bytes()[:-cut])
+        carry_out(copy.parent)
+        assert trained == [("tcn", "focal")]
+        assert lasting(lines(copy)) == lasting(lines(finished))
+
+    def test_a_changed_recipe_does_its_own_cells_anew(self, copy, trained):
+        carry_out(copy.parent, {"recipe_changes": {"focal": {"loss": {"name": "focal", "options": {"gamma": 1.0}}}}})
+        assert trained == [("wavenet", "focal"), ("tcn", "focal")]
+        (market,) = outcome(copy)["markets"]
+        assert len(market["rows"]) == 6 + 4 and len(lines(copy)) == 11 + 2
+
+    def test_fewer_recipes_are_reported_without_the_others(self, copy, trained):
+        carry_out(copy.parent, {"recipes": ("plain",)})
+        assert trained == [] and outcome(copy)["recipes"] == []
+        assert not (copy / "plots" / "x").exists() and outcome(copy)["run"]["planned"] == 2
+
+    def test_the_table_needs_neither_data_nor_training(self, copy, monkeypatch, finished):
+        for name in ("report.md", "comparison.json"):
+            (copy / name).unlink()
+        shutil.rmtree(copy / "plots")
+        monkeypatch.setattr(dataset, "load", None)
+        comparison.table(copy, Console(quiet=True))
+        assert outcome(copy) == outcome(finished)
+        assert (copy / "report.md").read_text() == (finished / "report.md").read_text()
+
+
+class TestMistakes:
+    def test_no_comparison(self, tmp_path):
+        with pytest.raises(FxtradeError, match="is no comparison: .*plan.json is missing or damaged"):
+            comparison.table(tmp_path, Console(quiet=True))
+
+    def test_a_damaged_line_in_the_middle(self, copy):
+        path = copy / "cells.jsonl"
+        path.write_text("{" + path.read_text())
+        with pytest.raises(FxtradeError, match="cells.jsonl, line 1 is damaged; delete it"):
+            comparison.table(copy, Console(quiet=True))
+
+    def test_sums_that_are_gone(self, copy):
+        shutil.rmtree(copy / "sums")
+        with pytest.raises(FxtradeError, match=r"sums/.*\.npz cannot be read"):
+            comparison.table(copy, Console(quiet=True))
+
+    def test_what_no_cell_can_do_is_found_before_the_first(self, tmp_path, trained):
+        with pytest.raises(FxtradeError, match="loss 'focal' has no option 'gama'; did you mean 'gamma'"):
+            own = {"focal": {"loss": {"name": "focal", "options": {"gama": 1.0}}}}
+            carry_out(tmp_path / "results", {"recipe_changes": own})
+        assert trained == [] and not (tmp_path / "results").exists()
+
+    def test_training_that_diverges_is_a_result(self, tmp_path, trained, monkeypatch):
+        original = fitting.train
+
+        def diverge(config, *rest, **options):
+            if config.loss.name == "focal":
+                raise TrainingError("the loss is not finite at step 3")
+            return original(config, *rest, **options)
+
+        monkeypatch.setattr(fitting, "train", diverge)
+        folder = carry_out(tmp_path, {"models": ("tcn",)})
+        assert cells(folder)["tcn", "focal"]["error"] == "the loss is not finite at step 3"
+        assert "tcn, focal: the loss is not finite at step 3" in (folder / "report.md").read_text()
+        assert outcome(folder)["recipes"] == [] and len(ledger(tmp_path)) == 1
+        trained.clear()
+        carry_out(tmp_path, {"models": ("tcn",)})
+        assert trained == []
+
+    def test_on_the_command_line(self):
+        process = tiny.python("scripts/experiment.py", "--config=configs/comparison.py:sim", "--config.budgt=1")
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, out) == (1, "")
+        assert err == f"error: config has no key 'budgt'{recipes.nearest('budgt', recipes.to_dict(config()))}\n"
+
+
+def test_a_stage_starts_where_the_last_one_ended(market, monkeypatch):
+    own = {"recipe_changes": {"focal": ({}, {"loss": {"name": "focal"}})}, "models": ("tcn",), "recipes": ("focal",)}
+    (cell,) = recipes.cells(config(own), {"sim": 2})
+    calls, original = [], fitting.train
+
+    def watch(config, data, console, title, start=None, **options):
+        done = original(config, data, console, title, start=start, **options)
+        calls.append((config.loss.name, start, done.fit.params))
+        return done
+
+    monkeypatch.setattr(fitting, "train", watch)
+    entry, _ = comparison.carry_out(cell, market)
+    assert [c[0] for c in calls] == ["cross_entropy", "focal"]
+    assert calls[0][1] is None and calls[1][1] is calls[0][2]
+    assert entry["stages"] == 2 and entry["steps"] == 2 * 4  # five each, of which two evaluations see four
+
+
+def test_pre_training_comes_first(market, monkeypatch):
+    own = {"recipe_changes": {"focal": {"pretrain": {"name": "simclr"}}}, "models": ("tcn",), "recipes": ("focal",)}
+    (cell,) = recipes.cells(config(own), {"sim": 2})
+    given_start, original = [], fitting.train
+
+    def watch(*rest, start=None, **options):
+        given_start.append(start)
+        return original(*rest, start=start, **options)
+
+    monkeypatch.setattr(fitting, "train", watch)
+    entry, _ = comparison.carry_out(cell, market)
+    assert given_start[0] is not None and entry["steps"] == 4
+
+
+class TestJudging:
+    @given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(0, 6))
+    def test_preceded(self, wanted, lead):
+        made = judging.preceded(np.array(wanted), lead)
+        for t in range(len(wanted)):
+            assert made[t] == any(wanted[t : t + lead + 1])
+
+    @given(st.integers(1, 2_000), st.integers(1, 64))
+    def test_thinned(self, market, most, length):
+        thin, valid = judging.thinned(market.data, length, most), market.data.split.valid
+        assert not (thin & ~valid).any() and thin.any()
+        assert 2 * thin.sum() <= max(most, 2 * length)
+        if most >= 2 * valid.sum() + 2 * length:
+            usable = (market.data.features.ok & (market.data.labels.y >= 0)).any(1)
+            np.testing.assert_array_equal(thin & usable, valid & usable)
+
+    def test_thinned_rows_spread_over_the_span(self, market):
+        rows = np.flatnonzero(judging.thinned(market.data, 8, 128))
+        whole = np.flatnonzero(market.data.split.valid)
+        assert rows.mean() == pytest.approx(whole.mean(), abs=0.1 * len(whole))
+
+    @pytest.mark.parametrize("model", ["wavenet", "tcn"])
+    def test_reading_only_what_is_needed_gives_the_same_forecasts(self, market, model):
+        """With a hole in the wanted rows that is longer than the lead."""
+        cell = next(c for c in recipes.cells(config(), {"sim": 2}) if c.model == model)
+        network = fitting.network(cell.stages[0])
+        params = members.stack(
+            [network.init(jax.random.PRNGKey(i), np.zeros((1, 1, 2, 2), np.float32))["params"] for i in range(2)]
+        )
+        split = market.data.split
+        wanted = split.valid & (np.arange(len(split.valid)) % 100 > 80)
+        data = market.data._replace(split=split.replace(valid=wanted))
+        made = judging.forecasts(cell.stages[0], network, params, data)
+        used = wanted | split.test
+        for i, one in enumerate(made):
+            whole = forecast.score(network, members.member(params, i), market.data.features)
+            np.testing.assert_array_equal(one.ok, whole.ok & used[:, None])
+            np.testing.assert_allclose(one.prob[one.ok], whole.prob[one.ok], atol=1e-6)
+
+    def test_forecasts_that_adapt_are_those_of_a_single_run(self, market):
+        own = {"changes": TINY["changes"] | {"adapt": {"steps": 2, "every": 20, "lookback": 40}}, "seeds": 1}
+        cell = recipes.cells(config(own), {"sim": 2})[0].stages[0]
+        network = fitting.network(cell)
+        params = network.init(jax.random.PRNGKey(0), np.zeros((1, 1, 2, 2), np.float32))["params"]
+        (made,) = judging.forecasts(cell, network, params, market.data)
+        whole = judging.adapt.score(network, judging.objective(cell), params, market.data, cell.adapt)
+        np.testing.assert_allclose(made.prob[made.ok], whole.prob[made.ok], atol=1e-6)
+        plain = forecast.score(network, params, market.data.features)
+        assert np.abs(made.prob - plain.prob)[made.ok].max() > 1e-4
+
+    def test_sums_by_day_are_the_accuracies(self, market):
+        rng = np.random.default_rng(0)
+        prob = rng.dirichlet((3, 3), market.data.labels.y.shape)
+        entry, sums = judging.judge(market, judging.Forecast(prob, market.data.features.ok))
+        shares = judging.accuracies(sums)
+        for i, kind in enumerate(market.labels):
+            table = entry["accuracy"][kind]
+            np.testing.assert_allclose(shares[i], [r["accuracy"] for r in table])
+            np.testing.assert_array_equal(sums.count[i].sum(-1), [r["rows"] for r in table])
+        assert list(market.labels) == ["tradable", "close"]
+
+
+class TestEffects:
+    def sums(self, share: float, days: int = 200, seed: int = 0) -> judging.Sums:
+        rng = np.random.default_rng(seed)
+        count = np.full((1, 2, days), 50)
+        return judging.Sums(rng.binomial(count, share), count)
+
+    def assembled(self, tmp_path, shares: dict[tuple[str, str], float], trees: float = 0.55):
+        """The outcome of cells with these accuracies."""
+        models = tuple(dict.fromkeys(m for m, _ in shares))
+        names = tuple(dict.fromkeys(r for _, r in shares))
+        own = {"models": models, "recipes": names, "recipe_changes": {r: {} for r in names}}
+        kept = effects.Kept(tmp_path)
+        about = {"labels": ["tradable"], "coverages": [1.0, 0.1]}
+        plan = {"config": recipes.to_dict(config(own)), "markets": {"sim": "m"}, "run": {}, "cells": []}
+        kept.add({"hash": "m-t", "kind": "baseline", "of": "m", "market": "sim", "model": effects.TREES, "recipe": ""},
+                 self.sums(trees))  # fmt: skip
+        kept.add({"hash": "m", "kind": "market", "of": "m", "market": "sim", **about}, None)
+        for i, ((model, recipe), share) in enumerate(shares.items(), 1):
+            plan["cells"].append(f"c{i}")
+            entry = {"hash": f"c{i}", "kind": "cell", "market": "sim", "model": model, "recipe": recipe, "seconds": 1.0}
+            kept.add(entry, self.sums(share, seed=i))
+        (tmp_path / "plan.json").write_text(json.dumps(plan))
+        return effects.assemble(effects.Kept(tmp_path))
+
+    def test_what_helps_is_found_and_what_does_not_is_not(self, tmp_path):
+        shares = {("tcn", "plain"): 0.55, ("gnn", "plain"): 0.55}
+        shares |= {(m, "good"): 0.6 for m in ("tcn", "gnn")} | {(m, "idle"): 0.55 for m in ("tcn", "gnn")}
+        made = self.assembled(tmp_path, shares)
+        good, idle = (e["markets"]["sim"]["1"] for e in made["recipes"])
+        assert good["low"] > 0 and good["q"] < 1e-6 and (good["helped"], good["models"]) == (2, 2)
+        assert good["value"] == pytest.approx(0.05, abs=0.01)
+        assert idle["low"] < 0 < idle["high"] and idle["q"] > 0.05
+        goal = made["goal"]
+        assert goal["comparisons"] == 12
+        assert {(t["model"], t["recipe"]) for t in goal["beaten"]} == {("tcn", "good"), ("gnn", "good")}
+
+    def test_many_comparisons_want_more_of_each(self, tmp_path):
+        """A difference that would pass alone is not taken for one among many without any."""
+        alone = self.assembled(tmp_path / "alone", {("tcn", "plain"): 0.561})
+        (row,) = alone["markets"][0]["rows"][1:]
+        assert row["trees"]["1"]["q"] < 0.05
+        others = {("tcn", f"r{i}"): 0.55 for i in range(60)}
+        many = self.assembled(tmp_path / "many", {("tcn", "plain"): 0.561} | others)
+        same = next(r for r in many["markets"][0]["rows"] if r["recipe"] == "plain")
+        assert same["trees"]["1"]["p"] == row["trees"]["1"]["p"] and same["trees"]["1"]["q"] > 0.05
+        assert many["goal"]["comparisons"] == 122
+
+    def test_without_a_plain_cell_a_recipe_has_no_effect_yet(self, tmp_path):
+        made = self.assembled(tmp_path, {("tcn", "plain"): 0.5, ("gnn", "good"): 0.6})
+        assert made["recipes"] == []
