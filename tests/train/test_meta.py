@@ -1,0 +1,405 @@
+"""Meta-learning: its tasks, its gradients against plain ones and by hand, and that its weights adapt better."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxtrade import models
+from fxtrade.core import compat
+from fxtrade.core.config import CurriculumConfig, MetaConfig, MixupConfig, TrainConfig
+from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.types import Output, Segment
+from fxtrade.losses.classify import cross_entropy
+from fxtrade.models import MODELS, heads
+from fxtrade.train import curriculum, members, meta, mixup, optim
+from fxtrade.train.segments import batch_starts, gather, plan
+from fxtrade.train.step import Keys, Method, as_it_is, create, make_evaluate, make_update, plain_gradient
+from tests.toys import ASSETS, FEATURES, OPTIM, REACH, TRAIN, series, within
+
+KEY = jax.random.PRNGKey(5)
+KEYS = Keys(jax.random.PRNGKey(1), jax.random.PRNGKey(2))
+RULES = [name for name in meta.METAS if name != "none"]
+LENGTH = 8
+PLAN = plan(np.ones((3 + 40 * LENGTH, 1)), LENGTH, 4)
+SCORE = np.random.default_rng(0).random(len(PLAN.starts))
+
+
+def drawn(config: MetaConfig, p, step: int, tasks: int, seed: int = 0) -> np.ndarray:
+    """Starts `[tasks, 2 segments]` of a step."""
+    starts = meta.method(config, p, SCORE).starts
+    size = 2 * config.segments
+    return np.asarray(starts(p, jax.random.PRNGKey(seed), jnp.int32(step), tasks * size)).reshape(tasks, size)
+
+
+class TestTasks:
+    @given(segments=st.integers(1, 3), tasks=st.integers(1, 5), seed=st.integers(0, 99))
+    def test_the_query_of_a_block_follows_its_support(self, segments, tasks, seed):
+        config = MetaConfig("maml", segments=segments)
+        first = []
+        epoch = (len(PLAN.starts) - 2 * segments + 1) // tasks
+        for step in range(epoch):
+            starts = drawn(config, PLAN, step, tasks, seed)
+            assert (np.diff(starts, axis=1) == LENGTH).all()
+            assert starts.min() >= PLAN.warmup and starts.max() + LENGTH <= PLAN.rows
+            first.extend(starts[:, 0])
+        inside = [s for s in first if PLAN.warmup < s < PLAN.rows - 2 * segments * LENGTH]  # not cut at the ends
+        assert len(set(inside)) == len(inside), "an epoch has each stretch once"
+        assert len(first) > (len(PLAN.starts) - 2 * segments + 1) - tasks
+
+    def test_blocks_do_not_span_gaps(self):
+        w = np.ones((400, 1))
+        w[150:200] = 0
+        p = plan(w, 16, 4)
+        config = MetaConfig("maml")
+        starts = np.concatenate([drawn(config, p, step, 4) for step in range(40)])
+        shift = np.array([(s[0] - p.starts[np.abs(p.starts - s[0]).argmin()]) for s in starts])
+        supports = set((starts[:, 0] - shift).tolist())
+        neighbours = [s for s in p.starts if s + 16 in p.starts]
+        assert supports <= set(neighbours) and len(supports) > 0.8 * len(neighbours)
+
+    def test_without_two_segments_in_a_row_there_is_no_block(self):
+        with pytest.raises(DataError, match="the training rows have no 2 segments of 8 bars in a row"):
+            meta.method(MetaConfig("maml"), plan(np.ones((11, 1)), 8, 4))
+
+    @given(regimes=st.integers(1, 4), segments=st.integers(1, 3), step=st.integers(0, 60), seed=st.integers(0, 9))
+    def test_segments_of_a_task_are_of_one_regime(self, regimes, segments, step, seed):
+        config = MetaConfig("maml", tasks="regimes", regimes=regimes, segments=segments)
+        starts = drawn(config, PLAN, step, 5, seed)
+        borders = np.quantile(SCORE, np.arange(1, regimes) / regimes)
+        for task in starts:
+            candidates = [np.abs(PLAN.starts + o - task[:, None]).argmin(1) for o in range(-4, 5)]
+            fits = [c for o, c in zip(range(-4, 5), candidates, strict=True) if _unshifted(task, c, o)]
+            assert any(len(set(np.searchsorted(borders, SCORE[c]))) == 1 and len(set(c)) == len(c) for c in fits)
+
+    def test_an_epoch_begins_a_task_with_each_segment_in_regimes_too(self):
+        p = PLAN._replace(length=1)  # no shift
+        first = [drawn(MetaConfig("maml", tasks="regimes"), p, step, 4)[:, 0] for step in range(len(PLAN.starts) // 4)]
+        np.testing.assert_array_equal(np.sort(np.concatenate(first)), PLAN.starts)
+
+    def test_a_regime_with_too_few_segments(self):
+        with pytest.raises(DataError, match="40 training segments in 14 regimes are fewer than 4 each"):
+            meta.method(MetaConfig("maml", tasks="regimes", regimes=14, segments=2), PLAN, SCORE)
+
+    @pytest.mark.parametrize("tasks", meta.TASKS)
+    def test_a_pure_function_of_seed_and_step(self, tasks):
+        config = MetaConfig("maml", tasks=tasks)
+        method = meta.method(config, PLAN, SCORE)
+        draw = jax.jit(lambda seed, step: method.starts(PLAN, seed, step, 8))
+        made = [np.asarray(draw(jax.random.PRNGKey(3), jnp.int32(s))) for s in range(8)]
+        for step, starts in enumerate(made):
+            np.testing.assert_array_equal(starts, drawn(config, PLAN, step, 4, 3).reshape(-1))
+        assert len({tuple(m) for m in made}) == 8
+        assert any((m != np.asarray(draw(jax.random.PRNGKey(4), jnp.int32(s)))).any() for s, m in enumerate(made))
+
+    @pytest.mark.parametrize("tasks", meta.TASKS)
+    def test_a_curriculum_opens_tasks(self, tasks):
+        order = curriculum.make(CurriculumConfig("random", start=0.5, until=1.0), SCORE, 100)
+        p = PLAN._replace(curriculum=order, length=1)._replace(starts=PLAN.starts // LENGTH + 3)
+        config = MetaConfig("maml", tasks=tasks, regimes=1)
+        starts = np.concatenate([drawn(config, p, step, 3) for step in range(4)])
+        segment = np.searchsorted(p.starts, starts)
+        if tasks == "blocks":
+            segment = segment[:, :1]
+            assert (order.rank[segment] < 0.55 * len(SCORE) + 2).all()
+        else:
+            assert (order.rank[segment] < curriculum.opened(order, 3)).all()
+
+
+def _unshifted(task, segments, offset) -> bool:
+    """Whether the task's starts are those of these segments, shifted, or cut off at the ends."""
+    return bool((np.clip(PLAN.starts[segments] + offset, PLAN.warmup, PLAN.rows - LENGTH) == task).all())
+
+
+class Small:
+    """Two layers, row by row: quick to compile, and as nonlinear as need be."""
+
+    def apply(self, variables, x, **_):
+        p = variables["params"]
+        h = jnp.tanh(x @ p["inputs"]["kernel"])
+        return Output(h @ p["head"]["kernel"] + p["head"]["bias"], h)
+
+
+def small_params():
+    rng = np.random.default_rng(3)
+    kernels = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((FEATURES, 4), (4, 2)))
+    return {"inputs": {"kernel": next(kernels)}, "head": {"kernel": next(kernels), "bias": jnp.zeros(2)}}
+
+
+def toy_tasks(batch: int = 4, length: int = 12):
+    """Parameters and a batch of segments with uneven weights."""
+    whole, p = within(series(), 0, 160, length)
+    return small_params(), gather(whole, batch_starts(p, KEY, jnp.int32(0), batch), p)
+
+
+def objective(params, segment, keys):
+    output = Small().apply({"params": params}, segment.x)
+    return cross_entropy(output, segment), jnp.mean(output.logits.argmax(-1) == segment.y)
+
+
+def close(a, b, rtol=1e-4, atol=1e-6):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
+
+
+class TestKnownLimits:
+    @pytest.mark.parametrize("name", ["fomaml", "maml"])
+    @pytest.mark.parametrize("segments", [1, 2])
+    def test_without_a_rate_it_is_the_plain_gradient_on_the_queries(self, name, segments):
+        params, batch = toy_tasks(8)
+        rule = meta.gradient(MetaConfig(name, steps=2, learning_rate=0.0, segments=segments))
+        (loss, _), slopes = jax.jit(lambda p: rule(objective, p, batch, KEYS))(params)
+        index = np.arange(8).reshape(-1, 2, segments)[:, 1].reshape(-1)
+        queries = jax.tree.map(lambda a: a[index], batch)
+        (expected, _), plain = plain_gradient(objective, params, queries, KEYS)
+        np.testing.assert_allclose(loss, expected, rtol=1e-6)
+        close(slopes, plain)
+
+    @pytest.mark.parametrize("rate", [0.01, 5.0])
+    def test_one_step_of_reptile_is_the_plain_gradient_on_the_supports(self, rate):
+        params, batch = toy_tasks()
+        rule = meta.gradient(MetaConfig("reptile", steps=1, learning_rate=rate))
+        _, slopes = rule(objective, params, batch, KEYS)
+        _, plain = plain_gradient(objective, params, jax.tree.map(lambda a: a[::2], batch), KEYS)
+        close(slopes, plain)
+
+    def test_reptile_is_the_way_made_over_rate_and_steps(self):
+        params, batch = toy_tasks(2)
+        rule = meta.gradient(MetaConfig("reptile", steps=3, learning_rate=0.5))
+        (loss, _), slopes = rule(objective, params, batch, KEYS)
+        support, query = (jax.tree.map(lambda a, i=i: a[i : i + 1], batch) for i in (0, 1))
+        there = params
+        for _ in range(3):
+            _, step = plain_gradient(objective, there, support, KEYS)
+            there = jax.tree.map(lambda a, b: a - 0.5 * b, there, step)
+        close(slopes, jax.tree.map(lambda a, b: (a - b) / 1.5, params, there), rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(loss, objective(there, query, KEYS)[0], rtol=1e-5)
+
+    @pytest.mark.parametrize("name", RULES)
+    def test_a_task_without_labels_does_not_count(self, name):
+        params, batch = toy_tasks()
+        rule = meta.gradient(MetaConfig(name, steps=2, learning_rate=0.5))
+        silent = batch.replace(w=batch.w.at[2:].set(0))
+        (loss, right), slopes = rule(objective, params, silent, KEYS)
+        (alone, right_alone), expected = rule(objective, params, jax.tree.map(lambda a: a[:2], batch), KEYS)
+        close((loss, right, slopes), (alone, right_alone, expected))
+
+    @pytest.mark.parametrize("name", RULES)
+    def test_tasks_one_by_one_and_all_at_once(self, name, monkeypatch):
+        params, batch = toy_tasks(8)
+        found = []
+        for cpu in (True, False):
+            monkeypatch.setattr(compat, "is_cpu", lambda: cpu)  # noqa: B023
+            rule = meta.gradient(MetaConfig(name, steps=2, learning_rate=0.5))
+            found.append(rule(objective, params, batch, KEYS))
+        close(*found)
+
+    @pytest.mark.parametrize("name", ["fomaml", "maml"])
+    def test_heads_alone_adapt_but_everything_learns(self, name):
+        params, batch = toy_tasks(2)
+        rule = meta.gradient(MetaConfig(name, steps=2, learning_rate=0.5, only="heads"))
+        _, slopes = rule(objective, params, batch, KEYS)
+        support, query = (jax.tree.map(lambda a, i=i: a[i : i + 1], batch) for i in (0, 1))
+        there = params
+        for _ in range(2):
+            _, step = plain_gradient(objective, there, support, KEYS)
+            there = {**there, "head": jax.tree.map(lambda a, b: a - 0.5 * b, there["head"], step["head"])}
+        if name == "fomaml":
+            close(slopes, plain_gradient(objective, there, query, KEYS)[1])
+        assert np.abs(slopes["inputs"]["kernel"]).max() > 0
+
+
+class TestSecondOrder:
+    @pytest.mark.parametrize("name", RULES)
+    def test_on_quadratic_losses_by_hand(self, name):
+        """Loss (p - c)' H (p - c) / 2 with the H and c of each segment: the slope through k steps is
+        (1 - rate H_s)^k H_q (phi - c_q)."""
+        steps, rate, dims, tasks = 3, 0.2, 3, 2
+        rng = np.random.default_rng(0)
+        root = rng.standard_normal((2 * tasks, dims, dims))
+        hessian, centre = root @ root.transpose(0, 2, 1) / dims, rng.standard_normal((2 * tasks, dims))
+        w, p = rng.uniform(0.5, 2, 2 * tasks), rng.standard_normal(dims)
+
+        def quadratic(p, segment, keys):
+            away = p["p"] - segment.ret[0, :, 0]
+            return 0.5 * away @ segment.x[0, :, 0] @ away, jnp.float32(0)
+
+        expected_loss, expected = 0.0, np.zeros(dims)
+        counts = w[0::2] if name == "reptile" else w[1::2]
+        for t in range(tasks):
+            (h, c), (hq, cq) = ((hessian[i], centre[i]) for i in (2 * t, 2 * t + 1))
+            phi, slopes = p, []
+            for _ in range(steps):
+                slopes.append(h @ (phi - c))
+                phi = phi - rate * slopes[-1]
+            slope = hq @ (phi - cq)
+            if name == "maml":
+                slope = np.linalg.matrix_power(np.eye(dims) - rate * h, steps) @ slope
+            if name == "reptile":
+                slope = np.mean(slopes, 0)
+            share = counts[t] / counts.sum()
+            expected_loss += share * 0.5 * (phi - cq) @ hq @ (phi - cq)
+            expected += share * slope
+
+        x, ret = hessian[:, :, None].astype(np.float32), centre[:, :, None].astype(np.float32)
+        weight = np.broadcast_to(w[:, None, None] / dims, ret.shape).astype(np.float32)
+        batch = Segment(*map(jnp.asarray, (x, np.zeros(ret.shape, np.int32), ret, weight)))
+        rule = meta.gradient(MetaConfig(name, steps=steps, learning_rate=rate))
+        (loss, _), slopes = rule(quadratic, {"p": jnp.asarray(p, jnp.float32)}, batch, KEYS)
+        np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
+        np.testing.assert_allclose(slopes["p"], expected, rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize("name", MODELS)
+    def test_through_every_model_by_finite_differences(self, name, monkeypatch):
+        """Along a random direction, in float64: the slope of what is left after two steps, which the first order alone
+        misses."""
+        model, rng = models.build(name, TINY[name], 2), np.random.default_rng(1)
+        shapes = jax.eval_shape(lambda s: models.init(model, s, ASSETS, FEATURES), KEY)
+        monkeypatch.setattr(heads, "jnp", SimpleNamespace(**{**vars(jnp), "float32": jnp.float64}))
+        model = model.clone(dtype=jnp.float64)
+
+        def random(scale):
+            return jax.tree.map(lambda s: jnp.asarray(scale * rng.standard_normal(s.shape), jnp.float64), shapes)
+
+        with compat.float64():
+            params, way = random(0.4), random(1.0)
+            x, y = rng.standard_normal((2, 7, ASSETS, FEATURES)), rng.integers(0, 2, (2, 7, ASSETS))
+            batch = Segment(*map(jnp.asarray, (x, y, x[..., 0], np.ones(y.shape))))
+
+            def of_model(p, segment, keys):
+                return cross_entropy(model.apply({"params": p}, segment.x), segment), jnp.float64(0)
+
+            def made(rule):
+                gradient = meta.gradient(MetaConfig(rule, steps=2, learning_rate=1.0))
+                return jax.jit(lambda p: gradient(of_model, p, batch, KEYS))
+
+            def slope_along(rule):
+                return sum(jnp.sum(a * b) for a, b in zip(*map(jax.tree.leaves, (rule(params)[1], way)), strict=True))
+
+            fomaml, eps = made("fomaml"), 1e-5
+            ends = [fomaml(jax.tree.map(lambda a, b, e=e: a + e * b, params, way))[0][0] for e in (-eps, eps)]
+            expected = float(ends[1] - ends[0]) / (2 * eps)
+            np.testing.assert_allclose(slope_along(made("maml")), expected, rtol=1e-6)
+            assert abs(slope_along(fomaml) - expected) > 1e-3
+
+
+TINY = {
+    "wavenet": {"channels": 3, "skip_channels": 3, "layers": 2},
+    "tcn": {"channels": 3, "blocks": 2},
+    "gnn": {"channels": 4, "blocks": 1},
+    "lru": {"channels": 3, "blocks": 1},
+    "cnn_lstm": {"channels": 3, "hidden": 3},
+    "transformer": {"channels": 4, "layers": 1, "heads": 2, "head_channels": 2, "lookback": 4},
+    "attention_tcn": {"channels": 4, "blocks": 1, "heads": 2, "head_channels": 2, "lookback": 4},
+}
+
+
+def updater(p, method: Method, ensemble: bool = False):
+    tx, decay = optim.optimizer(OPTIM, 20), optim.averaging(OPTIM, 20)
+    return tx, make_update(Small(), cross_entropy, tx, p, 8, decay, method, ensemble)
+
+
+def test_members_of_an_ensemble_are_what_they_would_be_alone():
+    whole, p = within(series(), 0, 160)
+    method = meta.method(MetaConfig("maml", steps=2, learning_rate=0.3, segments=2), p)
+    keys = [jax.random.PRNGKey(i) for i in (3, 4)]
+    tx, update = updater(p, method)
+    tx, together = updater(p, method, ensemble=True)
+    both, infos = together(members.stack([create(small_params(), tx)] * 2), whole, jnp.stack(keys), 3)
+    for i, key in enumerate(keys):
+        alone, info = update(create(small_params(), tx), whole, key, 3)
+        close(members.member(both.params, i), alone.params, rtol=2e-3, atol=2e-5)
+        np.testing.assert_allclose(infos.loss[:, i], info.loss, rtol=1e-4)
+
+
+def test_segments_of_a_support_and_of_a_query_are_mixed_among_themselves():
+    """With its partner in place of each segment (lambda = 0) a task is what it was."""
+    whole, p = within(series(), 0, 160)
+    config = MetaConfig("fomaml", steps=2, learning_rate=0.3, segments=2)
+
+    def swapped(segment, key):
+        pairs = mixup.Pairs(jnp.array([1, 0]), jnp.zeros(2), jnp.zeros(2))
+        seen = mixup.inputs("segment", segment, pairs)
+        return seen, lambda output: mixup.outputs("segment", output, seen, pairs)
+
+    def losses(present):
+        tx, update = updater(p, meta.method(config, p, present=present))
+        return update(create(small_params(), tx), whole, KEY, 3)[1].loss
+
+    plain = losses(as_it_is)
+    np.testing.assert_allclose(losses(swapped), plain, rtol=1e-4)
+    mixed = losses(mixup.presented(MixupConfig("segment", 1.0)))
+    assert np.isfinite(mixed).all() and np.abs(mixed - plain).max() > 1e-3
+
+
+@pytest.mark.parametrize("name, steps, gain", [("reptile", 3, 0.02), ("fomaml", 1, 0.05), ("maml", 1, 0.05)])
+def test_weights_that_were_learnt_for_it_adapt_better_than_plainly_trained_ones(name, steps, gain):
+    """The sign of the rule is drawn anew every 128 rows: plain training finds nothing that holds, but a start from
+    which a few steps on one segment tell the sign on the next can be learnt. Reptile with one step is plain training,
+    so it is given more."""
+    n, length = 4_096, 32
+    whole, sign = series(n=n, flip=0.2), np.random.default_rng(0).integers(0, 2, n // 128).repeat(128)
+    whole = whole._replace(y=whole.y ^ sign[:, None])
+    (train, p), (valid, judged) = (within(whole, *rows, length) for rows in ((0, n // 2), (n // 2, n)))
+    method = meta.method(MetaConfig(name, steps=steps, learning_rate=0.3), p)
+    evaluate = make_evaluate(Small(), cross_entropy, judged, 8, method)
+
+    def adapted(way):
+        tx, update = updater(p, way)
+        return evaluate(update(create(small_params(), tx), train, KEY, 300)[0].ema, valid)
+
+    learnt, plain = adapted(method), adapted(Method())
+    assert learnt.accuracy > plain.accuracy + gain and learnt.loss < plain.loss - gain / 2
+
+
+@pytest.mark.parametrize("segments", [1, 2])
+def test_validation_is_by_weights_that_adapt_to_the_segments_before(segments):
+    whole, p = within(series(), 100, 164)
+    params, _ = toy_tasks()
+    config = MetaConfig("maml", steps=2, learning_rate=0.5, segments=segments)
+    info = make_evaluate(Small(), cross_entropy, p, 3, meta.method(config, p))(params, whole)
+    losses, warmup = [], REACH - 1
+    assert list(np.diff(p.starts)) == [TRAIN.segment] * 3
+    for start in p.starts:
+        before = gather(whole, jnp.asarray(start - TRAIN.segment * np.arange(segments, 0, -1)), p)
+        own = params
+        for _ in range(2):
+            _, slope = plain_gradient(objective, own, before, KEYS)
+            own = jax.tree.map(lambda a, b: a - 0.5 * b, own, slope)
+        x = whole.x[start - warmup : start + TRAIN.segment][None]
+        logp = np.asarray(jax.nn.log_softmax(Small().apply({"params": own}, x).logits[0, warmup:]))
+        rows = slice(start, start + TRAIN.segment)
+        losses.append(np.take_along_axis(logp, np.asarray(whole.y[rows])[..., None], -1)[..., 0] * whole.w[rows])
+    expected = -np.concatenate(losses).sum() / float(whole.w.sum())
+    np.testing.assert_allclose(info.loss, expected, rtol=1e-4)
+    unadapted = make_evaluate(Small(), cross_entropy, p, 3)(params, whole)
+    assert abs(unadapted.loss - expected) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"name": "reptil"}, "there is no meta-learning method 'reptil'; did you mean 'reptile'"),
+        ({"name": "maml", "tasks": "block"}, "there is no meta-learning kind of task 'block'; did you mean 'blocks'"),
+        ({"name": "maml", "segments": 2}, "train.batch = 6: meta-learning needs a multiple of 4 segments"),
+        ({"name": "reptile", "only": "heads"}, "Reptile moves only what adapts"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        meta.check(TrainConfig(batch=6, meta=MetaConfig(**changes)))
+
+
+def test_mixup_needs_a_partner():
+    config = TrainConfig(batch=8, mixup=MixupConfig("segment"), meta=MetaConfig("maml"))
+    with pytest.raises(ConfigError, match="make train.meta.segments at least 2"):
+        meta.check(config)
+    meta.check(dataclasses.replace(config, meta=MetaConfig("maml", segments=2)))
+    meta.check(dataclasses.replace(config, batch=7, meta=MetaConfig()))
