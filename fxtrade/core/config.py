@@ -108,7 +108,7 @@ class ViewsConfig:
     scaling: float = 0.1  # standard deviation of the log of a factor for each feature of a segment
     jitter: float = 0.1  # standard deviation of noise on every value, in units of the scaled features
     dropout: float = 0.1  # share of the features that are taken out of a segment
-    masking: float = 0.1  # share of the bars that are taken out
+    masking: float = 0.5  # share of the bars that are taken out
     crop: float = 0.5  # largest share of a segment that is forgotten at its beginning
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fxtrade import models
 from fxtrade.core.config import RunConfig, to_dict
 from fxtrade.core.errors import FxtradeError
+from fxtrade.core.types import Forecast
 from fxtrade.data import synth
 from fxtrade.data.bars import Panel, format_interval, parse_interval
-from fxtrade.experiment import baselines, dataset, evaluate, fitting, forecast, record, tasks, trading
+from fxtrade.experiment import adapt, baselines, dataset, evaluate, fitting, record, tasks, trading
 from fxtrade.experiment.beginning import earlier
 from fxtrade.experiment.dataset import Dataset, span_of
 from fxtrade.experiment.fitting import Trained
-from fxtrade.experiment.network import identity, network
+from fxtrade.experiment.network import identity, network, objective
 from fxtrade.labels import LABELS
 from fxtrade.models.flops import flops_per_sample
 from fxtrade.report import report
@@ -107,7 +109,7 @@ def judge(
     panel, split = data.panel, data.split
     count = config.train.members
     with console.bar("scoring", len(panel.times) * count, "bars") as tick:
-        made = forecast.score(trained.model, trained.fit.params, data.features, tick, count)
+        made = forecasts(config, trained, data, tick)
     others, opened = record.past_trials(results, facts["data_fingerprint"], facts["config_hash"])
 
     def table(prediction, source: Dataset):
@@ -165,6 +167,14 @@ def judge(
     return outcome
 
 
+def forecasts(
+    config: RunConfig, trained: Trained, data: Dataset, tick: Callable[[int], None] = lambda n: None
+) -> Forecast:
+    """Of every row, by the trained weights or, if the config wants it, by weights that adapt."""
+    params, count = trained.fit.params, config.train.members
+    return adapt.score(trained.model, objective(config), params, data, config.adapt, tick, count)
+
+
 def null_panels(panel: Panel, config: RunConfig):
     """The two null markets of the protocol."""
     yield "random walk", null.random_walk(panel, config.seed)
@@ -176,7 +186,7 @@ def null_floor(config: RunConfig, panel: Panel, console: Console, kind: str, tab
     with console.bar(f"features of the {kind}", len(panel.times), "bars") as tick:
         data = dataset.prepare(config, panel, tick)
     trained = fitting.anew(config, data, console, f"null floor: {kind}")
-    made = forecast.score(trained.model, trained.fit.params, data.features, count=config.train.members)
+    made = forecasts(config, trained, data)
     return table(baselines.of_forecast(made), data)
 
 

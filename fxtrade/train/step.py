@@ -127,7 +127,7 @@ def make_update(
         )
         params = optax.apply_updates(state.params, updates)
         d = decay(state.step)
-        average = jax.tree.map(lambda a, b: d * a + (1 - d) * b, state.ema, params)
+        average = jax.tree.map(lambda a, b: b + d * (a - b), state.ema, params)  # what stands still stays exactly
         norm = jnp.sqrt(sum(jnp.sum(g.astype(jnp.float32) ** 2) for g in jax.tree.leaves(grads)))
         return TrainState(state.step + 1, params, average, opt), Info(value, right, norm)
 

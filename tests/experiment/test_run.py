@@ -41,7 +41,7 @@ def best(folder):
     data = dataset.prepare(config, dataset.load(config.data))
     params = models.init(model, jax.random.PRNGKey(0), *data.features.x.shape[1:])
     identity = json.loads(next(folder.glob("checkpoints/best/*/meta/metadata")).read_text())["identity"]
-    like = create(params, optimizer(config.optim, config.train.steps))
+    like = create(params, optimizer(config.optim, config.train.steps, config.train.only))
     return model, data, Checkpoints(folder / "checkpoints", identity).restore(like, "best")[0].ema
 
 

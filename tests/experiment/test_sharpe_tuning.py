@@ -1,0 +1,44 @@
+"""The Sharpe loss on a market whose edge is known: worth more, net of costs, than cross-entropy and a threshold."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from configs import wavenet
+from fxtrade.core.config import freeze
+from fxtrade.experiment import dataset, fitting, forecast, trading
+from fxtrade.report.progress import Console
+
+QUIET = Console(quiet=True)
+COVERAGES = (1.0, 0.5, 0.25, 0.1, 0.05)
+
+
+@pytest.mark.slow
+def test_it_beats_the_best_threshold_after_cross_entropy():
+    """Even the threshold that is best on the test rows themselves, which nobody could have known."""
+    values = wavenet.get_config("sim")
+    values.data.synth.update(bars=40_000, seed=3)
+    values.train.update(steps=200, eval_every=40)
+    values.trade.update(fee_bps=20.0, half_spread_bps=0.0)
+    config = freeze(values)
+    data = dataset.prepare(config, dataset.load(config.data))
+    first = fitting.train(config, data, QUIET, "")
+
+    fine = dataclasses.replace(
+        config,
+        loss=dataclasses.replace(config.loss, name="sharpe"),
+        train=dataclasses.replace(config.train, steps=200, eval_every=20),
+        optim=dataclasses.replace(config.optim, learning_rate=1e-3, warmup=10),
+    )
+    tuned = fitting.train(fine, data, QUIET, "", first.fit.params)
+
+    def sharpe(trained, **trade):
+        made = forecast.score(trained.model, trained.fit.params, data.features)
+        return trading.net(data, made, dataclasses.replace(config.trade, **trade), config.label.horizon)["sharpe"]
+
+    before = [sharpe(first, coverage=c) for c in COVERAGES]
+    after = sharpe(tuned, sizing="proportional")
+    assert after > max(before), (after, before)
+    assert after > sharpe(first, sizing="proportional")
