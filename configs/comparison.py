@@ -5,8 +5,8 @@
     python scripts/experiment.py --config configs/comparison.py
 
 Ctrl-C stops it, and the same command goes on. Variants: one market of configs/wavenet.py (sim, random, bars, flow,
-hourly) alone, `small` for a laptop, or both, as in `small,hourly`. The data are looked for in $FXTRADE_DATA or
-../shared/data; another folder: --config.data=FOLDER. Fewer of everything:
+hourly) alone, `small` for a laptop (an hour or two on two cores), or both, as in `small,hourly`. The data are looked
+for in $FXTRADE_DATA or ../shared/data; another folder: --config.data=FOLDER. Fewer of everything:
 --config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')"
 
 What came out of it: results/README.md.
@@ -22,12 +22,12 @@ from fxtrade.core.config import nearest, to_dict
 from fxtrade.core.errors import ConfigError
 from fxtrade.experiment.recipes import ComparisonConfig
 
-DAILY = {"every": 1440, "lookback": 2880}  # bars of a minute
+WEEKLY = {"every": 10_080, "lookback": 2_880}  # bars of a minute
 MARKETS = {  # what a market needs beside its preset: 4,096 bars of single symbols in a step
     "sim": {"train": {"batch": 4, "segment": 256}},
     "random": {"train": {"batch": 4, "segment": 256}},
     "bars": {"data": {"path": "bars"}, "train": {"batch": 4, "segment": 256}},
-    "flow": {"data": {"path": "bars_flow_1m"}, "train": {"batch": 4, "segment": 256}, "adapt": DAILY},
+    "flow": {"data": {"path": "bars_flow_1m"}, "train": {"batch": 4, "segment": 256}, "adapt": WEEKLY},
     "hourly": {"data": {"path": "bars_1h"}, "train": {"batch": 2, "segment": 256}},
 }
 MODELS = ("wavenet", "tcn", "attention_tcn", "transformer", "gnn", "cnn_lstm", "lru")
@@ -56,6 +56,8 @@ RECIPES = {
     "sharpe_tuned": ({"share": 0.75}, {"share": 0.25, "loss": {"name": "sharpe"}, "optim": {"learning_rate": 2e-4}}),
 }
 
+SKIPPED = ("balanced", "mixup_latent", "easy_volatility", "folds", "ts2vec", "sharpe")  # by `small`
+
 
 def get_config(variant: str = "") -> ConfigDict:
     parts = [part for part in variant.split(",") if part]
@@ -73,7 +75,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model_options = {model: {market: _options(model, market) for market in markets} for model in MODELS}
     config.recipe_changes = RECIPES
     if "small" in parts:
-        config.update(budget=1_000_000, evaluations=5, valid_rows=50_000)
+        config.update(budget=300_000, evaluations=5, valid_rows=50_000)
+        config.recipes = tuple(name for name in RECIPES if name not in SKIPPED)
     return config
 
 
