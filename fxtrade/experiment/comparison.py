@@ -155,13 +155,14 @@ def _prepare(config: ComparisonConfig, name: str, panel: Panel, kept: Kept, of: 
 
 def _hash(config: ComparisonConfig, cell: Cell, fingerprint: str) -> str:
     """Of all that a cell depends on."""
-    return _digest([*map(record.config_hash, cell.stages), fingerprint, config.valid_rows])
+    shared = _market_hash(config, cell.market, fingerprint)
+    return _digest([*map(record.config_hash, cell.stages), shared, config.valid_rows])
 
 
 def _market_hash(config: ComparisonConfig, market: str, fingerprint: str) -> str:
-    """Of all that the baselines depend on."""
+    """Of all that the baselines depend on, and every cell of the market too."""
     values = to_dict(recipes.market_config(config, market))
-    parts = ("seed", "features", "scaler", "label", "split", "trade", "report")
+    parts = ("seed", "features", "scaler", "label", "tasks", "split", "trade", "report")
     return _digest([{key: values[key] for key in parts}, fingerprint])
 
 

@@ -100,8 +100,19 @@ def cells(config: ComparisonConfig, assets: Mapping[str, int]) -> list[Cell]:
 
 
 def market_config(config: ComparisonConfig, market: str) -> RunConfig:
-    """What all cells of a market share: data, features, label, spans, report."""
-    return _freeze(_base(config, market, config.models[0]), f"market '{market}'")
+    """What all cells of a market share: data, features, label, spans, report; and the further horizons of its labels,
+    which are there for all if any recipe asks for them.
+
+    Raises:
+        ConfigError: a change does not fit, or recipes ask for different horizons.
+    """
+    model = config.models[0]
+    asked = {s.tasks.horizons for recipe in config.recipes for s in _stages(config, market, model, recipe, 1)} - {()}
+    if len(asked) > 1:
+        raise ConfigError(f"recipes ask for different tasks.horizons, {sorted(asked)}; give them the same")
+    values = _base(config, market, model)
+    values["tasks"]["horizons"] = next(iter(asked), ())
+    return _freeze(values, f"market '{market}'")
 
 
 def _order(config: ComparisonConfig) -> Iterator[tuple[str, str, str]]:

@@ -332,6 +332,14 @@ def test_a_stage_starts_where_the_last_one_ended(market, monkeypatch):
     assert entry["stages"] == 2 and entry["steps"] == 2 * 4  # five each, of which two evaluations see four
 
 
+def test_further_horizons_are_learnt_where_a_recipe_wants_them(tmp_path):
+    own = {"focal": {"tasks": {"horizons": (2,), "volatility": 0.1}}}
+    folder = carry_out(tmp_path, {"recipe_changes": own, "models": ("tcn",)})
+    assert set(cells(folder)) == {("tcn", "plain"), ("tcn", "focal")}
+    plain, more = (cells(folder)["tcn", r]["parameters"] for r in ("plain", "focal"))
+    assert more > plain
+
+
 def test_pre_training_comes_first(market, monkeypatch):
     own = {"recipe_changes": {"focal": {"pretrain": {"name": "simclr"}}}, "models": ("tcn",), "recipes": ("focal",)}
     (cell,) = recipes.cells(config(own), {"sim": 2})

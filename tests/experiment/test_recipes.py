@@ -70,6 +70,15 @@ class TestCells:
         assert own.train.steps + own.pretrain.steps == pytest.approx(plain.train.steps, abs=20)
         assert own.train.steps == own.pretrain.steps
 
+    def test_a_market_has_the_labels_that_any_recipe_asks_for(self):
+        asked = {"focal": {"tasks": {"horizons": (4, 16)}}, "tuned": {}}
+        config = recipes.freeze(TINY | {"recipe_changes": asked})
+        assert recipes.market_config(config, "sim").tasks.horizons == (4, 16)
+        assert recipes.market_config(recipes.freeze(TINY), "sim").tasks.horizons == ()
+        both = recipes.freeze(TINY | {"recipe_changes": asked | {"tuned": {"tasks": {"horizons": (8,)}}}})
+        with pytest.raises(ConfigError, match=r"different tasks.horizons, \[\(4, 16\), \(8,\)\]"):
+            recipes.market_config(both, "sim")
+
     @given(st.integers(1, 10**7), st.integers(1, 30), st.sampled_from([1, 4, 8]))
     def test_the_budget_is_met_to_a_step_between_evaluations(self, budget, evaluations, batch):
         own = {"budget": budget, "evaluations": evaluations, "changes": {"train": {"batch": batch}}}
