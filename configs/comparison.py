@@ -48,15 +48,17 @@ RECIPES = {
     "swa": {"optim": {"swa": 0.25}},
     "multitask": {"tasks": {"volatility": 0.1, "expected_return": 0.1, "horizons": (4, 16)}},
     "folds": {"train": {"over": "folds"}},
-    "simclr": {"pretrain": {"name": "simclr"}},
+    "simclr": {"pretrain": {"name": "simclr", "options": {"temperature": 0.5}}},
     "ts2vec": {"pretrain": {"name": "ts2vec"}},
+    "supervised": {"pretrain": {"name": "supervised"}},
+    "probe": {"pretrain": {"name": "ts2vec"}, "train": {"only": "heads"}},
     "rolling": {"adapt": {"steps": 3}},
     "reptile": {"train": {"meta": {"name": "reptile"}}, "adapt": {"steps": 3}},
-    "sharpe": {"loss": {"name": "sharpe"}},
+    "fomaml": {"train": {"meta": {"name": "fomaml"}}, "adapt": {"steps": 3}},
+    "maml": {"train": {"meta": {"name": "maml"}}, "adapt": {"steps": 3}},
+    "maml_regimes": {"train": {"meta": {"name": "maml", "tasks": "regimes"}}, "adapt": {"steps": 3}},
     "sharpe_tuned": ({"share": 0.75}, {"share": 0.25, "loss": {"name": "sharpe"}, "optim": {"learning_rate": 2e-4}}),
 }
-
-SKIPPED = ("balanced", "mixup_latent", "easy_volatility", "folds", "ts2vec", "sharpe")  # by `small`
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -75,8 +77,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model_options = {model: {market: _options(model, market) for market in markets} for model in MODELS}
     config.recipe_changes = RECIPES
     if "small" in parts:
-        config.update(budget=300_000, evaluations=5, valid_rows=50_000)
-        config.recipes = tuple(name for name in RECIPES if name not in SKIPPED)
+        config.update(budget=1_000_000, evaluations=5, valid_rows=50_000)
     return config
 
 
