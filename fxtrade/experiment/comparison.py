@@ -161,9 +161,9 @@ def _hash(config: ComparisonConfig, cell: Cell, fingerprint: str) -> str:
 
 def _market_hash(config: ComparisonConfig, market: str, fingerprint: str) -> str:
     """Of all that the baselines depend on, and every cell of the market too."""
-    values = to_dict(recipes.market_config(config, market))
+    chosen = record.choices(recipes.market_config(config, market))
     parts = ("seed", "features", "scaler", "label", "tasks", "split", "trade", "report")
-    return _digest([{key: values[key] for key in parts}, fingerprint])
+    return _digest([{key: chosen[key] for key in parts if key in chosen}, fingerprint])
 
 
 def _digest(values: Any) -> str:

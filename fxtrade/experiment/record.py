@@ -73,10 +73,29 @@ def load(folder: Path) -> RunConfig:
 
 
 def config_hash(config: RunConfig) -> str:
-    """Hash of everything that makes one trial different from another: all of the config but its name and the study."""
-    values = to_dict(dataclasses.replace(config, name=""))
-    del values["study"]
-    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=8).hexdigest()
+    """Hash of everything that makes one trial different from another: all of the config but its name and the study.
+
+    Of what differs from the defaults, so that a key that is new in a later version leaves the hashes as they were.
+    """
+    chosen = {key: value for key, value in choices(config).items() if key not in ("name", "study")}
+    return hashlib.blake2b(json.dumps(chosen, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def choices(config: RunConfig) -> dict[str, Any]:
+    """What a config has otherwise than the defaults, nested as there."""
+    return _differing(to_dict(config), to_dict(RunConfig()))
+
+
+def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of nested `values` that `defaults` do not have."""
+    found = {}
+    for key, value in values.items():
+        default = defaults.get(key)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            value, default = _differing(value, default), {}
+        if value != default:
+            found[key] = value
+    return found
 
 
 def provenance(config: RunConfig, fingerprint: str) -> dict[str, Any]:

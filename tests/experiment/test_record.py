@@ -83,6 +83,28 @@ class TestConfigHash:
     def test_everything_else_does(self, change):
         assert record.config_hash(CONFIG) != record.config_hash(dataclasses.replace(CONFIG, **change))
 
+    def test_a_key_that_came_later_changes_nothing(self, monkeypatch):
+        """Every hash of the ledger and of a comparison stays as it was, as long as the key has its default."""
+        before = record.config_hash(CONFIG)
+
+        @dataclasses.dataclass(frozen=True)
+        class Later(RunConfig):
+            novelty: float = 0.5
+
+        monkeypatch.setattr(record, "RunConfig", Later)
+        fields = {f.name: getattr(CONFIG, f.name) for f in dataclasses.fields(CONFIG)}
+        assert record.config_hash(Later(**fields)) == before
+        assert record.config_hash(Later(**fields, novelty=0.7)) != before
+
+    def test_choices_are_what_differs_from_the_defaults(self):
+        assert record.choices(RunConfig()) == {}
+        config = dataclasses.replace(CONFIG, train=TrainConfig(steps=999))
+        assert record.choices(config) == {
+            "name": "me",
+            "features": {"log_return": {"horizons": (1, 2)}},
+            "train": {"steps": 999},
+        }
+
     def test_it_survives_the_file(self, tmp_path):
         folder = record.create(tmp_path, CONFIG, "a")
         assert record.config_hash(record.load(folder)) == record.config_hash(CONFIG)
