@@ -1,8 +1,8 @@
 """Compare all architectures and ways of training at equal budget; stop it at any time and start it again.
 
-python scripts/experiment.py --config configs/comparison.py:small
-python scripts/experiment.py --config configs/comparison.py:sim --config.budget=200000 --config.seeds=2
-python scripts/experiment.py --table results/comparison-small
+    python scripts/experiment.py --config configs/comparison.py:small
+    python scripts/experiment.py --config configs/comparison.py:sim --config.budget=200000 --config.seeds=2
+    python scripts/experiment.py --table results/comparison-small
 """
 
 import sys
