@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core.config import RunConfig, TrainConfig, to_dict
+from fxtrade.core.config import DataConfig, RunConfig, TrainConfig, to_dict
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.experiment import record
 
@@ -82,6 +82,11 @@ class TestConfigHash:
     )
     def test_everything_else_does(self, change):
         assert record.config_hash(CONFIG) != record.config_hash(dataclasses.replace(CONFIG, **change))
+
+    def test_where_the_data_lie_does_not_count(self):
+        here, there = (dataclasses.replace(CONFIG, data=DataConfig(path=p, start="2024-01-01")) for p in ("a", "/b/c"))
+        assert record.config_hash(here) == record.config_hash(there)
+        assert record.config_hash(here) != record.config_hash(dataclasses.replace(CONFIG, data=DataConfig(path="a")))
 
     def test_a_key_that_came_later_changes_nothing(self, monkeypatch):
         """Every hash of the ledger and of a comparison stays as it was, as long as the key has its default."""
