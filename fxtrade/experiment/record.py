@@ -74,8 +74,8 @@ def load(folder: Path) -> RunConfig:
 def config_hash(config: RunConfig) -> str:
     """Hash of everything that makes one trial different from another: all of the config but its name and the study.
 
-    Of what differs from the defaults, so that a key that is new in a later version leaves the hashes as they were. Where
-    the data lie does not count: their fingerprint says which they are.
+    Of what differs from the defaults, so that a key that is new in a later version leaves the hashes as they were.
+    Where the data lie does not count: their fingerprint says which they are.
     """
     chosen = {key: value for key, value in choices(config).items() if key not in ("name", "study")}
     if "data" in chosen:
