@@ -20,6 +20,7 @@ from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array
 from fxtrade.models.layers import with_past
+from fxtrade.models.rows import ALL, Rows
 
 POSITIONS = ("rotary", "alibi", "sinusoidal")
 BLOCK = 32  # queries: smaller products are slow, larger blocks compute more scores outside the band
@@ -176,7 +177,8 @@ class Attention(nn.Module):
     do not share.
 
     The cache holds keys and values of the last (lookback - 1) stride rows and whether each counts; of one row, one
-    query is computed. A row with NaN has no key, so that it spoils no other row.
+    query is computed. A row with NaN has no key, so that it spoils no other row. Without a cache it may answer at some
+    `rows` alone.
     """
 
     heads: int
@@ -187,18 +189,23 @@ class Attention(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, rows: Rows = ALL) -> Array:
         heads = self.heads, self.head_channels
-        size, steps = self.heads * self.head_channels, x.shape[1]
-        flat = x.reshape(-1, x.shape[-1])  # the gradient of a product over two axes of rows takes twice as long
+        size, steps = self.heads * self.head_channels, rows.span(x.shape[1])
+
+        def linear(x: Array, size: int, name: str) -> Array:
+            flat = x.reshape(-1, x.shape[-1])  # the gradient of a product over two axes of rows takes twice as long
+            return nn.Dense(size, dtype=self.dtype, name=name)(flat).reshape(*x.shape[:2], size)
+
+        asking = x[:, x.shape[1] - steps :]
         q, k, v = (
-            nn.Dense(size, dtype=self.dtype, name=name)(flat).reshape(*x.shape[:2], *heads)
-            for name in ("query", "key", "value")
+            linear(a, size, name).reshape(*a.shape[:2], *heads)
+            for a, name in ((asking, "query"), (x, "key"), (x, "value"))
         )
         seen = jnp.isfinite(k[:, :, 0, 0])  # a row with NaN has it in all channels of a product
         k, v = (jnp.where(seen[..., None, None], a, 0) for a in (k, v))
         past, reach = {"keys": k, "values": v, "seen": seen.astype(self.dtype)}, (self.lookback - 1) * self.stride
-        k, v, seen = (with_past(self, a, reach, name) for name, a in past.items())
+        k, v, seen = (with_past(self, a, reach, name)[:, -reach - steps :] for name, a in past.items())
 
         # a position is counted from the first key at hand: no matter which, since all that counts are differences
         key_at = np.arange(k.shape[1]) // self.stride
@@ -217,18 +224,25 @@ class Attention(nn.Module):
             q = jnp.concatenate([q + bias[0], rotate(asks, at)], -1)  # asks wave(t - s) = rotate(asks, s) wave(t)
             k = jnp.concatenate([k, jnp.broadcast_to(waves, k.shape)], -1)
         y = banded_attention(q, k, v, seen, self.lookback, self.stride, slopes)
-        return nn.Dense(x.shape[-1], dtype=self.dtype, name="outputs")(y.reshape(-1, size)).reshape(x.shape)
+        return linear(rows.of(y.reshape(*y.shape[:2], size)), x.shape[-1], "outputs")
 
 
 def pre_norm(
-    h: Array, layer: Callable[[Array], Array], name: str, dropout: float, train: bool, dtype: jnp.dtype
+    h: Array,
+    layer: Callable[[Array], Array],
+    name: str,
+    dropout: float,
+    train: bool,
+    dtype: jnp.dtype,
+    rows: Rows = ALL,
 ) -> Array:
     """h + dropout(layer(norm(h))) over `[B, T, C]` (Xiong et al. 2020), within a compact method.
 
-    The norm, submodule `name`, is over the channels of one bar alone: over time it would see the future.
+    The norm, submodule `name`, is over the channels of one bar alone: over time it would see the future. A layer that
+    answers at some rows alone does so at `rows`.
     """
     y = layer(norm(name, dtype)(h))
-    return h + nn.Dropout(dropout, broadcast_dims=(1,), deterministic=not train)(y)
+    return rows.of(h) + nn.Dropout(dropout, broadcast_dims=(1,), deterministic=not train)(y)
 
 
 def norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:

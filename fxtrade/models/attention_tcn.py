@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -11,7 +13,8 @@ from fxtrade.core.types import Array, Output
 from fxtrade.models.attention import Attention, check_attention, pre_norm
 from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import embedded, fold_assets, unfold_assets
-from fxtrade.models.tcn import reach, residual_block
+from fxtrade.models.rows import Past, plan
+from fxtrade.models.tcn import past_of_block, residual_block
 
 PLACES = ("above", "between")
 
@@ -51,17 +54,27 @@ class AttentionTCN(nn.Module):
         return range(self.blocks - 1, self.blocks) if self.place == "above" else range(self.blocks - 1)
 
     @property
+    def past(self) -> list[Past]:
+        layers = []
+        for i in range(self.blocks):
+            layers += past_of_block(i, self.kernel)
+            layers += [Past(1, self.lookback - 1)] if i in self.attended else []
+        return layers
+
+    @property
     def receptive_field(self) -> int:
-        return reach(self.blocks, self.kernel) + len(self.attended) * (self.lookback - 1)
+        return 1 + sum(layer.reach for layer in self.past)
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Output:
+    def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
+        rows, layers = plan(self, last)
         assets = x.shape[2]
-        h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
+        h = fold_assets(embedded(rows.of(x), self.channels, self.symbol_embedding, self.dtype))
         for i in range(self.blocks):
-            h = residual_block(h, i, self.kernel, self.dropout, train, self.dtype)
+            h = residual_block(h, i, self.kernel, layers, self.dropout, train, self.dtype)
             if i in self.attended:
-                size = self.heads, self.head_channels
-                attention = Attention(*size, self.lookback, self.positions, dtype=self.dtype, name=f"attention{i}")
-                h = pre_norm(h, attention, f"norm{i}", self.dropout, train, self.dtype)
+                stride, rows = next(layers)
+                size = self.heads, self.head_channels, self.lookback
+                attention = Attention(*size, self.positions, stride, self.dtype, name=f"attention{i}")
+                h = pre_norm(h, partial(attention, rows=rows), f"norm{i}", self.dropout, train, self.dtype, rows)
         return Heads(self.says, name="head")(unfold_assets(h, assets))

@@ -13,6 +13,7 @@ from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets, with_past
 from fxtrade.models.recurrent import LSTM
+from fxtrade.models.rows import ALL, EVERYTHING, Past, Rows, plan
 
 NEVER = -1e30  # added to the score of a state that is out of sight: its weight is exactly 0
 
@@ -75,16 +76,17 @@ class LastStates(nn.Module):
         out_t = tanh([sum_s alpha_ts h_s, h_t] W_c + b_c)
 
     The "general" score of Luong, Pham & Manning (2015). States before the series are zeros, which take part with score
-    0 and add nothing. The cache holds the last lookback - 1 states.
+    0 and add nothing. The cache holds the last lookback - 1 states. Without one it may answer at the last `rows` alone.
     """
 
     lookback: int
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, h: Array) -> Array:
+    def __call__(self, h: Array, rows: Rows = ALL) -> Array:
+        states, h = with_past(self, h, self.lookback - 1), rows.of(h)
         query = nn.Dense(h.shape[-1], use_bias=False, dtype=self.dtype, name="query")(h)
-        context = attend(query, with_past(self, h, self.lookback - 1), self.lookback)
+        context = attend(query, states[:, -(self.lookback - 1) - h.shape[1] :], self.lookback)
         out = nn.Dense(h.shape[-1], dtype=self.dtype, name="outputs")(jnp.concatenate([context, h], -1))
         return jnp.tanh(out)
 
@@ -152,16 +154,23 @@ class CNNLSTM(nn.Module):
     def receptive_field(self) -> int:
         return self.warmup + self.lookback + 2 * (self.kernel - 1)
 
+    @property
+    def past(self) -> list[Past]:
+        front = Past(1, 2 * (self.kernel - 1))
+        return [front, *self.layers * [EVERYTHING], Past(1, self.lookback - 1)]
+
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Output:
+    def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
+        _, layers = plan(self, last)
         assets = x.shape[2]
 
         def dropped(h):
             return nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(h)
 
         h = embedded(x, self.channels, self.symbol_embedding, self.dtype)
-        h = dropped(FRONTS[self.front](self.channels, self.kernel, self.dtype, name="front")(fold_assets(h)))
+        front = FRONTS[self.front](self.channels, self.kernel, self.dtype, name="front")
+        h = dropped(next(layers)[1].of(front(fold_assets(h))))
         for i in range(self.layers):
-            h = dropped(LSTM(self.hidden, self.dtype, name=f"lstm{i}")(h))
-        h = LastStates(self.lookback, self.dtype, name="attention")(h)
+            h = dropped(next(layers)[1].of(LSTM(self.hidden, self.dtype, name=f"lstm{i}")(h)))
+        h = LastStates(self.lookback, self.dtype, name="attention")(h, next(layers)[1])
         return Heads(self.says, name="head")(unfold_assets(h, assets))

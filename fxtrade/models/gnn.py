@@ -14,7 +14,8 @@ from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import embedded, fold_assets, unfold_assets, with_past
 from fxtrade.models.message import GraphAttention, GraphConv
-from fxtrade.models.tcn import reach, residual_block
+from fxtrade.models.rows import Past, plan
+from fxtrade.models.tcn import past_of_block, residual_block
 
 GRAPHS, MESSAGES = ("full", "learnt", "correlation"), ("attention", "convolution")
 LEAST = 4  # rows that a correlation needs: of two it is 1 or -1, whatever they are
@@ -70,18 +71,25 @@ class GNN(nn.Module):
         super().__post_init__()
 
     @property
+    def past(self) -> list[Past]:
+        return [layer for i in range(self.blocks) for layer in past_of_block(i, self.kernel)]
+
+    @property
     def receptive_field(self) -> int:
-        own = reach(self.blocks, self.kernel)
+        own = 1 + sum(layer.reach for layer in self.past)
         return max(own, self.window) if self.graph == "correlation" else own
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Output:
-        there = (x != 0).any(-1)
-        h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
+    def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
+        rows, layers = plan(self, last)
+        h = fold_assets(embedded(rows.of(x), self.channels, self.symbol_embedding, self.dtype))
         for i in range(self.blocks):
-            h = residual_block(h, i, self.kernel, self.dropout, train, self.dtype)
+            h = residual_block(h, i, self.kernel, layers, self.dropout, train, self.dtype)
         h = unfold_assets(h, x.shape[2])
+        there = (x != 0).any(-1)
         edges = self.edges(x, there)
+        if last:
+            edges, there = edges[:, -1:], there[:, -1:]
         for i in range(self.rounds):
             y = nn.LayerNorm(dtype=self.dtype, name=f"norm{i}")(h)
             if self.message == "attention":

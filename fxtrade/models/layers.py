@@ -17,33 +17,42 @@ from jax import lax
 
 from fxtrade.core import compat
 from fxtrade.core.types import Array
+from fxtrade.models.rows import ALL, Rows
 
 LAYOUT = ("NWC", "WIO", "NWC")
 
 
-def dilated_conv(x: Array, w: Array, dilation: int, before: int, after: int = 0) -> Array:
-    """Dilated convolution over time, `[B, T, C] * [k, C, D] -> [B, T + before + after - (k-1) dilation, D]`."""
-    return lax.conv_general_dilated(
-        x, w, (1,), [(before, after)], rhs_dilation=(dilation,), dimension_numbers=LAYOUT
-    )
+def dilated_conv(x: Array, w: Array, dilation: int, before: int, after: int = 0, every: int = 1) -> Array:
+    """Dilated convolution over time, `[B, T, C] * [k, C, D] -> [B, T + before + after - (k-1) dilation, D]`.
+
+    Of that the first row and every `every`-th after it.
+    """
+    return lax.conv_general_dilated(x, w, (every,), [(before, after)], None, (dilation,), LAYOUT)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def causal_conv(x: Array, w: Array, dilation: int) -> Array:
-    """y_t = sum_i w_i x_{t - (k-1-i) dilation}, zeros before the start; `[B, T, C] * [k, C, D] -> [B, T, D]`.
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def causal_conv(x: Array, w: Array, dilation: int, rows: Rows = ALL) -> Array:
+    """y_t = sum_i w_i x_{t - (k-1-i) dilation}, zeros before the start; `[B, T, C] * [k, C, D] -> [B, T', D]`.
+
+    Of the T rows of y those in `rows`, which are all that is computed.
 
     It has its own gradient: XLA's for the kernel is a convolution with time as the window, which on the CPU runs
     single-threaded inside `lax.scan` (88 times slower, benchmarks/RESULTS.md). Here it is one matrix product.
     """
-    return dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
+    need = rows.span(x.shape[1]) + (w.shape[0] - 1) * dilation
+    seen, before = x[:, max(x.shape[1] - need, 0) :], max(need - x.shape[1], 0)
+    return dilated_conv(seen, w, dilation, before, every=rows.every)
 
 
-def _causal_conv_forward(x, w, dilation):
-    return causal_conv(x, w, dilation), (x, w)
+def _causal_conv_forward(x, w, dilation, rows):
+    return causal_conv(x, w, dilation, rows), (x, w)
 
 
-def _causal_conv_backward(dilation, saved, g):
+def _causal_conv_backward(dilation, rows, saved, g):
     x, w = saved
+    if rows != ALL:  # as if all had been computed, and nothing made of the others
+        edges = (0, 0, 0), (x.shape[1] - rows.span(x.shape[1]), 0, rows.every - 1), (0, 0, 0)
+        g = lax.pad(g, jnp.zeros((), g.dtype), edges)
     dx = dilated_conv(g, w[::-1].transpose(0, 2, 1), dilation, 0, (w.shape[0] - 1) * dilation)
     if not compat.is_cpu():
         return dx, _kernel_gradient(x, g, w.shape[0], dilation).astype(w.dtype)
@@ -82,7 +91,10 @@ def with_past(layer: nn.Module, x: Array, rows: int, name: str = "past") -> Arra
 
 
 class CausalConv(nn.Module):
-    """Dilated causal convolution over `[B, T, C]` (van den Oord et al. 2016); its cache holds (k-1) dilation rows."""
+    """Dilated causal convolution over `[B, T, C]` (van den Oord et al. 2016); its cache holds (k-1) dilation rows.
+
+    Without a cache it may compute some `rows` of the answer alone.
+    """
 
     features: int
     kernel: int
@@ -90,13 +102,13 @@ class CausalConv(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, rows: Rows = ALL) -> Array:
         shape = (self.kernel, x.shape[-1], self.features)
         w = self.param("kernel", nn.initializers.he_normal(), shape).astype(self.dtype)
         b = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         x = x.astype(self.dtype)
         if not self.is_mutable_collection("cache"):
-            return causal_conv(x, w, self.dilation) + b
+            return causal_conv(x, w, self.dilation, rows) + b
         return dilated_conv(with_past(self, x, (self.kernel - 1) * self.dilation), w, self.dilation, 0) + b
 
 

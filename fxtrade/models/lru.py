@@ -9,6 +9,7 @@ from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets
 from fxtrade.models.recurrent import GatedRecurrence
+from fxtrade.models.rows import EVERYTHING, Past, plan
 
 
 class LRU(nn.Module):
@@ -38,14 +39,22 @@ class LRU(nn.Module):
     def receptive_field(self) -> int:
         return 1 + self.warmup + self.blocks * (self.kernel - 1)
 
+    @property
+    def past(self) -> list[Past]:
+        return self.blocks * [Past(1, self.kernel - 1), EVERYTHING]
+
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Output:
+    def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
+        _, layers = plan(self, last)
         assets = x.shape[2]
         h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
         for i in range(self.blocks):
             y = nn.RMSNorm(dtype=self.dtype, name=f"norm{i}")(h)
-            u = CausalConv(self.channels, self.kernel, dtype=self.dtype, name=f"conv{i}")(y)
+            dilation, rows = next(layers)
+            u = CausalConv(self.channels, self.kernel, dilation, self.dtype, name=f"conv{i}")(y, rows)
             u = GatedRecurrence(self.warmup, self.dtype, name=f"recurrence{i}")(u)
+            _, rows = next(layers)
+            h, y, u = (rows.of(a) for a in (h, y, u))
             u = u * nn.silu(nn.Dense(self.channels, dtype=self.dtype, name=f"gate{i}")(y))
             u = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(u)
             h = h + nn.Dense(self.channels, dtype=self.dtype, name=f"mix{i}")(u)

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import flax.linen as nn
 import jax.numpy as jnp
 
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets
+from fxtrade.models.rows import Past, Rows, plan
 
 
-def residual_block(h: Array, i: int, kernel: int, dropout: float, train: bool, dtype: jnp.dtype) -> Array:
+def past_of_block(i: int, kernel: int) -> list[Past]:
+    """What the convolutions of residual block i read: dilation 2^i."""
+    return 2 * [Past(2**i, (kernel - 1) * 2**i)]
+
+
+def residual_block(
+    h: Array, i: int, kernel: int, layers: Iterator[tuple[int, Rows]], dropout: float, train: bool, dtype: jnp.dtype
+) -> Array:
     """relu(h + f(f(h))) over `[B, T, C]`, f a convolution of dilation 2^i and a relu: block i of the calling module.
 
-    The convolutions are submodules `block{i}a` and `block{i}b` of the module within whose compact method it is called.
+    The convolutions are submodules `block{i}a` and `block{i}b` of the module within whose compact method it is called,
+    and the next two of `layers`, its plan.
     """
     y = h
     for j in "ab":
-        y = nn.relu(CausalConv(h.shape[-1], kernel, 2**i, dtype, name=f"block{i}{j}")(y))
+        dilation, rows = next(layers)
+        y = nn.relu(CausalConv(h.shape[-1], kernel, dilation, dtype, name=f"block{i}{j}")(y, rows))
         y = nn.Dropout(dropout, broadcast_dims=(1,), deterministic=not train)(y)
+        h = rows.of(h)
     return nn.relu(h + y)
-
-
-def reach(blocks: int, kernel: int) -> int:
-    """Receptive field of so many residual blocks, bars: 1 + 2 (kernel - 1) (2^blocks - 1)."""
-    return 1 + 2 * (kernel - 1) * (2**blocks - 1)
 
 
 class TCN(nn.Module):
@@ -43,13 +51,18 @@ class TCN(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @property
+    def past(self) -> list[Past]:
+        return [layer for i in range(self.blocks) for layer in past_of_block(i, self.kernel)]
+
+    @property
     def receptive_field(self) -> int:
-        return reach(self.blocks, self.kernel)
+        return 1 + sum(layer.reach for layer in self.past)
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Output:
+    def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
+        rows, layers = plan(self, last)
         assets = x.shape[2]
-        h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
+        h = fold_assets(embedded(rows.of(x), self.channels, self.symbol_embedding, self.dtype))
         for i in range(self.blocks):
-            h = residual_block(h, i, self.kernel, self.dropout, train, self.dtype)
+            h = residual_block(h, i, self.kernel, layers, self.dropout, train, self.dtype)
         return Heads(self.says, name="head")(unfold_assets(h, assets))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -9,6 +11,7 @@ from fxtrade.core.types import Array, Output
 from fxtrade.models.attention import Attention, check_attention, norm, pre_norm
 from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets
+from fxtrade.models.rows import Past, plan
 
 
 class FeedForward(nn.Module):
@@ -55,27 +58,27 @@ class Transformer(nn.Module):
         super().__post_init__()
 
     @property
+    def past(self) -> list[Past]:
+        return [Past(1, self.patch - 1), *self.layers * [Past(self.patch, (self.lookback - 1) * self.patch)]]
+
+    @property
     def receptive_field(self) -> int:
-        return self.patch * (1 + self.layers * (self.lookback - 1))
+        return 1 + sum(layer.reach for layer in self.past)
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Output:
+    def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
+        rows, layers = plan(self, last)
         assets = x.shape[2]
-        h = CausalConv(self.channels, self.patch, dtype=self.dtype, name="inputs")(fold_assets(x))
+        dilation, tokens = next(layers)
+        h = CausalConv(self.channels, self.patch, dilation, self.dtype, name="inputs")(fold_assets(rows.of(x)), tokens)
         if self.symbol_embedding:
             h = fold_assets(AssetEmbedding(name="asset")(unfold_assets(h, assets)))
-        for i in range(self.layers):
-            attention = Attention(
-                self.heads,
-                self.head_channels,
-                self.lookback,
-                self.positions,
-                self.patch,
-                self.dtype,
-                name=f"attention{i}",
-            )
+        for i, (stride, rows) in enumerate(layers):
+            size = self.heads, self.head_channels, self.lookback
+            attention = Attention(*size, self.positions, stride, self.dtype, name=f"attention{i}")
+            attention = partial(attention, rows=rows)
             forward = FeedForward(self.expansion * self.channels, self.dtype, name=f"forward{i}")
-            h = pre_norm(h, attention, f"norm{i}a", self.dropout, train, self.dtype)
+            h = pre_norm(h, attention, f"norm{i}a", self.dropout, train, self.dtype, rows)
             h = pre_norm(h, forward, f"norm{i}b", self.dropout, train, self.dtype)
         h = norm("norm", self.dtype)(h)
         return Heads(self.says, name="head")(unfold_assets(h, assets))

@@ -10,6 +10,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets
+from fxtrade.models.rows import Past, plan
 
 CONDITIONS = ("none", "asset", "market", "both")
 
@@ -47,28 +48,34 @@ class WaveNet(nn.Module):
         super().__post_init__()
 
     @property
+    def past(self) -> list[Past]:
+        return self.cycles * [Past(2**i, (self.kernel - 1) * 2**i) for i in range(self.layers)]
+
+    @property
     def receptive_field(self) -> int:
-        return 1 + self.cycles * (self.kernel - 1) * (2**self.layers - 1)
+        return 1 + sum(layer.reach for layer in self.past)
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Output:
-        assets = x.shape[2]
+    def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
+        rows, layers = plan(self, last)
+        x = rows.of(x)
+        batch, _, assets, _ = x.shape
         h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
         conditions = self.conditions(x)
         skip = 0
-        for i in range(self.cycles * self.layers):
-            dilation = 2 ** (i % self.layers)
-            y = CausalConv(2 * self.channels, self.kernel, dilation, self.dtype, name=f"gate{i}")(h)
+        for i, (dilation, rows) in enumerate(layers):
+            y = CausalConv(2 * self.channels, self.kernel, dilation, self.dtype, name=f"gate{i}")(h, rows)
+            conditions = {name: rows.of(c) for name, c in conditions.items()}
             for name, c in conditions.items():
                 c = nn.Dense(2 * self.channels, use_bias=False, dtype=self.dtype, name=f"{name}{i}")(c)
-                y = y + fold_assets(jnp.broadcast_to(c, (*x.shape[:3], c.shape[-1])))
+                y = y + fold_assets(jnp.broadcast_to(c, (batch, y.shape[1], assets, c.shape[-1])))
             f, g = jnp.split(y, 2, -1)
             z = jnp.tanh(f) * nn.sigmoid(g)
             z = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(z)
             # residual and skip projections in one matrix product
             y = nn.Dense(self.channels + self.skip_channels, dtype=self.dtype, name=f"mix{i}")(z)
-            h = h + y[..., : self.channels]
-            skip = skip + y[..., self.channels :]
+            h = rows.of(h) + y[..., : self.channels]
+            skip = (rows.of(skip) if i else 0) + y[..., self.channels :]
         skip = nn.relu(nn.Dense(self.skip_channels, dtype=self.dtype, name="outputs")(nn.relu(skip)))
         return Heads(self.says, name="head")(unfold_assets(skip, assets))
 

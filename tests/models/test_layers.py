@@ -12,6 +12,7 @@ from jax.test_util import check_grads
 
 from fxtrade.core import compat
 from fxtrade.models.layers import AssetEmbedding, CausalConv, causal_conv, dilated_conv, fold_assets, unfold_assets
+from fxtrade.models.rows import ALL, Rows
 
 
 def inputs(batch=2, steps=9, channels=3, out=4, kernel=3, seed=0):
@@ -31,29 +32,31 @@ def loop(x, w, dilation):
     return y
 
 
-def plain(x, w, dilation):
+def plain(x, w, dilation, rows=ALL):
     """The same convolution with XLA's own gradient."""
-    return dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
+    return rows.of(dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation))
 
 
 SIZES = [(1, 1, 1), (2, 9, 3), (3, 12, 2)]  # batch, steps, channels: few, since each is compiled anew
-shapes = given(st.sampled_from(SIZES), st.sampled_from([1, 2, 4]), st.sampled_from([1, 2, 5]))
+SOME = [ALL, ALL, Rows(2), Rows(3, 2), Rows(1, 1), Rows(1, 5)]
+shapes = given(st.sampled_from(SIZES), st.sampled_from([1, 2, 4]), st.sampled_from([1, 2, 5]), st.sampled_from(SOME))
 
 
 @shapes
-def test_forward(size, kernel, dilation):
+def test_forward(size, kernel, dilation, rows):
     x, w = inputs(*size, 2, kernel)
-    np.testing.assert_allclose(causal_conv(x, w, dilation), loop(x, w, dilation), rtol=1e-5, atol=1e-5)
+    expected = rows.of(loop(x, w, dilation))
+    np.testing.assert_allclose(causal_conv(x, w, dilation, rows), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("cpu", [True, False])
 @shapes
-def test_gradient_is_that_of_the_plain_convolution(cpu, size, kernel, dilation):
+def test_gradient_is_that_of_the_plain_convolution(cpu, size, kernel, dilation, rows):
     """In the form for the CPU and in the one for cards."""
     x, w = inputs(*size, 2, kernel)
 
     def loss(conv):
-        return lambda x, w: jnp.sum(jnp.sin(conv(x, w, dilation)))
+        return lambda x, w: jnp.sum(jnp.sin(conv(x, w, dilation, rows)))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compat, "is_cpu", lambda: cpu)

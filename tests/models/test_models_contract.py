@@ -20,6 +20,7 @@ from fxtrade.core.config import ScalerConfig
 from fxtrade.core.types import Features
 from fxtrade.experiment.forecast import forecast_stream
 from fxtrade.models import MODELS
+from fxtrade.models.flops import count
 
 T, A, F = 80, ASSETS, FEATURES
 TINY = {
@@ -128,6 +129,46 @@ def test_causal_while_training_too(name):
     future_is_unseen(lambda x: run(x).logits[0], rows().x, 40)
     plain = forward(model)(params, rows().x[None]).logits
     assert not np.allclose(run(rows().x).logits, plain)
+
+
+@each
+def test_the_last_row_alone_is_the_last_of_all_and_its_gradient_too(name, i):
+    model, params = case(name, i)
+    whole = np.concatenate([rows(seed).x for seed in (0, 1)])[None]
+
+    def answer(params, x, last):
+        out = model.apply({"params": params}, x, last=last)
+        assert out.logits.shape[1] == (1 if last else x.shape[1])
+        return jax.tree.map(lambda a: a[:, -1], out)
+
+    def slope(params, x, last):
+        return jax.grad(lambda params: jnp.sum(jnp.sin(answer(params, x, last).logits)))(params)
+
+    short, long = model.receptive_field // 2, model.receptive_field + 3
+    for ask, steps in ((answer, short), (answer, long), (slope, long)):
+        run = jax.jit(ask, static_argnums=2)
+        alone, among = (run(params, whole[:, :steps], last) for last in (True, False))
+        for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(among), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@first
+def test_for_the_last_row_alone_less_is_computed(name):
+    model, params = case(name)
+    x = np.zeros((1, model.receptive_field, A, F), np.float32)
+    some, everything = (
+        count(jax.make_jaxpr(lambda x, last=last: model.apply({"params": params}, x, last=last))(x).jaxpr)
+        for last in (True, False)
+    )
+    assert some < 0.95 * everything
+
+
+@first
+def test_a_stream_has_no_last_row(name):
+    model, params = case(name)
+    _, cache = models.stream(model, params).init(rows())
+    with pytest.raises(ValueError, match="last=True is for windows"):
+        model.apply({"params": params, "cache": cache}, rows().x[None], last=True, mutable=["cache"])
 
 
 @each
