@@ -1,4 +1,4 @@
-"""Scoring a whole series: fxtrade against PyTorch, window by window and with the same sharing of work over time.
+"""Scoring: fxtrade against PyTorch, window by window and with the same sharing of work over time.
 
     python benchmarks/scoring.py --torch-python ENV/bin/python
 
@@ -7,6 +7,7 @@ for all, four assets with 32 features; the probabilities must agree to 1e-5.
 
 * fxtrade score: `experiment.forecast.score` over the series, from NumPy to NumPy; compilation apart.
 * fxtrade step: its compiled program alone, on a chunk that is already on the device.
+* fxtrade windows: every sample from its own window of the receptive field, `last=True`; so many samples in a batch.
 * torch windows, usual: every sample from its own window of the receptive field, every layer at every step of it, as the
   public implementations do (Bai et al.); the head at the last step. Timed on a few thousand windows.
 * torch windows, lean: the same without the steps that the last one does not read.
@@ -22,14 +23,19 @@ import measure
 import numpy as np
 
 ASSETS, FEATURES = 4, 32
-WINDOW_BATCHES = (64, 256, 1024)  # samples
+WINDOW_BATCHES = (4, 16, 64, 256, 1024)  # samples; 4 are one bar
 DENSE = ((1024, 1), (4096, 1), (16384, 1), (512, 16))  # bars of a stretch, stretches at a time
 COMPARED = 256  # windows
 
 
 def sizes(args):
-    """Bars of the series, samples scored window by window, repeats."""
-    return (20_480, 1024, 2) if args.quick else (204_800, 4096, 3)
+    """Bars of the series, repeats."""
+    return (20_480, 2) if args.quick else (204_800, 3)
+
+
+def in_windows(args, batch: int) -> int:
+    """Samples scored window by window."""
+    return min((16 if args.quick else 256) * batch, 1024 if args.quick else 4096)
 
 
 def inputs(bars: int) -> np.ndarray:
@@ -44,7 +50,7 @@ def fxtrade(args) -> dict:
     from fxtrade.core.types import Features
     from fxtrade.experiment import forecast
 
-    bars, _, repeats = sizes(args)
+    bars, repeats = sizes(args)
     x = inputs(bars)
     features = Features(x, np.ones(x.shape[:2], bool))
     meter, answer = measure.Meter(args), {}
@@ -57,9 +63,23 @@ def fxtrade(args) -> dict:
 
         first = meter.seconds(whole, 1, warm=0)
         seconds = meter.seconds(whole, repeats, warm=0)
-        windows = np.stack([x[i : i + model.receptive_field] for i in range(COMPARED // ASSETS)])
-        last = jax.jit(lambda x: jax.nn.softmax(model.apply({"params": params}, x).logits[:, -1]))(windows)  # noqa: B023
-        np.savez(Path(args.folder, f"{name}_prob.npz"), series=whole(), windows=last)
+
+        @jax.jit
+        def last(params, x, first):
+            seen = x[first[:, None] + np.arange(model.receptive_field)]  # noqa: B023
+            return jax.nn.softmax(model.apply({"params": params}, seen, last=True).logits[:, 0])  # noqa: B023
+
+        held = jax.device_put(x)
+
+        def by_windows(batch: int, count: int) -> np.ndarray:
+            starts = np.arange(count // ASSETS).reshape(-1, batch // ASSETS)
+            return np.concatenate([np.asarray(last(params, held, first)) for first in starts])  # noqa: B023
+
+        for batch in WINDOW_BATCHES:
+            count = in_windows(args, batch)
+            seconds = meter.seconds(lambda: by_windows(batch, count), repeats)  # noqa: B023
+            answer[f"{name} windows {batch}"] = count / seconds
+        np.savez(Path(args.folder, f"{name}_prob.npz"), series=whole(), windows=by_windows(COMPARED, COMPARED))
         answer[f"{name} score"] = bars * ASSETS / seconds
         answer[f"{name} first call"] = first - seconds
 
@@ -79,7 +99,7 @@ def torch(args) -> dict:
     import torch_models
 
     torch.set_num_threads(args.cores)
-    bars, samples, repeats = sizes(args)
+    bars, repeats = sizes(args)
     series = inputs(bars)
     x = torch.from_numpy(series)
     meter, answer = measure.Meter(args), {}
@@ -109,8 +129,9 @@ def torch(args) -> dict:
             for pad in (True, False):
                 kind = "usual" if pad else "lean"
                 for batch in WINDOW_BATCHES:
-                    seconds = meter.seconds(lambda: by_windows(pad, batch, samples), repeats)  # noqa: B023
-                    answer[f"{name} windows {kind} {batch}"] = samples / seconds
+                    count = in_windows(args, batch)
+                    seconds = meter.seconds(lambda: by_windows(pad, batch, count), repeats)  # noqa: B023
+                    answer[f"{name} windows {kind} {batch}"] = count / seconds
                 answer[f"{name} difference {kind}"] = _difference(by_windows(pad, COMPARED, COMPARED), of_windows)
             for length, together in DENSE:
                 starts = torch.arange(reach, bars - length + 1, length)
@@ -132,20 +153,31 @@ def _difference(got: np.ndarray, expected: np.ndarray) -> float:
 def conclude(args, answers) -> None:
     ours, theirs = answers["fxtrade"], answers["torch"]
     for name in args.models:
-        score = [r[f"{name} score"] for r in ours]
-        rows = [("fxtrade score, compiled", measure.spread(score), "")]
-        rows.append(("fxtrade step alone", measure.spread(r[f"{name} step"] for r in ours), ""))
+        own = f"{name} score", measure.best(ours, f"{name} windows ")
+        rows = [
+            (f"fxtrade {k.removeprefix(f'{name} ')}", measure.spread(r[k] for r in ours))
+            for k in (*own, f"{name} step")
+        ]
         for kind in ("windows usual", "windows lean", "dense"):
-            best = measure.best(theirs, f"{name} {kind} ")
-            rates = [r[best] for r in theirs]
-            ratio = measure.spread(a / b for a, b in zip(score, rates, strict=True))
-            rows.append((f"torch {best.removeprefix(f'{name} ')}", measure.spread(rates), ratio))
+            peer = measure.best(theirs, f"{name} {kind} ")
+            compared = own[:1] if kind == "dense" else own
+            ratios = [measure.spread(a[k] / b[peer] for a, b in zip(ours, theirs, strict=True)) for k in compared]
+            rows.append((f"torch {peer.removeprefix(f'{name} ')}", measure.spread(r[peer] for r in theirs), *ratios))
+        rows = [(*row, "", "")[:4] for row in rows]
         parameters, reach = (ours[0][f"{name} {what}"] for what in ("parameters", "receptive field"))
         print(f"{name}: {parameters:,} parameters, receptive field {reach}; best of several batch sizes of each peer")
-        print(measure.table(("", "samples/s", "fxtrade score is faster by"), rows))
+        print(measure.table(("", "samples/s", "fxtrade score is faster by", "fxtrade windows by"), rows))
         difference = max(v for r in theirs for k, v in r.items() if k.startswith(f"{name} difference"))
         first = measure.spread(r[f"{name} first call"] for r in ours)
         print(f"largest difference of a probability {difference:.1e}; the first call takes {first} s more to compile\n")
+        rows = []
+        for batch in WINDOW_BATCHES:
+            own = [r[f"{name} windows {batch}"] for r in ours]
+            peers = [[r[f"{name} windows {kind} {batch}"] for r in theirs] for kind in ("usual", "lean")]
+            ratios = [measure.spread(a / b for a, b in zip(own, peer, strict=True)) for peer in peers]
+            rows.append((batch, *map(measure.spread, (own, *peers)), *ratios))
+        header = ("samples at a time", "fxtrade windows", "torch usual", "torch lean", "faster than usual", "than lean")
+        print(measure.table(header, rows) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ features by AdamW on a clipped gradient, from the same weights.
 
 * fxtrade: `train.step.make_update`, ten steps a dispatch, batches of 8 segments of 512 bars x 4 assets, and of 2048
   bars; averaged weights and reported accuracy included.
+* fxtrade windows: one window of the receptive field for each labelled bar, `last=True`, ten steps a dispatch.
 * torch windows: one window of the receptive field for each labelled bar; `usual` computes every layer at every step,
   `lean` leaves out the steps that the last one does not read.
 * torch dense: fxtrade's own segments.
@@ -28,7 +29,7 @@ import numpy as np
 
 ASSETS, FEATURES = 4, 32
 BARS, BATCH, SEGMENTS, DISPATCH = 40_000, 8, (512, 2048), 10
-WINDOW_BATCHES = (64, 256, 1024)  # labelled bars
+WINDOW_BATCHES = (16, 64, 256, 1024)  # labelled bars
 EPOCH = 2_000_000  # labelled bars
 
 
@@ -36,6 +37,11 @@ def inputs(bars: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((bars, ASSETS, FEATURES), dtype=np.float32)
     return x, rng.integers(0, 2, (bars, ASSETS), dtype=np.int32)
+
+
+def window_steps(args, batch: int) -> int:
+    """Steps on windows in a timing, whole dispatches."""
+    return DISPATCH * max((64 if args.quick else 256) // batch, 1)
 
 
 class Setup:
@@ -81,6 +87,43 @@ class Setup:
         return np.asarray(info.loss)
 
 
+def window_update(setup: Setup, batch: int):
+    """`update(state, seed) -> state`: `DISPATCH` steps on windows of all assets behind bars drawn at random."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from fxtrade.train import optim
+
+    model, optimizer = setup.model, optim.optimizer(setup.config, 1000)
+    reach = model.receptive_field - 1
+
+    def objective(params, series, first):
+        seen = series.x[first[:, None] + jnp.arange(reach + 1)]
+        logits = model.apply({"params": params}, seen, train=True, last=True).logits[:, 0]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, series.y[first + reach]).mean()
+
+    def step(state, first, series):
+        params, moments = state
+        updates, moments = optimizer.update(jax.grad(objective)(params, series, first), moments, params)
+        return (optax.apply_updates(params, updates), moments), None
+
+    @partial(jax.jit, donate_argnums=0)
+    def update(state, series, seed):
+        firsts = jax.random.randint(seed, (DISPATCH, batch // ASSETS), 0, len(series.x) - reach)
+        return jax.lax.scan(partial(step, series=series), state, firsts)[0]
+
+    state = setup.state.params, optimizer.init(setup.state.params)
+
+    def run(steps: int) -> None:
+        nonlocal state
+        for i in range(steps // DISPATCH):
+            state = update(state, setup.series, jax.random.PRNGKey(i))
+        jax.block_until_ready(state)
+
+    return run
+
+
 def fxtrade(args) -> dict:
     meter, answer = measure.Meter(args), {}
     for name in args.models:
@@ -93,6 +136,9 @@ def fxtrade(args) -> dict:
             seconds = meter.seconds(lambda: setup.run(DISPATCH), 1 if args.quick else 3, warm=0)  # noqa: B023
             answer[f"{name} segments of {segment}"] = DISPATCH * setup.samples / seconds
             answer[f"{name} compilation {segment}"] = first - seconds
+        for batch in WINDOW_BATCHES:
+            run, steps = window_update(Setup(args, name, SEGMENTS[0], BARS), batch), window_steps(args, batch)
+            answer[f"{name} windows {batch}"] = steps * batch / meter.seconds(lambda: run(steps), 2)  # noqa: B023
     return answer | {"others": meter.others}
 
 
@@ -138,7 +184,7 @@ def torch(args) -> dict:
         for pad in (True, False):
             for batch in WINDOW_BATCHES:
                 network = torch_models.load(name, path)
-                train, steps = torch_models.trainer(network), max((256 if args.quick else 2048) // batch, 1)
+                train, steps = torch_models.trainer(network), max(window_steps(args, batch) // 4, 1)
 
                 def epoch():
                     for _ in range(steps):  # noqa: B023
@@ -193,18 +239,18 @@ def gradient(args) -> dict:
 def conclude(args, answers) -> None:
     ours, theirs = answers["fxtrade"], answers["torch"]
     for name in args.models:
-        rates = [r[f"{name} segments of {SEGMENTS[0]}"] for r in ours]
-        rows = []
-        for segment in SEGMENTS:
-            what = f"segments of {segment}"
-            rows.append((f"fxtrade, {what}", measure.spread(r[f"{name} {what}"] for r in ours), ""))
+        own = f"{name} segments of {SEGMENTS[0]}", measure.best(ours, f"{name} windows ")
+        keys = (f"{name} segments of {SEGMENTS[1]}", *own)
+        rows = [(f"fxtrade {k.removeprefix(f'{name} ')}", measure.spread(r[k] for r in ours)) for k in keys]
         for kind in ("windows usual", "windows lean", "dense"):
             best = measure.best(theirs, f"{name} {kind}")
-            peer = [r[best] for r in theirs]
-            ratio = measure.spread(a / b for a, b in zip(rates, peer, strict=True))
-            rows.append((f"torch {best.removeprefix(f'{name} ')}", measure.spread(peer), ratio))
+            compared = own[:1] if kind == "dense" else own
+            ratios = [measure.spread(a[k] / b[best] for a, b in zip(ours, theirs, strict=True)) for k in compared]
+            rows.append((f"torch {best.removeprefix(f'{name} ')}", measure.spread(r[best] for r in theirs), *ratios))
+        rows = [(*row, "", "")[:4] for row in rows]
         print(f"{name}; best of several batch sizes of each peer")
-        print(measure.table(("", "labelled bars/s", f"fxtrade (segments of {SEGMENTS[0]}) is faster by"), rows))
+        header = ("", "labelled bars/s", f"fxtrade segments of {SEGMENTS[0]} are faster by", "fxtrade windows by")
+        print(measure.table(header, rows))
         difference, drift = (max(r[f"{name} loss {what}"] for r in theirs) for what in ("difference", "drift"))
         compilation = measure.spread(r[f"{name} compilation {SEGMENTS[0]}"] for r in ours)
         print(f"relative difference of the loss {difference:.1e}, {drift:.1e} within ten steps")
