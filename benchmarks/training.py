@@ -7,7 +7,7 @@ features by AdamW on a clipped gradient, from the same weights.
 
 * fxtrade: `train.step.make_update`, ten steps a dispatch, batches of 8 segments of 512 bars x 4 assets, and of 2048
   bars; averaged weights and reported accuracy included.
-* fxtrade windows: one window of the receptive field for each labelled bar, `last=True`, ten steps a dispatch.
+* fxtrade windows: one window of the receptive field for each labelled bar, `last=True`.
 * torch windows: one window of the receptive field for each labelled bar; `usual` computes every layer at every step,
   `lean` leaves out the steps that the last one does not read.
 * torch dense: fxtrade's own segments.
@@ -40,8 +40,8 @@ def inputs(bars: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def window_steps(args, batch: int) -> int:
-    """Steps on windows in a timing, whole dispatches."""
-    return DISPATCH * max((64 if args.quick else 256) // batch, 1)
+    """Steps on windows in a timing, of fxtrade in one dispatch."""
+    return max((256 if args.quick else 2048) // batch, 1)
 
 
 class Setup:
@@ -88,7 +88,7 @@ class Setup:
 
 
 def window_update(setup: Setup, batch: int):
-    """`update(state, seed) -> state`: `DISPATCH` steps on windows of all assets behind bars drawn at random."""
+    """`run(steps)`: so many steps of AdamW, in one dispatch, on windows of all assets behind bars drawn at random."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -108,18 +108,16 @@ def window_update(setup: Setup, batch: int):
         updates, moments = optimizer.update(jax.grad(objective)(params, series, first), moments, params)
         return (optax.apply_updates(params, updates), moments), None
 
-    @partial(jax.jit, donate_argnums=0)
-    def update(state, series, seed):
-        firsts = jax.random.randint(seed, (DISPATCH, batch // ASSETS), 0, len(series.x) - reach)
+    @partial(jax.jit, donate_argnums=0, static_argnums=2)
+    def update(state, series, steps):
+        firsts = jax.random.randint(setup.key, (steps, batch // ASSETS), 0, len(series.x) - reach)
         return jax.lax.scan(partial(step, series=series), state, firsts)[0]
 
     state = setup.state.params, optimizer.init(setup.state.params)
 
     def run(steps: int) -> None:
         nonlocal state
-        for i in range(steps // DISPATCH):
-            state = update(state, setup.series, jax.random.PRNGKey(i))
-        jax.block_until_ready(state)
+        state = jax.block_until_ready(update(state, setup.series, steps))
 
     return run
 
@@ -184,7 +182,7 @@ def torch(args) -> dict:
         for pad in (True, False):
             for batch in WINDOW_BATCHES:
                 network = torch_models.load(name, path)
-                train, steps = torch_models.trainer(network), max(window_steps(args, batch) // 4, 1)
+                train, steps = torch_models.trainer(network), window_steps(args, batch)
 
                 def epoch():
                     for _ in range(steps):  # noqa: B023
