@@ -4,9 +4,11 @@
     python scripts/experiment.py --config configs/comparison.py:small    # flow and hourly bars in ../shared/data
     python scripts/experiment.py --config configs/comparison.py
 
-Ctrl-C stops it, and the same command goes on. On two cores a cell of `small` takes half a minute to a minute, all 364 some
-hours; the full budget is twenty times that. Variants: one market of configs/wavenet.py (sim, random, bars, flow,
-hourly) alone, `small` for a laptop (an hour or two on two cores), or both, as in `small,hourly`. The data are looked
+Ctrl-C stops it, and the same command goes on. On two cores a cell of `small` takes half a
+minute to a minute, all 364 some hours; the full budget is twenty times that.
+
+Variants: one market of configs/wavenet.py (sim, random, bars, flow,
+hourly) alone, `small` for a laptop, or both, as in `small,hourly`. The data are looked
 for in $FXTRADE_DATA or ../shared/data; another folder: --config.data=FOLDER. Fewer of everything:
 --config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')"
 
