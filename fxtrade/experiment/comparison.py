@@ -72,14 +72,17 @@ def run(config: ComparisonConfig, results: Path, name: str = "", console: Consol
                 if needed or of not in kept.entries:
                     markets[m] = _prepare(config, m, panel, kept, of, console)
             began, done = time.monotonic(), len(keys) - len(todo)
+            model = ""
             for count, (key, cell) in enumerate(todo.items(), 1):
+                if cell.model != model:
+                    jax.clear_caches()  # its programs serve no other, and memory that holds them is bounded
+                    model = cell.model
                 with console.task(f"{done + count}/{len(keys)} {cell.name}"):
                     entry, sums = carry_out(cell, markets[cell.market])
                     entry = {"hash": key, "kind": "cell", "started": record.now(), "code": facts["code"], **entry}
                     if sums is not None:  # the test span was opened: count it before anyone sees the numbers
                         record.enter(results, _trial(entry, folder, prints[cell.market]))
                     kept.add(entry, sums)
-                    jax.clear_caches()  # every cell compiles its own programs
                 left = (len(todo) - count) * (time.monotonic() - began) / count
                 console.say(f"{done + count}/{len(keys)} {_line(entry)}; {duration(left)} left")
             outcome = assemble(kept)

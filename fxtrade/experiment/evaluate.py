@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,9 @@ def coverage_table(
     sure, right = prediction.confidence[rows], (prediction.y == labels.y)[rows].astype(float)
     blocks = bootstrap.block_ids(np.broadcast_to(times[:, None], rows.shape)[rows], parse_interval(config.block))
     labelled = (labels.y >= 0) & test[:, None]
-    table = []
-    for coverage in config.coverages:
-        covered = (sure >= threshold(prediction, labels, valid, coverage)).astype(float)
+    table, least = [], thresholds(prediction, labels, valid, config.coverages)
+    for coverage, threshold in zip(config.coverages, least, strict=True):
+        covered = (sure >= threshold).astype(float)
         low, high = bootstrap.ratio_interval(right * covered, covered, blocks, config.bootstrap, seed=seed)
         count = int(covered.sum())
         table.append(
@@ -52,22 +53,21 @@ def coverage_table(
     return table
 
 
-def threshold(prediction: Prediction, labels: Labels, valid: np.ndarray, coverage: float) -> float:
-    """The confidence that the share `coverage` of the labelled validation rows reaches.
+def thresholds(
+    prediction: Prediction, labels: Labels, valid: np.ndarray, coverages: Sequence[float]
+) -> list[float]:
+    """For each of `coverages` the confidence that this share of the labelled validation rows reaches.
 
     At full coverage -inf, which leaves nothing out, however sure the validation rows were; so where there are none.
     """
-    before = prediction.ok & (labels.y >= 0) & valid[:, None]
-    if coverage >= 1 or not before.any():
-        return -np.inf
-    return float(np.quantile(prediction.confidence[before], 1 - coverage))
+    before = prediction.confidence[prediction.ok & (labels.y >= 0) & valid[:, None]]
+    return [-np.inf if c >= 1 or not len(before) else float(np.quantile(before, 1 - c)) for c in coverages]
 
 
 def scores(forecast: Forecast, labels: Labels, test: np.ndarray) -> dict[str, Any]:
     """Accuracy, balanced accuracy, MCC, Brier, log loss, ECE, IC and the curves of the plots, on the test rows."""
-    rows = np.asarray(forecast.ok) & (labels.y >= 0) & test[:, None]
-    prob, y, ret = np.asarray(forecast.prob, np.float64)[rows], labels.y[rows], labels.ret[rows]
-    prob /= prob.sum(-1, keepdims=True)
+    rows, prob, y = _judged(forecast, labels, test)
+    ret = labels.ret[rows]
     confidence, correct = classify.top_label(prob, y)
     mean, frequency, count = classify.reliability(prob, y)
     tilt = prob[:, -1] - prob[:, 0]
@@ -85,6 +85,18 @@ def scores(forecast: Forecast, labels: Labels, test: np.ndarray) -> dict[str, An
         "curve": {"coverage": list(CURVE), "accuracy": classify.coverage_curve(confidence, correct, CURVE).tolist()},
         "reliability": {"confidence": mean.tolist(), "frequency": frequency.tolist(), "count": count.tolist()},
     }
+
+
+def log_loss(forecast: Forecast, labels: Labels, test: np.ndarray) -> float:
+    """That of `scores` alone."""
+    return classify.log_loss(*_judged(forecast, labels, test)[1:])
+
+
+def _judged(forecast: Forecast, labels: Labels, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The test rows with forecast and label `[N, A]` bool, and of these probabilities `[M, K]` and classes `[M]`."""
+    rows = np.asarray(forecast.ok) & (labels.y >= 0) & test[:, None]
+    prob = np.asarray(forecast.prob)[rows].astype(np.float64)
+    return rows, prob / prob.sum(-1, keepdims=True), labels.y[rows]
 
 
 def grouped(

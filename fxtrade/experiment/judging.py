@@ -156,8 +156,8 @@ def accuracies(sums: Sums) -> np.ndarray:
 def member(market: Market, made: Forecast) -> dict[str, Any]:
     """Of one seed of several: accuracies by label, one for each coverage, and the log loss."""
     values = accuracies(by_day(market, baselines.of_forecast(made))).tolist()
-    scores = evaluate.scores(made, market.data.labels, market.data.split.test)
-    return {"accuracy": dict(zip(market.labels, values, strict=True)), "log_loss": scores["log_loss"]}
+    loss = evaluate.log_loss(made, market.data.labels, market.data.split.test)
+    return {"accuracy": dict(zip(market.labels, values, strict=True)), "log_loss": loss}
 
 
 def facts(market: Market) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def by_day(market: Market, prediction: Prediction) -> Sums:
         rows = prediction.ok & (judged.y >= 0) & split.test[:, None]
         day = np.broadcast_to(market.day[:, None], rows.shape)[rows]
         sure, right = prediction.confidence[rows], (prediction.y == judged.y)[rows]
-        for j, coverage in enumerate(market.config.report.coverages):
-            covered = sure >= evaluate.threshold(prediction, judged, split.valid, coverage)
-            sums[:, i, j] = [np.bincount(day, covered & hit, blocks) for hit in (right, True)]
+        least = evaluate.thresholds(prediction, judged, split.valid, market.config.report.coverages)
+        for j, threshold in enumerate(least):
+            sums[:, i, j] = [np.bincount(day, (sure >= threshold) & hit, blocks) for hit in (right, True)]
     return Sums(*sums)

@@ -66,7 +66,7 @@ def build(name: str, options: Mapping[str, Any], classes: int = 2, **more: Any) 
 
 def init(model: nn.Module, seed: Array, assets: int, features: int) -> Any:
     """Fresh parameters, float32."""
-    return model.init(seed, jnp.zeros((1, 1, assets, features)))["params"]
+    return jax.jit(model.init)(seed, jnp.zeros((1, 1, assets, features)))["params"]
 
 
 def parameter_count(params: Any) -> int:

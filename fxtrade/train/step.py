@@ -132,16 +132,16 @@ def make_update(
         return TrainState(state.step + 1, params, average, opt), Info(value, right, norm)
 
     def update(state, series, seed, steps):
-        own_rows = series.w.ndim == 3
-
         def member(m):
             state, seed, w = m
-            return one(state, series._replace(w=w) if own_rows else series, seed)
+            rows = series if w is None else series._replace(w=w)
+            return lax.scan(lambda s, _: one(s, rows, seed), state, None, steps)
 
-        def step(s, _):
-            return members.each(member, (s, seed, series.w if own_rows else None)) if ensemble else one(s, series, seed)
-
-        return lax.scan(step, state, None, steps)
+        if not ensemble:
+            return member((state, seed, None))
+        # all steps of a member before the next: what it trains with stays in the cache and is not copied at each step
+        state, info = members.each(member, (state, seed, series.w if series.w.ndim == 3 else None))
+        return state, jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), info)
 
     return jax.jit(update, static_argnums=3, donate_argnums=0)
 
