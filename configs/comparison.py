@@ -21,8 +21,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from fxtrade.core.config import nearest, to_dict
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest, to_dict
 from fxtrade.experiment.recipes import ComparisonConfig
 
 WEEKLY = {"every": 10_080, "lookback": 2_880}  # bars of a minute

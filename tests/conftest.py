@@ -32,9 +32,20 @@ settings.load_profile("quick")
 
 def pytest_configure(config):
     # in front, so that pyproject.toml and the command line may still make exceptions
+    # jax says so of an entry that another worker is just writing, and compiles
+    config.getini("filterwarnings").insert(0, "ignore:Error reading persistent compilation cache entry:UserWarning")
     config.getini("filterwarnings").insert(0, "error")
+    keep_to_one_core()
     compat.compile_small_loops()
     compat.use_compilation_cache(os.environ.get(compat.CACHE_VARIABLE) or Path.home() / ".cache" / "fxtrade" / "tests")
+
+
+def keep_to_one_core() -> None:
+    """Each of several workers has a core of its own: threads of programs that share cores wait for each other."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")  # gw0, gw1, ...
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,15 +8,13 @@ the key.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import types
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from fxtrade.core.errors import ConfigError
+from fxtrade.core import rules
+from fxtrade.core.options import build, to_dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,14 +231,6 @@ def to_config_dict(config: RunConfig | None = None) -> ConfigDict:
     return ConfigDict(to_dict(config or RunConfig()))
 
 
-def to_dict(config: Any) -> dict:
-    """Plain dicts, tuples and scalars of a config dataclass."""
-    return {
-        f.name: to_dict(v) if dataclasses.is_dataclass(v := getattr(config, f.name)) else _plain(v)
-        for f in dataclasses.fields(config)
-    }
-
-
 def freeze(values: Mapping[str, Any]) -> RunConfig:
     """The `RunConfig` of nested mappings (a ConfigDict, parsed JSON).
 
@@ -250,164 +240,5 @@ def freeze(values: Mapping[str, Any]) -> RunConfig:
     if isinstance(values, ConfigDict):
         values = values.to_dict()
     config = build(RunConfig, values, "config")
-    _check(config)
+    rules.check(config)
     return config
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'x'?` and the list of what exists, for an error message about an unknown name."""
-    valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, 1, 0.5)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    return f"{hint} (known: {', '.join(valid) or 'none'})"
-
-
-def check_options(known: Iterable[str], given: Mapping[str, Any], where: str) -> None:
-    """Raises ConfigError for the first given option that is not known."""
-    for key in given:
-        if key not in known:
-            raise ConfigError(f"{where} has no option '{key}'{nearest(key, known)}")
-
-
-def check_like(default: Any, value: Any, where: str) -> None:
-    """Raises ConfigError unless value is of the kind of default; lists are not empty, whole numbers at least 1."""
-    kind = type(default)
-    if kind is tuple:
-        if not isinstance(value, (list, tuple)) or not value:
-            raise ConfigError(f"{where} must be a list such as {default}, got {value!r}")
-        for item in value:
-            check_like(default[0], item, where)
-    elif type(value) is not kind and not (kind is float and type(value) is int):
-        raise ConfigError(f"{where} must be {kind.__name__}, got {value!r}")
-    elif kind is int and value < 1:
-        raise ConfigError(f"{where} must be at least 1, got {value}")
-
-
-def build(cls, values, path: str):
-    """The dataclass of nested mappings, whose types it checks; `path` stands in front of the keys in errors."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{path} must be a group of keys, got {values!r}")
-    hints = typing.get_type_hints(cls)
-    for key in values:
-        if key not in hints:
-            raise ConfigError(f"{path} has no key '{key}'{nearest(key, hints)}")
-    return cls(**{key: _convert(hints[key], v, f"{path}.{key}") for key, v in values.items()})
-
-
-def _convert(hint, value, path: str):
-    if dataclasses.is_dataclass(hint):
-        return build(hint, value, path)
-    origin = typing.get_origin(hint)
-    if origin is tuple:
-        if isinstance(value, str) or not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{path} must be a list, got {value!r}")
-        item = typing.get_args(hint)[0]
-        return tuple(_convert(item, v, f"{path}[{i}]") for i, v in enumerate(value))
-    if origin is not None:  # Mapping[str, ...]: free options, checked by the room that owns them
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{path} must be a group of keys, got {value!r}")
-        item = typing.get_args(hint)[1]
-        return types.MappingProxyType(
-            {k: _plain(v) if item is Any else _convert(item, v, f"{path}.{k}") for k, v in value.items()}
-        )
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is float and number:
-        return float(value)
-    if type(value) is not hint:
-        raise ConfigError(f"{path} must be {hint.__name__}, got {value!r} ({type(value).__name__})")
-    return value
-
-
-def _plain(value):
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    return tuple(_plain(v) for v in value) if isinstance(value, (list, tuple)) else value
-
-
-def _check(c: RunConfig) -> None:
-    def require(good: bool, key: str, value, must: str):
-        if not good:
-            raise ConfigError(f"config.{key} = {value!r}: {must}")
-
-    require(bool(c.features), "features", dict(c.features), "name at least one feature")
-    require(c.data.span in ("common", "union"), "data.span", c.data.span, "must be 'common' or 'union'")
-    require(c.seed >= 0, "seed", c.seed, "must not be negative")
-    require(c.label.horizon >= 1, "label.horizon", c.label.horizon, "must be at least 1 bar")
-    require(c.label.classes in (2, 3), "label.classes", c.label.classes, "must be 2 or 3")
-    require(0 < c.label.dead_zone < 1, "label.dead_zone", c.label.dead_zone, "must lie between 0 and 1")
-    require(c.label.median_window >= 1, "label.median_window", c.label.median_window, "must be at least 1 bar")
-    require(c.split.valid > 0 and c.split.test > 0, "split", to_dict(c.split), "valid and test must be positive shares")
-    require(c.split.valid + c.split.test < 1, "split", to_dict(c.split), "valid + test must leave rows for training")
-    require(c.split.embargo >= 0, "split.embargo", c.split.embargo, "must not be negative")
-    require(c.scaler.halflife > 0, "scaler.halflife", c.scaler.halflife, "must be positive")
-    require(c.scaler.clip > 0, "scaler.clip", c.scaler.clip, "must be positive")
-    require(c.scaler.window >= 2, "scaler.window", c.scaler.window, "must be at least 2 bars")
-    require(0 <= c.scaler.winsor < 0.5, "scaler.winsor", c.scaler.winsor, "must be in [0, 0.5)")
-    require(0 <= c.loss.balance <= 1, "loss.balance", c.loss.balance, "must be in [0, 1]")
-    alpha = c.loss.alpha
-    require(len(alpha) in (0, c.label.classes), "loss.alpha", alpha, f"must have {c.label.classes} weights, or none")
-    require(all(v > 0 for v in alpha), "loss.alpha", alpha, "must be positive")
-    for key in ("direction", "volatility", "expected_return", "further"):
-        require(getattr(c.tasks, key) >= 0, f"tasks.{key}", getattr(c.tasks, key), "must not be negative")
-    horizons = c.tasks.horizons
-    require(all(h >= 1 for h in horizons), "tasks.horizons", horizons, "must be at least 1 bar each")
-    single = len({c.label.horizon, *horizons}) == 1 + len(horizons)
-    require(single, "tasks.horizons", horizons, "must differ from each other and from label.horizon")
-    schedules = ("cosine", "constant")
-    require(c.optim.schedule in schedules, "optim.schedule", c.optim.schedule, "must be 'cosine' or 'constant'")
-    require(c.optim.learning_rate > 0, "optim.learning_rate", c.optim.learning_rate, "must be positive")
-    require(0 <= c.optim.ema < 1, "optim.ema", c.optim.ema, "must be in [0, 1)")
-    require(0 <= c.optim.swa < 1, "optim.swa", c.optim.swa, "must be in [0, 1)")
-    require(c.optim.sam >= 0, "optim.sam", c.optim.sam, "must not be negative")
-    for key in ("steps", "width", "channels"):
-        require(getattr(c.pretrain, key) >= 1, f"pretrain.{key}", getattr(c.pretrain, key), "must be at least 1")
-    once = not (c.train.start and c.pretrain.name != "none")
-    require(once, "train.start", c.train.start, "training cannot start from a run and be pre-trained (pretrain.name)")
-    require(c.train.only in ("all", "heads"), "train.only", c.train.only, "must be 'all' or 'heads'")
-    require(c.train.over in ("seeds", "folds"), "train.over", c.train.over, "must be 'seeds' or 'folds'")
-    folds = c.train.over == "seeds" or c.train.members > 1
-    require(folds, "train.members", c.train.members, "must be at least 2, one for each fold (train.over)")
-    require(c.optim.warmup >= 0, "optim.warmup", c.optim.warmup, "must not be negative")
-    require(c.optim.weight_decay >= 0, "optim.weight_decay", c.optim.weight_decay, "must not be negative")
-    require(c.optim.clip_norm > 0, "optim.clip_norm", c.optim.clip_norm, "must be positive")
-    for key in ("steps", "members", "batch", "segment", "dispatch", "eval_every", "keep"):
-        require(getattr(c.train, key) >= 1, f"train.{key}", getattr(c.train, key), "must be at least 1")
-    require(c.train.mixup.alpha > 0, "train.mixup.alpha", c.train.mixup.alpha, "must be positive")
-    for key in ("start", "until"):
-        value = getattr(c.train.curriculum, key)
-        require(0 < value <= 1, f"train.curriculum.{key}", value, "must be in (0, 1]")
-    meta, adapt = c.train.meta, c.adapt
-    for key in ("regimes", "segments", "steps"):
-        require(getattr(meta, key) >= 1, f"train.meta.{key}", getattr(meta, key), "must be at least 1")
-    require(adapt.steps >= 0, "adapt.steps", adapt.steps, "must not be negative")
-    for key in ("every", "lookback"):
-        require(getattr(adapt, key) >= 1, f"adapt.{key}", getattr(adapt, key), "must be at least 1 bar")
-    for key, group in (("train.meta", meta), ("adapt", adapt)):
-        require(group.learning_rate > 0, f"{key}.learning_rate", group.learning_rate, "must be positive")
-        require(group.only in ("all", "heads"), f"{key}.only", group.only, "must be 'all' or 'heads'")
-    require(c.train.patience >= 0, "train.patience", c.train.patience, "must not be negative")
-    require(
-        c.train.eval_every % c.train.dispatch == 0,
-        "train.eval_every",
-        c.train.eval_every,
-        f"must be a multiple of train.dispatch ({c.train.dispatch})",
-    )
-    kinds = ("threshold", "proportional")
-    require(c.trade.sizing in kinds, "trade.sizing", c.trade.sizing, "must be 'threshold' or 'proportional'")
-    require(0 < c.trade.coverage <= 1, "trade.coverage", c.trade.coverage, "must be in (0, 1]")
-    require(c.trade.latency >= 0, "trade.latency", c.trade.latency, "must not be negative")
-    for key in ("fee_bps", "half_spread_bps", "gross"):
-        require(getattr(c.trade, key) >= 0, f"trade.{key}", getattr(c.trade, key), "must not be negative")
-    require(c.report.bootstrap >= 1, "report.bootstrap", c.report.bootstrap, "must be at least 1")
-    coverages = c.report.coverages
-    require(all(0 < v <= 1 for v in coverages), "report.coverages", coverages, "must be in (0, 1]")
-    require(coverages[:1] == (1.0,), "report.coverages", coverages, "must begin with 1.0, all forecasts")
-    horizons = c.study.horizons
-    distinct = len(set(horizons)) == len(horizons) > 0
-    require(distinct and min(horizons) >= 1, "study.horizons", horizons, "must be distinct numbers of bars, at least 1")
-    spans = ("train", "train+valid")
-    require(c.study.span in spans, "study.span", c.study.span, "must be 'train' or 'train+valid'; test stays closed")
-    require(0 < c.study.fdr < 1, "study.fdr", c.study.fdr, "must lie between 0 and 1")
-    require(0 < c.study.cluster <= 1, "study.cluster", c.study.cluster, "must be in (0, 1]")
-    for key in ("bootstrap", "periods"):
-        require(getattr(c.study, key) >= 1, f"study.{key}", getattr(c.study, key), "must be at least 1")

@@ -12,8 +12,8 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from fxtrade.core import compat
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError, FxtradeError
+from fxtrade.core.options import nearest
 from fxtrade.experiment.run import Interrupted
 from fxtrade.features import FEATURES
 

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 
 from fxtrade import models
-from fxtrade.core.config import to_dict
 from fxtrade.core.errors import FxtradeError, TrainingError
+from fxtrade.core.options import to_dict
 from fxtrade.data.bars import Panel
 from fxtrade.experiment import baselines, dataset, fitting, judging, recipes, record
 from fxtrade.experiment.effects import PLAN, Kept, assemble

@@ -10,8 +10,9 @@ import numpy as np
 
 from fxtrade import features, labels
 from fxtrade.core import stream
-from fxtrade.core.config import DataConfig, RunConfig, check_options
+from fxtrade.core.config import DataConfig, RunConfig
 from fxtrade.core.errors import DataError
+from fxtrade.core.options import check_options
 from fxtrade.core.types import Features, Labels, Split
 from fxtrade.data import bars, book, synth
 from fxtrade.data.bars import Panel

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from fxtrade import labels
-from fxtrade.core.config import RunConfig, to_dict
+from fxtrade.core.config import RunConfig
+from fxtrade.core.options import to_dict
 from fxtrade.core.types import Forecast, Labels
 from fxtrade.data.bars import Panel, format_interval, parse_interval
 from fxtrade.experiment import adapt, baselines, dataset, evaluate, forecast, trading

@@ -8,7 +8,8 @@ from typing import Any
 import flax.linen as nn
 
 from fxtrade import losses, models
-from fxtrade.core.config import RunConfig, to_dict
+from fxtrade.core.config import RunConfig
+from fxtrade.core.options import to_dict
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.data.bars import format_interval
 from fxtrade.experiment import record

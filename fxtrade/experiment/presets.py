@@ -5,8 +5,9 @@ from __future__ import annotations
 from ml_collections import ConfigDict
 
 from fxtrade import features
-from fxtrade.core.config import nearest, to_config_dict
+from fxtrade.core.config import to_config_dict
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 
 BARS = {
     "log_return": {"horizons": (1, 2, 4, 8, 16, 32)},

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from fxtrade.core import config as settings
-from fxtrade.core.config import RunConfig, nearest, to_dict
+from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest, to_dict
 from fxtrade.experiment import presets
 from fxtrade.models import MODELS
 

@@ -18,8 +18,9 @@ from typing import Any
 import jax
 
 import fxtrade
-from fxtrade.core.config import RunConfig, freeze, to_dict
+from fxtrade.core.config import RunConfig, freeze
 from fxtrade.core.errors import ConfigError, FxtradeError
+from fxtrade.core.options import to_dict
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "polars", "scikit-learn")
 CONFIG, RECORD, LEDGER = "config.json", "run.json", "ledger.jsonl"

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fxtrade import models
-from fxtrade.core.config import RunConfig, to_dict
+from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import FxtradeError
+from fxtrade.core.options import to_dict
 from fxtrade.core.types import Forecast
 from fxtrade.data import synth
 from fxtrade.data.bars import Panel, format_interval, parse_interval

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from fxtrade.core.config import RunConfig, StudyConfig, to_dict
+from fxtrade.core.config import RunConfig, StudyConfig
 from fxtrade.core.errors import DataError, FxtradeError
+from fxtrade.core.options import to_dict
 from fxtrade.data.bars import format_interval, parse_interval
 from fxtrade.experiment import dataset, record
 from fxtrade.experiment.dataset import Dataset

@@ -14,8 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fxtrade.core.config import ScalerConfig, check_like, check_options, nearest
+from fxtrade.core.config import ScalerConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import check_like, check_options, nearest
 from fxtrade.core.stream import Kernels, Stream, from_kernels
 from fxtrade.core.types import Bars, Features
 from fxtrade.features import (

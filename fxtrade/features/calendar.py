@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 

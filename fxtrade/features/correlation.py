@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.missing import is_value
+from fxtrade.core.options import nearest
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.covariance import correlation_of, ew_correlation, ledoit_wolf, rolling_correlation

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.missing import is_value
+from fxtrade.core.options import nearest
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fxtrade.core import sums
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 
 from fxtrade.core import rolling
-from fxtrade.core.config import ScalerConfig, nearest
+from fxtrade.core.config import ScalerConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array
 

@@ -15,8 +15,8 @@ from itertools import combinations_with_replacement
 import jax.numpy as jnp
 
 from fxtrade.core import sums
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 import pywt
 
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.missing import is_value
+from fxtrade.core.options import nearest
 from fxtrade.core.stream import Kernels
 from fxtrade.core.sums import windowed
 from fxtrade.core.types import Array, Bars

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fxtrade.core.config import LabelConfig, nearest
+from fxtrade.core.config import LabelConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.types import Bars, Labels
 from fxtrade.labels import horizon, weights
 

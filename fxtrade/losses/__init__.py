@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from fxtrade.core.config import LabelConfig, LossConfig, TasksConfig, TradeConfig, check_like, check_options, nearest
+from fxtrade.core.config import LabelConfig, LossConfig, TasksConfig, TradeConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import check_like, check_options, nearest
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.losses import classify, trading
 from fxtrade.losses.tasks import with_tasks

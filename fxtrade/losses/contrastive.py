@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.losses import with_options
 from fxtrade.losses.classify import mean

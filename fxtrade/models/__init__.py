@@ -15,8 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fxtrade.core.config import check_like, check_options, nearest
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import check_like, check_options, nearest
 from fxtrade.core.stream import Stream
 from fxtrade.core.types import Array, Features, Output
 from fxtrade.models.attention_tcn import AttentionTCN

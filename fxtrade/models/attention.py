@@ -16,8 +16,8 @@ import numpy as np
 from jax import lax
 
 from fxtrade.core import compat
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.types import Array
 from fxtrade.models.layers import with_past
 from fxtrade.models.rows import ALL, Rows

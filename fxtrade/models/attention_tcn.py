@@ -7,8 +7,8 @@ from functools import partial
 import flax.linen as nn
 import jax.numpy as jnp
 
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output
 from fxtrade.models.attention import Attention, check_attention, pre_norm
 from fxtrade.models.heads import Heads, Says

@@ -8,8 +8,8 @@ import numpy as np
 from jax import lax
 
 from fxtrade.core import pairs
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
 from fxtrade.models.layers import embedded, fold_assets, unfold_assets, with_past

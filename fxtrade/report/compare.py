@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fxtrade.core.config import nearest
 from fxtrade.core.errors import ConfigError, FxtradeError
+from fxtrade.core.options import nearest
 from fxtrade.report import verdict
 from fxtrade.report.canvas import (
     BLUE,

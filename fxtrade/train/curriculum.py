@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from fxtrade.core.config import CurriculumConfig, nearest
+from fxtrade.core.config import CurriculumConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.types import Array
 
 PACES = ("linear", "root", "exponential", "step")

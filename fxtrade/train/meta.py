@@ -23,8 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fxtrade.core.config import MetaConfig, TrainConfig, nearest
+from fxtrade.core.config import MetaConfig, TrainConfig
 from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.train import curriculum, members
 from fxtrade.train.optim import HEADS

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fxtrade.core.config import MixupConfig, nearest
+from fxtrade.core.config import MixupConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output, Segment
 
 MIXUPS = ("none", "segment", "latent", "cut")

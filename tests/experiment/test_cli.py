@@ -7,7 +7,8 @@ import json
 import pytest
 
 from configs import wavenet
-from fxtrade.core.config import freeze, to_dict
+from fxtrade.core.config import freeze
+from fxtrade.core.options import to_dict
 from tests import tiny
 
 WAVENET = "--config=configs/wavenet.py"
@@ -82,7 +83,8 @@ def test_one_line_says_what_is_wrong(answers, case):
 
 PARSED = """
 import json, sys
-from fxtrade.core.config import freeze, to_dict
+from fxtrade.core.config import freeze
+from fxtrade.core.options import to_dict
 from fxtrade.experiment import cli
 config = cli.config_flag()
 cli.parse(sys.argv)

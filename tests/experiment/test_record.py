@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core.config import DataConfig, RunConfig, TrainConfig, to_dict
+from fxtrade.core.config import DataConfig, RunConfig, TrainConfig
 from fxtrade.core.errors import ConfigError, FxtradeError
+from fxtrade.core.options import to_dict
 from fxtrade.experiment import record
 
 CONFIG = RunConfig(name="me", features={"log_return": {"horizons": (1, 2)}})

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fxtrade import models
-from fxtrade.core.config import to_dict
 from fxtrade.core.errors import CheckpointError, FxtradeError
+from fxtrade.core.options import to_dict
 from fxtrade.experiment import dataset, forecast, record
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.optim import optimizer

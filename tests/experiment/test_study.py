@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from fxtrade.core.config import RunConfig, freeze, to_dict
+from fxtrade.core.config import RunConfig, freeze
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
+from fxtrade.core.options import to_dict
 from fxtrade.data.bars import Panel
 from fxtrade.experiment import dataset, record, study
 from fxtrade.report.progress import Console
