@@ -108,7 +108,7 @@ def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: 
             def value(p, _):
                 return loss(model.apply({"params": p}, known.x), known)
 
-            own, _ = meta.descend(value, params, config.steps, config.learning_rate, config.only)
+            own, *_ = meta.descend(meta.Descent(value, config.steps, config.learning_rate, config.only), params)
             at = jnp.minimum(begin - plan.warmup + jnp.arange(plan.warmup + config.every), plan.rows - 1)
             said = forecast.of_output(model.apply({"params": own}, series.x[at][None]))
             return jax.tree.map(lambda a: a[0, plan.warmup :], said)

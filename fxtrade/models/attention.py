@@ -139,7 +139,7 @@ def _product(axes: str, a: Array, b: Array) -> Array:
 
 
 def _attend_forward(q, k, v, mask, unseen):
-    out = attend(q, k, v, mask, unseen)
+    out = attend.__wrapped__(q, k, v, mask, unseen)  # plain, so that gradients can be differentiated forward too
     return out, (q, k, v, mask, unseen, out)
 
 

@@ -16,7 +16,7 @@ the `segments` segments before it, as far as they are validation rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,36 +35,63 @@ from fxtrade.train.step import Keys, Method, as_it_is, plain_gradient
 TASKS = ("blocks", "regimes")
 
 
-def descend(
-    loss: Callable[[Any, Array], Array], params: Any, steps: int, rate: float, only: str = "all"
-) -> tuple[Any, Any]:
-    """Weights after `steps` of p <- p - rate d loss(p, step) / d p, and the mean of these slopes.
+class Descent(NamedTuple):
+    """Steps of p <- p - rate d loss(p, step) / d p; with `only` = "heads" all else stays as it is."""
 
-    With `only` = "heads" all else stays as it is, and slopes are of the heads alone.
+    loss: Callable[[Any, Array], Array]
+    steps: int
+    rate: float
+    only: str = "all"
+
+
+def descend(descent: Descent, params: Any) -> tuple[Any, Any, Any]:
+    """The weights after all steps, the mean of the slopes met, and what moves before each step `[steps, ...]`.
+
+    The latter two are of the heads alone if only these move.
     """
-    moving = params if only == "all" else {HEADS: params[HEADS]}
-
-    def whole(moving):
-        return moving if only == "all" else {**params, **moving}
 
     def step(moving, i):
-        slope = jax.grad(lambda m: loss(whole(m), i))(moving)
-        return jax.tree.map(lambda p, g: p - rate * g, moving, slope), slope
+        slope = jax.grad(lambda m: descent.loss({**params, **m}, i))(moving)
+        return jax.tree.map(lambda p, g: p - descent.rate * g, moving, slope), (slope, moving)
 
-    moving, slopes = lax.scan(step, moving, jnp.arange(steps))
-    return whole(moving), jax.tree.map(lambda g: g.mean(0), slopes)
-
-
-def maml(objective, adapted, params, query, keys):
-    return jax.value_and_grad(lambda p: objective(adapted(p)[0], query, keys), has_aux=True)(params)
+    moving, (slopes, way) = lax.scan(step, _moving(descent, params), jnp.arange(descent.steps))
+    return {**params, **moving}, jax.tree.map(lambda g: g.mean(0), slopes), way
 
 
-def fomaml(objective, adapted, params, query, keys):
-    return plain_gradient(objective, adapted(params)[0], query, keys)
+def carried_back(descent: Descent, params: Any, way: Any, slope: Any) -> Any:
+    """The slope at `params` of a function whose slope at the end of the way is given.
+
+    v <- v - rate H v from the last step to the first, H the Hessian of the loss before the step (its columns of what
+    moves). Its products are taken forward over the gradient (Pearlmutter 1994), which is cheaper than the transpose of
+    the gradient: its convolutions are those of training.
+    """
+
+    def step(v, before):
+        moving, i = before
+        still = jax.tree.map(jnp.zeros_like, v)
+        here, direction = {**params, **moving}, {**still, **_moving(descent, v)}
+        _, bend = jax.jvp(jax.grad(lambda p: descent.loss(p, i)), (here,), (direction,))
+        return jax.tree.map(lambda a, b: a - descent.rate * b, v, bend), None
+
+    return lax.scan(step, slope, (way, jnp.arange(descent.steps)), reverse=True)[0]
 
 
-def reptile(objective, adapted, params, query, keys):
-    there, slope = adapted(params)
+def _moving(descent: Descent, params: Any) -> Any:
+    return params if descent.only == "all" else {HEADS: params[HEADS]}
+
+
+def maml(objective, descent, params, query, keys):
+    there, _, way = descend(descent, params)
+    found, slope = plain_gradient(objective, there, query, keys)
+    return found, carried_back(descent, params, way, slope)
+
+
+def fomaml(objective, descent, params, query, keys):
+    return plain_gradient(objective, descend(descent, params)[0], query, keys)
+
+
+def reptile(objective, descent, params, query, keys):
+    there, slope, _ = descend(descent, params)
     return objective(there, query, keys), slope
 
 
@@ -119,12 +146,12 @@ def gradient(config: MetaConfig) -> Callable:
             def keys_of(step):
                 return jax.tree.map(lambda k: jax.random.fold_in(jax.random.fold_in(k, number), step), keys)
 
-            def adapted(p):
-                steps, rate = config.steps, config.learning_rate
-                return descend(lambda p, i: objective(p, support, keys_of(i))[0], p, steps, rate, config.only)
+            def on_support(p, step):
+                return objective(p, support, keys_of(step))[0]
 
+            descent = Descent(on_support, config.steps, config.learning_rate, config.only)
             weight = (support if rule is reptile else query).w.sum()
-            return weight, rule(objective, adapted, params, query, keys_of(config.steps))
+            return weight, rule(objective, descent, params, query, keys_of(config.steps))
 
         weight, found = members.each(of_task, (jnp.arange(tasks.x.shape[0]), tasks))
         share = weight / jnp.maximum(weight.sum(), 1e-8)
@@ -142,8 +169,8 @@ def answer(config: MetaConfig) -> Callable:
 
         def one(pair):
             own, x = pair
-            steps, rate = config.steps, config.learning_rate
-            there, _ = descend(lambda p, _: loss(apply(p, own.x), own), params, steps, rate, config.only)
+            descent = Descent(lambda p, _: loss(apply(p, own.x), own), config.steps, config.learning_rate, config.only)
+            there, *_ = descend(descent, params)
             return jax.tree.map(lambda a: a[0], apply(there, x[None]))
 
         return members.each(one, (support, x))
