@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from fxtrade.core import config as settings
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest, to_dict
+from fxtrade.core.options import build, check_options, nearest, to_dict
 from fxtrade.experiment import presets
 from fxtrade.models import MODELS
 
@@ -66,7 +66,7 @@ def freeze(values: Mapping[str, Any]) -> ComparisonConfig:
     """
     if isinstance(values, ConfigDict):
         values = values.to_dict()
-    config = settings.build(ComparisonConfig, values, "config")
+    config = build(ComparisonConfig, values, "config")
     for key in ("seeds", "budget", "evaluations", "valid_rows"):
         if getattr(config, key) < 1:
             raise ConfigError(f"config.{key} = {getattr(config, key)}: must be at least 1")
@@ -81,7 +81,7 @@ def freeze(values: Mapping[str, Any]) -> ComparisonConfig:
             if name not in names:
                 raise ConfigError(f"config.{key}: there is no '{name}'{nearest(name, names)}")
     for group, kind in (("market_changes", "markets"), ("model_options", "models")):
-        settings.check_options(known[kind], getattr(config, group), f"config.{group}")
+        check_options(known[kind], getattr(config, group), f"config.{group}")
     return config
 
 
