@@ -35,10 +35,29 @@ def score(
     tick: Callable[[int], None] = lambda n: None,
     count: int = 1,
 ) -> Forecast:
-    """`forecast.score` of the data's features, by adapted weights from the first validation row on.
+    """`forecast.score` of the data's features, by adapted weights from the first validation row on if the config says
+    so. Of an ensemble of `count` members, whose parameters are stacked, the `mixture` of what each says that adapts on
+    its own; as `of_members`.
+    """
+    if not config.steps:
+        return forecast.score(model, params, data.features, tick, count)
+    made = of_members(model, loss, params, data, config, tick, count)
+    return forecast.mixture([m.replace(ok=None) for m in made]).replace(ok=made[0].ok)
+
+
+def of_members(
+    model: nn.Module,
+    loss: Callable[[Output, Segment], Array],
+    params: Any,
+    data: Dataset,
+    config: AdaptConfig,
+    tick: Callable[[int], None] = lambda n: None,
+    count: int = 1,
+) -> list[Forecast]:
+    """The forecast of each member, by adapted weights from the first validation row on.
 
     A row is adapted to by the weight of its label, not at all where it has none: weights stay as they are if that is
-    so of all `lookback` rows, as after a long gap. Dropout is off. Of an ensemble each member adapts on its own.
+    so of all `lookback` rows, as after a long gap. Dropout is off.
 
     Args:
         loss: what the steps descend.
@@ -48,8 +67,6 @@ def score(
         DataError: there are fewer than `lookback` known labels, behind a warm-up, before the first validation row.
         TrainingError: the steps have led to weights that are not finite.
     """
-    if not config.steps:
-        return forecast.score(model, params, data.features, tick, count)
     features, rows = data.features, len(data.features.x)
     first, warmup = int(np.argmax(data.split.valid)), model.receptive_field - 1
     begins = np.arange(first, rows, config.every)
@@ -60,28 +77,28 @@ def score(
             f"bars with known labels, {warmup} of which are the model's warm-up; look back less or use more data"
         )
     before = features.replace(x=features.x[:first], ok=features.ok[:first])
-    trained = forecast.score(model, params, before, tick, count)
+    ok = np.asarray(features.ok) & (np.arange(rows) >= warmup)[:, None]
     series = device_series(features, data.labels, np.ones(rows, bool), model.says.returns)
     blocks = adapted_blocks(model, loss, config, Plan(starts, config.lookback, warmup, rows))
 
     def of_member(i: int) -> Forecast:
-        own, parts = params if count == 1 else members.member(params, i), []
+        own = params if count == 1 else members.member(params, i)
+        parts = [forecast.score(model, own, before, tick).replace(ok=None)]
         for g in range(0, len(begins), GROUP):
             group = np.minimum(np.arange(g, g + GROUP), len(begins) - 1)  # the last one is filled up
             made = blocks(own, series, jnp.asarray(starts[group]), jnp.asarray(begins[group]))
             parts.append(jax.tree.map(lambda a: np.asarray(a).reshape(-1, *a.shape[2:]), made))
             tick(min(rows - begins[g], GROUP * config.every))
-        return jax.tree.map(lambda *a: np.concatenate(a)[: rows - first], *parts)
+        whole = jax.tree.map(lambda *a: np.concatenate(a)[:rows], *parts)
+        finite = np.isfinite(whole.prob[first:]).all((1, 2))
+        if not finite.all():
+            raise TrainingError(
+                f"the weights that adapt to the {config.lookback} bars before row {first + int(finite.argmin())} are "
+                "not finite; try a lower adapt.learning_rate or look at the data there"
+            )
+        return whole.replace(ok=ok)
 
-    adapted = forecast.mixture([of_member(i) for i in range(count)])
-    if not np.isfinite(adapted.prob).all():
-        row = first + int(np.argmin(np.isfinite(adapted.prob).all((1, 2))))
-        raise TrainingError(
-            f"the weights that adapt to the {config.lookback} bars before row {row} are not finite; "
-            "try a lower adapt.learning_rate or look at the data there"
-        )
-    whole = jax.tree.map(lambda a, b: np.concatenate([a, b]), trained.replace(ok=None), adapted)
-    return whole.replace(ok=np.asarray(features.ok) & (np.arange(rows) >= warmup)[:, None])
+    return [of_member(i) for i in range(count)]
 
 
 def settled(end: np.ndarray) -> np.ndarray:

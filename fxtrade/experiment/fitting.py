@@ -51,7 +51,7 @@ def train(config: RunConfig, data: Dataset, console: Console, title: str, start:
     `options` go to `train.loop.fit`.
     """
     model = network(config)
-    series, valid, train_plan, valid_plan = spans(config, data)
+    series, valid, train_plan, valid_plan = spans(config, data, model)
     train_plan = train_plan._replace(curriculum=easy_first(config, data, train_plan))
     done = _fit(
         config,
@@ -75,8 +75,8 @@ def pretrain(config: RunConfig, data: Dataset, console: Console, title: str, **o
     Labels play a part in "supervised" alone. The rows are those of training; validation rows choose the best step.
     """
     c = config.pretrain
-    series, valid, train_plan, valid_plan = spans(config, data)
     model, views_of = network(config), views.presented(c.views)
+    series, valid, train_plan, valid_plan = spans(config, data, model)
     short = dataclasses.replace(config.train, steps=c.steps, only="all", start="")
     done = _fit(
         dataclasses.replace(config, train=short),
@@ -102,15 +102,14 @@ def anew(config: RunConfig, data: Dataset, console: Console, title: str) -> Trai
     return train(config, data, console, title, start)
 
 
-def spans(config: RunConfig, data: Dataset) -> tuple[Series, Series, Plan, Plan]:
+def spans(config: RunConfig, data: Dataset, model: nn.Module) -> tuple[Series, Series, Plan, Plan]:
     """The series with the weights of training and of validation, and the segments of both."""
-    train_plan, valid_plan = plans(config, data, network(config).receptive_field)
+    train_plan, valid_plan = plans(config, data, model.receptive_field)
     labels, rows = data.labels, data.split.train
     w = class_weighted(labels.y, labels.w, rows, config.loss.balance, config.loss.alpha)
     weighted = labels.replace(w=w)
-    returns = network(config).says.returns
-    series = device_series(data.features, weighted, rows, returns)
-    judged = series._replace(**weights(data.features, labels, data.split.valid, returns))
+    series = device_series(data.features, weighted, rows, model.says.returns)
+    judged = series._replace(**weights(data.features, labels, data.split.valid, model.says.returns))
     if config.train.over == "folds":
         own = splits.folds(rows, labels.end, config.train.members, config.split.embargo)
         series = series._replace(w=jnp.asarray(np.stack([loss_weight(data.features, weighted, r) for r in own])))
@@ -122,10 +121,7 @@ def way(config: RunConfig, data: Dataset, train_plan: Plan) -> Method:
     c, present = config.train.meta, mixup.presented(config.train.mixup)
     if c.name == "none":
         return Method(present=present)
-    weight = loss_weight(data.features, data.labels, data.split.train)
-    of_row = curriculum.row_scores("volatility", data.labels.ret, weight, config.seed)
-    score = curriculum.segment_scores(of_row, weight, train_plan.starts, train_plan.length)
-    return meta.method(c, train_plan, score, present)
+    return meta.method(c, train_plan, segment_scores("volatility", config, data, train_plan), present)
 
 
 def easy_first(config: RunConfig, data: Dataset, train_plan: Plan) -> Curriculum | None:
@@ -133,13 +129,17 @@ def easy_first(config: RunConfig, data: Dataset, train_plan: Plan) -> Curriculum
     c = config.train.curriculum
     if c.name == "none":
         return None
+    return curriculum.make(c, segment_scores(c.name, config, data, train_plan), config.train.steps)
+
+
+def segment_scores(name: str, config: RunConfig, data: Dataset, train_plan: Plan) -> np.ndarray:
+    """How hard each training segment is, `[M]`, by one of `train.curriculum.SCORES`."""
     weight = loss_weight(data.features, data.labels, data.split.train)
-    if c.name == "teacher":
+    if name == "teacher":
         of_row = baselines.logistic_loss(data, config.seed)
     else:
-        of_row = curriculum.row_scores(c.name, data.labels.ret, weight, config.seed)
-    score = curriculum.segment_scores(of_row, weight, train_plan.starts, train_plan.length)
-    return curriculum.make(c, score, config.train.steps)
+        of_row = curriculum.row_scores(name, data.labels.ret, weight, config.seed)
+    return curriculum.segment_scores(of_row, weight, train_plan.starts, train_plan.length)
 
 
 def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan, Plan]:

@@ -95,14 +95,15 @@ def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -
         )
     else:
         read = np.flatnonzero(preceded(wanted, lead))
-    part = features.replace(x=np.asarray(features.x)[read], ok=np.asarray(features.ok)[read])
+    if config.adapt.steps:
+        later = after(data, read[0])
+        scores = adapt.of_members(model, objective(config), params, later, config.adapt, count=count)
+    else:
+        part = features.replace(x=np.asarray(features.x)[read], ok=np.asarray(features.ok)[read])
+        each = [params] if count == 1 else [members.member(params, i) for i in range(count)]
+        scores = [forecast.score(model, own, part) for own in each]
     made = []
-    for i in range(count):
-        own = params if count == 1 else members.member(params, i)
-        if config.adapt.steps:
-            scored = adapt.score(model, objective(config), own, after(data, read[0]), config.adapt)
-        else:
-            scored = forecast.score(model, own, part)
+    for scored in scores:
         prob = np.full((*features.ok.shape, scored.prob.shape[-1]), 1 / scored.prob.shape[-1], np.float32)
         ok = np.zeros(features.ok.shape, bool)
         prob[read], ok[read] = scored.prob, scored.ok

@@ -23,6 +23,7 @@ from fxtrade.core.config import MixupConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output, Segment
+from fxtrade.train.segments import reweighted
 
 MIXUPS = ("none", "segment", "latent", "cut")
 
@@ -99,9 +100,7 @@ def outputs(name: str, output: Output, segment: Segment, pairs: Pairs) -> tuple[
 
 def _lighter(segment: Segment, share: Array) -> Segment:
     """All weights of each segment times its share `[B]`."""
-    weights = {"w": segment.w, "ret_w": segment.ret_w, "further_w": segment.further_w}
-    scaled = jax.tree.map(lambda w: share.reshape(-1, *(1,) * (w.ndim - 1)) * w, weights)
-    return segment.replace(**scaled)
+    return reweighted(segment, lambda w: share.reshape(-1, *(1,) * (w.ndim - 1)) * w)
 
 
 def _partners(segment: Segment, pairs: Pairs) -> Segment:

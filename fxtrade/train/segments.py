@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -130,8 +131,10 @@ def gather(series: Series, starts: Array, plan: Plan) -> Segment:
 def weighted_where(segment: Segment, keep: Array) -> Segment:
     """The segment without weights of any kind where `keep`, `[T]` or `[B, T]` bool, is False."""
 
-    def masked(w):
-        return jnp.where(keep.reshape(*keep.shape, *(1,) * (w.ndim - 2)), w, 0)
+    return reweighted(segment, lambda w: jnp.where(keep.reshape(*keep.shape, *(1,) * (w.ndim - 2)), w, 0))
 
+
+def reweighted(segment: Segment, change: Callable[[Array], Array]) -> Segment:
+    """The segment with weights of every kind that it has changed, each `[B, T, A, ...]`."""
     weights = {"w": segment.w, "ret_w": segment.ret_w, "further_w": segment.further_w}
-    return segment.replace(**jax.tree.map(masked, weights))
+    return segment.replace(**jax.tree.map(change, weights))

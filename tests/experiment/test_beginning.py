@@ -108,7 +108,7 @@ class TestPretraining:
     def test_what_is_below_the_heads_has_been_trained_and_the_heads_are_fresh(self, name):
         config, data = prepared({**PRETRAINED, "pretrain.name": name})
         params, _ = fitting.pretrain(config, data, QUIET, "")
-        series = fitting.spans(config, data)[0]
+        series = fitting.spans(config, data, network(config))[0]
         untrained = fitting.fresh(network(config), series, config.seed)
         assert jax.tree.structure(params) == jax.tree.structure(untrained)
         assert same(params[HEADS], untrained[HEADS]) and not same(params["gate0"], untrained["gate0"])

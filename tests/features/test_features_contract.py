@@ -135,6 +135,7 @@ def test_the_scaled_pipeline_is_bounded_and_standardised():
     assert np.abs(x.mean((0, 1))).max() < 1 and 0.2 < std[std > 0].min() and std.max() < 2
 
 
+@pytest.mark.slow
 def test_real_bars_by_the_runner_in_chunks(real_panel):
     market = real_panel.bars
     stream = features.build({feature: {} for feature in FEATURES if feature not in BOOK}, ScalerConfig())

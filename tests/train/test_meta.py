@@ -256,6 +256,25 @@ class TestSecondOrder:
         np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
         np.testing.assert_allclose(slopes["p"], expected, rtol=1e-4, atol=1e-6)
 
+    @pytest.mark.parametrize("only", ["all", "heads"])
+    def test_it_is_the_gradient_through_the_steps(self, only):
+        """Of plain gradient descent written out, by reverse over reverse."""
+        params, batch = toy_tasks(2)
+        support, query = (jax.tree.map(lambda a, i=i: a[i : i + 1], batch) for i in (0, 1))
+
+        def after_adapting(p):
+            for _ in range(3):
+                slope = jax.grad(lambda q: objective(q, support, KEYS)[0])(p)
+                there = jax.tree.map(lambda a, b: a - 0.5 * b, p, slope)
+                p = there if only == "all" else {**p, "head": there["head"]}
+            return objective(p, query, KEYS)[0]
+
+        rule = meta.gradient(MetaConfig("maml", steps=3, learning_rate=0.5, only=only))
+        (loss, _), slopes = rule(objective, params, batch, KEYS)
+        expected_loss, expected = jax.value_and_grad(after_adapting)(params)
+        np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
+        close(slopes, expected)
+
     @pytest.mark.parametrize("name", MODELS)
     def test_through_every_model_by_finite_differences(self, name, monkeypatch):
         """Along a random direction, in float64: the slope of what is left after two steps, which the first order alone
