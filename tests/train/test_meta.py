@@ -1,4 +1,4 @@
-"""Meta-learning: its tasks, its gradients against plain ones and by hand, and that its weights adapt better."""
+"""Meta-learning: its gradients against plain ones and by hand, and that its weights adapt better."""
 
 from __future__ import annotations
 
@@ -9,113 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fxtrade import models
 from fxtrade.core import compat
-from fxtrade.core.config import CurriculumConfig, MetaConfig, MixupConfig, TrainConfig
-from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.config import MetaConfig, MixupConfig, TrainConfig
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Output, Segment
 from fxtrade.losses.classify import cross_entropy
 from fxtrade.models import MODELS, heads
-from fxtrade.train import curriculum, members, meta, mixup, optim
-from fxtrade.train.segments import batch_starts, gather, plan
+from fxtrade.train import members, meta, mixup, optim
+from fxtrade.train.segments import batch_starts, gather
 from fxtrade.train.step import Keys, Method, as_it_is, create, make_evaluate, make_update, plain_gradient
 from tests.toys import ASSETS, FEATURES, OPTIM, REACH, TRAIN, series, within
 
 KEY = jax.random.PRNGKey(5)
 KEYS = Keys(jax.random.PRNGKey(1), jax.random.PRNGKey(2))
 RULES = [name for name in meta.METAS if name != "none"]
-LENGTH = 8
-PLAN = plan(np.ones((3 + 40 * LENGTH, 1)), LENGTH, 4)
-SCORE = np.random.default_rng(0).random(len(PLAN.starts))
-
-
-def drawn(config: MetaConfig, p, step: int, tasks: int, seed: int = 0) -> np.ndarray:
-    """Starts `[tasks, 2 segments]` of a step."""
-    starts = meta.method(config, p, SCORE).starts
-    size = 2 * config.segments
-    return np.asarray(starts(p, jax.random.PRNGKey(seed), jnp.int32(step), tasks * size)).reshape(tasks, size)
-
-
-class TestTasks:
-    @given(segments=st.integers(1, 3), tasks=st.integers(1, 5), seed=st.integers(0, 99))
-    def test_the_query_of_a_block_follows_its_support(self, segments, tasks, seed):
-        config = MetaConfig("maml", segments=segments)
-        first = []
-        epoch = (len(PLAN.starts) - 2 * segments + 1) // tasks
-        for step in range(epoch):
-            starts = drawn(config, PLAN, step, tasks, seed)
-            assert (np.diff(starts, axis=1) == LENGTH).all()
-            assert starts.min() >= PLAN.warmup and starts.max() + LENGTH <= PLAN.rows
-            first.extend(starts[:, 0])
-        inside = [s for s in first if PLAN.warmup < s < PLAN.rows - 2 * segments * LENGTH]  # not cut at the ends
-        assert len(set(inside)) == len(inside), "an epoch has each stretch once"
-        assert len(first) > (len(PLAN.starts) - 2 * segments + 1) - tasks
-
-    def test_blocks_do_not_span_gaps(self):
-        w = np.ones((400, 1))
-        w[150:200] = 0
-        p = plan(w, 16, 4)
-        config = MetaConfig("maml")
-        starts = np.concatenate([drawn(config, p, step, 4) for step in range(40)])
-        shift = np.array([(s[0] - p.starts[np.abs(p.starts - s[0]).argmin()]) for s in starts])
-        supports = set((starts[:, 0] - shift).tolist())
-        neighbours = [s for s in p.starts if s + 16 in p.starts]
-        assert supports <= set(neighbours) and len(supports) > 0.8 * len(neighbours)
-
-    def test_without_two_segments_in_a_row_there_is_no_block(self):
-        with pytest.raises(DataError, match="the training rows have no 2 segments of 8 bars in a row"):
-            meta.method(MetaConfig("maml"), plan(np.ones((11, 1)), 8, 4))
-
-    @given(regimes=st.integers(1, 4), segments=st.integers(1, 3), step=st.integers(0, 60), seed=st.integers(0, 9))
-    def test_segments_of_a_task_are_of_one_regime(self, regimes, segments, step, seed):
-        config = MetaConfig("maml", tasks="regimes", regimes=regimes, segments=segments)
-        starts = drawn(config, PLAN, step, 5, seed)
-        borders = np.quantile(SCORE, np.arange(1, regimes) / regimes)
-        for task in starts:
-            candidates = [np.abs(PLAN.starts + o - task[:, None]).argmin(1) for o in range(-4, 5)]
-            fits = [c for o, c in zip(range(-4, 5), candidates, strict=True) if _unshifted(task, c, o)]
-            assert any(len(set(np.searchsorted(borders, SCORE[c]))) == 1 and len(set(c)) == len(c) for c in fits)
-
-    def test_an_epoch_begins_a_task_with_each_segment_in_regimes_too(self):
-        p = PLAN._replace(length=1)  # no shift
-        first = [drawn(MetaConfig("maml", tasks="regimes"), p, step, 4)[:, 0] for step in range(len(PLAN.starts) // 4)]
-        np.testing.assert_array_equal(np.sort(np.concatenate(first)), PLAN.starts)
-
-    def test_a_regime_with_too_few_segments(self):
-        with pytest.raises(DataError, match="40 training segments in 14 regimes are fewer than 4 each"):
-            meta.method(MetaConfig("maml", tasks="regimes", regimes=14, segments=2), PLAN, SCORE)
-
-    @pytest.mark.parametrize("tasks", meta.TASKS)
-    def test_a_pure_function_of_seed_and_step(self, tasks):
-        config = MetaConfig("maml", tasks=tasks)
-        method = meta.method(config, PLAN, SCORE)
-        draw = jax.jit(lambda seed, step: method.starts(PLAN, seed, step, 8))
-        made = [np.asarray(draw(jax.random.PRNGKey(3), jnp.int32(s))) for s in range(8)]
-        for step, starts in enumerate(made):
-            np.testing.assert_array_equal(starts, drawn(config, PLAN, step, 4, 3).reshape(-1))
-        assert len({tuple(m) for m in made}) == 8
-        assert any((m != np.asarray(draw(jax.random.PRNGKey(4), jnp.int32(s)))).any() for s, m in enumerate(made))
-
-    @pytest.mark.parametrize("tasks", meta.TASKS)
-    def test_a_curriculum_opens_tasks(self, tasks):
-        order = curriculum.make(CurriculumConfig("random", start=0.5, until=1.0), SCORE, 100)
-        p = PLAN._replace(curriculum=order, length=1)._replace(starts=PLAN.starts // LENGTH + 3)
-        config = MetaConfig("maml", tasks=tasks, regimes=1)
-        starts = np.concatenate([drawn(config, p, step, 3) for step in range(4)])
-        segment = np.searchsorted(p.starts, starts)
-        if tasks == "blocks":
-            segment = segment[:, :1]
-            assert (order.rank[segment] < 0.55 * len(SCORE) + 2).all()
-        else:
-            assert (order.rank[segment] < curriculum.opened(order, 3)).all()
-
-
-def _unshifted(task, segments, offset) -> bool:
-    """Whether the task's starts are those of these segments, shifted, or cut off at the ends."""
-    return bool((np.clip(PLAN.starts[segments] + offset, PLAN.warmup, PLAN.rows - LENGTH) == task).all())
 
 
 class Small:
