@@ -11,6 +11,8 @@ Variants: one market of configs/wavenet.py (sim, random, bars, flow,
 hourly) alone, `small` for a laptop, or both, as in `small,hourly`. The data are looked
 for in $FXTRADE_DATA or ../shared/data; another folder: --config.data=FOLDER. Fewer of everything:
 --config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')"
+(without `multitask` no label looks 16 bars ahead, fewer rows are purged, and all cells are done anew; two processes may
+each do a market, in different folders)
 
 What came out of it: results/README.md.
 """
