@@ -7,7 +7,7 @@ from the trained weights again, so that errors do not pile up, and a forecast de
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -20,53 +20,37 @@ from fxtrade.core.errors import DataError, TrainingError
 from fxtrade.core.types import Array, Forecast, Output, Segment
 from fxtrade.experiment import forecast
 from fxtrade.experiment.dataset import Dataset
-from fxtrade.train import members, meta
+from fxtrade.train import meta
+from fxtrade.train.members import each
 from fxtrade.train.segments import Plan, Series, device_series, gather
 
-GROUP = 16  # adaptations in one dispatch, all at once where `members.each` does so
+GROUP = 16  # adaptations in one dispatch, all at once where `each` does so
 
 
 def score(
     model: nn.Module,
     loss: Callable[[Output, Segment], Array],
-    params: Any,
+    members: Sequence[Any],
     data: Dataset,
     config: AdaptConfig,
     tick: Callable[[int], None] = lambda n: None,
-    count: int = 1,
-) -> Forecast:
-    """`forecast.score` of the data's features, by adapted weights from the first validation row on if the config says
-    so. Of an ensemble of `count` members, whose parameters are stacked, the `mixture` of what each says that adapts on
-    its own; as `of_members`.
-    """
-    if not config.steps:
-        return forecast.score(model, params, data.features, tick, count)
-    made = of_members(model, loss, params, data, config, tick, count)
-    return forecast.mixture([m.replace(ok=None) for m in made]).replace(ok=made[0].ok)
-
-
-def of_members(
-    model: nn.Module,
-    loss: Callable[[Output, Segment], Array],
-    params: Any,
-    data: Dataset,
-    config: AdaptConfig,
-    tick: Callable[[int], None] = lambda n: None,
-    count: int = 1,
 ) -> list[Forecast]:
-    """The forecast of each member, by adapted weights from the first validation row on.
+    """`forecast.score` of the data's features by each member, whose weights adapt from the first validation row on if
+    the config says so.
 
     A row is adapted to by the weight of its label, not at all where it has none: weights stay as they are if that is
     so of all `lookback` rows, as after a long gap. Dropout is off.
 
     Args:
         loss: what the steps descend.
-        params: the trained weights; of `count` > 1 members stacked.
+        members: the trained weights of each, all of the same shape.
 
     Raises:
         DataError: there are fewer than `lookback` known labels, behind a warm-up, before the first validation row.
         TrainingError: the steps have led to weights that are not finite.
     """
+    if not config.steps:
+        return [forecast.score(model, params, data.features, tick) for params in members]
     features, rows = data.features, len(data.features.x)
     first, warmup = int(np.argmax(data.split.valid)), model.receptive_field - 1
     begins = np.arange(first, rows, config.every)
@@ -81,12 +65,11 @@ def of_members(
     series = device_series(features, data.labels, np.ones(rows, bool), model.says.returns)
     blocks = adapted_blocks(model, loss, config, Plan(starts, config.lookback, warmup, rows))
 
-    def of_member(i: int) -> Forecast:
-        own = params if count == 1 else members.member(params, i)
-        parts = [forecast.score(model, own, before, tick).replace(ok=None)]
+    def of_member(params: Any) -> Forecast:
+        parts = [forecast.score(model, params, before, tick).replace(ok=None)]
         for g in range(0, len(begins), GROUP):
             group = np.minimum(np.arange(g, g + GROUP), len(begins) - 1)  # the last one is filled up
-            made = blocks(own, series, jnp.asarray(starts[group]), jnp.asarray(begins[group]))
+            made = blocks(params, series, jnp.asarray(starts[group]), jnp.asarray(begins[group]))
             parts.append(jax.tree.map(lambda a: np.asarray(a).reshape(-1, *a.shape[2:]), made))
             tick(min(rows - begins[g], GROUP * config.every))
         whole = jax.tree.map(lambda *a: np.concatenate(a)[:rows], *parts)
@@ -98,7 +81,7 @@ def of_members(
             )
         return whole.replace(ok=ok)
 
-    return [of_member(i) for i in range(count)]
+    return [of_member(params) for params in members]
 
 
 def settled(end: np.ndarray) -> np.ndarray:
@@ -130,6 +113,6 @@ def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: 
             said = forecast.of_output(model.apply({"params": own}, series.x[at][None]))
             return jax.tree.map(lambda a: a[0, plan.warmup :], said)
 
-        return members.each(block, (starts, begins))
+        return each(block, (starts, begins))
 
     return blocks

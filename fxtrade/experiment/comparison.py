@@ -15,7 +15,7 @@ from fxtrade import models
 from fxtrade.core.errors import FxtradeError, TrainingError
 from fxtrade.core.options import to_dict
 from fxtrade.data.bars import Panel
-from fxtrade.experiment import baselines, dataset, fitting, judging, recipes, record
+from fxtrade.experiment import baselines, dataset, fitting, forecast, judging, recipes, record
 from fxtrade.experiment.effects import PLAN, Kept, assemble
 from fxtrade.experiment.judging import Market
 from fxtrade.experiment.recipes import Cell, ComparisonConfig
@@ -125,7 +125,7 @@ def carry_out(cell: Cell, market: Market) -> tuple[dict[str, Any], judging.Sums 
     except TrainingError as e:
         return entry | {"error": str(e), "seconds": time.monotonic() - began}, None
     made = judging.forecasts(cell.stages[-1], trained.model, params, market.data)
-    whole, sums = judging.judge(market, judging.together(made))
+    whole, sums = judging.judge(market, forecast.mixture(made))
     entry |= whole | {
         "members": [judging.member(market, m) for m in made],
         "parameters": models.parameter_count(params) // count,

@@ -15,7 +15,6 @@ from fxtrade import models
 from fxtrade.core import compat, stream
 from fxtrade.core.stream import Stream
 from fxtrade.core.types import Features, Forecast, Output
-from fxtrade.train import members
 
 SAMPLES = 8192  # in one dispatch on the CPU: the activations of more leave its cache
 
@@ -42,30 +41,21 @@ def of_output(out: Output) -> Forecast:
     return Forecast(jax.nn.softmax(out.logits), None, out.mu, sigma, further)
 
 
-def score(
-    model: nn.Module, params: Any, features: Features, tick: Callable[[int], None] = lambda n: None, count: int = 1
-) -> Forecast:
-    """The forecast of every row, in one pass; ok where the features are and the model has seen its receptive field.
-
-    Of an ensemble of `count` members, whose parameters are stacked, the `mixture` of theirs.
-    """
-    assets = features.x.shape[1]
-    chunk = max(SAMPLES // assets, 1) if compat.is_cpu() else SAMPLES
-
-    def of_member(i: int) -> Forecast:
-        own = params if count == 1 else members.member(params, i)
-        return stream.run(forecast_stream(model, own), features, chunk, tick)
-
-    made = mixture([of_member(i) for i in range(count)])
+def score(model: nn.Module, params: Any, features: Features, tick: Callable[[int], None] = lambda n: None) -> Forecast:
+    """The forecast of every row, in one pass; ok where the features are and the model has seen its receptive field."""
+    chunk = max(SAMPLES // features.x.shape[1], 1) if compat.is_cpu() else SAMPLES
+    made = stream.run(forecast_stream(model, params), features, chunk, tick)
     warm = np.arange(len(made.prob)) >= model.receptive_field - 1
     return made.replace(ok=np.asarray(features.ok) & warm[:, None])
 
 
 def mixture(forecasts: Sequence[Forecast]) -> Forecast:
-    """The equal mixture of what several models say: mean probabilities, and mean and deviation of mixed returns."""
+    """The equal mixture of what several models say: mean probabilities, and mean and deviation of mixed returns; ok
+    where all of them are."""
     if len(forecasts) == 1:
         return forecasts[0]
-    mean = jax.tree.map(lambda *leaves: np.mean(leaves, 0), *forecasts)
+    mean = jax.tree.map(lambda *leaves: np.mean(leaves, 0), *(f.replace(ok=None) for f in forecasts))
+    mean = mean.replace(ok=np.logical_and.reduce([f.ok for f in forecasts]))
     if mean.sigma is None:
         return mean
     square = np.mean([f.sigma**2 + f.mu**2 for f in forecasts], 0)

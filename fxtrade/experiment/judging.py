@@ -15,7 +15,7 @@ from fxtrade.core.config import RunConfig
 from fxtrade.core.options import to_dict
 from fxtrade.core.types import Forecast, Labels
 from fxtrade.data.bars import Panel, format_interval, parse_interval
-from fxtrade.experiment import adapt, baselines, dataset, evaluate, forecast, trading
+from fxtrade.experiment import adapt, baselines, dataset, evaluate, trading
 from fxtrade.experiment.baselines import Prediction
 from fxtrade.experiment.dataset import Dataset
 from fxtrade.experiment.network import objective
@@ -87,7 +87,7 @@ def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -
     further the forecasts are those of one pass over everything. Weights that adapt read on from shortly before the
     first of them.
     """
-    count, wanted, features = config.train.members, data.split.valid | data.split.test, data.features
+    wanted, features = data.split.valid | data.split.test, data.features
     lead = LEAD * model.receptive_field
     if config.adapt.steps:
         read = np.arange(
@@ -95,15 +95,10 @@ def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -
         )
     else:
         read = np.flatnonzero(preceded(wanted, lead))
-    if config.adapt.steps:
-        later = after(data, read[0])
-        scores = adapt.of_members(model, objective(config), params, later, config.adapt, count=count)
-    else:
-        part = features.replace(x=np.asarray(features.x)[read], ok=np.asarray(features.ok)[read])
-        each = [params] if count == 1 else [members.member(params, i) for i in range(count)]
-        scores = [forecast.score(model, own, part) for own in each]
+    part = rows_of(data, read)
+    each = members.apart(params, config.train.members)
     made = []
-    for scored in scores:
+    for scored in adapt.score(model, objective(config), each, part, config.adapt):
         prob = np.full((*features.ok.shape, scored.prob.shape[-1]), 1 / scored.prob.shape[-1], np.float32)
         ok = np.zeros(features.ok.shape, bool)
         prob[read], ok[read] = scored.prob, scored.ok
@@ -111,10 +106,11 @@ def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -
     return made
 
 
-def after(data: Dataset, first: int) -> Dataset:
-    """The data from row `first` on, without panel."""
-    cut = jax.tree.map(lambda a: np.asarray(a)[first:], (data.features, data.labels, data.split))
-    return Dataset(None, cut[0], cut[1].replace(end=cut[1].end - first), cut[2])
+def rows_of(data: Dataset, read: np.ndarray) -> Dataset:
+    """The data of the rows `read`, in order, without panel; a label that ends between them ends with the next."""
+    features, labels, split = jax.tree.map(lambda a: np.asarray(a)[read], (data.features, data.labels, data.split))
+    end = np.minimum(np.searchsorted(read, labels.end), len(read) - 1)
+    return Dataset(None, features, labels.replace(end=end), split)
 
 
 def preceded(wanted: np.ndarray, lead: int) -> np.ndarray:
@@ -122,11 +118,6 @@ def preceded(wanted: np.ndarray, lead: int) -> np.ndarray:
     place = np.arange(len(wanted))
     following = np.append(np.flatnonzero(wanted), len(wanted) + lead)
     return following[np.searchsorted(following, place)] - place <= lead
-
-
-def together(made: list[Forecast]) -> Forecast:
-    """The mean of the members' probabilities."""
-    return Forecast(np.mean([m.prob for m in made], 0), made[0].ok)
 
 
 def judge(market: Market, made: Forecast | Prediction) -> tuple[dict[str, Any], Sums]:

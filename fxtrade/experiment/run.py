@@ -16,7 +16,7 @@ from fxtrade.core.options import to_dict
 from fxtrade.core.types import Forecast
 from fxtrade.data import synth
 from fxtrade.data.bars import Panel, format_interval, parse_interval
-from fxtrade.experiment import adapt, baselines, dataset, evaluate, fitting, record, tasks, trading
+from fxtrade.experiment import adapt, baselines, dataset, evaluate, fitting, forecast, record, tasks, trading
 from fxtrade.experiment.beginning import earlier
 from fxtrade.experiment.dataset import Dataset, span_of
 from fxtrade.experiment.fitting import Trained
@@ -25,6 +25,7 @@ from fxtrade.labels import LABELS
 from fxtrade.models.flops import flops_per_sample
 from fxtrade.report import report
 from fxtrade.report.progress import Console
+from fxtrade.train import members
 from fxtrade.train.interrupt import Interrupt
 from fxtrade.train.keeping import kept
 from fxtrade.train.track import read
@@ -172,8 +173,8 @@ def forecasts(
     config: RunConfig, trained: Trained, data: Dataset, tick: Callable[[int], None] = lambda n: None
 ) -> Forecast:
     """Of every row, by the trained weights or, if the config wants it, by weights that adapt."""
-    params, count = trained.fit.params, config.train.members
-    return adapt.score(trained.model, objective(config), params, data, config.adapt, tick, count)
+    each = members.apart(trained.fit.params, config.train.members)
+    return forecast.mixture(adapt.score(trained.model, objective(config), each, data, config.adapt, tick))
 
 
 def null_panels(panel: Panel, config: RunConfig):

@@ -122,6 +122,10 @@ def attend(q: Array, k: Array, v: Array, mask: Array, unseen: Array) -> Array:
 
     Its own gradient computes the weights again instead of keeping them, which are by far the largest arrays.
     """
+    return _attend(q, k, v, mask, unseen)
+
+
+def _attend(q, k, v, mask, unseen):
     weight, norm = _weights(q, k, mask, unseen)
     return _product("...qk,...kd->...qd", weight, v) / norm
 
@@ -139,7 +143,7 @@ def _product(axes: str, a: Array, b: Array) -> Array:
 
 
 def _attend_forward(q, k, v, mask, unseen):
-    out = attend.__wrapped__(q, k, v, mask, unseen)  # plain, so that gradients can be differentiated forward too
+    out = _attend(q, k, v, mask, unseen)  # plain, so that gradients can be differentiated forward too
     return out, (q, k, v, mask, unseen, out)
 
 

@@ -39,14 +39,17 @@ def causal_conv(x: Array, w: Array, dilation: int, rows: Rows = ALL) -> Array:
     It has its own gradient: XLA's for the kernel is a convolution with time as the window, which on the CPU runs
     single-threaded inside `lax.scan` (88 times slower, benchmarks/RESULTS.md). Here it is one matrix product.
     """
+    return _causal_conv(x, w, dilation, rows)
+
+
+def _causal_conv(x, w, dilation, rows):
     need = rows.span(x.shape[1]) + (w.shape[0] - 1) * dilation
     seen, before = x[:, max(x.shape[1] - need, 0) :], max(need - x.shape[1], 0)
     return dilated_conv(seen, w, dilation, before, every=rows.every)
 
 
 def _causal_conv_forward(x, w, dilation, rows):
-    # without its own gradient: a gradient, made of this and the backward rule, can then be differentiated forward too
-    return causal_conv.__wrapped__(x, w, dilation, rows), (x, w)
+    return _causal_conv(x, w, dilation, rows), (x, w)  # plain, so that gradients can be differentiated forward too
 
 
 def _causal_conv_backward(dilation, rows, saved, g):

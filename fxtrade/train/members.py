@@ -31,3 +31,8 @@ def stack(trees: Sequence[Any]) -> Any:
 
 def member(stacked: Any, i: int) -> Any:
     return jax.tree.map(lambda a: a[i], stacked)
+
+
+def apart(trained: Any, count: int) -> list[Any]:
+    """The weights of each of `count` members; of a single one they are not stacked."""
+    return [trained] if count == 1 else [member(trained, i) for i in range(count)]

@@ -18,7 +18,7 @@ from fxtrade.core.types import Bars, Features, Labels, Split
 from fxtrade.experiment import adapt, forecast
 from fxtrade.experiment.dataset import Dataset
 from fxtrade.losses.classify import cross_entropy
-from fxtrade.train import members, meta
+from fxtrade.train import meta
 from fxtrade.train.loop import fit
 from fxtrade.train.segments import device_series, loss_weight, plan
 
@@ -51,7 +51,9 @@ def opinionated(seed: int = 0, model=MODEL):
 
 
 def score(data, config=CONFIG, params=None, model=MODEL, loss=cross_entropy, **options):
-    return adapt.score(model, loss, opinionated(model=model) if params is None else params, data, config, **options)
+    own = opinionated(model=model) if params is None else params
+    (made,) = adapt.score(model, loss, [own], data, config, **options)
+    return made
 
 
 @pytest.mark.parametrize("only", ["all", "heads"])
@@ -174,10 +176,10 @@ def test_without_labels_to_adapt_to_weights_stay_as_they_are():
 
 def test_each_member_of_an_ensemble_adapts():
     data, both = flipping(), [opinionated(0), opinionated(1)]
-    together = score(data, params=members.stack(both), count=2)
-    alone = [score(data, params=p) for p in both]
-    np.testing.assert_allclose(together.prob, np.mean([a.prob for a in alone], 0), atol=1e-6)
-    assert np.abs(alone[0].prob - alone[1].prob).max() > 0.1
+    together = adapt.score(MODEL, cross_entropy, both, data, CONFIG)
+    for made, params in zip(together, both, strict=True):
+        np.testing.assert_allclose(made.prob, score(data, params=params).prob, atol=1e-6)
+    assert np.abs(together[0].prob - together[1].prob).max() > 0.1
 
 
 def test_all_that_a_model_says_adapts():

@@ -158,7 +158,8 @@ class TestWhatItLeaves:
         """Trained and scored over all of history by the parts that a single run uses."""
         cell = recipes.cells(config(), {"sim": 2})[0]
         done = fitting.train(cell.stages[0], market.training, Console(quiet=True), "")
-        made = forecast.score(done.model, done.fit.params, market.data.features, count=2)
+        own = members.apart(done.fit.params, 2)
+        made = forecast.mixture([forecast.score(done.model, one, market.data.features) for one in own])
         split, labels = market.data.split, market.data.labels
         table = evaluate.coverage_table(
             baselines.of_forecast(made),
@@ -174,10 +175,10 @@ class TestWhatItLeaves:
         assert kept["scores"]["log_loss"] == pytest.approx(
             evaluate.scores(made, labels, split.test)["log_loss"], rel=1e-5
         )
-        for i, own in enumerate(kept["members"]):
-            one = forecast.score(done.model, members.member(done.fit.params, i), market.data.features)
+        for i, alone in enumerate(kept["members"]):
+            one = forecast.score(done.model, own[i], market.data.features)
             right = (one.prob.argmax(-1) == labels.y)[one.ok & (labels.y >= 0) & split.test[:, None]]
-            assert own["accuracy"]["tradable"][0] == pytest.approx(right.mean(), abs=1e-12)
+            assert alone["accuracy"]["tradable"][0] == pytest.approx(right.mean(), abs=1e-12)
 
     def test_paired_differences_row_by_row(self, finished, market):
         """Of the accuracies, from the table; its interval and p-value, from days resampled and counted here."""
@@ -399,7 +400,7 @@ class TestJudging:
         network = fitting.network(cell)
         params = network.init(jax.random.PRNGKey(0), np.zeros((1, 1, 2, 2), np.float32))["params"]
         (made,) = judging.forecasts(cell, network, params, market.data)
-        whole = judging.adapt.score(network, judging.objective(cell), params, market.data, cell.adapt)
+        (whole,) = judging.adapt.score(network, judging.objective(cell), [params], market.data, cell.adapt)
         np.testing.assert_allclose(made.prob[made.ok], whole.prob[made.ok], atol=1e-6)
         plain = forecast.score(network, params, market.data.features)
         assert np.abs(made.prob - plain.prob)[made.ok].max() > 1e-4

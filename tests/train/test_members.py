@@ -11,13 +11,11 @@ import pytest
 
 from fxtrade.core import compat
 from fxtrade.core.errors import TrainingError
-from fxtrade.core.types import Features
-from fxtrade.experiment.forecast import score
 from fxtrade.losses.classify import cross_entropy
 from fxtrade.train import members
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.loop import fit
-from tests.toys import MODEL, OPTIM, TRAIN, series, spans
+from tests.toys import MODEL, OPTIM, TRAIN, spans
 
 ONCE = dataclasses.replace(TRAIN, steps=10, dispatch=5, eval_every=10, patience=0, members=3)
 
@@ -79,13 +77,10 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(together, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, resumed.params, together.params)
 
 
-def test_the_forecast_is_the_mean_of_the_members_forecasts(together):
-    x = np.asarray(series(n=70).x)
-    rows = Features(x, np.ones(x.shape[:2], bool))
-    singles = [score(MODEL, members.member(together.params, i), rows).prob for i in range(3)]
-    made = score(MODEL, together.params, rows, count=3)
-    np.testing.assert_allclose(made.prob, np.mean(singles, 0), rtol=1e-5)
-    np.testing.assert_allclose(made.prob.sum(-1), 1, rtol=1e-5)
+def test_members_taken_apart(together):
+    for i, one in enumerate(members.apart(together.params, 3)):
+        jax.tree.map(np.testing.assert_array_equal, one, members.member(together.params, i))
+    assert members.apart(together.params, 1) == [together.params]
 
 
 def test_a_loss_that_is_not_finite_names_the_step():
