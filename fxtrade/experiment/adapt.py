@@ -20,6 +20,7 @@ from fxtrade.core.errors import DataError, TrainingError
 from fxtrade.core.types import Array, Forecast, Output, Segment
 from fxtrade.experiment import forecast
 from fxtrade.experiment.dataset import Dataset
+from fxtrade.labels.weights import settled
 from fxtrade.train import meta
 from fxtrade.train.members import each
 from fxtrade.train.segments import Plan, Series, device_series, gather
@@ -82,14 +83,6 @@ def score(
         return whole.replace(ok=ok)
 
     return [of_member(params) for params in members]
-
-
-def settled(end: np.ndarray) -> np.ndarray:
-    """Last row `[N]` that label and weight of each row depend on, from the last row `end [N]` that the label looks at.
-
-    The weight is how much of the label no other label says too, so it hangs on those that begin before it has ended.
-    """
-    return end[np.maximum(end - 1, 0)]
 
 
 def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: Plan) -> Callable:

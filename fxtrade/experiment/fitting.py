@@ -15,7 +15,7 @@ from fxtrade.experiment import baselines
 from fxtrade.experiment.beginning import earlier
 from fxtrade.experiment.dataset import Dataset
 from fxtrade.experiment.network import network, objective
-from fxtrade.labels.weights import class_weighted
+from fxtrade.labels.weights import class_weighted, settled
 from fxtrade.losses import contrastive
 from fxtrade.models.projector import Projected
 from fxtrade.report.progress import Console
@@ -153,7 +153,11 @@ def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan,
     kinds = np.unique(data.labels.y[weight["training"] > 0])
     if len(kinds) == 1:
         raise DataError(f"all training labels are of class {kinds[0]}: there is nothing to learn; check the label")
-    train, valid = (plan(w, config.train.segment, receptive_field, name) for name, w in weight.items())
+    known = settled(data.labels.end) - np.arange(len(data.labels.end))
+    train, valid = (
+        plan(w, config.train.segment, receptive_field, name)._replace(reach=int(known[rows[name]].max()))
+        for name, w in weight.items()
+    )
     return train, valid
 
 

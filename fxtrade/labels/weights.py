@@ -25,6 +25,14 @@ def average_uniqueness(first: np.ndarray, last: np.ndarray, bars: int) -> np.nda
     return (area[last + 1] - area[first]) / (last - first + 1)
 
 
+def settled(end: np.ndarray) -> np.ndarray:
+    """Last row `[N]` that label and weight of each row depend on, from the last row `end [N]` that the label looks at.
+
+    The weight is how much of the label no other label says too, so it hangs on those that begin before it has ended.
+    """
+    return end[np.maximum(end - 1, 0)]
+
+
 def class_weighted(
     y: np.ndarray, w: np.ndarray, rows: np.ndarray, beta: float = 0.0, alpha: Sequence[float] = ()
 ) -> np.ndarray:

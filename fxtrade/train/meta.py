@@ -10,7 +10,7 @@ on its query; with phi the adapted weights of a task, the gradient that the opti
 
 Tasks count by the weight of the rows that their gradient is of, as rows of a plain batch do. What is reported is loss
 and accuracy on the queries after adaptation. Validation too is by adapted weights: each segment's by those adapted to
-the `segments` segments before it, as far as they are validation rows.
+the `segments` segments before it, as far as they are validation rows whose labels are known by then.
 """
 
 from __future__ import annotations

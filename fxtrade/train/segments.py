@@ -34,13 +34,14 @@ class Plan(NamedTuple):
     """First labelled rows `[M]` of the segments of an epoch, each `length` rows long after `warmup` more.
 
     Segments of one epoch do not overlap; each epoch shifts all of them by the same random offset of up to half a
-    length, so that their borders fall elsewhere.
+    length, so that their borders fall elsewhere. What a row's label says is known `reach` rows later.
     """
 
     starts: np.ndarray
     length: int
     warmup: int
     rows: int
+    reach: int = 0
     curriculum: Curriculum | None = None
 
     @property

@@ -68,7 +68,7 @@ class Method(NamedTuple):
         gradient: `(objective, params, segment, keys) -> ((loss, accuracy), gradient)`.
         judged: like `present`, for evaluation.
         answer: `(apply, loss, params, x, earlier) -> Output` in evaluation, where `earlier(n)` are the rows n segments
-            before those of x.
+            before those of x, with the weight of labels that are known before the first row of these.
     """
 
     starts: Callable[[Plan, Array, Array, int], Array] = batch_starts
@@ -170,7 +170,7 @@ def make_evaluate(
         def earlier(n: int) -> Segment:
             before = jnp.maximum(starts - n * plan.length, plan.warmup)
             at = before[:, None] - plan.warmup + jnp.arange(plan.warmup + plan.length)
-            return weighted_where(gather(series, before, plan), at < starts[:, None])
+            return weighted_where(gather(series, before, plan), at < starts[:, None] - plan.reach)
 
         output = method.answer(lambda p, x: model.apply({"params": p}, x), loss, params, seen.x, earlier)
         weight, counts = segment.w.sum(), seen.w > 0

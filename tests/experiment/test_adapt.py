@@ -14,7 +14,7 @@ from fxtrade import labels as label_room
 from fxtrade import losses, models
 from fxtrade.core.config import AdaptConfig, LabelConfig, MetaConfig, OptimConfig, TasksConfig, TrainConfig
 from fxtrade.core.errors import DataError, TrainingError
-from fxtrade.core.types import Bars, Features, Labels, Split
+from fxtrade.core.types import Features, Labels, Split
 from fxtrade.experiment import adapt, forecast
 from fxtrade.experiment.dataset import Dataset
 from fxtrade.losses.classify import cross_entropy
@@ -133,35 +133,6 @@ def test_nothing_depends_on_the_future_bit_for_bit(panel, horizon):
         assert (made[begin + 50 :] != expected[begin + 50 :]).any()
         new = np.where(gone[..., None], rng.standard_normal(x.shape), x).astype(np.float32)
         np.testing.assert_array_equal(score_all(data(bars, new)).prob[:begin], expected[:begin])
-
-
-def test_a_label_settles_with_the_last_that_overlaps_it():
-    """Weights of rows that have settled by t are the same when only the bars before t are there."""
-    rng = np.random.default_rng(1)
-    price = 100 * np.exp(np.cumsum(rng.standard_normal((80, 1)), 0) / 50)
-    for name in label_room.LABELS:
-        for horizon in (1, 3, 6):
-            config = LabelConfig(name=name, horizon=horizon, median_window=10)
-
-            def made(last, config=config):
-                p = np.where(np.arange(80)[:, None] < last, price, np.nan).astype(np.float32)
-                gap = p.copy()
-                gap[20:22] = np.nan
-                return label_room.make(_bars(gap), config)
-
-            whole = made(80)
-            settled = adapt.settled(whole.end)
-            assert (np.diff(settled) >= 0).all() and (settled >= whole.end).all()
-            for t in (30, 47, 60):
-                rows = settled < t
-                assert t - rows.sum() <= 2 * horizon + 2
-                np.testing.assert_array_equal(made(t).w[rows], whole.w[rows])
-                np.testing.assert_array_equal(made(t).y[rows], whole.y[rows])
-
-
-def _bars(price):
-    second = np.zeros(len(price), np.int32)
-    return Bars(price, price, price, price, np.ones_like(price), np.isfinite(price), second)
 
 
 def test_without_labels_to_adapt_to_weights_stay_as_they_are():

@@ -10,8 +10,9 @@ from markets import bars, gap
 
 from fxtrade import labels
 from fxtrade.core.config import LabelConfig
+from fxtrade.core.types import Bars
 from fxtrade.labels import LABELS
-from fxtrade.labels.weights import average_uniqueness, class_weighted
+from fxtrade.labels.weights import average_uniqueness, class_weighted, settled
 
 
 def test_published_numbers():
@@ -113,3 +114,32 @@ class TestClassBalanced:
     def test_nothing_asked_for_changes_nothing(self):
         y, w = np.array([[0, 1], [2, -1]]), np.array([[0.3, 0.7], [0.1, 0]], np.float32)
         np.testing.assert_allclose(class_weighted(y, w, np.array([True, True])), w, rtol=1e-6)
+
+
+def test_a_label_settles_with_the_last_that_overlaps_it():
+    """Weights of rows that have settled by t are the same when only the bars before t are there."""
+    rng = np.random.default_rng(1)
+    price = 100 * np.exp(np.cumsum(rng.standard_normal((80, 1)), 0) / 50)
+    for name in LABELS:
+        for horizon in (1, 3, 6):
+            config = LabelConfig(name=name, horizon=horizon, median_window=10)
+
+            def made(last, config=config):
+                p = np.where(np.arange(80)[:, None] < last, price, np.nan).astype(np.float32)
+                with_gap = p.copy()
+                with_gap[20:22] = np.nan
+                return labels.make(of_closes(with_gap), config)
+
+            whole = made(80)
+            known = settled(whole.end)
+            assert (np.diff(known) >= 0).all() and (known >= whole.end).all()
+            for t in (30, 47, 60):
+                rows = known < t
+                assert t - rows.sum() <= 2 * horizon + 2
+                np.testing.assert_array_equal(made(t).w[rows], whole.w[rows])
+                np.testing.assert_array_equal(made(t).y[rows], whole.y[rows])
+
+
+def of_closes(price):
+    second = np.zeros(len(price), np.int32)
+    return Bars(price, price, price, price, np.ones_like(price), np.isfinite(price), second)

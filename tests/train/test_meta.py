@@ -287,9 +287,11 @@ def test_weights_that_were_learnt_for_it_adapt_better_than_plainly_trained_ones(
     assert learnt.accuracy > plain.accuracy + gain and learnt.loss < plain.loss - gain / 2
 
 
-@pytest.mark.parametrize("segments", [1, 2])
-def test_validation_is_by_weights_that_adapt_to_the_segments_before(segments):
+@pytest.mark.parametrize("segments, reach", [(1, 0), (2, 0), (1, 3), (2, 20)])
+def test_validation_is_by_weights_that_adapt_to_the_segments_before(segments, reach):
+    """But for rows whose labels are known too late, `reach` rows before a segment or less."""
     whole, p = within(series(), 100, 164)
+    p = p._replace(reach=reach)
     params, _ = toy_tasks()
     config = MetaConfig("maml", steps=2, learning_rate=0.5, segments=segments)
     info = make_evaluate(Small(), cross_entropy, p, 3, meta.method(config, p))(params, whole)
@@ -297,6 +299,8 @@ def test_validation_is_by_weights_that_adapt_to_the_segments_before(segments):
     assert list(np.diff(p.starts)) == [TRAIN.segment] * 3
     for start in p.starts:
         before = gather(whole, jnp.asarray(start - TRAIN.segment * np.arange(segments, 0, -1)), p)
+        until = warmup + TRAIN.segment * np.arange(segments, 0, -1) - reach  # of each of these segments
+        before = before.replace(w=before.w * (np.arange(before.w.shape[1]) < until[:, None])[..., None])
         own = params
         for _ in range(2):
             _, slope = plain_gradient(objective, own, before, KEYS)
