@@ -6,66 +6,21 @@ import json
 import os
 import shutil
 import signal
-from typing import Any
 
-import jax
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fxtrade.core.errors import FxtradeError, TrainingError
-from fxtrade.experiment import baselines, comparison, dataset, effects, evaluate, fitting, forecast, judging, recipes
+from fxtrade.experiment import baselines, comparison, dataset, evaluate, fitting, forecast, judging, recipes
 from fxtrade.experiment.record import ledger
 from fxtrade.report.progress import Console
 from fxtrade.train import members
 from tests import tiny
+from tests.tiny_comparison import carry_out, config
 
-TINY: dict[str, Any] = {
-    "name": "tiny",
-    "seeds": 2,
-    "budget": 1_280,
-    "evaluations": 2,
-    "valid_rows": 128,
-    "models": ("wavenet", "tcn"),
-    "recipes": ("plain", "focal"),
-    "changes": {
-        "data": {"synth": {"bars": 1_000, "assets": 2, "interval": "1h"}},
-        "features": {"log_return": {"horizons": (1, 2)}},
-        "scaler": {"halflife": 50.0},
-        "train": {"batch": 2, "segment": 32},
-        "report": {"coverages": (1.0, 0.25, 0.1, 0.05), "bootstrap": 50},
-    },
-    "model_options": {
-        "wavenet": {"sim": {"channels": 4, "skip_channels": 4, "layers": 2}},
-        "tcn": {"sim": {"channels": 4, "blocks": 1, "kernel": 2}},
-    },
-    "recipe_changes": {"focal": {"loss": {"name": "focal"}}},
-}
+pytestmark = pytest.mark.usefixtures("few_features")
+
 TIMES = ("started", "seconds", "labels_per_second", "code")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_small_market():
-    """The features of the preset are many: without them compilation takes most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        original = recipes.presets.market
-
-        def small(variant, model):
-            config = original(variant, model)
-            config.features = {}
-            return config
-
-        patch.setattr(recipes.presets, "market", small)
-        yield
-
-
-def config(changes: dict | None = None) -> recipes.ComparisonConfig:
-    return recipes.freeze(TINY | (changes or {}))
-
-
-def carry_out(results, changes: dict | None = None):
-    return comparison.run(config(changes), results, console=Console(quiet=True))
 
 
 def lines(folder) -> list[dict]:
@@ -88,7 +43,7 @@ def outcome(folder) -> dict:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(few_features, tmp_path_factory):
     """The folder of a comparison that nothing disturbed; not to be changed."""
     return carry_out(tmp_path_factory.mktemp("results"))
 
@@ -110,12 +65,6 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(comparison, "carry_out", count)
     return names
-
-
-@pytest.fixture(scope="module")
-def market():
-    own = recipes.market_config(config(), "sim")
-    return judging.market("sim", own, dataset.load(own.data), 128)
 
 
 class TestWhatItLeaves:
@@ -353,117 +302,3 @@ def test_pre_training_comes_first(market, monkeypatch):
     monkeypatch.setattr(fitting, "train", watch)
     entry, _ = comparison.carry_out(cell, market)
     assert given_start[0] is not None and entry["steps"] == 4
-
-
-class TestJudging:
-    @given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(0, 6))
-    def test_preceded(self, wanted, lead):
-        made = judging.preceded(np.array(wanted), lead)
-        for t in range(len(wanted)):
-            assert made[t] == any(wanted[t : t + lead + 1])
-
-    @given(st.integers(1, 2_000), st.integers(1, 64))
-    def test_thinned(self, market, most, length):
-        thin, valid = judging.thinned(market.data, length, most), market.data.split.valid
-        assert not (thin & ~valid).any() and thin.any()
-        assert 2 * thin.sum() <= max(most, 2 * length)
-        if most >= 2 * valid.sum() + 2 * length:
-            usable = (market.data.features.ok & (market.data.labels.y >= 0)).any(1)
-            np.testing.assert_array_equal(thin & usable, valid & usable)
-
-    def test_thinned_rows_spread_over_the_span(self, market):
-        rows = np.flatnonzero(judging.thinned(market.data, 8, 128))
-        whole = np.flatnonzero(market.data.split.valid)
-        assert rows.mean() == pytest.approx(whole.mean(), abs=0.1 * len(whole))
-
-    @pytest.mark.parametrize("model", ["wavenet", "tcn"])
-    def test_reading_only_what_is_needed_gives_the_same_forecasts(self, market, model):
-        """With a hole in the wanted rows that is longer than the lead."""
-        cell = next(c for c in recipes.cells(config(), {"sim": 2}) if c.model == model)
-        network = fitting.network(cell.stages[0])
-        params = members.stack(
-            [network.init(jax.random.PRNGKey(i), np.zeros((1, 1, 2, 2), np.float32))["params"] for i in range(2)]
-        )
-        split = market.data.split
-        wanted = split.valid & (np.arange(len(split.valid)) % 100 > 80)
-        data = market.data._replace(split=split.replace(valid=wanted))
-        made = judging.forecasts(cell.stages[0], network, params, data)
-        used = wanted | split.test
-        for i, one in enumerate(made):
-            whole = forecast.score(network, members.member(params, i), market.data.features)
-            np.testing.assert_array_equal(one.ok, whole.ok & used[:, None])
-            np.testing.assert_allclose(one.prob[one.ok], whole.prob[one.ok], atol=1e-6)
-
-    def test_forecasts_that_adapt_are_those_of_a_single_run(self, market):
-        own = {"changes": TINY["changes"] | {"adapt": {"steps": 2, "every": 20, "lookback": 40}}, "seeds": 1}
-        cell = recipes.cells(config(own), {"sim": 2})[0].stages[0]
-        network = fitting.network(cell)
-        params = network.init(jax.random.PRNGKey(0), np.zeros((1, 1, 2, 2), np.float32))["params"]
-        (made,) = judging.forecasts(cell, network, params, market.data)
-        (whole,) = judging.adapt.score(network, judging.objective(cell), [params], market.data, cell.adapt)
-        np.testing.assert_allclose(made.prob[made.ok], whole.prob[made.ok], atol=1e-6)
-        plain = forecast.score(network, params, market.data.features)
-        assert np.abs(made.prob - plain.prob)[made.ok].max() > 1e-4
-
-    def test_sums_by_day_are_the_accuracies(self, market):
-        rng = np.random.default_rng(0)
-        prob = rng.dirichlet((3, 3), market.data.labels.y.shape)
-        entry, sums = judging.judge(market, judging.Forecast(prob, market.data.features.ok))
-        shares = judging.accuracies(sums)
-        for i, kind in enumerate(market.labels):
-            table = entry["accuracy"][kind]
-            np.testing.assert_allclose(shares[i], [r["accuracy"] for r in table])
-            np.testing.assert_array_equal(sums.count[i].sum(-1), [r["rows"] for r in table])
-        assert list(market.labels) == ["tradable", "close"]
-
-
-class TestEffects:
-    def sums(self, share: float, days: int = 200, seed: int = 0) -> judging.Sums:
-        rng = np.random.default_rng(seed)
-        count = np.full((1, 2, days), 50)
-        return judging.Sums(rng.binomial(count, share), count)
-
-    def assembled(self, tmp_path, shares: dict[tuple[str, str], float], trees: float = 0.55):
-        """The outcome of cells with these accuracies."""
-        models = tuple(dict.fromkeys(m for m, _ in shares))
-        names = tuple(dict.fromkeys(r for _, r in shares))
-        own = {"models": models, "recipes": names, "recipe_changes": {r: {} for r in names}}
-        kept = effects.Kept(tmp_path)
-        about = {"labels": ["tradable"], "coverages": [1.0, 0.1]}
-        plan = {"config": recipes.to_dict(config(own)), "markets": {"sim": "m"}, "run": {}, "cells": []}
-        kept.add({"hash": "m-t", "kind": "baseline", "of": "m", "market": "sim", "model": effects.TREES, "recipe": ""},
-                 self.sums(trees))  # fmt: skip
-        kept.add({"hash": "m", "kind": "market", "of": "m", "market": "sim", **about}, None)
-        for i, ((model, recipe), share) in enumerate(shares.items(), 1):
-            plan["cells"].append(f"c{i}")
-            entry = {"hash": f"c{i}", "kind": "cell", "market": "sim", "model": model, "recipe": recipe, "seconds": 1.0}
-            kept.add(entry, self.sums(share, seed=i))
-        (tmp_path / "plan.json").write_text(json.dumps(plan))
-        return effects.assemble(effects.Kept(tmp_path))
-
-    def test_what_helps_is_found_and_what_does_not_is_not(self, tmp_path):
-        shares = {("tcn", "plain"): 0.55, ("gnn", "plain"): 0.55}
-        shares |= {(m, "good"): 0.6 for m in ("tcn", "gnn")} | {(m, "idle"): 0.55 for m in ("tcn", "gnn")}
-        made = self.assembled(tmp_path, shares)
-        good, idle = (e["markets"]["sim"]["1"] for e in made["recipes"])
-        assert good["low"] > 0 and good["q"] < 1e-6 and (good["helped"], good["models"]) == (2, 2)
-        assert good["value"] == pytest.approx(0.05, abs=0.01)
-        assert idle["low"] < 0 < idle["high"] and idle["q"] > 0.05
-        goal = made["goal"]
-        assert goal["comparisons"] == 12
-        assert {(t["model"], t["recipe"]) for t in goal["beaten"]} == {("tcn", "good"), ("gnn", "good")}
-
-    def test_many_comparisons_want_more_of_each(self, tmp_path):
-        """A difference that would pass alone is not taken for one among many without any."""
-        alone = self.assembled(tmp_path / "alone", {("tcn", "plain"): 0.561})
-        (row,) = alone["markets"][0]["rows"][1:]
-        assert row["trees"]["1"]["q"] < 0.05
-        others = {("tcn", f"r{i}"): 0.55 for i in range(60)}
-        many = self.assembled(tmp_path / "many", {("tcn", "plain"): 0.561} | others)
-        same = next(r for r in many["markets"][0]["rows"] if r["recipe"] == "plain")
-        assert same["trees"]["1"]["p"] == row["trees"]["1"]["p"] and same["trees"]["1"]["q"] > 0.05
-        assert many["goal"]["comparisons"] == 122
-
-    def test_without_a_plain_cell_a_recipe_has_no_effect_yet(self, tmp_path):
-        made = self.assembled(tmp_path, {("tcn", "plain"): 0.5, ("gnn", "good"): 0.6})
-        assert made["recipes"] == []

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fxtrade.experiment import effects, judging, recipes
+from tests.tiny_comparison import config
+
+
+def sums(share: float, days: int = 200, seed: int = 0) -> judging.Sums:
+    rng = np.random.default_rng(seed)
+    count = np.full((1, 2, days), 50)
+    return judging.Sums(rng.binomial(count, share), count)
+
+
+def assembled(tmp_path, shares: dict[tuple[str, str], float], trees: float = 0.55):
+    """The outcome of cells with these accuracies."""
+    models = tuple(dict.fromkeys(m for m, _ in shares))
+    names = tuple(dict.fromkeys(r for _, r in shares))
+    own = {"models": models, "recipes": names, "recipe_changes": {r: {} for r in names}}
+    kept = effects.Kept(tmp_path)
+    about = {"labels": ["tradable"], "coverages": [1.0, 0.1]}
+    plan = {"config": recipes.to_dict(config(own)), "markets": {"sim": "m"}, "run": {}, "cells": []}
+    kept.add({"hash": "m-t", "kind": "baseline", "of": "m", "market": "sim", "model": effects.TREES, "recipe": ""},
+             sums(trees))  # fmt: skip
+    kept.add({"hash": "m", "kind": "market", "of": "m", "market": "sim", **about}, None)
+    for i, ((model, recipe), share) in enumerate(shares.items(), 1):
+        plan["cells"].append(f"c{i}")
+        entry = {"hash": f"c{i}", "kind": "cell", "market": "sim", "model": model, "recipe": recipe, "seconds": 1.0}
+        kept.add(entry, sums(share, seed=i))
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    return effects.assemble(effects.Kept(tmp_path))
+
+
+def test_what_helps_is_found_and_what_does_not_is_not(tmp_path):
+    shares = {("tcn", "plain"): 0.55, ("gnn", "plain"): 0.55}
+    shares |= {(m, "good"): 0.6 for m in ("tcn", "gnn")} | {(m, "idle"): 0.55 for m in ("tcn", "gnn")}
+    made = assembled(tmp_path, shares)
+    good, idle = (e["markets"]["sim"]["1"] for e in made["recipes"])
+    assert good["low"] > 0 and good["q"] < 1e-6 and (good["helped"], good["models"]) == (2, 2)
+    assert good["value"] == pytest.approx(0.05, abs=0.01)
+    assert idle["low"] < 0 < idle["high"] and idle["q"] > 0.05
+    goal = made["goal"]
+    assert goal["comparisons"] == 12
+    assert {(t["model"], t["recipe"]) for t in goal["beaten"]} == {("tcn", "good"), ("gnn", "good")}
+
+
+def test_many_comparisons_want_more_of_each(tmp_path):
+    """A difference that would pass alone is not taken for one among many without any."""
+    alone = assembled(tmp_path / "alone", {("tcn", "plain"): 0.561})
+    (row,) = alone["markets"][0]["rows"][1:]
+    assert row["trees"]["1"]["q"] < 0.05
+    others = {("tcn", f"r{i}"): 0.55 for i in range(60)}
+    many = assembled(tmp_path / "many", {("tcn", "plain"): 0.561} | others)
+    same = next(r for r in many["markets"][0]["rows"] if r["recipe"] == "plain")
+    assert same["trees"]["1"]["p"] == row["trees"]["1"]["p"] and same["trees"]["1"]["q"] > 0.05
+    assert many["goal"]["comparisons"] == 122
+
+
+def test_without_a_plain_cell_a_recipe_has_no_effect_yet(tmp_path):
+    made = assembled(tmp_path, {("tcn", "plain"): 0.5, ("gnn", "good"): 0.6})
+    assert made["recipes"] == []
