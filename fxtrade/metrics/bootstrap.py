@@ -66,13 +66,13 @@ def ratio_interval(
         raise DataError(f"ratio_interval: shapes {rows[0].shape}, {rows[1].shape}, {block_id.shape} must be equal [M]")
     if not all(np.isfinite(x).all() for x in rows):
         raise DataError("ratio_interval: numerator or denominator is not finite; evaluate only rows that are ok")
-    _check(samples, level)
+    check(samples, level)
     group = np.unique(block_id, return_inverse=True)[1]
     blocks = int(group.max(initial=-1)) + 1
     if blocks < 2:
         return np.nan, np.nan
     top, bottom = (np.bincount(group, x, blocks) for x in rows)
-    return _percentiles(_ratios(top[None], bottom[None], samples, seed)[0], level)
+    return percentiles(_ratios(top[None], bottom[None], samples, seed)[0], level)
 
 
 class Difference(NamedTuple):
@@ -113,7 +113,7 @@ def paired_difference(
         raise DataError(f"paired_difference: shapes {[x.shape for x in parts]} must be equal [R, G]")
     if not all(np.isfinite(x).all() for x in parts):
         raise DataError("paired_difference: a numerator or denominator is not finite")
-    _check(samples, level)
+    check(samples, level)
     top, bottom = np.stack(parts[::2]), np.stack(parts[1::2])  # [2, R, G]
     pairs, blocks = top.shape[1:]
     whole = bottom.sum(-1, keepdims=True)
@@ -124,7 +124,7 @@ def paired_difference(
     if blocks < 2:
         return Difference(value, np.nan, np.nan, np.nan)
     drawn = _ratios(top.reshape(-1, blocks), bottom.reshape(-1, blocks), samples, seed).reshape(2, pairs, -1)
-    low, high = _percentiles((drawn[0] - drawn[1]).mean(0), level)
+    low, high = percentiles((drawn[0] - drawn[1]).mean(0), level)
     linear = (top - ratio * bottom) / whole
     error = np.sqrt(blocks / (blocks - 1) * ((linear[0] - linear[1]).mean(0) ** 2).sum())
     p = 2 * student.sf(abs(value) / error, blocks - 1) if error > 0 else float(value == 0)
@@ -132,19 +132,24 @@ def paired_difference(
 
 
 def _ratios(top: np.ndarray, bottom: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """Ratios of sums over blocks drawn with replacement, `[R, samples]`, the same blocks for all R; NaN for 0 / 0.
+    """Ratios `[R, samples]` of resampled sums over blocks, `[R, G]` each; NaN for 0 / 0."""
+    above, below = np.split(resampled(np.concatenate([top, bottom]), samples, seed), 2)
+    return np.where(below > 0, above, np.nan) / np.where(below > 0, below, 1)
 
-    `top` and `bottom` are `[R, G]`, summed within blocks.
+
+def resampled(sums: np.ndarray, samples: int, seed: int) -> np.ndarray:
+    """`[S, samples]`: `sums [S, G]` over as many blocks as there are, drawn with replacement, the same for all S.
+
+    A score that is a function of sums over rows has the values of its resamples by one call.
     """
-    blocks = top.shape[1]
-    rng, at_once, ratios = np.random.default_rng(seed), max(1, DRAWS_AT_ONCE // blocks), []
+    blocks = sums.shape[1]
+    rng, at_once, made = np.random.default_rng(seed), max(1, DRAWS_AT_ONCE // blocks), []
     for start in range(0, samples, at_once):
         drawn = rng.integers(blocks, size=(min(at_once, samples - start), blocks))
         place = np.arange(len(drawn))[:, None] * blocks
         times = np.bincount((drawn + place).ravel(), minlength=drawn.size).reshape(drawn.shape).astype(float)
-        above, below = top @ times.T, bottom @ times.T
-        ratios.append(np.where(below > 0, above, np.nan) / np.where(below > 0, below, 1))
-    return np.concatenate(ratios, 1)
+        made.append(sums @ times.T)
+    return np.concatenate(made, 1)
 
 
 def stationary_bootstrap_indices(
@@ -185,20 +190,22 @@ def interval(
         nan, nan if the statistic is nan in every resample or N < 2.
     """
     x = np.asarray(x)
-    _check(samples, level)
+    check(samples, level)
     if len(x) < 2:
         return np.nan, np.nan
     rng = np.random.default_rng(seed)
     draws = (stationary_bootstrap_indices(len(x), mean_block, 1, rng)[0] for _ in range(samples))
-    return _percentiles(np.array([statistic(x[index]) for index in draws], np.float64), level)
+    return percentiles(np.array([statistic(x[index]) for index in draws], np.float64), level)
 
 
-def _check(samples: int, level: float) -> None:
+def check(samples: int, level: float) -> None:
+    """Raises ConfigError if there is no interval of such a level from so many resamples."""
     if samples < 1 or not 0 < level < 1:
         raise ConfigError(f"bootstrap: samples {samples} must be at least 1 and level {level} between 0 and 1")
 
 
-def _percentiles(x: np.ndarray, level: float) -> tuple[float, float]:
+def percentiles(x: np.ndarray, level: float) -> tuple[float, float]:
+    """The middle share `level` of `x [samples]`, without its NaN; nan, nan if nothing else is there."""
     x = x[~np.isnan(x)]
     if x.size == 0:
         return np.nan, np.nan

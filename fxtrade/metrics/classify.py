@@ -29,33 +29,54 @@ def accuracy(prob: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> 
     return _ratio(np.trace(counts), counts.sum())
 
 
+def balanced_accuracy_of(counts: np.ndarray) -> np.ndarray:
+    """The balanced accuracy of every confusion matrix in `counts [K, K, ...]`."""
+    true, right = counts.sum(1), np.einsum("kk...->k...", counts)
+    occurs = true > 0
+    recall = np.where(occurs, right, 0) / np.where(occurs, true, 1)
+    return recall.sum(0) / np.where(occurs.any(0), occurs.sum(0), np.nan)
+
+
+def mcc_of(counts: np.ndarray) -> np.ndarray:
+    """The Matthews correlation of every confusion matrix in `counts [K, K, ...]`."""
+    true, decided, total = counts.sum(1), counts.sum(0), counts.sum((0, 1))
+    covariance = np.einsum("kk...->...", counts) * total - (true * decided).sum(0)
+    spread = (total**2 - (true**2).sum(0)) * (total**2 - (decided**2).sum(0))
+    return covariance / np.sqrt(np.where(spread > 0, spread, np.nan))
+
+
 def balanced_accuracy(prob: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> float:
     """Recall averaged over the classes that occur: 1/K for any constant forecast when all K occur."""
-    counts = confusion(prob, y, weight)
-    occurs = counts.sum(1) > 0
-    recall = np.diag(counts)[occurs] / counts.sum(1)[occurs]
-    return _ratio(recall.sum(), recall.size)
+    return float(balanced_accuracy_of(confusion(prob, y, weight)))
 
 
 def mcc(prob: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> float:
     """Matthews correlation of K classes (Gorodkin 2004), in [-1, 1]; nan when truth or decisions are constant."""
-    counts = confusion(prob, y, weight)
-    true, decided, total = counts.sum(1), counts.sum(0), counts.sum()
-    covariance = np.trace(counts) * total - true @ decided
-    return _ratio(covariance, np.sqrt((total**2 - true @ true) * (total**2 - decided @ decided)))
+    return float(mcc_of(confusion(prob, y, weight)))
+
+
+def surprise(prob: ArrayLike, y: ArrayLike) -> np.ndarray:
+    """-log p of the true class in nats, `[M]`; p is floored at the float64 epsilon, as scikit-learn does."""
+    prob, y, _ = _rows(prob, y, None)
+    return -np.log(np.maximum(prob[np.arange(len(y)), y], np.finfo(float).eps))
 
 
 def log_loss(prob: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> float:
-    """Mean of -log p of the true class in nats; p is floored at the float64 epsilon, as scikit-learn does."""
+    """Mean of the `surprise` at the true class."""
     prob, y, weight = _rows(prob, y, weight)
-    right = np.maximum(prob[np.arange(len(y)), y], np.finfo(float).eps)
-    return _ratio(weight @ -np.log(right), weight.sum())
+    return _ratio(weight @ surprise(prob, y), weight.sum())
+
+
+def half_squared_error(prob: ArrayLike, y: ArrayLike) -> np.ndarray:
+    """1/2 sum_k (p_k - 1[y = k])^2, `[M]`; with two classes (p_1 - y)^2."""
+    prob, y, _ = _rows(prob, y, None)
+    return ((prob - np.eye(prob.shape[1])[y]) ** 2).sum(1) / 2
 
 
 def brier(prob: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> float:
-    """Mean of 1/2 sum_k (p_k - 1[y = k])^2 (Brier 1950, halved), in [0, 1]; with two classes mean (p_1 - y)^2."""
+    """Mean of the `half_squared_error` (Brier 1950, halved), in [0, 1]."""
     prob, y, weight = _rows(prob, y, weight)
-    return _ratio(weight @ ((prob - np.eye(prob.shape[1])[y]) ** 2).sum(1) / 2, weight.sum())
+    return _ratio(weight @ half_squared_error(prob, y), weight.sum())
 
 
 def top_label(prob: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -64,21 +85,30 @@ def top_label(prob: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return prob.max(1), (prob.argmax(1) == y).astype(float)
 
 
+def equal_mass(confidence: ArrayLike, bins: int, weight: ArrayLike | None = None) -> np.ndarray:
+    """Bin `[M]`, 0..bins-1, of each row, by confidence and of equal mass.
+
+    Equal width would leave nearly all bins empty for forecasts close to 1/K. Equal confidences stay together in the bin
+    of their middle, so that a bin may stay empty.
+    """
+    if bins < 1:
+        raise ConfigError(f"calibration: bins must be at least 1, got {bins}")
+    confidence, weight = _columns(confidence=confidence, weight=weight)
+    mass, before, group = _groups(confidence, weight)
+    middle = (before + mass / 2) / (mass.sum() or 1.0)
+    return np.minimum((middle * bins).astype(int), bins - 1)[group]
+
+
 def reliability(
     prob: ArrayLike, y: ArrayLike, bins: int = 15, weight: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean confidence, frequency of being right and weighted count per bin, for the reliability plot and `ece`.
 
-    Bins have equal mass (equal width would leave nearly all bins empty for forecasts close to 1/K): rows are ordered
-    by confidence, equal confidences stay together in the bin of their middle. Bins that stay empty are left out.
+    The bins are those of `equal_mass`; those that stay empty are left out.
     """
-    if bins < 1:
-        raise ConfigError(f"reliability: bins must be at least 1, got {bins}")
     prob, y, weight = _rows(prob, y, weight)
     confidence, correct = top_label(prob, y)
-    mass, before, group = _groups(confidence, weight)
-    middle = (before + mass / 2) / (mass.sum() or 1.0)
-    bin_id = np.minimum((middle * bins).astype(int), bins - 1)[group]
+    bin_id = equal_mass(confidence, bins, weight)
     count, trusted, right = (np.bincount(bin_id, weight * x, bins) for x in (1.0, confidence, correct))
     filled = count > 0
     return trusted[filled] / count[filled], right[filled] / count[filled], count[filled]
