@@ -16,7 +16,8 @@ from fxtrade.core.errors import FxtradeError, TrainingError
 from fxtrade.core.options import to_dict
 from fxtrade.data.bars import Panel
 from fxtrade.experiment import baselines, dataset, fitting, forecast, judging, recipes, record
-from fxtrade.experiment.effects import PLAN, Kept, assemble
+from fxtrade.experiment.cells import PLAN, Kept
+from fxtrade.experiment.effects import assemble
 from fxtrade.experiment.judging import Market
 from fxtrade.experiment.recipes import Cell, ComparisonConfig
 from fxtrade.experiment.run import Interrupted, describe

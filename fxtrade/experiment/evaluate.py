@@ -12,6 +12,7 @@ from fxtrade.core.types import Forecast, Labels
 from fxtrade.data.bars import Panel, parse_interval
 from fxtrade.experiment.baselines import Prediction
 from fxtrade.metrics import bootstrap, classify
+from fxtrade.metrics import score_intervals as intervals
 
 CURVE = tuple(np.round(np.geomspace(0.02, 1.0, 30), 4))
 
@@ -87,9 +88,28 @@ def scores(forecast: Forecast, labels: Labels, test: np.ndarray) -> dict[str, An
     }
 
 
+def score_intervals(
+    forecast: Forecast, labels: Labels, test: np.ndarray, times: np.ndarray, config: ReportConfig, seed: int
+) -> dict[str, list[float]]:
+    """[low, high] of each of `scores` that is one number, by the same blocks as in `coverage_table`."""
+    rows, prob, y = _judged(forecast, labels, test)
+    blocks = bootstrap.block_ids(np.broadcast_to(times[:, None], rows.shape)[rows], parse_interval(config.block))
+    tilt, ret, options = prob[:, -1] - prob[:, 0], labels.ret[rows], {"samples": config.bootstrap, "seed": seed}
+    known = np.isfinite(ret)
+    found = intervals.of_classes(prob, y, blocks, **options)
+    found |= intervals.of_orders(tilt[known], ret[known], blocks[known], **options)
+    return {name: list(ends) for name, ends in found.items()}
+
+
 def log_loss(forecast: Forecast, labels: Labels, test: np.ndarray) -> float:
     """That of `scores` alone."""
     return classify.log_loss(*_judged(forecast, labels, test)[1:])
+
+
+def surprise(forecast: Forecast, labels: Labels, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows `[N, A]` bool that `scores` are of, and of each -log p of its class, `[M]`."""
+    rows, prob, y = _judged(forecast, labels, test)
+    return rows, classify.surprise(prob, y)
 
 
 def _judged(forecast: Forecast, labels: Labels, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

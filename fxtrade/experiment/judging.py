@@ -45,10 +45,18 @@ class Market(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Right forecasts and all forecasts that count, by label, coverage and block of the test span, `[L, C, G]`."""
+    """What is summed within each block of the test span.
+
+    Attributes:
+        right, count: right forecasts and all forecasts that count, by label and coverage, `[L, C, G]`.
+        surprise, rows: -log p of the classes of the first label, and forecasts that have one, `[G]`; None of a
+            `Prediction`, which has no probabilities.
+    """
 
     right: np.ndarray
     count: np.ndarray
+    surprise: np.ndarray | None = None
+    rows: np.ndarray | None = None
 
 
 def market(
@@ -131,18 +139,23 @@ def judge(market: Market, made: Forecast | Prediction) -> tuple[dict[str, Any], 
             for kind, judged in market.labels.items()
         }
     }
+    sums = by_day(market, prediction)
     if probable:
-        scores = evaluate.scores(made, market.data.labels, split.test)
+        labels = market.data.labels
+        scores = evaluate.scores(made, labels, split.test)
+        spread = evaluate.score_intervals(made, labels, split.test, times, c.report, c.seed)
         outcome["scores"] = {key: scores[key] for key in SCORES}
+        outcome["intervals"] = {key: spread[key] for key in SCORES}
+        sums = sums._replace(**surprise_by_day(market, made))
         if c.label.name != "volatility":
             earned = trading.net(market.data, made, c.trade, c.label.horizon)
             outcome["trading"] = {key: earned[key] for key in EARNED}
-    return outcome, by_day(market, prediction)
+    return outcome, sums
 
 
 def accuracies(sums: Sums) -> np.ndarray:
     """Share of right forecasts on every label at every coverage, `[L, C]`; NaN where none counts."""
-    right, count = (s.sum(-1) for s in sums)
+    right, count = (s.sum(-1) for s in (sums.right, sums.count))
     return np.where(count > 0, right, np.nan) / np.maximum(count, 1)
 
 
@@ -175,7 +188,7 @@ def facts(market: Market) -> dict[str, Any]:
 def by_day(market: Market, prediction: Prediction) -> Sums:
     """What the accuracies of `judge` are made of, day by day."""
     split, blocks = market.data.split, int(market.day.max()) + 1
-    sums = np.zeros((2, len(market.labels), len(market.config.report.coverages), blocks))
+    sums = np.zeros((2, len(market.labels), len(market.config.report.coverages), blocks), np.int32)
     for i, judged in enumerate(market.labels.values()):
         rows = prediction.ok & (judged.y >= 0) & split.test[:, None]
         day = np.broadcast_to(market.day[:, None], rows.shape)[rows]
@@ -184,3 +197,10 @@ def by_day(market: Market, prediction: Prediction) -> Sums:
         for j, threshold in enumerate(least):
             sums[:, i, j] = [np.bincount(day, (sure >= threshold) & hit, blocks) for hit in (right, True)]
     return Sums(*sums)
+
+
+def surprise_by_day(market: Market, made: Forecast) -> dict[str, np.ndarray]:
+    """What the log loss is made of, day by day."""
+    rows, surprise = evaluate.surprise(made, market.data.labels, market.data.split.test)
+    day, blocks = np.broadcast_to(market.day[:, None], rows.shape)[rows], int(market.day.max()) + 1
+    return {"surprise": np.bincount(day, surprise, blocks), "rows": np.bincount(day, minlength=blocks)}

@@ -133,6 +133,8 @@ def judge(
         for kind in ("tradable", "close"):
             labels = dataset.labels.make(panel.bars, dataclasses.replace(config.label, name=kind))
             other_label[kind] = table(prediction, data._replace(labels=labels))
+    scores = evaluate.scores(made, data.labels, split.test)
+    spread = evaluate.score_intervals(made, data.labels, split.test, panel.times, config.report, config.seed)
     parameters = models.parameter_count(trained.fit.params)
     outcome = {
         "run": {
@@ -159,7 +161,7 @@ def judge(
         "accuracy": accuracy,
         "null": floors,
         "labels": other_label,
-        "scores": evaluate.scores(made, data.labels, split.test),
+        "scores": {**scores, "intervals": spread},
         **tasks.judge(config, data, made),
         "groups": evaluate.grouped(prediction, data.labels, split.test, panel, config.report, config.seed),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ RATE = 0.05  # of false discoveries
 WIDER = 3  # times the coverage aimed at: who says everything with the same confidence has no top
 LABELS = {"tradable": "next open to a later open (tradable)", "close": "close to close"}
 CAPTIONS = {"coverage": "Accuracy by coverage", "recipes": "What each recipe adds", "cost": "Accuracy and speed"}
+NATS = "Less log loss than trees or plain in thousandths of a nat, positive where it is better."
 READING = """\
 * **Accuracy** in % of the forecasts whose confidence reaches a threshold that was fixed on the validation span, on \
 the test span, of the mean probabilities of all seeds; in brackets the 95 % interval, whole days resampled. **Seeds**: \
@@ -90,7 +92,9 @@ def verdict_on(goal: dict) -> str:
             f"{len(goal['beaten'])} of {made} are won beyond luck at a false discovery rate of {percent(RATE, 0)}; "
             f"the clearest is {_where(first)}: {_gap(first)} points."
         )
-    return f"{text} {goal['below']} are lost beyond luck."
+    nats = goal["nats"]
+    also = f" In log loss {nats['better']} of {nats['comparisons']} are better beyond luck, {nats['worse']} worse."
+    return f"{text} {goal['below']} are lost beyond luck.{also if nats['comparisons'] else ''}"
 
 
 def ideas(outcome: dict, picture: str) -> list[str]:
@@ -102,11 +106,13 @@ def ideas(outcome: dict, picture: str) -> list[str]:
     for effect in found:
         for name, part in effect["markets"].items():
             cells = [_effect(part.get(key)) for key in ("1", "0.1")]
-            rows.append([effect["recipe"], name, *(text for pair in cells for text in pair)])
-    header = ["recipe", "data", "all bars", "q", "better", "top 10 %", "q", "better"]
+            nats = effect["nats"].get(name)
+            rows.append([effect["recipe"], name, *(text for pair in cells for text in pair), _nats(nats), _q(nats)])
+    header = ["recipe", "data", "all bars", "q", "better", "top 10 %", "q", "better", "log loss", "q"]
     return [
         _summary(found),
-        "Difference from plain training in percentage points, on average over the models [95 %]; better: in how many.",
+        "Difference from plain training in percentage points, on average over the models [95 %]; better: in how many. "
+        "Log loss: how much less, in thousandths of a nat.",
         grid(header, rows, (0, 1)),
         picture,
     ]
@@ -170,21 +176,30 @@ def _market(market: dict, picture: str) -> list[str]:
                 lines[-1] += [_seeds(row, kind), *(text for test in tests for text in (_gap(test), _q(test)))]
         blocks += [f"### Accuracy, {LABELS.get(kind, kind)}", grid(["", *names, *extra], lines)]
     scored = [row for row in good if "scores" in row]
-    header = ["", "log loss", "Brier", "ECE", "MCC", "IC", "Sharpe", "parameters", "samples/s", "seconds", "best step"]
-    blocks += ["### Scores and effort", grid(header, [_scores(row) for row in scored])]
+    header = ["", "log loss", "less than trees", "q", "less than plain", "q", "Brier", "ECE (%)", "MCC", "IC", "Sharpe"]
+    silent = fixed(math.log(market["label"]["classes"]), 4)
+    about = f"In brackets 95 % intervals, days resampled. Without an opinion the log loss is {silent}. {NATS}"
+    blocks += ["### Scores", about, grid(header, [_scores(row) for row in scored])]
+    header = ["", "parameters", "samples/s", "seconds", "best step"]
+    blocks += ["### Effort", grid(header, [_effort(row) for row in scored if row["kind"] == "cell"])]
     failed = [f"* {_name(row)}: {row['error']}" for row in market["rows"] if "error" in row]
     return [*blocks, "Training that failed:\n\n" + "\n".join(failed) if failed else ""]
 
 
 def _scores(row: dict) -> list[str]:
-    s, earned = row["scores"], row.get("trading", {})
-    ended = f"{row['best_step']} of {row['steps']}" if "steps" in row and row["stages"] == 1 else DASH
-    return [
-        *(_name(row), fixed(s["log_loss"], 4), fixed(s["brier"], 4), percent(s["ece"], 2)),
-        *(fixed(s["mcc"], 3), fixed(s["ic"], 3), fixed(earned.get("sharpe"), 1)),
-        *(count(row.get(k)) for k in ("parameters", "labels_per_second", "seconds")),
-        ended,
-    ]
+    s, spread, nats = row["scores"], row.get("intervals", {}), row.get("nats", {})
+
+    def shown(name: str, digits: int, scale: float = 1) -> str:
+        return interval(s[name], *spread.get(name, (None, None)), scale, digits)
+
+    tests = [text for rival in ("trees", "plain") for text in (_nats(nats.get(rival)), _q(nats.get(rival)))]
+    scores = shown("brier", 4), shown("ece", 2, 100), shown("mcc", 3), shown("ic", 3)
+    return [_name(row), shown("log_loss", 4), *tests, *scores, fixed(row.get("trading", {}).get("sharpe"), 1)]
+
+
+def _effort(row: dict) -> list[str]:
+    ended = f"{row['best_step']} of {row['steps']}" if row["stages"] == 1 else DASH
+    return [_name(row), *(count(row[k]) for k in ("parameters", "labels_per_second", "seconds")), ended]
 
 
 def _name(row: dict) -> str:
@@ -215,12 +230,17 @@ def _effect(test: dict | None) -> tuple[str, str, str]:
     return (_gap(test), _q(test), f"{test['helped']} of {test['models']}") if test else (DASH, DASH, DASH)
 
 
-def _gap(test: dict | None) -> str:
+def _gap(test: dict | None, scale: float = 100) -> str:
     """+0.31 [-0.12, +0.74], percentage points."""
     if not test or missing(test["value"]):
         return DASH
-    text = f"{100 * test['value']:+.2f}"
-    return text if missing(test["low"]) else f"{text} [{100 * test['low']:+.2f}, {100 * test['high']:+.2f}]"
+    text = f"{scale * test['value']:+.2f}"
+    return text if missing(test["low"]) else f"{text} [{scale * test['low']:+.2f}, {scale * test['high']:+.2f}]"
+
+
+def _nats(test: dict | None) -> str:
+    """+0.31 [-0.12, +0.74], thousandths of a nat."""
+    return _gap(test, 1000)
 
 
 def _q(test: dict | None) -> str:
@@ -235,16 +255,20 @@ def _where(test: dict) -> str:
 
 def _summary(found: list[dict]) -> str:
     """Which recipes help or hurt beyond luck."""
-    sides: dict[bool, list[str]] = {True: [], False: []}
+    tests = []
     for effect in found:
         for name, part in effect["markets"].items():
-            for key, test in part.items():
-                if not missing(test["q"]) and test["q"] <= RATE:
-                    where = verdict.coverage_name(float(key))
-                    sides[test["value"] > 0].append(f"`{effect['recipe']}` on {name}, {where} ({_gap(test)})")
-    tests = sum(len(part) for effect in found for part in effect["markets"].values())
-    said = [f"Of {tests} differences of {len(found)} recipes from plain training, at a rate of {percent(RATE, 0)}:"]
-    said += [f"better: {'; '.join(sides[True]) or 'none'}.", f"Worse: {'; '.join(sides[False]) or 'none'}."]
+            tests += [(effect, name, verdict.coverage_name(float(key)), _gap(t), t) for key, t in part.items()]
+        tests += [(effect, name, "log loss", _nats(t), t) for name, t in effect["nats"].items()]
+    whole = f"{len(tests)} differences of {len(found)} recipes"
+    said = [f"Of {whole} from plain training, at a rate of {percent(RATE, 0)}:"]
+    for word, sign in (("better", 1), ("Worse", -1)):
+        beyond = [
+            f"`{effect['recipe']}` on {name}, {where} ({text})"
+            for effect, name, where, text, t in tests
+            if not missing(t["q"]) and t["q"] <= RATE and sign * t["value"] > 0
+        ]
+        said.append(f"{word}: {'; '.join(beyond) or 'none'}.")
     return " ".join(said)
 
 

@@ -54,25 +54,30 @@ def accuracy(outcome: dict, picture: str) -> list[str]:
 def scores(outcome: dict, picture: str) -> list[str]:
     """Scores of all forecasts, beside those of a forecast that gives every class the same probability."""
     s, label = outcome["scores"], outcome["run"]["config"]["label"]
-    k = label["classes"]
+    k, spread = label["classes"], s.get("intervals", {})  # reports of older runs lack them
+
+    def shown(name: str, digits: int, scale: float = 1) -> str:
+        return interval(s[name], *spread.get(name, (None, None)), scale, digits)
+
     brier, log_loss = fixed((k - 1) / (2 * k), 4), fixed(math.log(k), 4)
     rows = [
-        ["accuracy", percent(s["accuracy"]), DASH, "share of right decisions"],
-        ["balanced accuracy", percent(s["balanced_accuracy"]), percent(1 / k), "recall averaged over the classes"],
-        ["Matthews correlation (MCC)", fixed(s["mcc"], 3), "0", "of decisions and truth, from -1 to 1"],
-        ["Brier score", fixed(s["brier"], 4), brier, "half the squared error of the probabilities; less is better"],
-        ["log loss (nats)", fixed(s["log_loss"], 4), log_loss, "surprise at the truth; less is better"],
-        ["calibration error (ECE)", percent(s["ece"], 2), DASH, "mean gap of confidence and frequency; less is better"],
+        ["accuracy (%)", shown("accuracy", 1, 100), DASH, "share of right decisions"],
+        ["balanced accuracy (%)", shown("balanced_accuracy", 1, 100), fixed(100 / k, 1), "recall, mean of the classes"],
+        ["Matthews correlation (MCC)", shown("mcc", 3), "0", "of decisions and truth, from -1 to 1"],
+        ["Brier score", shown("brier", 4), brier, "half the squared error of the probabilities; less is better"],
+        ["log loss (nats)", shown("log_loss", 4), log_loss, "surprise at the truth; less is better"],
+        ["calibration error (ECE, %)", shown("ece", 2, 100), "0", "gap of confidence and frequency; less is better"],
     ]
     if label["name"] != "volatility":
         rows += [
-            ["information coefficient (IC)", fixed(s["ic"], 3), "0", "correlation of p(up) - p(down) with the return"],
-            ["rank IC", fixed(s["rank_ic"], 3), "0", "the same of their ranks"],
+            ["information coefficient (IC)", shown("ic", 3), "0", "correlation of p(up) - p(down) with the return"],
+            ["rank IC", shown("rank_ic", 3), "0", "the same of their ranks"],
         ]
     header = ["score", "value", "no opinion", "meaning"]
     return [
         "## Scores",
-        f"On all {count(s['rows'])} labelled test rows, without a threshold. No opinion is 1/{k} for every class.",
+        f"On all {count(s['rows'])} labelled test rows, without a threshold; in brackets the {_resampling(outcome)}. "
+        f"No opinion is 1/{k} for every class. A calibration error within noise has an interval that begins at 0.",
         grid(header, rows, (0, 3)),
         picture,
     ]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fxtrade.core.errors import FxtradeError, TrainingError
-from fxtrade.experiment import baselines, comparison, dataset, evaluate, fitting, forecast, judging, recipes
+from fxtrade.experiment import baselines, comparison, dataset, effects, evaluate, fitting, forecast, judging, recipes
 from fxtrade.experiment.record import ledger
 from fxtrade.report.progress import Console
 from fxtrade.train import members
@@ -85,10 +85,16 @@ class TestWhatItLeaves:
         for row in market["rows"][6:]:
             assert set(row["accuracy"]) == {"tradable", "close"}
             assert [r["target"] for r in row["accuracy"]["close"]] == [1.0, 0.25, 0.1, 0.05]
-            assert set(row["scores"]) == set(judging.SCORES) and set(row["trading"]) == set(judging.EARNED)
+            assert set(row["scores"]) == set(row["intervals"]) == set(judging.SCORES)
+            low, high = row["intervals"]["log_loss"]
+            assert low < row["scores"]["log_loss"] < high
+            assert set(row["trading"]) == set(judging.EARNED)
             assert len(row["members"]) == 2 and row["parameters"] > 100 and row["steps"] == 10
             assert set(row["trees"]) == {"1", "0.1"}
-            assert ("plain" in row) == (row["recipe"] == "focal")
+            assert ("plain" in row) == (row["recipe"] == "focal") == ("plain" in row["nats"])
+            trees = next(r for r in market["rows"] if r["model"] == effects.TREES)
+            gained = trees["scores"]["log_loss"] - row["scores"]["log_loss"]
+            assert row["nats"]["trees"]["value"] == pytest.approx(gained, abs=1e-9)
         assert outcome(finished)["goal"]["comparisons"] == 8
         assert [(e["recipe"], e["markets"]["sim"]["1"]["models"]) for e in outcome(finished)["recipes"]] == [
             ("focal", 2)

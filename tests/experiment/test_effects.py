@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from fxtrade.experiment import effects, judging, recipes
+from fxtrade.experiment.cells import Kept
 from tests.tiny_comparison import config
 
 
 def sums(share: float, days: int = 200, seed: int = 0) -> judging.Sums:
     rng = np.random.default_rng(seed)
     count = np.full((1, 2, days), 50)
-    return judging.Sums(rng.binomial(count, share), count)
+    right = rng.binomial(count, share)
+    return judging.Sums(right, count, 0.7 * count[0, 0] - 0.01 * right[0, 0], count[0, 0])
 
 
 def assembled(tmp_path, shares: dict[tuple[str, str], float], trees: float = 0.55):
@@ -20,7 +22,7 @@ def assembled(tmp_path, shares: dict[tuple[str, str], float], trees: float = 0.5
     models = tuple(dict.fromkeys(m for m, _ in shares))
     names = tuple(dict.fromkeys(r for _, r in shares))
     own = {"models": models, "recipes": names, "recipe_changes": {r: {} for r in names}}
-    kept = effects.Kept(tmp_path)
+    kept = Kept(tmp_path)
     about = {"labels": ["tradable"], "coverages": [1.0, 0.1]}
     plan = {"config": recipes.to_dict(config(own)), "markets": {"sim": "m"}, "run": {}, "cells": []}
     kept.add({"hash": "m-t", "kind": "baseline", "of": "m", "market": "sim", "model": effects.TREES, "recipe": ""},
@@ -31,7 +33,7 @@ def assembled(tmp_path, shares: dict[tuple[str, str], float], trees: float = 0.5
         entry = {"hash": f"c{i}", "kind": "cell", "market": "sim", "model": model, "recipe": recipe, "seconds": 1.0}
         kept.add(entry, sums(share, seed=i))
     (tmp_path / "plan.json").write_text(json.dumps(plan))
-    return effects.assemble(effects.Kept(tmp_path))
+    return effects.assemble(Kept(tmp_path))
 
 
 def test_what_helps_is_found_and_what_does_not_is_not(tmp_path):
@@ -62,3 +64,26 @@ def test_many_comparisons_want_more_of_each(tmp_path):
 def test_without_a_plain_cell_a_recipe_has_no_effect_yet(tmp_path):
     made = assembled(tmp_path, {("tcn", "plain"): 0.5, ("gnn", "good"): 0.6})
     assert made["recipes"] == []
+
+
+def test_log_loss_is_compared_where_both_have_it(tmp_path):
+    made = assembled(tmp_path, {("tcn", "plain"): 0.55, ("tcn", "good"): 0.6})
+    rows = {r["recipe"]: r for r in made["markets"][0]["rows"]}
+    for name, rival in (("trees", ""), ("plain", "plain")):
+        test, right = rows["good"]["nats"][name], rows["good"][name]["1"]
+        for key in ("value", "low", "high"):  # less surprise by a hundredth of a nat for each right forecast
+            assert test[key] == pytest.approx(0.01 * right[key], rel=1e-9), (key, rival)
+        assert test["q"] < 0.05
+    assert made["recipes"][0]["nats"]["sim"]["value"] == pytest.approx(rows["good"]["nats"]["plain"]["value"])
+    assert made["goal"]["nats"] == {"comparisons": 2, "better": 1, "worse": 0}
+
+
+def test_cells_of_an_older_version_have_no_log_loss_to_compare(tmp_path):
+    made = assembled(tmp_path, {("tcn", "plain"): 0.55, ("tcn", "good"): 0.6})
+    kept = Kept(tmp_path)
+    for path in (tmp_path / "sums").iterdir():
+        old = kept.sums({"hash": path.stem})
+        np.savez_compressed(path, right=old.right, count=old.count)
+    again = effects.assemble(Kept(tmp_path))
+    assert "nats" not in again["markets"][0]["rows"][1] and again["recipes"][0]["nats"] == {}
+    assert again["goal"]["nats"]["comparisons"] == 0 and again["goal"]["best"] == made["goal"]["best"]

@@ -13,6 +13,7 @@ from fxtrade.core.types import Bars, Forecast, Labels
 from fxtrade.data.bars import Panel
 from fxtrade.experiment import evaluate
 from fxtrade.experiment.baselines import Prediction
+from fxtrade.metrics import bootstrap
 
 N, ASSETS, HOUR = 400, 2, 3_600 * 10**9
 CONFIG = ReportConfig(coverages=(1.0, 0.5, 0.1), bootstrap=50)
@@ -117,6 +118,20 @@ class TestScores:
         assert got["ic"] == pytest.approx(np.corrcoef(tilt, labels.ret[rows])[0, 1], rel=1e-6)
         assert got["curve"]["coverage"][-1] == 1 and got["curve"]["accuracy"][-1] == pytest.approx(got["accuracy"])
         assert sum(got["reliability"]["count"]) == rows.sum()
+
+    def test_intervals_are_of_days_and_around_the_scores(self):
+        _, labels = case()
+        rng = np.random.default_rng(1)
+        made = Forecast(rng.dirichlet(np.ones(2), (N, ASSETS)), rng.random((N, ASSETS)) < 0.8)
+        scores = evaluate.scores(made, labels, TEST)
+        got = evaluate.score_intervals(made, labels, TEST, TIMES, CONFIG, 3)
+        assert set(got) == set(scores) - {"rows", "curve", "reliability"}
+        assert all(low <= scores[name] <= high for name, (low, high) in got.items())
+        rows = made.ok & (labels.y >= 0) & TEST[:, None]
+        day = np.broadcast_to((TIMES // (86_400 * 10**9))[:, None], rows.shape)[rows]
+        right = (made.prob.argmax(-1) == labels.y)[rows]
+        expected = bootstrap.ratio_interval(right, np.ones(len(day)), day, CONFIG.bootstrap, seed=3)
+        assert got["accuracy"] == pytest.approx(expected, rel=1e-12)
 
     def test_only_test_rows_count(self):
         _, labels = case()

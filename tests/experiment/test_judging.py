@@ -75,3 +75,5 @@ def test_sums_by_day_are_the_accuracies(market):
         np.testing.assert_allclose(shares[i], [r["accuracy"] for r in table])
         np.testing.assert_array_equal(sums.count[i].sum(-1), [r["rows"] for r in table])
     assert list(market.labels) == ["tradable", "close"]
+    assert sums.surprise.sum() / sums.rows.sum() == pytest.approx(entry["scores"]["log_loss"], rel=1e-12)
+    np.testing.assert_array_equal(sums.rows, sums.count[0, 0])

@@ -122,6 +122,7 @@ def outcome(
             "ece": 0.0117,
             "ic": 0.031,
             "rank_ic": 0.042,
+            "intervals": {"log_loss": [0.6871, 0.6915], "ece": [0.0, 0.0131], "rank_ic": [None, None]},
             "curve": {"coverage": [0.02, 0.1, 0.5, 1.0], "accuracy": [own + 0.06, own + 0.05, own + 0.02, own]},
             "reliability": {"confidence": [0.51, 0.55, 0.6], "frequency": [0.5, 0.54, 0.57], "count": [100, 100, 99]},
         },

@@ -43,8 +43,13 @@ def cell(model: str, recipe: str, accuracy: float, q: float = 0.4) -> dict:
     row = baseline(model, accuracy, True) | {"kind": "cell", "recipe": recipe, "stages": 1, "steps": 100}
     row |= {"parameters": 12_850, "receptive_field": 64, "labels_per_second": 1e5 * (1 + len(model)), "seconds": 12.3}
     row |= {"best_step": 80, "members": [{"accuracy": {"tradable": [a] * 4}} for a in (accuracy - 0.01, accuracy)]}
+    row["intervals"] = {name: [0.9 * value, 1.1 * value] for name, value in scores().items()}
+    row["nats"] = {"trees": difference(0.0012, 0.0005, q=q)}
     row["trees"] = {"1": difference(accuracy - 0.525, q=q), "0.1": difference(accuracy - 0.52, 0.02)}
-    return row | ({} if recipe == "plain" else {"plain": {"1": difference(0.001), "0.1": difference(-0.001)}})
+    if recipe == "plain":
+        return row
+    row["nats"]["plain"] = difference(-0.0002, 0.0003)
+    return row | {"plain": {"1": difference(0.001), "0.1": difference(-0.001)}}
 
 
 def outcome(
@@ -70,13 +75,15 @@ def outcome(
         value = 0.004 * rng.standard_normal()
         part = {"models": models, "helped": 1}
         tests = {"1": difference(value, q=0.01 if i == 0 else 0.5) | part, "0.1": difference(2 * value, 0.01) | part}
-        effects.append({"recipe": recipe, "mean": value, "markets": {m: dict(tests) for m in markets}})
+        nats = {m: difference(-0.001 * value, q=0.5) for m in markets}
+        effects.append({"recipe": recipe, "mean": value, "markets": {m: dict(tests) for m in markets}, "nats": nats})
     best = {"market": markets[0], "model": MODELS[0], "recipe": "plain", "coverage": 1.0, **difference(0.035, q=0.001)}
     config = {"models": MODELS[:models], "recipes": names, "markets": list(markets), "seeds": 2, "budget": 500_000}
     run = {"folder": "comparison-small", "config": config, "done": 7, "planned": 8, "seconds": 4_000.0}
     run |= {"code": "0.1.0", "command": "python scripts/experiment.py", "packages": {"jax": "0.10.2"}}
     run |= {"devices": ["cpu"], "backend": "cpu", "cores": 2, "python": "3.11.7", "started": "2026-01-02T03:04:05Z"}
-    goal = {"comparisons": 28, "beaten": [best] if won else [], "below": 3, "best": best}
+    nats = {"comparisons": 14, "better": 5, "worse": 1}
+    goal = {"comparisons": 28, "beaten": [best] if won else [], "below": 3, "best": best, "nats": nats}
     return {"run": run, "markets": made, "recipes": effects, "goal": goal}
 
 
@@ -104,7 +111,7 @@ def beginning() -> dict:
     """Baselines alone, and not yet those of the second market."""
     made = outcome(recipes=1, markets=("hourly",))
     made["markets"][0]["rows"] = made["markets"][0]["rows"][:3]
-    made["goal"] = {"comparisons": 0, "beaten": [], "below": 0, "best": None}
+    made["goal"] = {"comparisons": 0, "beaten": [], "below": 0, "best": None, "nats": {}}
     return made
 
 
@@ -146,6 +153,23 @@ def test_the_verdict_follows_from_the_comparisons():
     won = comparison.verdict_on(AWKWARD["won"]["goal"])
     assert won.startswith("1 of 28 comparisons") and "wavenet, plain on hourly, all bars: +3.50 [+3.10, +3.90]" in won
     assert "Nothing has been compared" in comparison.verdict_on(AWKWARD["beginning"]["goal"])
+
+
+def test_log_losses_have_a_verdict_of_their_own():
+    assert "In log loss 5 of 14 are better beyond luck, 1 worse." in comparison.verdict_on(AWKWARD["usual"]["goal"])
+    old = AWKWARD["usual"]["goal"] | {"nats": {"comparisons": 0, "better": 0, "worse": 0}}
+    assert "log loss" not in comparison.verdict_on(old)
+
+
+def test_scores_have_their_intervals():
+    text = comparison.document(AWKWARD["usual"], ())
+    line = next(x for x in text.splitlines() if x.startswith("| tcn, recipe_0 |") and "0.6921" in x)
+    trees, plain = "+1.20 [+0.70, +1.70]", "-0.20 [-0.50, +0.10]"
+    assert line.split(" | ")[1:6] == ["0.6921 [0.6229, 0.7613]", trees, "0.400", plain, "0.400"]
+    old = outcome()
+    for row in old["markets"][0]["rows"]:
+        [row.pop(key, None) for key in ("intervals", "nats")]
+    assert re.search(r"\| tcn, recipe_0 \| 0.6921 \| – \| – \| – \| – \| 0.2490 \|", comparison.document(old, ()))
 
 
 def test_only_what_is_above_the_trees_beyond_luck_is_bold():

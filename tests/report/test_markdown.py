@@ -121,10 +121,18 @@ def test_the_least_outcome_has_a_report():
 
 def test_three_classes():
     text = markdown.document(sample.outcome(classes=3), ())
-    assert cells(text, "balanced accuracy")[1] == "33.3 %" and cells(text, "log loss (nats)")[1] == "1.0986"
+    assert cells(text, "balanced accuracy (%)")[1] == "33.3" and cells(text, "log loss (nats)")[1] == "1.0986"
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.5, 1.0]), st.sampled_from(["tradable", "close", "volatility"]))
 def test_any_number_may_be_missing(seed, share, label):
     text = markdown.document(sample.with_holes(sample.outcome(label=label), seed, share), PLOTS)
     assert not HOLLOW.search(text.replace("No null", "")), HOLLOW.search(text)
+
+
+def test_scores_have_the_intervals_that_there_are():
+    made = sample.outcome()
+    text = markdown.document(made, ())
+    assert cells(text, "log loss (nats)")[0] == "0.6893 [0.6871, 0.6915]" and cells(text, "rank IC")[0] == "0.042"
+    del made["scores"]["intervals"]
+    assert cells(markdown.document(made, ()), "log loss (nats)")[0] == "0.6893"

@@ -1,0 +1,87 @@
+"""The finished cells and baselines of a comparison on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fxtrade.core.errors import FxtradeError
+from fxtrade.experiment import record
+from fxtrade.experiment.judging import Sums
+
+PLAN, CELLS, SUMS = "plan.json", "cells.jsonl", "sums"
+Entry = dict[str, Any]
+
+
+class Kept:
+    """Finished cells and baselines in `folder`: one line each in `cells.jsonl`, and their sums by day in `sums/`.
+
+    A cell is there as a whole or not at all: its line is written last, by one write. A line that a kill cut short is
+    dropped.
+
+    Raises:
+        FxtradeError: the folder cannot be written, or a line in the middle is damaged.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.entries = folder, {}
+        path = folder / CELLS
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = json.loads(line)
+                self.entries[entry["hash"]] = entry
+            except (ValueError, TypeError, KeyError) as e:
+                if number < len(lines):
+                    raise FxtradeError(f"{path}, line {number} is damaged; delete it, and its cell is done anew") from e
+        if lines and not lines[-1].endswith(b"\n"):
+            self._writing(lambda: _replace(path, b"".join(lines[:-1])))
+            self.entries = {k: v for k, v in self.entries.items() if v != _loaded(lines[-1])}
+
+    def add(self, entry: Entry, sums: Sums | None) -> None:
+        def write():
+            if sums is not None:
+                place = self.folder / SUMS / f"{entry['hash']}.npz"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                part = place.with_suffix(".part")
+                with part.open("wb") as f:
+                    np.savez_compressed(f, **{k: v for k, v in sums._asdict().items() if v is not None})
+                os.replace(part, place)
+            record.append(self.folder / CELLS, entry)
+
+        self._writing(write)
+        self.entries[entry["hash"]] = record.clean(entry)
+
+    def sums(self, entry: Entry) -> Sums:
+        """Raises FxtradeError if they are not there or damaged."""
+        path = self.folder / SUMS / f"{entry['hash']}.npz"
+        try:
+            with np.load(path) as f:
+                return Sums(**f)
+        except (OSError, ValueError, KeyError) as e:
+            raise FxtradeError(f"{path} cannot be read ({e}); delete {CELLS} in its folder to do all cells anew") from e
+
+    def _writing(self, write: Callable[[], None]) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write()
+        except OSError as e:
+            raise FxtradeError(f"{self.folder} cannot be written: {e.strerror}; make room and start again") from e
+
+
+def _loaded(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    os.replace(part, path)
