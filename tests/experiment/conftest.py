@@ -38,7 +38,7 @@ def few_features():
 
 
 @pytest.fixture(scope="module")
-def market(few_features):
+def tiny_market(few_features):
     """That of the tiny comparison."""
     own = recipes.market_config(tiny_comparison.config(), "sim")
     return judging.market("sim", own, dataset.load(own.data), 128)

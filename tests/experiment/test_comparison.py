@@ -109,19 +109,19 @@ class TestWhatItLeaves:
         assert len({e["config_hash"] for e in entries}) == 4
         assert all(np.isfinite([e["accuracy"], e["accuracy_top_10"], e["daily_sharpe"]]).all() for e in entries)
 
-    def test_a_cell_by_hand(self, finished, market):
+    def test_a_cell_by_hand(self, finished, tiny_market):
         """Trained and scored over all of history by the parts that a single run uses."""
         cell = recipes.cells(config(), {"sim": 2})[0]
-        done = fitting.train(cell.stages[0], market.training, Console(quiet=True), "")
+        done = fitting.train(cell.stages[0], tiny_market.training, Console(quiet=True), "")
         own = members.apart(done.fit.params, 2)
-        made = forecast.mixture([forecast.score(done.model, one, market.data.features) for one in own])
-        split, labels = market.data.split, market.data.labels
+        made = forecast.mixture([forecast.score(done.model, one, tiny_market.data.features) for one in own])
+        split, labels = tiny_market.data.split, tiny_market.data.labels
         table = evaluate.coverage_table(
             baselines.of_forecast(made),
             labels,
             split.valid,
             split.test,
-            market.data.panel.times,
+            tiny_market.data.panel.times,
             cell.stages[0].report,
             0,
         )
@@ -131,11 +131,11 @@ class TestWhatItLeaves:
             evaluate.scores(made, labels, split.test)["log_loss"], rel=1e-5
         )
         for i, alone in enumerate(kept["members"]):
-            one = forecast.score(done.model, own[i], market.data.features)
+            one = forecast.score(done.model, own[i], tiny_market.data.features)
             right = (one.prob.argmax(-1) == labels.y)[one.ok & (labels.y >= 0) & split.test[:, None]]
             assert alone["accuracy"]["tradable"][0] == pytest.approx(right.mean(), abs=1e-12)
 
-    def test_paired_differences_row_by_row(self, finished, market):
+    def test_paired_differences_row_by_row(self, finished, tiny_market):
         """Of the accuracies, from the table; its interval and p-value, from days resampled and counted here."""
         kept = cells(finished)
         (rows,) = [m["rows"] for m in outcome(finished)["markets"]]
@@ -143,10 +143,10 @@ class TestWhatItLeaves:
         for place, key in ((0, "1"), (2, "0.1")):
             own, plain = (kept["tcn", r]["accuracy"]["tradable"][place]["accuracy"] for r in ("focal", "plain"))
             assert row["plain"][key]["value"] == pytest.approx(own - plain, abs=1e-12)
-        trees = baselines.of_forecast(baselines.boosted_trees(market.data, 2, 0))
-        labels, test = market.data.labels, market.data.split.test
+        trees = baselines.of_forecast(baselines.boosted_trees(tiny_market.data, 2, 0))
+        labels, test = tiny_market.data.labels, tiny_market.data.split.test
         counted = trees.ok & (labels.y >= 0) & test[:, None]
-        day = market.data.panel.times // (86_400 * 10**9)
+        day = tiny_market.data.panel.times // (86_400 * 10**9)
         right = (trees.y == labels.y) & counted
         theirs = np.array([[right[day == d].sum(), counted[day == d].sum()] for d in np.unique(day[test])])
         with np.load(finished / "sums" / f"{row['hash']}.npz") as f:
@@ -271,7 +271,7 @@ class TestMistakes:
         assert err == f"error: config has no key 'budgt'{recipes.nearest('budgt', recipes.to_dict(config()))}\n"
 
 
-def test_a_stage_starts_where_the_last_one_ended(market, monkeypatch):
+def test_a_stage_starts_where_the_last_one_ended(tiny_market, monkeypatch):
     own = {"recipe_changes": {"focal": ({}, {"loss": {"name": "focal"}})}, "models": ("tcn",), "recipes": ("focal",)}
     (cell,) = recipes.cells(config(own), {"sim": 2})
     calls, original = [], fitting.train
@@ -282,7 +282,7 @@ def test_a_stage_starts_where_the_last_one_ended(market, monkeypatch):
         return done
 
     monkeypatch.setattr(fitting, "train", watch)
-    entry, _ = comparison.carry_out(cell, market)
+    entry, _ = comparison.carry_out(cell, tiny_market)
     assert [c[0] for c in calls] == ["cross_entropy", "focal"]
     assert calls[0][1] is None and calls[1][1] is calls[0][2]
     assert entry["stages"] == 2 and entry["steps"] == 2 * 4  # five each, of which two evaluations see four
@@ -296,7 +296,7 @@ def test_further_horizons_are_learnt_where_a_recipe_wants_them(tmp_path):
     assert more > plain
 
 
-def test_pre_training_comes_first(market, monkeypatch):
+def test_pre_training_comes_first(tiny_market, monkeypatch):
     own = {"recipe_changes": {"focal": {"pretrain": {"name": "simclr"}}}, "models": ("tcn",), "recipes": ("focal",)}
     (cell,) = recipes.cells(config(own), {"sim": 2})
     given_start, original = [], fitting.train
@@ -306,5 +306,5 @@ def test_pre_training_comes_first(market, monkeypatch):
         return original(*rest, start=start, **options)
 
     monkeypatch.setattr(fitting, "train", watch)
-    entry, _ = comparison.carry_out(cell, market)
+    entry, _ = comparison.carry_out(cell, tiny_market)
     assert given_start[0] is not None and entry["steps"] == 4
