@@ -62,7 +62,8 @@ def fxtrade(args) -> dict:
             return forecast.score(model, params, features).prob  # noqa: B023
 
         first = meter.seconds(whole, 1, warm=0)
-        seconds = meter.seconds(whole, repeats, warm=0)
+        later = meter.seconds(whole, repeats, warm=0)
+        answer[f"{name} score"], answer[f"{name} first call"] = bars * ASSETS / later, first - later
 
         @jax.jit
         def last(params, x, first):
@@ -80,8 +81,6 @@ def fxtrade(args) -> dict:
             seconds = meter.seconds(lambda: by_windows(batch, count), repeats)  # noqa: B023
             answer[f"{name} windows {batch}"] = count / seconds
         np.savez(Path(args.folder, f"{name}_prob.npz"), series=whole(), windows=by_windows(COMPARED, COMPARED))
-        answer[f"{name} score"] = bars * ASSETS / seconds
-        answer[f"{name} first call"] = first - seconds
 
         network = forecast.forecast_stream(model, params)
         rows = forecast.SAMPLES // ASSETS
