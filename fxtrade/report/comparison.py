@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.text import Text
 from fxtrade.core.errors import FxtradeError
 from fxtrade.report import comparison_plots, verdict
 from fxtrade.report.canvas import pixels, save_png
-from fxtrade.report.numbers import DASH, count, duration, fixed, interval, missing, percent
+from fxtrade.report.numbers import DASH, count, duration, fixed, interval, missing, percent, score
 from fxtrade.report.progress import Console
 from fxtrade.report.tables import facts, grid
 
@@ -187,11 +188,7 @@ def _market(market: dict, picture: str) -> list[str]:
 
 
 def _scores(row: dict) -> list[str]:
-    s, spread, nats = row["scores"], row.get("intervals", {}), row.get("nats", {})
-
-    def shown(name: str, digits: int, scale: float = 1) -> str:
-        return interval(s[name], *spread.get(name, (None, None)), scale, digits)
-
+    nats, shown = row.get("nats", {}), partial(score, row["scores"], row.get("intervals", {}))
     tests = [text for rival in ("trees", "plain") for text in (_nats(nats.get(rival)), _q(nats.get(rival)))]
     scores = shown("brier", 4), shown("ece", 2, 100), shown("mcc", 3), shown("ic", 3)
     return [_name(row), shown("log_loss", 4), *tests, *scores, fixed(row.get("trading", {}).get("sharpe"), 1)]

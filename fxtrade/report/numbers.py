@@ -55,6 +55,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes[0]} min {minutes[1]} s" if minutes[0] < 120 else f"{hours[0]} h {hours[1]} min"
 
 
+def score(of: dict, intervals: dict, name: str, digits: int, scale: float = 1) -> str:
+    """One of several scores, with its interval where there is one: results of older runs have none."""
+    return interval(of[name], *intervals.get(name, (None, None)), scale, digits)
+
+
 def interval(value: float | None, low: float | None, high: float | None, scale: float = 100, digits: int = 1) -> str:
     """An estimate with its interval, if it has one: "59.7 [59.0, 60.4]", in percent unless `scale` is 1."""
     if missing(value):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from fxtrade.report import verdict
-from fxtrade.report.numbers import DASH, count, fixed, interval, missing, percent
+from fxtrade.report.numbers import DASH, count, fixed, interval, missing, percent, score
 from fxtrade.report.tables import grid
 
 LABELS = {"tradable": "tradable: next open to a later open", "close": "close to close"}
@@ -54,11 +55,7 @@ def accuracy(outcome: dict, picture: str) -> list[str]:
 def scores(outcome: dict, picture: str) -> list[str]:
     """Scores of all forecasts, beside those of a forecast that gives every class the same probability."""
     s, label = outcome["scores"], outcome["run"]["config"]["label"]
-    k, spread = label["classes"], s.get("intervals", {})  # reports of older runs lack them
-
-    def shown(name: str, digits: int, scale: float = 1) -> str:
-        return interval(s[name], *spread.get(name, (None, None)), scale, digits)
-
+    k, shown = label["classes"], partial(score, s, s.get("intervals", {}))
     brier, log_loss = fixed((k - 1) / (2 * k), 4), fixed(math.log(k), 4)
     rows = [
         ["accuracy (%)", shown("accuracy", 1, 100), DASH, "share of right decisions"],
