@@ -168,6 +168,7 @@ class AdaptConfig:
 
     steps: int = 0  # of plain gradient descent, each time from the trained weights; 0: none
     learning_rate: float = 0.1  # of these
+    rates: tuple[float, ...] = ()  # instead, to choose from by the log loss of the validation rows; 0: do not adapt
     every: int = 168  # bars from one adaptation to the next
     lookback: int = 672  # last bars whose labels are known: what is adapted to
     only: str = "all"  # or "heads": everything below the heads stays as it is

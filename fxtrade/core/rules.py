@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from fxtrade.core.errors import ConfigError
@@ -71,6 +72,8 @@ def check(c: RunConfig) -> None:
     require(adapt.steps >= 0, "adapt.steps", adapt.steps, "must not be negative")
     for key in ("every", "lookback"):
         require(getattr(adapt, key) >= 1, f"adapt.{key}", getattr(adapt, key), "must be at least 1 bar")
+    for rate in adapt.rates:
+        require(0 <= rate < math.inf, "adapt.rates", rate, "must be finite and not negative")
     for key, group in (("train.meta", meta), ("adapt", adapt)):
         require(group.learning_rate > 0, f"{key}.learning_rate", group.learning_rate, "must be positive")
         require(group.only in ("all", "heads"), f"{key}.only", group.only, "must be 'all' or 'heads'")

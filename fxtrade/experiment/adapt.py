@@ -3,12 +3,15 @@
 From the first validation row on, every `every` rows, the trained weights take a few steps of plain gradient descent on
 the last `lookback` rows whose labels are known by then, and score the rows up to the next time. Each time they start
 from the trained weights again, so that errors do not pile up, and a forecast depends on a bounded past.
+
+What rate these weights bear differs from network to network, and too high a one ruins them. With several rates to
+choose from, each member takes the one by which its forecasts of the validation rows have the least log loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -18,7 +21,7 @@ import numpy as np
 from fxtrade.core.config import AdaptConfig
 from fxtrade.core.errors import DataError, TrainingError
 from fxtrade.core.types import Array, Forecast, Output, Segment
-from fxtrade.experiment import forecast
+from fxtrade.experiment import evaluate, forecast
 from fxtrade.experiment.dataset import Dataset
 from fxtrade.labels.weights import settled
 from fxtrade.train import meta
@@ -28,6 +31,13 @@ from fxtrade.train.segments import Plan, Series, device_series, gather
 GROUP = 16  # adaptations in one dispatch, all at once where `each` does so
 
 
+class Adapted(NamedTuple):
+    """A member's forecast and the rate of the steps behind it, 0 if there are none."""
+
+    forecast: Forecast
+    rate: float
+
+
 def score(
     model: nn.Module,
     loss: Callable[[Output, Segment], Array],
@@ -35,7 +45,7 @@ def score(
     data: Dataset,
     config: AdaptConfig,
     tick: Callable[[int], None] = lambda n: None,
-) -> list[Forecast]:
+) -> list[Adapted]:
     """`forecast.score` of the data's features by each member, whose weights adapt from the first validation row on if
     the config says so.
 
@@ -51,7 +61,7 @@ def score(
         TrainingError: the steps have led to weights that are not finite.
     """
     if not config.steps:
-        return [forecast.score(model, params, data.features, tick) for params in members]
+        return [Adapted(forecast.score(model, params, data.features, tick), 0.0) for params in members]
     features, rows = data.features, len(data.features.x)
     first, warmup = int(np.argmax(data.split.valid)), model.receptive_field - 1
     begins = np.arange(first, rows, config.every)
@@ -66,34 +76,52 @@ def score(
     series = device_series(features, data.labels, np.ones(rows, bool), model.says.returns)
     blocks = adapted_blocks(model, loss, config, Plan(starts, config.lookback, warmup, rows))
 
-    def of_member(params: Any) -> Forecast:
-        parts = [forecast.score(model, params, before, tick).replace(ok=None)]
-        for g in range(0, len(begins), GROUP):
-            group = np.minimum(np.arange(g, g + GROUP), len(begins) - 1)  # the last one is filled up
-            made = blocks(params, series, jnp.asarray(starts[group]), jnp.asarray(begins[group]))
+    def adapted(params: Any, rate: float, until: int, tick: Callable[[int], None] = lambda n: None) -> Forecast:
+        """Of the rows from the first validation row to `until`."""
+        parts, count = [], np.searchsorted(begins, until)
+        for g in range(0, count, GROUP):
+            group = np.minimum(np.arange(g, g + GROUP), count - 1)  # the last one is filled up
+            made = blocks(params, series, jnp.asarray(starts[group]), jnp.asarray(begins[group]), rate)
             parts.append(jax.tree.map(lambda a: np.asarray(a).reshape(-1, *a.shape[2:]), made))
             tick(min(rows - begins[g], GROUP * config.every))
-        whole = jax.tree.map(lambda *a: np.concatenate(a)[:rows], *parts)
+        return jax.tree.map(lambda *a: np.concatenate(a)[: until - first], *parts)
+
+    def best_rate(params: Any) -> float:
+        if not config.rates:
+            return config.learning_rate
+        judged = slice(first, rows - int(np.argmax(data.split.valid[::-1])))
+        labels, valid = jax.tree.map(lambda a: a[judged], (data.labels, data.split.valid))
+
+        def validated(rate: float) -> float:
+            made = adapted(params, rate, judged.stop).replace(ok=ok[judged])
+            return evaluate.log_loss(made, labels, valid) if np.isfinite(made.prob).all() else np.inf
+
+        return min(config.rates, key=validated)
+
+    def of_member(params: Any) -> Adapted:
+        rate = best_rate(params)
+        parts = [forecast.score(model, params, before, tick).replace(ok=None), adapted(params, rate, rows, tick)]
+        whole = jax.tree.map(lambda *a: np.concatenate(a), *parts)
         finite = np.isfinite(whole.prob[first:]).all((1, 2))
         if not finite.all():
             raise TrainingError(
                 f"the weights that adapt to the {config.lookback} bars before row {first + int(finite.argmin())} are "
-                "not finite; try a lower adapt.learning_rate or look at the data there"
+                f"not finite; try lower adapt.{'rates' if config.rates else 'learning_rate'} or look at the data there"
             )
-        return whole.replace(ok=ok)
+        return Adapted(whole.replace(ok=ok), rate)
 
     return [of_member(params) for params in members]
 
 
 def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: Plan) -> Callable:
-    """`(params, series, starts [G], begins [G]) -> Forecast [G, every, ...]`, compiled once.
+    """`(params, series, starts [G], begins [G], rate) -> Forecast [G, every, ...]`, compiled once.
 
     Each block of `every` rows from row `begins` on, by the weights adapted to the segment of the plan from `starts` on.
     Rows beyond the end of the series repeat its last one.
     """
 
     @jax.jit
-    def blocks(params: Any, series: Series, starts: Array, begins: Array) -> Forecast:
+    def blocks(params: Any, series: Series, starts: Array, begins: Array, rate: float) -> Forecast:
         def block(pair):
             start, begin = pair
             known = gather(series, start[None], plan)
@@ -101,7 +129,7 @@ def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: 
             def value(p, _):
                 return loss(model.apply({"params": p}, known.x), known)
 
-            own, *_ = meta.descend(meta.Descent(value, config.steps, config.learning_rate, config.only), params)
+            own, *_ = meta.descend(meta.Descent(value, config.steps, rate, config.only), params)
             at = jnp.minimum(begin - plan.warmup + jnp.arange(plan.warmup + config.every), plan.rows - 1)
             said = forecast.of_output(model.apply({"params": own}, series.x[at][None]))
             return jax.tree.map(lambda a: a[0, plan.warmup :], said)

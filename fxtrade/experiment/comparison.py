@@ -126,9 +126,9 @@ def carry_out(cell: Cell, market: Market) -> tuple[dict[str, Any], judging.Sums 
     except TrainingError as e:
         return entry | {"error": str(e), "seconds": time.monotonic() - began}, None
     made = judging.forecasts(cell.stages[-1], trained.model, params, market.data)
-    whole, sums = judging.judge(market, forecast.mixture(made))
+    whole, sums = judging.judge(market, forecast.mixture([m.forecast for m in made]))
     entry |= whole | {
-        "members": [judging.member(market, m) for m in made],
+        "members": [judging.member(market, m.forecast) | {"rate": m.rate} for m in made],
         "parameters": models.parameter_count(params) // count,
         "receptive_field": trained.model.receptive_field,
         "labels_per_second": trained.fit.labels_per_second,

@@ -16,6 +16,7 @@ from fxtrade.core.options import to_dict
 from fxtrade.core.types import Forecast, Labels
 from fxtrade.data.bars import Panel, format_interval, parse_interval
 from fxtrade.experiment import adapt, baselines, dataset, evaluate, trading
+from fxtrade.experiment.adapt import Adapted
 from fxtrade.experiment.baselines import Prediction
 from fxtrade.experiment.dataset import Dataset
 from fxtrade.experiment.network import objective
@@ -88,7 +89,7 @@ def thinned(data: Dataset, length: int, most: int) -> np.ndarray:
     return valid & np.isin(stretch, chosen)
 
 
-def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -> list[Forecast]:
+def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -> list[Adapted]:
     """The forecast of each member for the validation and test rows; elsewhere not ok.
 
     Only these rows are read, and `LEAD` receptive fields before each, past what lies between: for a model that sees no
@@ -106,11 +107,11 @@ def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -
     part = rows_of(data, read)
     each = members.apart(params, config.train.members)
     made = []
-    for scored in adapt.score(model, objective(config), each, part, config.adapt):
+    for scored, rate in adapt.score(model, objective(config), each, part, config.adapt):
         prob = np.full((*features.ok.shape, scored.prob.shape[-1]), 1 / scored.prob.shape[-1], np.float32)
         ok = np.zeros(features.ok.shape, bool)
         prob[read], ok[read] = scored.prob, scored.ok
-        made.append(Forecast(prob, ok & wanted[:, None]))
+        made.append(Adapted(Forecast(prob, ok & wanted[:, None]), rate))
     return made
 
 

@@ -111,7 +111,7 @@ def judge(
     panel, split = data.panel, data.split
     count = config.train.members
     with console.bar("scoring", len(panel.times) * count, "bars") as tick:
-        made = forecasts(config, trained, data, tick)
+        made, rates = forecasts(config, trained, data, tick)
     others, opened = record.past_trials(results, facts["data_fingerprint"], facts["config_hash"])
 
     def table(prediction, source: Dataset):
@@ -144,6 +144,7 @@ def judge(
             "parameters": parameters,
             "flops": flops_per_sample(trained.model, *data.features.x.shape[1:]),
             "receptive_field": trained.model.receptive_field,
+            "adapted_at": rates,
             "opened_before": opened,
             "trials_before": len(others),
             **dataclasses.asdict(dataclasses.replace(trained.fit, params=None)),
@@ -173,10 +174,11 @@ def judge(
 
 def forecasts(
     config: RunConfig, trained: Trained, data: Dataset, tick: Callable[[int], None] = lambda n: None
-) -> Forecast:
-    """Of every row, by the trained weights or, if the config wants it, by weights that adapt."""
+) -> tuple[Forecast, list[float]]:
+    """Of every row, by the trained weights or, if the config wants it, by weights that adapt; each member's rate."""
     each = members.apart(trained.fit.params, config.train.members)
-    return forecast.mixture(adapt.score(trained.model, objective(config), each, data, config.adapt, tick))
+    made = adapt.score(trained.model, objective(config), each, data, config.adapt, tick)
+    return forecast.mixture([m.forecast for m in made]), [m.rate for m in made]
 
 
 def null_panels(panel: Panel, config: RunConfig):
@@ -190,7 +192,7 @@ def null_floor(config: RunConfig, panel: Panel, console: Console, kind: str, tab
     with console.bar(f"features of the {kind}", len(panel.times), "bars") as tick:
         data = dataset.prepare(config, panel, tick)
     trained = fitting.anew(config, data, console, f"null floor: {kind}")
-    made = forecasts(config, trained, data)
+    made, _ = forecasts(config, trained, data)
     return table(baselines.of_forecast(made), data)
 
 

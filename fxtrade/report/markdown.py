@@ -69,10 +69,21 @@ def training(run: dict, picture: str) -> list[str]:
         ("receptive field", verdict.bars(run["receptive_field"])),
         ("steps", f"{run['step']:,} ({ended})"),
         ("best validation loss", f"{fixed(run['best_loss'], 4)} nats at step {run['best_step']:,}"),
+        *_adapting(run),
         ("speed", f"{count(run['labels_per_second'])} samples/s in training (a sample is one bar of one symbol)"),
         ("whole run", duration(run["seconds"])),
     ]
     return ["## Training", facts(rows), picture]
+
+
+def _adapting(run: dict) -> list[tuple[str, str]]:
+    how = run["config"]["adapt"]
+    if not how["steps"]:
+        return []
+    rates = ", ".join(f"{rate:g}" for rate in run["adapted_at"])
+    chosen = ", chosen on the validation rows" if how["rates"] else ""
+    text = f"{how['steps']} steps on the last {how['lookback']:,} bars every {how['every']:,}, rate {rates}{chosen}"
+    return [("adapts by", text)]
 
 
 def provenance(run: dict) -> list[str]:

@@ -144,6 +144,7 @@ def test_whole_numbers_are_fine_where_a_float_is_wanted():
         ("adapt.every", 0),
         ("adapt.lookback", 0),
         ("adapt.learning_rate", float("nan")),
+        ("adapt.rates", (0.1, -0.1)),
         ("adapt.only", "none"),
         ("trade.coverage", 0.0),
         ("trade.coverage", 1.1),

@@ -18,6 +18,7 @@ from fxtrade.core.types import Features, Labels, Split
 from fxtrade.experiment import adapt, forecast
 from fxtrade.experiment.dataset import Dataset
 from fxtrade.losses.classify import cross_entropy
+from fxtrade.metrics.classify import log_loss
 from fxtrade.train import meta
 from fxtrade.train.loop import fit
 from fxtrade.train.segments import device_series, loss_weight, plan
@@ -53,7 +54,7 @@ def opinionated(seed: int = 0, model=MODEL):
 def score(data, config=CONFIG, params=None, model=MODEL, loss=cross_entropy, **options):
     own = opinionated(model=model) if params is None else params
     (made,) = adapt.score(model, loss, [own], data, config, **options)
-    return made
+    return made.forecast
 
 
 @pytest.mark.parametrize("only", ["all", "heads"])
@@ -148,9 +149,33 @@ def test_without_labels_to_adapt_to_weights_stay_as_they_are():
 def test_each_member_of_an_ensemble_adapts():
     data, both = flipping(), [opinionated(0), opinionated(1)]
     together = adapt.score(MODEL, cross_entropy, both, data, CONFIG)
-    for made, params in zip(together, both, strict=True):
+    for (made, _), params in zip(together, both, strict=True):
         np.testing.assert_allclose(made.prob, score(data, params=params).prob, atol=1e-6)
-    assert np.abs(together[0].prob - together[1].prob).max() > 0.1
+    assert np.abs(together[0].forecast.prob - together[1].forecast.prob).max() > 0.1
+
+
+def test_each_member_takes_the_rate_that_is_best_on_the_validation_rows():
+    data, both = flipping(), [opinionated(0), opinionated(1)]
+    rates, valid = (1e38, 0.0, 0.02, 0.5), data.split.valid[:, None] & np.asarray(data.features.ok)
+    chosen = adapt.score(MODEL, cross_entropy, both, data, dataclasses.replace(CONFIG, rates=rates))
+    for (made, rate), params in zip(chosen, both, strict=True):
+        alone = [score(data, dataclasses.replace(CONFIG, learning_rate=r), params) for r in rates[1:]]
+        losses = [log_loss(m.prob[valid], data.labels.y[valid]) for m in alone]
+        assert rate == rates[1:][int(np.argmin(losses))]
+        np.testing.assert_array_equal(made.prob, alone[int(np.argmin(losses))].prob)
+
+
+def test_the_choice_of_a_rate_knows_nothing_of_the_test_rows():
+    data = flipping()
+    y = np.where(data.split.test[:, None], 1 - data.labels.y, data.labels.y)
+    config = dataclasses.replace(CONFIG, rates=(0.0, 0.02, 0.5))
+    first, other = (
+        adapt.score(MODEL, cross_entropy, [opinionated()], d, config)[0]
+        for d in (data, data._replace(labels=data.labels.replace(y=y)))
+    )
+    assert first.rate == other.rate
+    validated = data.split.valid
+    np.testing.assert_array_equal(first.forecast.prob[validated], other.forecast.prob[validated])
 
 
 def test_all_that_a_model_says_adapts():
@@ -170,7 +195,7 @@ def test_all_that_a_model_says_adapts():
 def test_what_cannot_be_is_said():
     with pytest.raises(DataError, match=r"adapt.lookback = 90: before the validation rows there are 82 bars"):
         score(flipping(), dataclasses.replace(CONFIG, lookback=90))
-    with pytest.raises(TrainingError, match=r"adapt to the 32 bars before row 8\d are not finite; try a lower adapt"):
+    with pytest.raises(TrainingError, match=r"32 bars before row 8\d are not finite; try lower adapt.learning_rate"):
         score(flipping(), dataclasses.replace(CONFIG, learning_rate=1e38))
 
 

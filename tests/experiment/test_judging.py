@@ -47,7 +47,7 @@ def test_reading_only_what_is_needed_gives_the_same_forecasts(tiny_market, model
     data = tiny_market.data._replace(split=split.replace(valid=wanted))
     made = judging.forecasts(cell.stages[0], network, params, data)
     used = wanted | split.test
-    for i, one in enumerate(made):
+    for i, (one, _) in enumerate(made):
         whole = forecast.score(network, members.member(params, i), tiny_market.data.features)
         np.testing.assert_array_equal(one.ok, whole.ok & used[:, None])
         np.testing.assert_allclose(one.prob[one.ok], whole.prob[one.ok], atol=1e-6)
@@ -58,8 +58,8 @@ def test_forecasts_that_adapt_are_those_of_a_single_run(tiny_market):
     cell = recipes.cells(config(own), {"sim": 2})[0].stages[0]
     network = fitting.network(cell)
     params = network.init(jax.random.PRNGKey(0), np.zeros((1, 1, 2, 2), np.float32))["params"]
-    (made,) = judging.forecasts(cell, network, params, tiny_market.data)
-    (whole,) = judging.adapt.score(network, judging.objective(cell), [params], tiny_market.data, cell.adapt)
+    ((made, _),) = judging.forecasts(cell, network, params, tiny_market.data)
+    ((whole, _),) = judging.adapt.score(network, judging.objective(cell), [params], tiny_market.data, cell.adapt)
     np.testing.assert_allclose(made.prob[made.ok], whole.prob[made.ok], atol=1e-6)
     plain = forecast.score(network, params, tiny_market.data.features)
     assert np.abs(made.prob - plain.prob)[made.ok].max() > 1e-4

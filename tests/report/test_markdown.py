@@ -130,6 +130,17 @@ def test_any_number_may_be_missing(seed, share, label):
     assert not HOLLOW.search(text.replace("No null", "")), HOLLOW.search(text)
 
 
+def test_weights_that_adapt_say_how():
+    made = sample.outcome()
+    assert "| adapts by" not in markdown.document(made, ())
+    made["run"]["config"]["adapt"]["steps"] = 3
+    made["run"]["adapted_at"] = [0.1, 0.0]
+    how = "3 steps on the last 672 bars every 168, rate 0.1, 0"
+    assert cells(markdown.document(made, ()), "adapts by") == [how]
+    made["run"]["config"]["adapt"]["rates"] = [0.0, 0.1]
+    assert cells(markdown.document(made, ()), "adapts by") == [how + ", chosen on the validation rows"]
+
+
 def test_scores_have_the_intervals_that_there_are():
     made = sample.outcome()
     text = markdown.document(made, ())
