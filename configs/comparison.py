@@ -36,6 +36,7 @@ MARKETS = {  # what a market needs beside its preset: 4,096 bars of single symbo
     "hourly": {"data": {"path": "bars_1h"}, "train": {"batch": 2, "segment": 256}},
 }
 MODELS = ("wavenet", "tcn", "attention_tcn", "transformer", "gnn", "cnn_lstm", "lru")
+ADAPT = {"steps": 3, "rates": (0.0, 0.001, 0.01, 0.1)}
 RECIPES = {
     "plain": {},
     "focal": {"loss": {"name": "focal", "options": {"gamma": 2.0}}},
@@ -57,11 +58,11 @@ RECIPES = {
     "ts2vec": {"pretrain": {"name": "ts2vec"}},
     "supervised": {"pretrain": {"name": "supervised"}},
     "probe": {"pretrain": {"name": "ts2vec"}, "train": {"only": "heads"}},
-    "rolling": {"adapt": {"steps": 3}},
-    "reptile": {"train": {"meta": {"name": "reptile"}}, "adapt": {"steps": 3}},
-    "fomaml": {"train": {"meta": {"name": "fomaml"}}, "adapt": {"steps": 3}},
-    "maml": {"train": {"meta": {"name": "maml"}}, "adapt": {"steps": 3}},
-    "maml_regimes": {"train": {"meta": {"name": "maml", "tasks": "regimes"}}, "adapt": {"steps": 3}},
+    "rolling": {"adapt": ADAPT},
+    "reptile": {"train": {"meta": {"name": "reptile"}}, "adapt": ADAPT},
+    "fomaml": {"train": {"meta": {"name": "fomaml"}}, "adapt": ADAPT},
+    "maml": {"train": {"meta": {"name": "maml"}}, "adapt": ADAPT},
+    "maml_regimes": {"train": {"meta": {"name": "maml", "tasks": "regimes"}}, "adapt": ADAPT},
     "sharpe_tuned": ({"share": 0.75}, {"share": 0.25, "loss": {"name": "sharpe"}, "optim": {"learning_rate": 2e-4}}),
 }
 
