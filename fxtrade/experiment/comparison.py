@@ -86,6 +86,8 @@ def run(config: ComparisonConfig, results: Path, name: str = "", console: Consol
                     kept.add(entry, sums)
                 left = (len(todo) - count) * (time.monotonic() - began) / count
                 console.say(f"{done + count}/{len(keys)} {_line(entry)}; {duration(left)} left")
+                if interrupt.signal:  # an exception that came where Python drops it, in a callback of the collector say
+                    raise KeyboardInterrupt
             outcome = assemble(kept)
     except KeyboardInterrupt:
         number = interrupt.signal or signal.SIGINT

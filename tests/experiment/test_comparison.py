@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -195,6 +196,19 @@ class TestAgain:
         assert trained == [("wavenet", "focal"), ("tcn", "focal")]
         assert lasting(outcome(folder)) == lasting(outcome(finished))
         assert len(ledger(tmp_path)) == 4
+
+    def test_a_request_to_stop_that_a_callback_dropped_is_met_after_the_cell(self, tmp_path, trained, monkeypatch):
+        counted = comparison.carry_out
+
+        def dropping(cell, market):
+            with contextlib.suppress(KeyboardInterrupt):  # as Python does with what is raised in the garbage collector
+                os.kill(os.getpid(), signal.SIGTERM)
+            return counted(cell, market)
+
+        monkeypatch.setattr(comparison, "carry_out", dropping)
+        with pytest.raises(comparison.Stopped, match="stopped with 1 of 4 cells done"):
+            carry_out(tmp_path)
+        assert len(trained) == len(cells(tmp_path / "tiny")) == 1
 
     @pytest.mark.parametrize("cut", [1, 40])
     def test_a_line_cut_short_is_done_anew(self, copy, finished, trained, cut):
