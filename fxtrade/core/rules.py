@@ -72,10 +72,11 @@ def check(c: RunConfig) -> None:
     require(adapt.steps >= 0, "adapt.steps", adapt.steps, "must not be negative")
     for key in ("every", "lookback"):
         require(getattr(adapt, key) >= 1, f"adapt.{key}", getattr(adapt, key), "must be at least 1 bar")
+    require(len(adapt.rates) > 0, "adapt.rates", adapt.rates, "must name at least one rate")
     for rate in adapt.rates:
         require(0 <= rate < math.inf, "adapt.rates", rate, "must be finite and not negative")
+    require(meta.learning_rate > 0, "train.meta.learning_rate", meta.learning_rate, "must be positive")
     for key, group in (("train.meta", meta), ("adapt", adapt)):
-        require(group.learning_rate > 0, f"{key}.learning_rate", group.learning_rate, "must be positive")
         require(group.only in ("all", "heads"), f"{key}.only", group.only, "must be 'all' or 'heads'")
     require(c.train.patience >= 0, "train.patience", c.train.patience, "must not be negative")
     require(

@@ -81,7 +81,7 @@ def _adapting(run: dict) -> list[tuple[str, str]]:
     if not how["steps"]:
         return []
     rates = ", ".join(f"{rate:g}" for rate in run["adapted_at"])
-    chosen = ", chosen on the validation rows" if how["rates"] else ""
+    chosen = ", chosen on the validation rows" if len(how["rates"]) > 1 else ""
     text = f"{how['steps']} steps on the last {how['lookback']:,} bars every {how['every']:,}, rate {rates}{chosen}"
     return [("adapts by", text)]
 

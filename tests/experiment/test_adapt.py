@@ -25,7 +25,7 @@ from fxtrade.train.segments import device_series, loss_weight, plan
 
 MODEL = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2})
 WARMUP = MODEL.receptive_field - 1
-CONFIG = AdaptConfig(steps=2, learning_rate=0.5, every=20, lookback=32)
+CONFIG = AdaptConfig(steps=2, rates=(0.5,), every=20, lookback=32)
 
 
 def by_thirds(n: int, end: np.ndarray, first: float = 0.5) -> Split:
@@ -82,7 +82,7 @@ def test_rows_are_scored_by_weights_that_adapted_to_the_last_known_labels(only):
         own = params
         for _ in range(config.steps):
             step = slope(own, x[rows[0] - WARMUP : rows[-1] + 1], jnp.asarray(y[rows]), jnp.asarray(weight[rows]))
-            moved = jax.tree.map(lambda a, b: a - config.learning_rate * b, own, step)
+            moved = jax.tree.map(lambda a, b: a - config.rates[0] * b, own, step)
             own = moved if only == "all" else {**own, "head": moved["head"]}
         expected[begin : begin + config.every] = probability(own)[begin : begin + config.every]
     np.testing.assert_allclose(made.prob, expected, rtol=1e-4, atol=1e-5)
@@ -97,9 +97,9 @@ def test_no_steps_are_the_plain_forecast():
     data, params = flipping(), opinionated()
     plain = forecast.score(MODEL, params, data.features)
     off = score(data, dataclasses.replace(CONFIG, steps=0), params)
-    still = score(data, dataclasses.replace(CONFIG, learning_rate=0.0), params)
+    still = score(data, dataclasses.replace(CONFIG, rates=(0.0,)), params)
     for made in (off, still):
-        np.testing.assert_allclose(made.prob, plain.prob, atol=1e-5)
+        np.testing.assert_array_equal(made.prob, plain.prob)
         np.testing.assert_array_equal(made.ok, plain.ok)
 
 
@@ -157,9 +157,11 @@ def test_each_member_of_an_ensemble_adapts():
 def test_each_member_takes_the_rate_that_is_best_on_the_validation_rows():
     data, both = flipping(), [opinionated(0), opinionated(1)]
     rates, valid = (1e38, 0.0, 0.02, 0.5), data.split.valid[:, None] & np.asarray(data.features.ok)
-    chosen = adapt.score(MODEL, cross_entropy, both, data, dataclasses.replace(CONFIG, rates=rates))
+    ticks = []
+    chosen = adapt.score(MODEL, cross_entropy, both, data, dataclasses.replace(CONFIG, rates=rates), ticks.append)
+    assert sum(ticks) == 2 * len(data.labels.y)
     for (made, rate), params in zip(chosen, both, strict=True):
-        alone = [score(data, dataclasses.replace(CONFIG, learning_rate=r), params) for r in rates[1:]]
+        alone = [score(data, dataclasses.replace(CONFIG, rates=(r,)), params) for r in rates[1:]]
         losses = [log_loss(m.prob[valid], data.labels.y[valid]) for m in alone]
         assert rate == rates[1:][int(np.argmin(losses))]
         np.testing.assert_array_equal(made.prob, alone[int(np.argmin(losses))].prob)
@@ -195,8 +197,8 @@ def test_all_that_a_model_says_adapts():
 def test_what_cannot_be_is_said():
     with pytest.raises(DataError, match=r"adapt.lookback = 90: before the validation rows there are 82 bars"):
         score(flipping(), dataclasses.replace(CONFIG, lookback=90))
-    with pytest.raises(TrainingError, match=r"32 bars before row 8\d are not finite; try lower adapt.learning_rate"):
-        score(flipping(), dataclasses.replace(CONFIG, learning_rate=1e38))
+    with pytest.raises(TrainingError, match=r"32 bars before row 8\d are not finite; try lower adapt.rates"):
+        score(flipping(), dataclasses.replace(CONFIG, rates=(1e38,)))
 
 
 def accuracies(names, length=64, steps=3, rate=1.0) -> dict[str, tuple[float, float]]:
@@ -213,7 +215,7 @@ def accuracies(names, length=64, steps=3, rate=1.0) -> dict[str, tuple[float, fl
         learnt = MetaConfig(name, steps=steps, learning_rate=rate)
         method = None if name == "none" else meta.method(learnt, spans[0][1])
         params = fit(MODEL, cross_entropy, *spans, config, descent, 0, method=method).params
-        made = [score(market, AdaptConfig(k, rate, every=32, lookback=length), params) for k in (0, steps)]
+        made = [score(market, AdaptConfig(k, (rate,), every=32, lookback=length), params) for k in (0, steps)]
         found[name] = tuple(float((m.prob.argmax(-1) == market.labels.y)[rows].mean()) for m in made)
     return found
 

@@ -163,7 +163,7 @@ def config(label: str = "tradable", classes: int = 2) -> dict:
         "features": {"volatility": {"windows": [8, 32]}},
         "label": {"name": label, "horizon": 1, "classes": classes, "dead_zone": 0.33, "median_window": 2880},
         "train": {"steps": 600, "batch": 8},
-        "adapt": {"steps": 0, "rates": [], "every": 168, "lookback": 672},
+        "adapt": {"steps": 0, "rates": [0.1], "every": 168, "lookback": 672},
         "trade": {
             "coverage": 0.1,
             "gross": 1.0,
