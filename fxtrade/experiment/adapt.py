@@ -32,10 +32,10 @@ GROUP = 16  # adaptations in one dispatch, all at once where `each` does so
 
 
 class Adapted(NamedTuple):
-    """A member's forecast and the rate of the steps behind it, 0 if there are none."""
+    """A member's forecast and the rate of the steps behind it, None if weights do not adapt."""
 
     forecast: Forecast
-    rate: float
+    rate: float | None
 
 
 def score(
@@ -61,7 +61,7 @@ def score(
         TrainingError: the steps have led to weights that are not finite.
     """
     if not config.steps:
-        return [Adapted(forecast.score(model, params, data.features, tick), 0.0) for params in members]
+        return [Adapted(forecast.score(model, params, data.features, tick), None) for params in members]
     rows, valid = len(data.features.x), data.split.valid
     first, warmup = int(np.argmax(valid)), model.receptive_field - 1
     begins = np.arange(first, rows, config.every)

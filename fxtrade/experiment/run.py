@@ -174,7 +174,7 @@ def judge(
 
 def forecasts(
     config: RunConfig, trained: Trained, data: Dataset, tick: Callable[[int], None] = lambda n: None
-) -> tuple[Forecast, list[float]]:
+) -> tuple[Forecast, list[float | None]]:
     """Of every row, by the trained weights or, if the config wants it, by weights that adapt; each member's rate."""
     each = members.apart(trained.fit.params, config.train.members)
     made = adapt.score(trained.model, objective(config), each, data, config.adapt, tick)

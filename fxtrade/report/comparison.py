@@ -33,7 +33,8 @@ accuracy of each seed alone, lowest to highest.
 days resampled for both together. **q**: the smallest false discovery rate at which a difference is a discovery \
 (Benjamini & Hochberg), among all differences of its kind in this report: from the trees, or of recipes from plain.
 * **Plain**: cross-entropy, and nothing else changed. Every cell sees as many bars, stages and pre-training included, \
-and keeps the weights of the lowest validation loss. Options were not tuned for any cell.
+and keeps the weights of the lowest validation loss. No options were tuned for single cells. \
+**Adapts at**: the rate of each seed's steps, chosen on the validation span.
 * **Trees and logistic regression** see the features of the bar itself; networks also those of the bars before it.
 * **Sharpe**: a year, of trading the most confident tenth net of costs."""
 
@@ -181,7 +182,7 @@ def _market(market: dict, picture: str) -> list[str]:
     silent = fixed(math.log(market["label"]["classes"]), 4)
     about = f"In brackets 95 % intervals, days resampled. Without an opinion the log loss is {silent}. {NATS}"
     blocks += ["### Scores", about, grid(header, [_scores(row) for row in scored])]
-    header = ["", "parameters", "samples/s", "seconds", "best step"]
+    header = ["", "parameters", "samples/s", "seconds", "best step", "adapts at"]
     blocks += ["### Effort", grid(header, [_effort(row) for row in scored if row["kind"] == "cell"])]
     failed = [f"* {_name(row)}: {row['error']}" for row in market["rows"] if "error" in row]
     return [*blocks, "Training that failed:\n\n" + "\n".join(failed) if failed else ""]
@@ -196,7 +197,9 @@ def _scores(row: dict) -> list[str]:
 
 def _effort(row: dict) -> list[str]:
     ended = f"{row['best_step']} of {row['steps']}" if row["stages"] == 1 else DASH
-    return [_name(row), *(count(row[k]) for k in ("parameters", "labels_per_second", "seconds")), ended]
+    rates = [f"{m['rate']:g}" for m in row["members"] if m.get("rate") is not None]
+    numbers = (count(row[k]) for k in ("parameters", "labels_per_second", "seconds"))
+    return [_name(row), *numbers, ended, ", ".join(rates) or DASH]
 
 
 def _name(row: dict) -> str:

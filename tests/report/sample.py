@@ -84,7 +84,7 @@ def outcome(
             "model": "wavenet",
             "parameters": 28_010,
             "receptive_field": 64,
-            "adapted_at": [0.0],
+            "adapted_at": [None],
             "opened_before": 0,
             "trials_before": 2,
             "params": None,

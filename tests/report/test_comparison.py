@@ -161,6 +161,17 @@ def test_log_losses_have_a_verdict_of_their_own():
     assert "log loss" not in comparison.verdict_on(old)
 
 
+def test_rates_of_adapting_are_told_where_weights_adapt():
+    made = outcome()
+    rows = [row for row in made["markets"][0]["rows"] if row["kind"] == "cell"]
+    for member, rate in zip(rows[1]["members"], (0.01, 0.0), strict=True):
+        member["rate"] = rate
+    effort = comparison.document(made, ()).split("### Effort")[1].split("\n## ")[0].splitlines()
+    ends = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in effort if line.startswith("| ")}
+    assert ends[f"{rows[1]['model']}, recipe_0"] == "0.01, 0"
+    assert ends[f"{rows[0]['model']}, plain"] == "–"
+
+
 def test_scores_have_their_intervals():
     text = comparison.document(AWKWARD["usual"], ())
     line = next(x for x in text.splitlines() if x.startswith("| tcn, recipe_0 |") and "0.6921" in x)
