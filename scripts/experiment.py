@@ -3,6 +3,10 @@
     python scripts/experiment.py --config configs/comparison.py:small
     python scripts/experiment.py --config configs/comparison.py:sim --config.budget=200000 --config.seeds=2
     python scripts/experiment.py --table results/comparison-small
+
+Several processes may share the work in one folder, on a core each:
+    taskset -c 0 python scripts/experiment.py --config configs/comparison.py:small --share 1/2
+    taskset -c 1 python scripts/experiment.py --config configs/comparison.py:small --share 2/2
 """
 
 import sys
@@ -16,6 +20,7 @@ CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the comparison's folder.")
 RUN = flags.DEFINE_string("run", "", "Name of the comparison's folder; default: the config's name.")
 TABLE = flags.DEFINE_string("table", "", "Folder of a comparison, whose tables and plots are made anew from its cells.")
+SHARE = flags.DEFINE_string("share", "1/1", "Do the i-th of n shares of the cells, as i/n; others do the rest.")
 
 
 def main() -> None:
@@ -23,7 +28,7 @@ def main() -> None:
         comparison.table(Path(TABLE.value))
     else:
         config = recipes.freeze(cli.required(CONFIG.value, "--config configs/comparison.py:small"))
-        comparison.run(config, Path(RESULTS.value), RUN.value)
+        comparison.run(config, Path(RESULTS.value), RUN.value, share=cli.share(SHARE.value))
 
 
 if __name__ == "__main__":

@@ -34,5 +34,5 @@ def config(changes: dict | None = None) -> recipes.ComparisonConfig:
     return recipes.freeze(TINY | (changes or {}))
 
 
-def carry_out(results, changes: dict | None = None):
-    return comparison.run(config(changes), results, console=Console(quiet=True))
+def carry_out(results, changes: dict | None = None, **options):
+    return comparison.run(config(changes), results, console=Console(quiet=True), **options)

@@ -74,6 +74,14 @@ def required(config: ConfigDict | None, example: str) -> ConfigDict:
     return config
 
 
+def share(text: str) -> tuple[int, int]:
+    """`"2/3"`, the second of three shares, as (2, 3). Raises ConfigError for anything that is not such a share."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ConfigError(f"--share {text} must be i/n with i from 1 to n, as 1/2 and 2/2 for two processes")
+    return int(found[1]), int(found[2])
+
+
 def _no_config(name: str) -> str:
     return f"{name} is no config: there is no such file, or its get_config() does not return a ConfigDict"
 

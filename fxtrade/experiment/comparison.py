@@ -40,11 +40,21 @@ class Stopped(Interrupted):
         self.number = number
 
 
-def run(config: ComparisonConfig, results: Path, name: str = "", console: Console | None = None) -> Path:
+def run(
+    config: ComparisonConfig,
+    results: Path,
+    name: str = "",
+    console: Console | None = None,
+    share: tuple[int, int] = (1, 1),
+) -> Path:
     """Train and judge what is not yet done, and write the report; returns the comparison's folder.
 
     A config that has changed does those cells anew that it changes. Everything that can be wrong with the config is
     found before the first training.
+
+    Args:
+        share: the i-th of n shares of the cells, from 1 on. Processes with different shares may work side by side, also
+            in one folder; whichever ends last reports everything.
 
     Raises:
         FxtradeError: something the user can mend; the message says what.
@@ -66,32 +76,33 @@ def run(config: ComparisonConfig, results: Path, name: str = "", console: Consol
     _write_plan(folder, config, keys, {m: _market_hash(config, m, prints[m]) for m in panels}, facts)
     try:
         with Interrupt(at_once=True) as interrupt:
-            todo = {key: cell for key, cell in keys.items() if key not in kept.entries}
+            mine = dict(list(keys.items())[share[0] - 1 :: share[1]])
+            todo = {key: cell for key, cell in mine.items() if key not in kept.entries}
             markets = {}
             for m, panel in panels.items():
                 of, needed = _market_hash(config, m, prints[m]), any(cell.market == m for cell in todo.values())
                 if needed or of not in kept.entries:
                     markets[m] = _prepare(config, m, panel, kept, of, console)
-            began, done = time.monotonic(), len(keys) - len(todo)
+            began, done = time.monotonic(), len(mine) - len(todo)
             model = ""
             for count, (key, cell) in enumerate(todo.items(), 1):
                 if cell.model != model:
                     jax.clear_caches()  # its programs serve no other, and memory that holds them is bounded
                     model = cell.model
-                with console.task(f"{done + count}/{len(keys)} {cell.name}"):
+                with console.task(f"{done + count}/{len(mine)} {cell.name}"):
                     entry, sums = carry_out(cell, markets[cell.market])
                     entry = {"hash": key, "kind": "cell", "started": record.now(), "code": facts["code"], **entry}
                     if sums is not None:  # the test span was opened: count it before anyone sees the numbers
                         record.enter(results, _trial(entry, folder, prints[cell.market]))
                     kept.add(entry, sums)
                 left = (len(todo) - count) * (time.monotonic() - began) / count
-                console.say(f"{done + count}/{len(keys)} {_line(entry)}; {duration(left)} left")
+                console.say(f"{done + count}/{len(mine)} {_line(entry)}; {duration(left)} left")
                 if interrupt.signal:  # an exception that came where Python drops it, in a callback of the collector say
                     raise KeyboardInterrupt
-            outcome = assemble(kept)
+            outcome = assemble(Kept(folder))  # with what other processes have finished
     except KeyboardInterrupt:
         number = interrupt.signal or signal.SIGINT
-        raise Stopped(folder, number, sum(key in kept.entries for key in keys), len(keys)) from None
+        raise Stopped(folder, number, sum(key in kept.entries for key in mine), len(mine)) from None
     write(folder, outcome, console)
     return folder
 

@@ -8,7 +8,9 @@ import pytest
 
 from configs import wavenet
 from fxtrade.core.config import freeze
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import to_dict
+from fxtrade.experiment import cli
 from tests import tiny
 
 WAVENET = "--config=configs/wavenet.py"
@@ -105,6 +107,13 @@ def test_features_and_options_of_losses_can_be_added_and_changed():
     expected["features"] |= {"rsi": {"windows": (7,)}, "atr": {}, "bar_shape": {"window": 9}}
     expected["loss"] |= {"name": "focal", "options": {"gamma": 1.5}}
     assert json.loads(out) == json.loads(json.dumps(expected)), err
+
+
+def test_a_share_of_the_work():
+    assert cli.share("1/1") == (1, 1) and cli.share("2/3") == (2, 3)
+    for text in ("0/2", "3/2", "1", "1/2/3", "a/b", "-1/2"):
+        with pytest.raises(ConfigError, match=f"--share {text} must be i/n"):
+            cli.share(text)
 
 
 def test_in_a_process_of_its_own():

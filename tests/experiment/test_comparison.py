@@ -210,6 +210,22 @@ class TestAgain:
             carry_out(tmp_path)
         assert len(trained) == len(cells(tmp_path / "tiny")) == 1
 
+    def test_shares_side_by_side_are_the_whole(self, finished, tmp_path, trained, monkeypatch):
+        counted = comparison.carry_out
+
+        def while_the_other_share_is_done(cell, market):
+            if len(trained) == 1:
+                monkeypatch.setattr(comparison, "carry_out", counted)
+                carry_out(tmp_path, share=(1, 2))
+                assert outcome(tmp_path / "tiny")["run"]["done"] == 3
+            return counted(cell, market)
+
+        monkeypatch.setattr(comparison, "carry_out", while_the_other_share_is_done)
+        folder = carry_out(tmp_path, share=(2, 2))
+        assert trained == [("tcn", "plain"), ("wavenet", "plain"), ("wavenet", "focal"), ("tcn", "focal")]
+        assert lasting(outcome(folder)) == lasting(outcome(finished))
+        assert outcome(folder)["run"]["done"] == len(ledger(tmp_path)) == 4
+
     @pytest.mark.parametrize("cut", [1, 40])
     def test_a_line_cut_short_is_done_anew(self, copy, finished, trained, cut):
         path = copy / "cells.jsonl"
