@@ -21,27 +21,33 @@ Entry = dict[str, Any]
 class Kept:
     """Finished cells and baselines in `folder`: one line each in `cells.jsonl`, and their sums by day in `sums/`.
 
-    A cell is there as a whole or not at all: its line is written last, by one write. A line that a kill cut short is
-    dropped.
+    A cell is there as a whole or not at all: its line is written last, by one write. A line without an end does not
+    count: a kill has cut it short, or another process is just writing it.
 
     Raises:
-        FxtradeError: the folder cannot be written, or a line in the middle is damaged.
+        FxtradeError: a line is damaged.
     """
 
     def __init__(self, folder: Path):
         self.folder, self.entries = folder, {}
         path = folder / CELLS
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(_whole(path).splitlines(), 1):
             try:
                 entry = json.loads(line)
                 self.entries[entry["hash"]] = entry
             except (ValueError, TypeError, KeyError) as e:
-                if number < len(lines):
-                    raise FxtradeError(f"{path}, line {number} is damaged; delete it, and its cell is done anew") from e
-        if lines and not lines[-1].endswith(b"\n"):
-            self._writing(lambda: _replace(path, b"".join(lines[:-1])))
-            self.entries = {k: v for k, v in self.entries.items() if v != _loaded(lines[-1])}
+                raise FxtradeError(f"{path}, line {number} is damaged; delete it, and its cell is done anew") from e
+
+    def mend(self) -> None:
+        """Take a line that was cut short out of the file, before the first `add`.
+
+        Raises:
+            FxtradeError: the folder cannot be written.
+        """
+        path = self.folder / CELLS
+        whole = _whole(path)
+        if path.exists() and len(whole) < path.stat().st_size:
+            self._writing(lambda: _replace(path, whole))
 
     def add(self, entry: Entry, sums: Sums | None) -> None:
         def write():
@@ -74,11 +80,10 @@ class Kept:
             raise FxtradeError(f"{self.folder} cannot be written: {e.strerror}; make room and start again") from e
 
 
-def _loaded(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
+def _whole(path: Path) -> bytes:
+    """The lines that have an end; none of a file that is not there."""
+    content = path.read_bytes() if path.exists() else b""
+    return content[: content.rfind(b"\n") + 1]
 
 
 def _replace(path: Path, content: bytes) -> None:

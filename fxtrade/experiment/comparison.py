@@ -72,6 +72,7 @@ def run(
     record.ledger(results)
     keys = {_hash(config, cell, prints[cell.market]): cell for cell in plan}
     kept = Kept(folder)
+    kept.mend()
     facts = record.provenance(recipes.market_config(config, config.markets[0]), "")
     _write_plan(folder, config, keys, {m: _market_hash(config, m, prints[m]) for m in panels}, facts)
     try:

@@ -230,6 +230,9 @@ class TestAgain:
     def test_a_line_cut_short_is_done_anew(self, copy, finished, trained, cut):
         path = copy / "cells.jsonl"
         path.write_bytes(path.read_bytes()[:-cut])
+        left = path.read_bytes()
+        comparison.table(copy, Console(quiet=True))
+        assert path.read_bytes() == left and outcome(copy)["run"]["done"] == 3
         carry_out(copy.parent)
         assert trained == [("tcn", "focal")]
         assert lasting(lines(copy)) == lasting(lines(finished))
