@@ -167,7 +167,7 @@ class AdaptConfig:
     """Forecasts of the validation and the test span by weights that adapt again and again to what has just happened."""
 
     steps: int = 0  # of plain gradient descent, each time from the trained weights; 0: none
-    rates: tuple[float, ...] = (0.1,)  # of these; of several that with the least log loss of the validation rows
+    rates: tuple[float, ...] = (0.1,)  # of these, 0: none; of several the one with the least validation log loss
     every: int = 168  # bars from one adaptation to the next
     lookback: int = 672  # last bars whose labels are known: what is adapted to
     only: str = "all"  # or "heads": everything below the heads stays as it is

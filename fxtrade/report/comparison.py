@@ -286,7 +286,8 @@ def _provenance(run: dict) -> list[str]:
     packages = ", ".join(f"{name} {version}" for name, version in run["packages"].items())
     rows = [
         ("code", f"`{run['code']}`"),
-        ("config", "in full in [plan.json](plan.json); all numbers in [comparison.json](comparison.json)"),
+        ("config", "in full in [plan.json](plan.json); cells in [cells.jsonl](cells.jsonl)"),
+        ("numbers", "all of them in comparison.json, which `scripts/experiment.py --table` makes of the cells"),
         ("machine", f"{', '.join(run['devices'])} ({run['backend']}), {run['cores']} cores, Python {run['python']}"),
         ("packages", packages),
     ]
