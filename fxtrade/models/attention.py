@@ -13,13 +13,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import nearest
 from fxtrade.core.types import Array
-from fxtrade.models.layers import with_past
+from fxtrade.models.layers import Dense, with_past
 from fxtrade.models.rows import ALL, Rows
 
 POSITIONS = ("rotary", "alibi", "sinusoidal")
@@ -149,19 +147,12 @@ def _attend_forward(q, k, v, mask, unseen):
 
 def _attend_backward(saved, g):
     q, k, v, mask, unseen, out = saved
-
-    def slopes(member):
-        q, k, v, unseen, out, g = member
-        weight, norm = _weights(q, k, mask, unseen)
-        g = g / norm
-        score = weight * (_product("...qd,...kd->...qk", g, v) - (g * out).sum(-1, keepdims=True))
-        dq, dk = _product("...qk,...kd->...qd", score, k), _product("...qk,...qd->...kd", score, q)
-        dv = _product("...qk,...qd->...kd", weight, g.astype(v.dtype))
-        return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype)
-
-    members = q, k, v, unseen, out, g
-    # one series at a time: the weights of a whole batch would leave the core's cache
-    return *(lax.map(slopes, members) if compat.is_cpu() else slopes(members)), None, None
+    weight, norm = _weights(q, k, mask, unseen)
+    g = g / norm
+    score = weight * (_product("...qd,...kd->...qk", g, v) - (g * out).sum(-1, keepdims=True))
+    dq, dk = _product("...qk,...kd->...qd", score, k), _product("...qk,...qd->...kd", score, q)
+    dv = _product("...qk,...qd->...kd", weight, g.astype(v.dtype))
+    return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype), None, None
 
 
 attend.defvjp(_attend_forward, _attend_backward)
@@ -197,13 +188,9 @@ class Attention(nn.Module):
         heads = self.heads, self.head_channels
         size, steps = self.heads * self.head_channels, rows.span(x.shape[1])
 
-        def linear(x: Array, size: int, name: str) -> Array:
-            flat = x.reshape(-1, x.shape[-1])  # the gradient of a product over two axes of rows takes twice as long
-            return nn.Dense(size, dtype=self.dtype, name=name)(flat).reshape(*x.shape[:2], size)
-
         asking = x[:, x.shape[1] - steps :]
         q, k, v = (
-            linear(a, size, name).reshape(*a.shape[:2], *heads)
+            Dense(size, dtype=self.dtype, name=name)(a).reshape(*a.shape[:2], *heads)
             for a, name in ((asking, "query"), (x, "key"), (x, "value"))
         )
         seen = jnp.isfinite(k[:, :, 0, 0])  # a row with NaN has it in all channels of a product
@@ -228,7 +215,7 @@ class Attention(nn.Module):
             q = jnp.concatenate([q + bias[0], rotate(asks, at)], -1)  # asks wave(t - s) = rotate(asks, s) wave(t)
             k = jnp.concatenate([k, jnp.broadcast_to(waves, k.shape)], -1)
         y = banded_attention(q, k, v, seen, self.lookback, self.stride, slopes)
-        return linear(rows.of(y.reshape(*y.shape[:2], size)), x.shape[-1], "outputs")
+        return Dense(x.shape[-1], dtype=self.dtype, name="outputs")(rows.of(y.reshape(*y.shape[:2], size)))
 
 
 def pre_norm(

@@ -12,7 +12,7 @@ from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output
 from fxtrade.models.attention import Attention, check_attention, pre_norm
 from fxtrade.models.heads import Heads, Says
-from fxtrade.models.layers import embedded, fold_assets, unfold_assets
+from fxtrade.models.layers import embedded, unfold_assets
 from fxtrade.models.rows import Past, plan
 from fxtrade.models.tcn import past_of_block, residual_block
 
@@ -69,7 +69,7 @@ class AttentionTCN(nn.Module):
     def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
         rows, layers = plan(self, last)
         assets = x.shape[2]
-        h = fold_assets(embedded(rows.of(x), self.channels, self.symbol_embedding, self.dtype))
+        h = embedded(rows.of(x), self.channels, self.symbol_embedding, self.dtype)
         for i in range(self.blocks):
             h = residual_block(h, i, self.kernel, layers, self.dropout, train, self.dtype)
             if i in self.attended:

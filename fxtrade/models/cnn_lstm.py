@@ -11,7 +11,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
-from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets, with_past
+from fxtrade.models.layers import CausalConv, Dense, embedded, unfold_assets, with_past
 from fxtrade.models.recurrent import LSTM
 from fxtrade.models.rows import ALL, EVERYTHING, Past, Rows, plan
 
@@ -85,9 +85,9 @@ class LastStates(nn.Module):
     @nn.compact
     def __call__(self, h: Array, rows: Rows = ALL) -> Array:
         states, h = with_past(self, h, self.lookback - 1), rows.of(h)
-        query = nn.Dense(h.shape[-1], use_bias=False, dtype=self.dtype, name="query")(h)
+        query = Dense(h.shape[-1], use_bias=False, dtype=self.dtype, name="query")(h)
         context = attend(query, states[:, -(self.lookback - 1) - h.shape[1] :], self.lookback)
-        out = nn.Dense(h.shape[-1], dtype=self.dtype, name="outputs")(jnp.concatenate([context, h], -1))
+        out = Dense(h.shape[-1], dtype=self.dtype, name="outputs")(jnp.concatenate([context, h], -1))
         return jnp.tanh(out)
 
 
@@ -170,7 +170,7 @@ class CNNLSTM(nn.Module):
 
         h = embedded(x, self.channels, self.symbol_embedding, self.dtype)
         front = FRONTS[self.front](self.channels, self.kernel, self.dtype, name="front")
-        h = dropped(next(layers)[1].of(front(fold_assets(h))))
+        h = dropped(next(layers)[1].of(front(h)))
         for i in range(self.layers):
             h = dropped(next(layers)[1].of(LSTM(self.hidden, self.dtype, name=f"lstm{i}")(h)))
         h = LastStates(self.lookback, self.dtype, name="attention")(h, next(layers)[1])

@@ -12,7 +12,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
-from fxtrade.models.layers import embedded, fold_assets, unfold_assets, with_past
+from fxtrade.models.layers import embedded, unfold_assets, with_past
 from fxtrade.models.message import GraphAttention, GraphConv
 from fxtrade.models.rows import Past, plan
 from fxtrade.models.tcn import past_of_block, residual_block
@@ -82,7 +82,7 @@ class GNN(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
         rows, layers = plan(self, last)
-        h = fold_assets(embedded(rows.of(x), self.channels, self.symbol_embedding, self.dtype))
+        h = embedded(rows.of(x), self.channels, self.symbol_embedding, self.dtype)
         for i in range(self.blocks):
             h = residual_block(h, i, self.kernel, layers, self.dropout, train, self.dtype)
         h = unfold_assets(h, x.shape[2])

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fxtrade.core.types import Array, Output
+from fxtrade.models.layers import Dense
 
 LEAST, MOST = -16.0, 3.0  # of log sigma: from a return of 1e-7 to one of 20
 
@@ -40,7 +41,7 @@ class Heads(nn.Module):
         h = h.astype(jnp.float32)
 
         def linear(size: int, name: str) -> Array:
-            return nn.Dense(size, kernel_init=nn.initializers.normal(0.01), name=name)(h)
+            return Dense(size, kernel_init=nn.initializers.normal(0.01), name=name)(h)
 
         output = Output(linear(self.says.classes, "logits"), h)
         if self.says.returns:

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fxtrade.core import compat
 from fxtrade.core.types import Array
 from fxtrade.models.rows import ALL, Rows
 
@@ -43,9 +42,15 @@ def causal_conv(x: Array, w: Array, dilation: int, rows: Rows = ALL) -> Array:
 
 
 def _causal_conv(x, w, dilation, rows):
-    need = rows.span(x.shape[1]) + (w.shape[0] - 1) * dilation
-    seen, before = x[:, max(x.shape[1] - need, 0) :], max(need - x.shape[1], 0)
-    return dilated_conv(seen, w, dilation, before, every=rows.every)
+    unread, before, _ = _extent(x, w, dilation, rows)
+    return dilated_conv(x[:, unread:], w, dilation, before, every=rows.every)
+
+
+def _extent(x: Array, w: Array, dilation: int, rows: Rows) -> tuple[int, int, int]:
+    """How many first rows of x are not read, how many rows before x are, and how far the taps are apart."""
+    reach = (w.shape[0] - 1) * dilation
+    need = rows.span(x.shape[1]) + reach
+    return max(x.shape[1] - need, 0), max(need - x.shape[1], 0), reach
 
 
 def _causal_conv_forward(x, w, dilation, rows):
@@ -54,29 +59,27 @@ def _causal_conv_forward(x, w, dilation, rows):
 
 def _causal_conv_backward(dilation, rows, saved, g):
     x, w = saved
-    if rows != ALL:  # as if all had been computed, and nothing made of the others
-        edges = (0, 0, 0), (x.shape[1] - rows.span(x.shape[1]), 0, rows.every - 1), (0, 0, 0)
-        g = lax.pad(g, jnp.zeros((), g.dtype), edges)
-    dx = dilated_conv(g, w[::-1].transpose(0, 2, 1), dilation, 0, (w.shape[0] - 1) * dilation)
-    if not compat.is_cpu():
-        return dx, _kernel_gradient(x, g, w.shape[0], dilation).astype(w.dtype)
+    taps, channels = len(w), g.shape[-1]
+    unread, before, reach = _extent(x, w, dilation, rows)
 
-    # one series at a time: the copies of g for a whole batch would leave the core's cache and take twice as long
-    def add(dw, pair):
-        return dw + _kernel_gradient(pair[0][None], pair[1][None], w.shape[0], dilation), None
+    def seen_by(tap, g, before_it=0, behind_it=0):
+        """g at the rows of x that this tap reads, zeros elsewhere, among channels of zeros."""
+        ahead = tap * dilation
+        over_time, over_channels = (ahead - before, reach - ahead, rows.every - 1), (before_it, behind_it, 0)
+        return lax.pad(g, jnp.zeros((), g.dtype), ((0, 0, 0), over_time, over_channels))
 
-    wide = jnp.promote_types(w.dtype, jnp.float32)
-    return dx, lax.scan(add, jnp.zeros(w.shape, wide), (x, g))[0].astype(w.dtype)
-
-
-def _kernel_gradient(x: Array, g: Array, k: int, dilation: int) -> Array:
-    """dw_i = sum_t x_t g_{t + (k-1-i) dilation}, `[k, C, D]`, float32 or wider; all taps in one matrix product."""
-    steps, reach = x.shape[1], (k - 1) * dilation
-    ahead = jnp.pad(g, ((0, 0), (0, reach), (0, 0)))
-    taps = jnp.concatenate([ahead[:, reach - i * dilation :][:, :steps] for i in range(k)], -1)
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    dw = jnp.matmul(x.reshape(-1, x.shape[-1]).T, taps.reshape(-1, taps.shape[-1]), preferred_element_type=wide)
-    return dw.reshape(x.shape[-1], k, g.shape[-1]).transpose(1, 0, 2)
+    # all taps side by side: the product of one alone is too small to be shared by the cores of a CPU, and a sum of
+    # arrays with zeros around them is written in one pass by all cores, which a concatenation is not
+    aside = sum(seen_by(i, g, i * channels, (taps - 1 - i) * channels) for i in range(taps))
+    flat, wide = x[:, unread:].reshape(-1, x.shape[-1]), jnp.promote_types(w.dtype, jnp.float32)
+    dw = jnp.matmul(flat.T, aside.reshape(-1, taps * channels), preferred_element_type=wide)
+    dw = dw.reshape(-1, taps, channels).transpose(1, 0, 2).astype(w.dtype)
+    if rows.every == 1:
+        dx = dilated_conv(g, w[::-1].transpose(0, 2, 1), dilation, reach - before, reach)
+    else:  # a convolution would compute with the zeros between the rows of g
+        each = (g.reshape(-1, channels) @ tap.T for tap in w)
+        dx = sum(seen_by(i, tap.reshape(*g.shape[:2], -1)) for i, tap in enumerate(each))
+    return jnp.pad(dx, ((0, 0), (unread, 0), (0, 0))), dw
 
 
 causal_conv.defvjp(_causal_conv_forward, _causal_conv_backward)
@@ -92,6 +95,16 @@ def with_past(layer: nn.Module, x: Array, rows: int, name: str = "past") -> Arra
     if not layer.is_initializing():
         past.value = both[:, both.shape[1] - rows :]
     return both
+
+
+class Dense(nn.Dense):
+    """`flax.linen.Dense` over the last axis, all others flattened into rows of one matrix.
+
+    The gradient of a product over several axes of rows takes the CPU twice as long: their order is changed for it.
+    """
+
+    def __call__(self, x: Array) -> Array:
+        return super().__call__(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], self.features)
 
 
 class CausalConv(nn.Module):
@@ -117,20 +130,23 @@ class CausalConv(nn.Module):
 
 
 class AssetEmbedding(nn.Module):
-    """A learnt vector for each asset, added to `h [B, T, A, C]`: one network trades all and still tells them apart."""
+    """A learnt vector for each of `assets`, added to `h [B A, T, C]`: one network trades all and tells them apart."""
+
+    assets: int
 
     @nn.compact
     def __call__(self, h: Array) -> Array:
-        return h + self.param("embedding", nn.initializers.normal(0.1), h.shape[-2:]).astype(h.dtype)
+        vectors = self.param("embedding", nn.initializers.normal(0.1), (self.assets, h.shape[-1])).astype(h.dtype)
+        return (h.reshape(-1, self.assets, *h.shape[1:]) + vectors[:, None]).reshape(h.shape)
 
 
 def embedded(x: Array, channels: int, symbol_embedding: bool, dtype: jnp.dtype) -> Array:
-    """Features projected to `channels`, with an embedding of the asset: `[B, T, A, F] -> [B, T, A, C]`.
+    """Features projected to `channels`, with an embedding of the asset: `[B, T, A, F] -> [B A, T, C]`.
 
     Submodules `inputs` and `asset` of the module within whose compact method it is called.
     """
-    h = nn.Dense(channels, dtype=dtype, name="inputs")(x)
-    return AssetEmbedding(name="asset")(h) if symbol_embedding else h
+    h = Dense(channels, dtype=dtype, name="inputs")(fold_assets(x))
+    return AssetEmbedding(x.shape[2], name="asset")(h) if symbol_embedding else h
 
 
 def fold_assets(x: Array) -> Array:

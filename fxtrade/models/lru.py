@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
-from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets
+from fxtrade.models.layers import CausalConv, Dense, embedded, unfold_assets
 from fxtrade.models.recurrent import GatedRecurrence
 from fxtrade.models.rows import EVERYTHING, Past, plan
 
@@ -47,7 +47,7 @@ class LRU(nn.Module):
     def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
         _, layers = plan(self, last)
         assets = x.shape[2]
-        h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
+        h = embedded(x, self.channels, self.symbol_embedding, self.dtype)
         for i in range(self.blocks):
             y = nn.RMSNorm(dtype=self.dtype, name=f"norm{i}")(h)
             dilation, rows = next(layers)
@@ -55,8 +55,8 @@ class LRU(nn.Module):
             u = GatedRecurrence(self.warmup, self.dtype, name=f"recurrence{i}")(u)
             _, rows = next(layers)
             h, y, u = (rows.of(a) for a in (h, y, u))
-            u = u * nn.silu(nn.Dense(self.channels, dtype=self.dtype, name=f"gate{i}")(y))
+            u = u * nn.silu(Dense(self.channels, dtype=self.dtype, name=f"gate{i}")(y))
             u = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(u)
-            h = h + nn.Dense(self.channels, dtype=self.dtype, name=f"mix{i}")(u)
+            h = h + Dense(self.channels, dtype=self.dtype, name=f"mix{i}")(u)
         h = nn.RMSNorm(dtype=self.dtype, name="norm")(h)
         return Heads(self.says, name="head")(unfold_assets(h, assets))

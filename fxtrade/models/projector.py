@@ -5,6 +5,7 @@ from __future__ import annotations
 import flax.linen as nn
 
 from fxtrade.core.types import Array, Output
+from fxtrade.models.layers import Dense
 
 
 class Projected(nn.Module):
@@ -32,5 +33,5 @@ class Projected(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Output:
         output = self.encoder(x, train)
-        hidden = nn.relu(nn.Dense(self.width, name="hidden")(output.embed))
-        return output.replace(embed=nn.Dense(self.channels, name="projection")(hidden))
+        hidden = nn.relu(Dense(self.width, name="hidden")(output.embed))
+        return output.replace(embed=Dense(self.channels, name="projection")(hidden))

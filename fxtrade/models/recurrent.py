@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -18,6 +19,7 @@ from jax import lax
 
 from fxtrade.core import compat
 from fxtrade.core.types import Array
+from fxtrade.models.layers import Dense
 
 TOLERANCE = 1e-3  # what may be left of the past after a warm-up
 
@@ -43,6 +45,64 @@ def linear_recurrence(a: Array, b: Array, before: Array) -> Array:
     return h + decay * before[:, None]
 
 
+@jax.custom_vjp
+def lstm(x: Array, kernel: Array, bias: Array, before: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+    """The recursion of `LSTM` over `x [T, M, C]` from the state (c, h) `before`, `[M, n]` float32 or wider each.
+
+    Its own gradient leaves the kernel out of the way back through time, whose steps give what each row of products is
+    worth, and takes it from all rows in one product. XLA's adds a small product to the whole matrix at every row.
+
+    Returns:
+        the last state, and h of all rows, `[T, M, n]` in the type of x.
+    """
+    after, _, h = _lstm(x, kernel, bias, before)
+    return after, h
+
+
+def _lstm(x, kernel, bias, before):
+    def step(state, row):
+        c, h = state
+        z = jnp.concatenate([row, h.astype(x.dtype)], -1) @ kernel + bias
+        state = _lstm_cell(z, c)
+        return state, ((z, c), state[1].astype(x.dtype))
+
+    after, (kept, h) = lax.scan(step, before, x)
+    return after, kept, h
+
+
+def _lstm_cell(z: Array, c: Array) -> tuple[Array, Array]:
+    """State (c, h) from the gates' products `z [M, 4 n]` and the cells `c [M, n]` before."""
+    i, f, g, o = jnp.split(z.astype(c.dtype), 4, -1)
+    c = nn.sigmoid(f) * c + nn.sigmoid(i) * jnp.tanh(g)
+    return c, nn.sigmoid(o) * jnp.tanh(c)
+
+
+def _lstm_forward(x, kernel, bias, before):
+    after, kept, h = _lstm(x, kernel, bias, before)  # plain, so that gradients can be differentiated forward too
+    return (after, h), (x, kernel, before, kept, h)
+
+
+def _lstm_backward(saved, g):
+    x, kernel, before, kept, h = saved
+    channels = x.shape[-1]
+
+    def step(worth, row):
+        (z, c), g = row
+        dc, dh = worth
+        dz, dc = jax.vjp(_lstm_cell, z, c)[1]((dc, dh + g))
+        return (dc, (dz @ kernel[channels:].T).astype(dh.dtype)), dz
+
+    worth, dz = lax.scan(step, g[0], (kept, g[1]), reverse=True)
+    inputs = jnp.concatenate([x, jnp.concatenate([before[1][None].astype(h.dtype), h[:-1]])], -1)
+    inputs, flat = inputs.reshape(-1, len(kernel)), dz.reshape(-1, dz.shape[-1])
+    dkernel = jnp.matmul(inputs.T, flat, preferred_element_type=before[0].dtype).astype(kernel.dtype)
+    dx = (flat @ kernel[:channels].T).reshape(x.shape)
+    return dx, dkernel, flat.sum(0), worth
+
+
+lstm.defvjp(_lstm_forward, _lstm_backward)
+
+
 class LSTM(nn.Module):
     """Long short-term memory with forget gates (Gers, Schmidhuber & Cummins 2000), `[M, T, C] -> [M, T, features]`.
 
@@ -63,19 +123,9 @@ class LSTM(nn.Module):
         n = self.features
         kernel = self.param("kernel", _lstm_kernel, (x.shape[-1] + n, 4 * n)).astype(self.dtype)
         bias = self.param("bias", _lstm_bias, (4 * n,)).astype(self.dtype)
-        wide = jnp.promote_types(self.dtype, jnp.float32)
-
-        def step(carry, row):
-            c, h = carry
-            z = jnp.concatenate([row, h.astype(self.dtype)], -1) @ kernel + bias
-            i, f, g, o = jnp.split(z.astype(wide), 4, -1)
-            c = nn.sigmoid(f) * c + nn.sigmoid(i) * jnp.tanh(g)
-            h = nn.sigmoid(o) * jnp.tanh(c)
-            return (c, h), h.astype(self.dtype)
-
         rows = jnp.swapaxes(x, 0, 1).astype(self.dtype)
-        nothing = jnp.zeros((x.shape[0], n), wide)
-        return jnp.swapaxes(_continued(self, lambda carry: lax.scan(step, carry, rows), (nothing, nothing)), 0, 1)
+        nothing = jnp.zeros((x.shape[0], n), jnp.promote_types(self.dtype, jnp.float32))
+        return jnp.swapaxes(_continued(self, partial(lstm, rows, kernel, bias), (nothing, nothing)), 0, 1)
 
 
 class GatedRecurrence(nn.Module):
@@ -96,7 +146,7 @@ class GatedRecurrence(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         leak = -math.log(TOLERANCE) / self.warmup
-        gate = nn.Dense(x.shape[-1], dtype=self.dtype, bias_init=_time_constants(leak), name="gate")(x)
+        gate = Dense(x.shape[-1], dtype=self.dtype, bias_init=_time_constants(leak), name="gate")(x)
         wide = jnp.promote_types(self.dtype, jnp.float32)
         a = math.exp(-leak) * nn.sigmoid(gate.astype(wide))
         b = jnp.sqrt(1 - a * a) * x.astype(wide)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
-from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets
+from fxtrade.models.layers import CausalConv, embedded, unfold_assets
 from fxtrade.models.rows import Past, Rows, plan
 
 
@@ -62,7 +62,7 @@ class TCN(nn.Module):
     def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
         rows, layers = plan(self, last)
         assets = x.shape[2]
-        h = fold_assets(embedded(rows.of(x), self.channels, self.symbol_embedding, self.dtype))
+        h = embedded(rows.of(x), self.channels, self.symbol_embedding, self.dtype)
         for i in range(self.blocks):
             h = residual_block(h, i, self.kernel, layers, self.dropout, train, self.dtype)
         return Heads(self.says, name="head")(unfold_assets(h, assets))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from fxtrade.core.types import Array, Output
 from fxtrade.models.attention import Attention, check_attention, norm, pre_norm
 from fxtrade.models.heads import Heads, Says
-from fxtrade.models.layers import AssetEmbedding, CausalConv, fold_assets, unfold_assets
+from fxtrade.models.layers import AssetEmbedding, CausalConv, Dense, fold_assets, unfold_assets
 from fxtrade.models.rows import Past, plan
 
 
@@ -22,9 +22,8 @@ class FeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        flat = x.reshape(-1, x.shape[-1])  # the gradient of a product over two axes of rows takes twice as long
-        y = nn.relu(nn.Dense(self.width, dtype=self.dtype, name="wide")(flat))
-        return nn.Dense(x.shape[-1], dtype=self.dtype, name="outputs")(y).reshape(x.shape)
+        y = nn.relu(Dense(self.width, dtype=self.dtype, name="wide")(x))
+        return Dense(x.shape[-1], dtype=self.dtype, name="outputs")(y)
 
 
 class Transformer(nn.Module):
@@ -72,7 +71,7 @@ class Transformer(nn.Module):
         dilation, tokens = next(layers)
         h = CausalConv(self.channels, self.patch, dilation, self.dtype, name="inputs")(fold_assets(rows.of(x)), tokens)
         if self.symbol_embedding:
-            h = fold_assets(AssetEmbedding(name="asset")(unfold_assets(h, assets)))
+            h = AssetEmbedding(assets, name="asset")(h)
         for i, (stride, rows) in enumerate(layers):
             size = self.heads, self.head_channels, self.lookback
             attention = Attention(*size, self.positions, stride, self.dtype, name=f"attention{i}")

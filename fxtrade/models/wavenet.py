@@ -9,7 +9,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output
 from fxtrade.models.heads import Heads, Says
-from fxtrade.models.layers import CausalConv, embedded, fold_assets, unfold_assets
+from fxtrade.models.layers import CausalConv, Dense, embedded, fold_assets, unfold_assets
 from fxtrade.models.rows import Past, plan
 
 CONDITIONS = ("none", "asset", "market", "both")
@@ -60,23 +60,23 @@ class WaveNet(nn.Module):
         rows, layers = plan(self, last)
         x = rows.of(x)
         batch, _, assets, _ = x.shape
-        h = fold_assets(embedded(x, self.channels, self.symbol_embedding, self.dtype))
+        h = embedded(x, self.channels, self.symbol_embedding, self.dtype)
         conditions = self.conditions(x)
         skip = 0
         for i, (dilation, rows) in enumerate(layers):
             y = CausalConv(2 * self.channels, self.kernel, dilation, self.dtype, name=f"gate{i}")(h, rows)
             conditions = {name: rows.of(c) for name, c in conditions.items()}
             for name, c in conditions.items():
-                c = nn.Dense(2 * self.channels, use_bias=False, dtype=self.dtype, name=f"{name}{i}")(c)
+                c = Dense(2 * self.channels, use_bias=False, dtype=self.dtype, name=f"{name}{i}")(c)
                 y = y + fold_assets(jnp.broadcast_to(c, (batch, y.shape[1], assets, c.shape[-1])))
             f, g = jnp.split(y, 2, -1)
             z = jnp.tanh(f) * nn.sigmoid(g)
             z = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(z)
             # residual and skip projections in one matrix product
-            y = nn.Dense(self.channels + self.skip_channels, dtype=self.dtype, name=f"mix{i}")(z)
+            y = Dense(self.channels + self.skip_channels, dtype=self.dtype, name=f"mix{i}")(z)
             h = rows.of(h) + y[..., : self.channels]
             skip = (rows.of(skip) if i else 0) + y[..., self.channels :]
-        skip = nn.relu(nn.Dense(self.skip_channels, dtype=self.dtype, name="outputs")(nn.relu(skip)))
+        skip = nn.relu(Dense(self.skip_channels, dtype=self.dtype, name="outputs")(nn.relu(skip)))
         return Heads(self.says, name="head")(unfold_assets(skip, assets))
 
     def conditions(self, x: Array) -> dict[str, Array]:
@@ -88,5 +88,5 @@ class WaveNet(nn.Module):
         if self.condition in ("market", "both"):
             there = (x != 0).any(-1, keepdims=True)
             mean = x.sum(2, keepdims=True) / jnp.maximum(there.sum(2, keepdims=True), 1)
-            found["of_market"] = nn.relu(nn.Dense(self.channels, dtype=self.dtype, name="market")(mean))
+            found["of_market"] = nn.relu(Dense(self.channels, dtype=self.dtype, name="market")(mean))
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 from fxtrade.core import compat
-from fxtrade.models.layers import AssetEmbedding, CausalConv, causal_conv, dilated_conv, fold_assets, unfold_assets
+from fxtrade.models.layers import (
+    AssetEmbedding,
+    CausalConv,
+    Dense,
+    causal_conv,
+    dilated_conv,
+    fold_assets,
+    unfold_assets,
+)
 from fxtrade.models.rows import ALL, Rows
 
 
@@ -49,18 +58,14 @@ def test_forward(size, kernel, dilation, rows):
     np.testing.assert_allclose(causal_conv(x, w, dilation, rows), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("cpu", [True, False])
 @shapes
-def test_gradient_is_that_of_the_plain_convolution(cpu, size, kernel, dilation, rows):
-    """In the form for the CPU and in the one for cards."""
+def test_gradient_is_that_of_the_plain_convolution(size, kernel, dilation, rows):
     x, w = inputs(*size, 2, kernel)
 
     def loss(conv):
         return lambda x, w: jnp.sum(jnp.sin(conv(x, w, dilation, rows)))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compat, "is_cpu", lambda: cpu)
-        ours = jax.grad(loss(causal_conv), (0, 1))(x, w)
+    ours = jax.grad(loss(causal_conv), (0, 1))(x, w)
     for a, b in zip(ours, jax.grad(loss(plain), (0, 1))(x, w), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
@@ -129,9 +134,21 @@ def test_folding_assets_into_the_batch_and_back():
     np.testing.assert_array_equal(unfold_assets(folded, 3), x)
 
 
+def test_a_dense_layer_is_that_of_flax_whatever_the_axes():
+    x = np.random.default_rng(0).standard_normal((2, 5, 3, 4)).astype(np.float32)
+    plain = nn.Dense(6)
+    params = plain.init(jax.random.PRNGKey(0), x)["params"]
+    shapes = jax.tree.map(jnp.shape, Dense(6).init(jax.random.PRNGKey(0), x)["params"])
+    assert shapes == {"kernel": (4, 6), "bias": (6,)}
+    for rows in (x, x[0], x[0, 0], x[0, 0, 0]):
+        out = Dense(6).apply({"params": params}, rows)
+        np.testing.assert_allclose(out, plain.apply({"params": params}, rows), rtol=1e-6, atol=1e-6)
+
+
 def test_the_asset_embedding_adds_a_vector_to_each_asset():
-    h = np.random.default_rng(0).standard_normal((2, 5, 3, 4)).astype(np.float32)
-    params = AssetEmbedding().init(jax.random.PRNGKey(0), h)["params"]
+    h = np.random.default_rng(0).standard_normal((2 * 3, 5, 4)).astype(np.float32)
+    params = AssetEmbedding(3).init(jax.random.PRNGKey(0), h)["params"]
     assert params["embedding"].shape == (3, 4)
-    out = AssetEmbedding().apply({"params": params}, h)
-    np.testing.assert_allclose(out - h, np.broadcast_to(params["embedding"], h.shape), atol=1e-6)
+    out = AssetEmbedding(3).apply({"params": params}, h)
+    added = np.tile(params["embedding"], (2, 1))[:, None]
+    np.testing.assert_allclose(out - h, np.broadcast_to(added, h.shape), atol=1e-6)

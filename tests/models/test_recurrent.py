@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 from fxtrade.core import compat
-from fxtrade.models.recurrent import LSTM, TOLERANCE, GatedRecurrence, linear_recurrence
+from fxtrade.models.recurrent import LSTM, TOLERANCE, GatedRecurrence, linear_recurrence, lstm
 
 MEMBERS, STEPS, CHANNELS = 3, 20, 4
 LAYERS = {"lstm": LSTM(5), "gated": GatedRecurrence(30)}
@@ -110,6 +110,38 @@ def test_gradient_by_finite_differences(make):
         layer = make(jnp.float64)
         wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (random_params(layer, x), x))
         check_grads(lambda p, x: layer.apply({"params": p}, x), wide, order=1, modes=["rev"], rtol=1e-5)
+
+
+def lstm_by_xla(x, kernel, bias, before):
+    """`lstm` with XLA's own gradient."""
+
+    def step(state, row):
+        c, h = state
+        i, f, g, o = jnp.split(jnp.concatenate([row, h], -1) @ kernel + bias, 4, -1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (c, h), h
+
+    return jax.lax.scan(step, before, x)
+
+
+def test_slopes_of_an_lstm_that_goes_on_and_of_its_last_state():
+    """First and second order, the second forward over reverse as MAML takes it."""
+    rng = np.random.default_rng(0)
+    with compat.float64():
+        sizes = (5, 2, 3), (3 + 4, 16), (16,), (2, 4), (2, 4)
+        x, kernel, bias, c, h = (jnp.asarray(0.5 * rng.standard_normal(s)) for s in sizes)
+        args = x, kernel, bias, (c, h)
+
+        def slopes(run):
+            def loss(args):
+                (c, h), rows = run(*args)
+                return jnp.sin(c).sum() + (h * h).sum() + jnp.cos(rows).sum()
+
+            return jax.jvp(jax.grad(loss), (args,), (jax.tree.map(jnp.cos, args),))
+
+        for a, b in zip(*(jax.tree.leaves(slopes(run)) for run in (lstm, lstm_by_xla)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
 @each
