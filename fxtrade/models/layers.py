@@ -36,7 +36,7 @@ def causal_conv(x: Array, w: Array, dilation: int, rows: Rows = ALL) -> Array:
     Of the T rows of y those in `rows`, which are all that is computed.
 
     It has its own gradient: XLA's for the kernel is a convolution with time as the window, which on the CPU runs
-    single-threaded inside `lax.scan` (88 times slower, benchmarks/RESULTS.md). Here it is one matrix product.
+    single-threaded inside `lax.scan` (65 times slower, benchmarks/RESULTS.md). Here it is one matrix product.
     """
     return _causal_conv(x, w, dilation, rows)
 
