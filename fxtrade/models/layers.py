@@ -77,8 +77,9 @@ def _causal_conv_backward(dilation, rows, saved, g):
     if rows.every == 1:
         dx = dilated_conv(g, w[::-1].transpose(0, 2, 1), dilation, reach - before, reach)
     else:  # a convolution would compute with the zeros between the rows of g
-        each = (g.reshape(-1, channels) @ tap.T for tap in w)
-        dx = sum(seen_by(i, tap.reshape(*g.shape[:2], -1)) for i, tap in enumerate(each))
+        rest = g.reshape(-1, channels)
+        each = (jnp.matmul(rest, tap.T, preferred_element_type=wide).reshape(*g.shape[:2], -1) for tap in w)
+        dx = sum(seen_by(i, part) for i, part in enumerate(each)).astype(x.dtype)
     return jnp.pad(dx, ((0, 0), (unread, 0), (0, 0))), dw
 
 

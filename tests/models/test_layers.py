@@ -70,16 +70,18 @@ def test_gradient_is_that_of_the_plain_convolution(size, kernel, dilation, rows)
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_gradient_in_bfloat16_is_summed_in_float32():
+@pytest.mark.parametrize("rows", [ALL, Rows(2)])
+def test_gradient_in_bfloat16_is_summed_in_float32(rows):
     x, w = (jnp.asarray(a, jnp.bfloat16) for a in inputs(batch=4, steps=400))
 
     def loss(x, w):
-        return jnp.sum(causal_conv(x, w, 2).astype(jnp.float32))
+        return jnp.sum(causal_conv(x, w, 2, rows).astype(jnp.float32))
 
-    slope = jax.grad(loss, 1)(x, w)
-    exact = jax.grad(loss, 1)(x.astype(jnp.float32), w.astype(jnp.float32))
-    assert slope.dtype == jnp.bfloat16
-    np.testing.assert_allclose(slope.astype(jnp.float32), exact, rtol=2**-8, atol=1e-3)
+    slopes = jax.grad(loss, (0, 1))(x, w)
+    exact = jax.grad(loss, (0, 1))(x.astype(jnp.float32), w.astype(jnp.float32))
+    for a, b in zip(slopes, exact, strict=True):
+        assert a.dtype == jnp.bfloat16
+        np.testing.assert_allclose(a.astype(jnp.float32), b, rtol=2**-8, atol=1e-3)
 
 
 @pytest.mark.parametrize("kernel, dilation", [(1, 1), (2, 1), (3, 2), (2, 8)])
