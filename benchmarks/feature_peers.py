@@ -262,7 +262,7 @@ def numba_kernels(x: np.ndarray) -> dict:
 
 
 def pandas_pipeline(bars: dict) -> list:
-    """The columns of BARS in experiment/presets.py, a list of arrays for each symbol."""
+    """The columns of BARS in configs/common.py, a list of arrays for each symbol."""
     import pandas as pd
 
     out = []

@@ -6,7 +6,7 @@
 error is the largest difference to a float64 reference over 200 windows, relative to the size of the reference. The
 peers get float64 columns, and two threads where they use any. pandas' and polars' sliding Fourier transform is a
 rolling sum of the modulated series, their wavelet transform sums of shifted columns; numba's are the recursions
-(feature_peers.py). The pipeline is the 17 columns of `BARS` in experiment/presets.py without scaling. Compilation is
+(feature_peers.py). The pipeline is the 17 columns of `BARS` in configs/common.py without scaling. Compilation is
 apart.
 """
 
@@ -33,9 +33,9 @@ def rows(args) -> int:
 def fxtrade(args) -> dict:
     import jax
 
+    from configs import common
     from fxtrade import features
     from fxtrade.core import compat, stream
-    from fxtrade.experiment import presets
 
     compat.compile_small_loops()
     bars = load(args)
@@ -44,7 +44,7 @@ def fxtrade(args) -> dict:
     reference(args, np.asarray(bars.close))
     streams = {name: stream.from_kernels(function) for name, function in kernels().items()}
     jobs = {name: (made, np.asarray(bars.close)) for name, made in streams.items()}
-    jobs[PIPELINE] = (features.build(presets.BARS), bars)
+    jobs[PIPELINE] = (features.build(common.BARS), bars)
     meter, answer = measure.Meter(args), {}
     for name, (made, x) in jobs.items():
         step, state = jax.jit(made.step), made.init(jax.tree.map(lambda a: a[:1], x))

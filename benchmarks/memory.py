@@ -22,8 +22,8 @@ import numpy as np
 from fxtrade import models
 from fxtrade.core.config import OptimConfig
 from fxtrade.core.types import Features, Labels
-from fxtrade.experiment import forecast
 from fxtrade.losses.classify import cross_entropy
+from fxtrade.pipeline import predict
 from fxtrade.train import optim, segments, step
 
 ASSETS, FEATURES, BATCH, SEGMENT, STEPS = 4, 20, 8, 512, 5
@@ -62,10 +62,10 @@ def scoring(args) -> dict:
     features, _ = made(args)
     model = models.build("tcn", {})
     params = models.init(model, jax.random.PRNGKey(0), ASSETS, FEATURES)
-    forecast.score(model, params, features)
+    predict.score(model, params, features)
     used = peak() - idle
-    network = forecast.forecast_stream(model, params)
-    chunk = jax.tree.map(lambda a: a[: forecast.SAMPLES // ASSETS], features)
+    network = predict.forecast_stream(model, params)
+    chunk = jax.tree.map(lambda a: a[: predict.SAMPLES // ASSETS], features)
     program = jax.jit(network.step).lower(network.init(chunk), chunk).compile()
     return facts(features, size(params), program, idle, used, model.receptive_field)
 

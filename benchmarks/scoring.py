@@ -5,7 +5,7 @@
 Every architecture as `models.build(name, {})` makes it, or those of `--models`, with the same random weights and inputs
 for all, four assets with 32 features; the probabilities must agree to 1e-5.
 
-* fxtrade score: `experiment.forecast.score` over the series, from NumPy to NumPy; compilation apart.
+* fxtrade score: `pipeline.predict.score` over the series, from NumPy to NumPy; compilation apart.
 * fxtrade step: its compiled program alone, on a chunk that is already on the device.
 * fxtrade windows: every sample from its own window of the receptive field, `last=True`; so many samples in a batch.
 * torch windows, usual: every sample from its own window of the receptive field, every layer at every step of it, as the
@@ -48,7 +48,7 @@ def fxtrade(args) -> dict:
 
     from fxtrade import models
     from fxtrade.core.types import Features
-    from fxtrade.experiment import forecast
+    from fxtrade.pipeline import predict
 
     bars, repeats = sizes(args)
     x = inputs(bars)
@@ -59,7 +59,7 @@ def fxtrade(args) -> dict:
         params = random_weights(model, ASSETS, FEATURES, Path(args.folder, f"{name}.npz"))
 
         def whole() -> np.ndarray:
-            return forecast.score(model, params, features).prob  # noqa: B023
+            return predict.score(model, params, features).prob  # noqa: B023
 
         first = meter.seconds(whole, 1, warm=0)
         later = meter.seconds(whole, repeats, warm=0)
@@ -82,8 +82,8 @@ def fxtrade(args) -> dict:
             answer[f"{name} windows {batch}"] = count / seconds
         np.savez(Path(args.folder, f"{name}_prob.npz"), series=whole(), windows=by_windows(COMPARED, COMPARED))
 
-        network = forecast.forecast_stream(model, params)
-        rows = forecast.SAMPLES // ASSETS
+        network = predict.forecast_stream(model, params)
+        rows = predict.SAMPLES // ASSETS
         chunk = jax.device_put(jax.tree.map(lambda a: a[:rows], features))  # noqa: B023
         step, state = jax.jit(network.step), network.init(chunk)
         seconds = meter.seconds(lambda: jax.block_until_ready(step(state, chunk)), 20)  # noqa: B023

@@ -32,14 +32,14 @@ def worker(name: str):
     def work(args) -> dict:
         import jax
 
+        from configs import common
         from fxtrade import features
         from fxtrade.core import compat, stream
         from fxtrade.core.config import ScalerConfig
-        from fxtrade.experiment import presets
 
         compat.compile_small_loops()
         bars = load(args, name)
-        spec = presets.BARS if name == "presets" else presets.every(name)
+        spec = common.BARS if name == "presets" else common.every(name)
         made = features.build(spec, ScalerConfig(MARKETS[name][2]))
         step = jax.jit(made.step, donate_argnums=0)
 
@@ -75,7 +75,7 @@ def load(args, name: str):
     import jax
 
     from fxtrade.core.config import DataConfig
-    from fxtrade.experiment import dataset
+    from fxtrade.pipeline import dataset
 
     rows, (path, options, _) = 100_000 if args.quick else 900_000, MARKETS[name]
     simulated = {"bars": min(rows, 500_000), "assets": 4}

@@ -1,8 +1,8 @@
 """Every architecture trained in every way, three seeds each, at equal budget, beside the baselines.
 
-    python scripts/experiment.py --config configs/comparison.py:sim      # needs no data
-    python scripts/experiment.py --config configs/comparison.py:small    # flow and hourly bars in ../shared/data
-    python scripts/experiment.py --config configs/comparison.py
+    python scripts/comparison.py --config configs/comparison.py:sim      # needs no data
+    python scripts/comparison.py --config configs/comparison.py:small    # flow and hourly bars in ../shared/data
+    python scripts/comparison.py --config configs/comparison.py
 
 Ctrl-C stops it, and the same command goes on. On two cores a cell of `small` takes half a
 minute to a minute, all 364 some hours; the full budget is twenty times that.
@@ -12,37 +12,44 @@ hourly) alone, `small` for a laptop, or both, as in `small,hourly`. The data are
 for in $FXTRADE_DATA or ../shared/data; another folder: --config.data=FOLDER. Fewer of everything:
 --config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')"
 (without `multitask` no label looks 16 bars ahead, fewer rows are purged, and all cells are done anew)
-Two processes may share the work: --share 1/2 and --share 2/2.
+Two processes may share the work: --shard 1/2 and --shard 2/2.
 
 What came out of it: results/README.md.
 """
 
 import os
-import runpy
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from configs import attention_tcn, cnn_lstm, gnn, lru, tcn, transformer, wavenet
+from fxtrade.comparison.grid import ComparisonConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import nearest, to_dict
-from fxtrade.experiment.recipes import ComparisonConfig
 
 WEEKLY = {"every": 10_080, "lookback": 2_880}  # bars of a minute
 MARKETS = {  # what a market needs beside its preset: 4,096 bars of single symbols in a step
-    "sim": {"train": {"batch": 4, "segment": 256}},
-    "random": {"train": {"batch": 4, "segment": 256}},
-    "bars": {"data": {"path": "bars"}, "train": {"batch": 4, "segment": 256}},
-    "flow": {"data": {"path": "bars_flow_1m"}, "train": {"batch": 4, "segment": 256}, "adapt": WEEKLY},
-    "hourly": {"data": {"path": "bars_1h"}, "train": {"batch": 2, "segment": 256}},
+    "sim": {"train": {"batch": 4, "segment_length": 256}},
+    "random": {"train": {"batch": 4, "segment_length": 256}},
+    "bars": {"data": {"path": "bars"}, "train": {"batch": 4, "segment_length": 256}},
+    "flow": {"data": {"path": "bars_flow_1m"}, "train": {"batch": 4, "segment_length": 256}, "adapt": WEEKLY},
+    "hourly": {"data": {"path": "bars_1h"}, "train": {"batch": 2, "segment_length": 256}},
 }
-MODELS = ("wavenet", "tcn", "attention_tcn", "transformer", "gnn", "cnn_lstm", "lru")
-ADAPT = {"steps": 3, "rates": (0.0, 0.001, 0.01, 0.1)}
+MODELS = {
+    "wavenet": wavenet,
+    "tcn": tcn,
+    "attention_tcn": attention_tcn,
+    "transformer": transformer,
+    "gnn": gnn,
+    "cnn_lstm": cnn_lstm,
+    "lru": lru,
+}
+ADAPT = {"steps": 3, "learning_rates": (0.0, 0.001, 0.01, 0.1)}
 MAML = {"name": "maml", "learning_rate": 0.01}  # at 0.1 three networks had validation losses up to 0.85
 RECIPES = {
     "plain": {},
     "focal": {"loss": {"name": "focal", "options": {"gamma": 2.0}}},
     "smoothing": {"loss": {"options": {"smoothing": 0.1}}},
-    "balanced": {"loss": {"balance": 1.0}},
+    "balanced": {"loss": {"effective_number_beta": 1.0}},
     "mixup_segment": {"train": {"mixup": {"name": "segment"}}},
     "mixup_latent": {"train": {"mixup": {"name": "latent"}}},
     "mixup_cut": {"train": {"mixup": {"name": "cut"}}},
@@ -51,14 +58,14 @@ RECIPES = {
     "easy_volatility": {"train": {"curriculum": {"name": "volatility"}}},
     "hard_teacher": {"train": {"curriculum": {"name": "teacher", "reverse": True}}},  # control
     "random_order": {"train": {"curriculum": {"name": "random"}}},  # control
-    "sam": {"optim": {"sam": 0.05}},
-    "swa": {"optim": {"swa": 0.25}},
-    "multitask": {"tasks": {"volatility": 0.1, "expected_return": 0.1, "horizons": (4, 16)}},
-    "folds": {"train": {"over": "folds"}},
+    "sam": {"optim": {"sam_rho": 0.05}},
+    "swa": {"optim": {"swa_fraction": 0.25}},
+    "multitask": {"auxiliary": {"volatility": 0.1, "expected_return": 0.1, "horizons": (4, 16)}},
+    "folds": {"train": {"ensemble": {"method": "folds"}}},
     "simclr": {"pretrain": {"name": "simclr", "options": {"temperature": 0.5}}},
     "ts2vec": {"pretrain": {"name": "ts2vec"}},
     "supervised": {"pretrain": {"name": "supervised"}},
-    "probe": {"pretrain": {"name": "ts2vec"}, "train": {"only": "heads"}},
+    "probe": {"pretrain": {"name": "ts2vec"}, "train": {"trainable": "heads"}},
     "rolling": {"adapt": ADAPT},
     "reptile": {"train": {"meta": {"name": "reptile"}}, "adapt": ADAPT},
     "fomaml": {"train": {"meta": MAML | {"name": "fomaml"}}, "adapt": ADAPT},
@@ -77,18 +84,14 @@ def get_config(variant: str = "") -> ConfigDict:
     config = ConfigDict(to_dict(ComparisonConfig()))
     config.name = "-".join(["comparison", *parts])
     config.data = os.environ.get("FXTRADE_DATA", "../shared/data")
-    config.markets, config.models, config.recipes = markets, MODELS, tuple(RECIPES)
+    config.markets, config.models, config.recipes = markets, tuple(MODELS), tuple(RECIPES)
     config.budget = 20_000_000
     config.changes = {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}
     config.market_changes = {market: MARKETS[market] for market in markets}
-    config.model_options = {model: {market: _options(model, market) for market in markets} for model in MODELS}
+    config.runs = {
+        name: {market: module.get_config(market).to_dict() for market in markets} for name, module in MODELS.items()
+    }
     config.recipe_changes = RECIPES
     if "small" in parts:
         config.update(budget=1_000_000, evaluations=5, valid_rows=50_000)
     return config
-
-
-def _options(model: str, market: str) -> dict:
-    """The model's options in its own config file."""
-    made = runpy.run_path(str(Path(__file__).with_name(f"{model}.py")))["get_config"](market)
-    return made.model.options.to_dict()

@@ -10,12 +10,12 @@ order flow, 38 of books: a study takes a minute or two. What came out of it: res
 
 from ml_collections import ConfigDict
 
-from fxtrade.experiment import presets
+from configs import common
 
 
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = presets.market(variant, "wavenet")
+    config = common.market(variant, "wavenet")
     config.name = f"features-{variant}"
-    config.features = presets.every(variant)
+    config.features = common.every(variant)
     config.model.options = {"channels": 16, "skip_channels": 32, "layers": 6, "dropout": 0.4, "symbol_embedding": True}
     return config

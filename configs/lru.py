@@ -8,11 +8,11 @@ configs/wavenet.py.
 
 from ml_collections import ConfigDict
 
-from fxtrade.experiment import presets
+from configs import common
 
 
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = presets.market(variant, "lru")
+    config = common.market(variant, "lru")
     config.model.options = {
         "channels": 32,
         "blocks": 3,

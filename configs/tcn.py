@@ -7,11 +7,11 @@ takes two to five minutes on two CPU cores and needs no data. Variants: random, 
 
 from ml_collections import ConfigDict
 
-from fxtrade.experiment import presets
+from configs import common
 
 
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = presets.market(variant, "tcn")
+    config = common.market(variant, "tcn")
     config.model.options = {
         "channels": 32,
         "blocks": 4,

@@ -8,11 +8,11 @@ configs/wavenet.py.
 
 from ml_collections import ConfigDict
 
-from fxtrade.experiment import presets
+from configs import common
 
 
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = presets.market(variant, "transformer")
+    config = common.market(variant, "transformer")
     config.model.options = {
         "channels": 32,
         "heads": 2,

@@ -17,11 +17,11 @@ What came out of them: results/README.md.
 
 from ml_collections import ConfigDict
 
-from fxtrade.experiment import presets
+from configs import common
 
 
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = presets.market(variant, "wavenet")
+    config = common.market(variant, "wavenet")
     config.model.options = {
         "channels": 16,
         "skip_channels": 32,

@@ -1,9 +1,9 @@
 """What this machine has and what to install for it.
 
-    python scripts/doctor.py
+python scripts/doctor.py
 """
 
-from fxtrade.experiment import doctor
+from fxtrade.cli import doctor
 from fxtrade.report.progress import Console
 
 if __name__ == "__main__":

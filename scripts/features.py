@@ -9,8 +9,9 @@ from pathlib import Path
 
 from absl import flags
 
+from fxtrade.cli import flags as cli
 from fxtrade.core.config import freeze
-from fxtrade.experiment import cli, study
+from fxtrade.experiment import feature_study
 
 CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the study's folder.")
@@ -19,7 +20,7 @@ RUN = flags.DEFINE_string("run", "", "Name of the study's folder; default: the c
 
 def main() -> None:
     config = freeze(cli.required(CONFIG.value, "--config configs/wavenet.py"))
-    study.run(config, Path(RESULTS.value), RUN.value)
+    feature_study.run(config, Path(RESULTS.value), RUN.value)
 
 
 if __name__ == "__main__":

@@ -44,8 +44,9 @@ def run(spec: FetchSpec, console: Console) -> list[Fetched]:
         def show(done: int, total: int, received: int, name: str) -> None:
             megabytes = received / 1e6
             seconds = max(bar.tasks[0].elapsed or 0.0, 1e-3)
-            bar.update(task, description=name, completed=done, total=total, megabytes=megabytes,
-                       rate=megabytes / seconds)
+            bar.update(
+                task, description=name, completed=done, total=total, megabytes=megabytes, rate=megabytes / seconds
+            )
 
         return fetch(spec, show)
 

@@ -1,8 +1,8 @@
 """Train a model and write an honest report.
 
-    python scripts/train.py --config configs/wavenet.py
-    python scripts/train.py --config configs/wavenet.py:hourly --config.data.path=data --config.train.steps=100
-    python scripts/train.py --resume results/wavenet-sim-20250101-120000
+python scripts/train.py --config configs/wavenet.py
+python scripts/train.py --config configs/wavenet.py:hourly --config.data.path=data --config.train.steps=100
+python scripts/train.py --resume results/wavenet-sim-20250101-120000
 """
 
 import sys
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from absl import flags
 
+from fxtrade.cli import flags as cli
 from fxtrade.core.config import freeze
-from fxtrade.experiment import cli, record, run
+from fxtrade.experiment import run
+from fxtrade.runs import run_dir
 
 CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the run's folder.")
@@ -22,7 +24,7 @@ RESUME = flags.DEFINE_string("resume", "", "Folder of a run to go on with, from 
 def main() -> None:
     if RESUME.value:
         folder = Path(RESUME.value)
-        run.run(record.load(folder), folder.parent, resume=folder)
+        run.run(run_dir.load_config(folder), folder.parent, resume=folder)
     else:
         config = freeze(cli.required(CONFIG.value, "--config configs/wavenet.py"))
         run.run(config, Path(RESULTS.value), RUN.value)

@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax is imported anywhere
 
 import gc
+import shutil
 from pathlib import Path
 
 import jax
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from fxtrade.core import compat
 from fxtrade.data import bars, synth
 from fxtrade.data.bars import Panel
+from tests.helpers import tiny
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,3 +86,16 @@ def real_data() -> Path:
 def real_panel(real_data) -> Panel:
     """Three months of hourly bars of BTC and ETH with order flow."""
     return bars.read(real_data / "bars_1h", ("BTCUSDT", "ETHUSDT"), start="2024-01-01", end="2024-04-01")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a tiny run that nothing disturbed; not to be changed."""
+    return tiny.run_tiny(tmp_path_factory.mktemp("results"), "finished")
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    """A copy of it, alone in its results folder with its ledger."""
+    shutil.copytree(finished.parent, tmp_path / "results")
+    return tmp_path / "results" / finished.name

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
 
 from fxtrade.core.stream import Kernels, Stream, from_kernels
 from fxtrade.core.types import Features, Output
 from fxtrade.models import stream as model_stream
 from fxtrade.models.layers import CausalConv, dilated_conv
+from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
 
 ROWS = np.random.default_rng(0).normal(size=(96, 2)).astype(np.float32)
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import jax
 import pytest
 
+from configs import common
 from fxtrade import features, labels, models
 from fxtrade.core.config import freeze
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Bars
 from fxtrade.data.bars import parse_interval
-from fxtrade.experiment import presets
-from tests import markets
+from tests.helpers import markets
 
 ALONE = {"comparison"}  # of many runs: tests/experiment/test_recipes.py
 FILES = sorted({p.stem for p in (Path(__file__).parents[1] / "configs").glob("*.py")} - ALONE)
-EVERY = [(file, variant) for file in FILES for variant in presets.MARKETS]
+EVERY = [(file, variant) for file in FILES for variant in common.MARKETS]
 
 
 def module(file: str):
@@ -49,7 +49,7 @@ class TestEvery:
         assert config.label.name in labels.LABELS
         shapes = jax.eval_shape(lambda: models.init(model, jax.random.PRNGKey(0), 2, len(names)))
         assert models.parameter_count(shapes) < 1_000_000
-        parse_interval(config.report.block)
+        parse_interval(config.report.bootstrap_block)
 
     def test_an_evaluation_falls_within_the_run(self, file, variant):
         config = freeze(module(file).get_config(variant))

@@ -25,7 +25,7 @@ class DataConfig:
     symbols: tuple[str, ...] = ()  # empty: every file in the folder
     start: str = ""  # UTC dates such as 2024-04-11, inclusive; empty: from the beginning
     end: str = ""  # exclusive
-    span: str = "common"  # "common": where all symbols are listed; "union": where any is
+    align: str = "intersection"  # of the symbols' spans: where all are listed; or "union": where any is
     clock: str = "1s"  # rows of order-book data, e.g. "100ms"; "" makes every update a row
     resample: str = ""  # e.g. "15m": make coarser bars of closed finer ones
     synth: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # options of data.synth.SynthSpec
@@ -42,17 +42,17 @@ class ScalerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LabelConfig:
-    name: str = "tradable"  # a key of labels.LABELS
+    name: str = "open_to_open"  # a key of labels.LABELS
     horizon: int = 1  # bars
     classes: int = 2  # 3 adds "flat" inside the dead zone
-    dead_zone: float = 0.33  # share of training rows that are flat when classes = 3
-    median_window: int = 2880  # bars of the trailing median, for name = "volatility"
+    flat_fraction: float = 0.33  # share of training rows that are flat when classes = 3
+    median_window: int = 2880  # bars of the trailing median, for name = "volatility_direction"
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitConfig:
-    valid: float = 0.15  # share of the time span before the test span
-    test: float = 0.15  # last share of the time span
+    valid_fraction: float = 0.15  # share of the time span before the test span
+    test_fraction: float = 0.15  # last share of the time span
     embargo: int = 0  # bars left out between the spans, besides purging
 
 
@@ -66,19 +66,21 @@ class ModelConfig:
 class LossConfig:
     name: str = "cross_entropy"  # a key of losses.LOSSES
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of that loss, such as gamma
-    balance: float = 0.0  # classes by 1 / their effective number in the training rows: 0 not, 0.9999 nearly, 1 fully
-    alpha: tuple[float, ...] = ()  # a further weight for each class
+    effective_number_beta: float = (
+        0.0  # classes by 1 / their effective number in the training rows: 0 not, 0.9999 nearly, 1 fully
+    )
+    class_weights: tuple[float, ...] = ()  # a further weight for each class
 
 
 @dataclasses.dataclass(frozen=True)
-class TasksConfig:
+class AuxiliaryConfig:
     """What is learnt at once, with its weight in the loss; 0 leaves it out, and then there is no head for it."""
 
     direction: float = 1.0  # the loss above
     volatility: float = 0.0  # log standard deviation of the forward return, by Gaussian likelihood
     expected_return: float = 0.0  # mean of the forward return, in units of its deviation
     horizons: tuple[int, ...] = ()  # further horizons of the label, bars
-    further: float = 1.0  # of the cross-entropy at these, all together
+    horizon_weight: float = 1.0  # of the cross-entropy at these, all together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +90,9 @@ class OptimConfig:
     warmup: int = 50  # steps
     weight_decay: float = 1e-3  # on matrices and kernels only
     clip_norm: float = 1.0
-    ema: float = 0.99  # decay of the averaged weights that evaluation uses; 0 switches it off
-    swa: float = 0.0  # last share of the steps over which weights are averaged evenly instead; 0: not
-    sam: float = 0.0  # how far uphill the gradient is taken (sharpness-aware minimisation); 0: not
+    ema_decay: float = 0.99  # decay of the averaged weights that evaluation uses; 0 switches it off
+    swa_fraction: float = 0.0  # last share of the steps over which weights are averaged evenly instead; 0: not
+    sam_rho: float = 0.0  # how far uphill the gradient is taken (sharpness-aware minimisation); 0: not
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +114,7 @@ class ViewsConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig:
-    """Contrastive training of everything below the heads, before they are trained with it, or alone (train.only)."""
+    """Contrastive training of everything below the heads, before they are trained with it, or alone (train.trainable)."""
 
     name: str = "none"  # a key of losses.contrastive.CONTRASTIVE
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of that loss, such as temperature
@@ -128,7 +130,7 @@ class CurriculumConfig:
     reverse: bool = False  # hard ones first, as a control
     pace: str = "root"  # one of train.curriculum.PACES
     start: float = 0.25  # share of the segments that is open at the first step
-    until: float = 0.5  # share of the training after which all are
+    end: float = 0.5  # share of the training after which all are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,22 +143,29 @@ class MetaConfig:
     segments: int = 1  # of a support, and of a query
     steps: int = 3  # of plain gradient descent on the support
     learning_rate: float = 0.1  # of these
-    only: str = "all"  # or "heads": only the heads adapt
+    trainable: str = "all"  # or "heads": only the heads adapt
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsembleConfig:
+    """Members of an ensemble, trained in one program; their forecasts are averaged."""
+
+    size: int = 1  # members, with seeds seed, seed + 1, ...
+    method: str = "seeds"  # or "folds": each member also leaves out another block of the training rows
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     steps: int = 1000
-    start: str = ""  # folder of an earlier run of the same model, from whose best weights training starts
-    only: str = "all"  # or "heads": everything below the heads stays as it is (a linear probe)
-    members: int = 1  # of an ensemble, with seeds seed, seed + 1, ...; their forecasts are averaged
-    over: str = "seeds"  # or "folds": besides, each member leaves out another block of the training rows
+    init_from: str = ""  # folder of an earlier run of the same model, from whose best weights training starts
+    trainable: str = "all"  # or "heads": everything below the heads stays as it is (a linear probe)
     batch: int = 8  # segments a step
-    segment: int = 512  # labelled bars of each symbol in a segment; the warm-up comes on top
-    dispatch: int = 10  # steps in one compiled call
-    eval_every: int = 100  # steps; a multiple of `dispatch`
+    segment_length: int = 512  # labelled bars of each symbol in a segment; the warm-up comes on top
+    steps_per_call: int = 10  # steps in one compiled call
+    eval_every: int = 100  # steps; a multiple of `steps_per_call`
     patience: int = 5  # evaluations without improvement before stopping; 0: never
-    keep: int = 3  # last checkpoints kept, besides the best
+    max_to_keep: int = 3  # last checkpoints kept, besides the best
+    ensemble: EnsembleConfig = EnsembleConfig()
     mixup: MixupConfig = MixupConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
     meta: MetaConfig = MetaConfig()
@@ -167,10 +176,12 @@ class AdaptConfig:
     """Forecasts of the validation and the test span by weights that adapt again and again to what has just happened."""
 
     steps: int = 0  # of plain gradient descent, each time from the trained weights; 0: none
-    rates: tuple[float, ...] = (0.1,)  # of these, 0: none; of several the one with the least validation log loss
+    learning_rates: tuple[float, ...] = (
+        0.1,
+    )  # of these, 0: none; of several the one with the least validation log loss
     every: int = 168  # bars from one adaptation to the next
     lookback: int = 672  # last bars whose labels are known: what is adapted to
-    only: str = "all"  # or "heads": everything below the heads stays as it is
+    trainable: str = "all"  # or "heads": everything below the heads stays as it is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,22 +198,22 @@ class TradeConfig:
 @dataclasses.dataclass(frozen=True)
 class ReportConfig:
     coverages: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
-    null_floor: bool = True  # train the same pipeline on a random walk and on shuffled returns of the same data
-    bootstrap: int = 2000  # samples
-    block: str = "1d"  # block of the bootstrap
+    null_baseline: bool = True  # train the same pipeline on a random walk and on shuffled returns of the same data
+    bootstrap_samples: int = 2000  # samples
+    bootstrap_block: str = "1d"  # block of the bootstrap
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig:
     """The feature study; never part of a trial."""
 
-    horizons: tuple[int, ...] = (1, 4, 16, 64)  # bars of the forward return, label "tradable"
+    horizons: tuple[int, ...] = (1, 4, 16, 64)  # bars of the forward return, label "open_to_open"
     span: str = "train"  # or "train+valid"; the test span stays closed
     fdr: float = 0.05  # false discovery rate over all columns and horizons
-    bootstrap: int = 1000  # samples
-    block: str = "1d"  # block of the bootstrap; longer where a horizon needs it
+    bootstrap_samples: int = 1000  # samples
+    bootstrap_block: str = "1d"  # block of the bootstrap; longer where a horizon needs it
     periods: int = 12  # equal stretches of the span that show stability
-    cluster: float = 0.7  # absolute rank correlation above which columns are redundant
+    cluster_threshold: float = 0.7  # absolute rank correlation above which columns are redundant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +227,7 @@ class RunConfig:
     split: SplitConfig = SplitConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
-    tasks: TasksConfig = TasksConfig()
+    auxiliary: AuxiliaryConfig = AuxiliaryConfig()
     pretrain: PretrainConfig = PretrainConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()

@@ -17,5 +17,13 @@ class CheckpointError(FxtradeError):
     """A checkpoint cannot be written, is damaged, or belongs to another run."""
 
 
+class Interrupted(FxtradeError):
+    """Work was asked to stop by a signal; what was finished is saved, and the message says how to resume."""
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
+
+
 class TrainingError(FxtradeError):
     """Training cannot go on, e.g. the loss is not finite."""

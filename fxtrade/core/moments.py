@@ -65,8 +65,7 @@ def merge(older: Joint, newer: Joint, products: Pairs) -> Joint:
         n,
         # of a part without values the centre may be of rows that are yet to come
         tuple(
-            jnp.where(old, a, jnp.where(newer.count > 0, b, 0))
-            for a, b in zip(older.centre, newer.centre, strict=True)
+            jnp.where(old, a, jnp.where(newer.count > 0, b, 0)) for a, b in zip(older.centre, newer.centre, strict=True)
         ),
         tuple(jnp.where(old, a + share * d, b) for a, b, d in zip(older.offset, newer.offset, apart, strict=True)),
         tuple(

@@ -87,15 +87,15 @@ class Labels:
         ret: `[N, A]` float32 forward log return over the span of the label, NaN where undefined.
         end: `[N]` int32, index of the last bar that the label of row t looks at (purging reads it).
         w: `[N, A]` float32 sample weight, 0 where y is -1.
-        further_y, further_w: `[N, A, H]`, classes and weights at H further horizons, or None.
+        horizon_y, horizon_w: `[N, A, H]`, classes and weights at H further horizons, or None.
     """
 
     y: Array
     ret: Array
     end: Array
     w: Array
-    further_y: Array | None = None
-    further_w: Array | None = None
+    horizon_y: Array | None = None
+    horizon_w: Array | None = None
 
 
 @struct.dataclass
@@ -104,8 +104,8 @@ class Segment:
 
     The first R-1 steps are warm-up for a model with receptive field R: w is 0 there, so that they carry no loss.
 
-    For further tasks (`losses.tasks`), else None: `ret_w [B, T, A]`, weight of the return as such, which is there also
-    where it is zero and has no class; `further_y, further_w [B, T, A, H]`, classes and weights at H further horizons.
+    For further tasks (`losses.auxiliary`), else None: `ret_w [B, T, A]`, weight of the return as such, which is there also
+    where it is zero and has no class; `horizon_y, horizon_w [B, T, A, H]`, classes and weights at H further horizons.
     """
 
     x: Array
@@ -113,8 +113,8 @@ class Segment:
     ret: Array
     w: Array
     ret_w: Array | None = None
-    further_y: Array | None = None
-    further_w: Array | None = None
+    horizon_y: Array | None = None
+    horizon_w: Array | None = None
 
 
 @struct.dataclass
@@ -122,14 +122,14 @@ class Output:
     """What a model says at every step: `logits [B, T, A, K]` and the last hidden state `embed [B, T, A, D]`.
 
     Of models with such heads, else None: mean `mu` and log standard deviation `log_sigma` `[B, T, A]` of the forward
-    log return, and `further [B, T, A, H, K]`, logits at H further horizons.
+    log return, and `horizon_logits [B, T, A, H, K]`, logits at H further horizons.
     """
 
     logits: Array
     embed: Array
     mu: Array | None = None
     log_sigma: Array | None = None
-    further: Array | None = None
+    horizon_logits: Array | None = None
 
 
 @struct.dataclass
@@ -137,14 +137,14 @@ class Forecast:
     """All that trading sees of a model: `prob [N, A, K]`, `ok [N, A]`.
 
     Of models with such heads, else None: `mu`, `sigma` `[N, A]`, mean and standard deviation of the forward log return,
-    and `further [N, A, H, K]`, probabilities at further horizons.
+    and `horizon_prob [N, A, H, K]`, probabilities at further horizons.
     """
 
     prob: Array
     ok: Array
     mu: Array | None = None
     sigma: Array | None = None
-    further: Array | None = None
+    horizon_prob: Array | None = None
 
 
 @struct.dataclass

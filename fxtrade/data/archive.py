@@ -27,8 +27,21 @@ from fxtrade.data.klines import COLUMNS, merge
 
 BASE_URL = "https://data.binance.vision"
 ROOTS = {"spot": "data/spot", "um": "data/futures/um"}
-SECONDS = {"1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14_400,
-           "6h": 21_600, "8h": 28_800, "12h": 43_200, "1d": 86_400}
+SECONDS = {
+    "1s": 1,
+    "1m": 60,
+    "3m": 180,
+    "5m": 300,
+    "15m": 900,
+    "30m": 1800,
+    "1h": 3600,
+    "2h": 7200,
+    "4h": 14_400,
+    "6h": 21_600,
+    "8h": 28_800,
+    "12h": 43_200,
+    "1d": 86_400,
+}
 DAY = timedelta(days=1)
 Zips = dict[date, Path | None]  # local zips by their first day; None where the archive has no such day
 
@@ -56,7 +69,10 @@ class FetchSpec:
             (self.interval in SECONDS, f"interval '{self.interval}': take one of {', '.join(SECONDS)}"),
             ((self.market, self.interval) != ("um", "1s"), "interval '1s' exists in market 'spot' only; take 1m"),
             (self.start <= self.end, f"end {self.end} lies before start {self.start}"),
-            (self.base_url.startswith(("http://", "https://")), f"base URL '{self.base_url}' lacks http:// or https://"),
+            (
+                self.base_url.startswith(("http://", "https://")),
+                f"base URL '{self.base_url}' lacks http:// or https://",
+            ),
             (self.timeout > 0, f"timeout {self.timeout} must be above 0 seconds"),
             (self.attempts >= 1, f"attempts {self.attempts} must be at least 1"),
         ):
@@ -116,9 +132,11 @@ def plan(symbols: Sequence[str], interval: str, start: date, end: date, market: 
     return remotes
 
 
-def fetch(spec: FetchSpec,
-          progress: Callable[[int, int, int, str], object] = lambda done, total, received, name: None,
-          sleep: Callable = time.sleep) -> list[Fetched]:
+def fetch(
+    spec: FetchSpec,
+    progress: Callable[[int, int, int, str], object] = lambda done, total, received, name: None,
+    sleep: Callable = time.sleep,
+) -> list[Fetched]:
     """Download what is missing and write `<out>/<SYMBOL>.parquet` with exactly the bars of the span, anew on each run.
 
     Bars that the exchange does not have stay missing; `Fetched` counts them. `progress` is called with files done,
@@ -183,8 +201,10 @@ def _store(symbol: str, found: Zips, spec: FetchSpec) -> Fetched:
     paths = [path for path in found.values() if path]
     frame = merge(paths, spec.start, spec.end) if paths else pl.DataFrame(schema=COLUMNS)
     if frame.is_empty():
-        raise DataError(f"{symbol}: no {spec.interval} bars in market '{spec.market}', {spec.start} to {spec.end}, "
-                        f"at {spec.base_url}; check the spelling, the market (spot, um) and the listing date")
+        raise DataError(
+            f"{symbol}: no {spec.interval} bars in market '{spec.market}', {spec.start} to {spec.end}, "
+            f"at {spec.base_url}; check the spelling, the market (spot, um) and the listing date"
+        )
     target = spec.out / f"{symbol}.parquet"
     with atomic(target) as part:
         frame.write_parquet(part, compression="zstd")

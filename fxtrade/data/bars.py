@@ -77,7 +77,7 @@ def second_of_week(times: np.ndarray) -> np.ndarray:
 
 
 def read(
-    path: str | Path, symbols: tuple[str, ...] = (), start: str = "", end: str = "", span: str = "common"
+    path: str | Path, symbols: tuple[str, ...] = (), start: str = "", end: str = "", align: str = "intersection"
 ) -> Panel:
     """Aligned bars of a file or of a folder with one file a symbol.
 
@@ -87,7 +87,7 @@ def read(
             OPEN times in UTC: a timestamp column, or integers since 1970 in s, ms, us or ns (told by their size).
         symbols: which files of the folder, in this order; empty takes all, sorted by name.
         start, end: UTC dates or times, start inclusive and end exclusive.
-        span: "common" (from the latest first bar to the earliest last one) or "union".
+        align: "intersection" (from the latest first bar to the earliest last one) or "union".
 
     Raises:
         DataError: naming file, column and row of the first thing that is wrong.
@@ -96,10 +96,10 @@ def read(
     frames = {symbol: read_file(file) for symbol, file in files.items()}
     window = [instant(t, which) for t, which in ((start, "start"), (end, "end"))]
     frames = {s: _within(f, *window, files[s]) for s, f in frames.items()}
-    return align(frames, span, source=str(path))
+    return align_frames(frames, align, source=str(path))
 
 
-def align(frames: dict[str, pl.DataFrame], span: str = "common", source: str = "") -> Panel:
+def align_frames(frames: dict[str, pl.DataFrame], align: str = "intersection", source: str = "") -> Panel:
     """Checked frames (see `read_file`) on one clock; a bar that a symbol lacks is `ok=False` and NaN."""
     intervals = {s: _interval(f["time"].to_numpy(), s) for s, f in frames.items()}
     if len(set(intervals.values())) > 1:
@@ -107,10 +107,10 @@ def align(frames: dict[str, pl.DataFrame], span: str = "common", source: str = "
         raise DataError(f"{source}: symbols have bars of different lengths ({listing}); resample them to one first")
     interval = next(iter(intervals.values()))
     firsts, lasts = zip(*((f["time"][0], f["time"][-1]) for f in frames.values()), strict=True)
-    first, last = (max(firsts), min(lasts)) if span == "common" else (min(firsts), max(lasts))
+    first, last = (max(firsts), min(lasts)) if align == "intersection" else (min(firsts), max(lasts))
     if first > last:
         listing = ", ".join(f"{s}: {day(f['time'][0])}..{day(f['time'][-1])}" for s, f in frames.items())
-        raise DataError(f"{source}: the symbols never overlap in time ({listing}); choose others or span='union'")
+        raise DataError(f"{source}: the symbols never overlap in time ({listing}); choose others or align='union'")
     times = np.arange(first, last + interval, interval, dtype=np.int64)
     columns = [c for c in (*REQUIRED, *FLOW) if all(c in f.columns for f in frames.values())]
     values = {c: np.full((len(times), len(frames)), np.nan, np.float32) for c in columns}

@@ -28,7 +28,7 @@ def read(
     clock: str = "1s",
     start: str = "",
     end: str = "",
-    span: str = "common",
+    align: str = "intersection",
     stale: str = "1m",
 ) -> Panel:
     """Order books of a file or of a folder with one file a symbol, on one clock.
@@ -51,7 +51,7 @@ def read(
             own time (updates of the same instant are one, the last): its prices are its mid, its trades are those
             since the update before, and `Panel.interval` is the median spacing.
         start, end: UTC dates or times, start inclusive and end exclusive, of rows.
-        span: "common" (from the latest first row to the earliest last one) or "union".
+        align: "intersection" (from the latest first row to the earliest last one) or "union".
         stale: the oldest book that still counts, such as "1m".
 
     Raises:
@@ -70,7 +70,7 @@ def read(
     updates = {s: read_book(file) for s, file in files.items()}
     trades = [read_trades(file.parent / ".." / "trades" / file.name) for file in files.values()]
     if clock:
-        rows = _clocked(updates, interval, span, window, str(path))
+        rows = _clocked(updates, interval, align, window, str(path))
     else:
         updates = {s: _last_of_each_instant(u) for s, u in updates.items()}
         rows = _each(updates, window, str(path))
@@ -91,16 +91,18 @@ class Rows(NamedTuple):
     interval: int
 
 
-def _clocked(updates: dict[str, Updates], interval: int, span: str, window: tuple, path: str) -> Rows:
+def _clocked(updates: dict[str, Updates], interval: int, align: str, window: tuple, path: str) -> Rows:
     """Rows at multiples of the interval."""
     first, last = ({s: int(u.time[i]) // interval * interval for s, u in updates.items()} for i in (0, -1))
     latest, earliest = max(first, key=first.get), min(last, key=last.get)
-    if span == "common" and first[latest] > last[earliest]:
+    if align == "intersection" and first[latest] > last[earliest]:
         raise DataError(
             f"{path}: no time is common to all books: {earliest} ends {day(updates[earliest].time[-1], True)}, before "
-            f"{latest} begins {day(updates[latest].time[0], True)}; choose other symbols or span='union'"
+            f"{latest} begins {day(updates[latest].time[0], True)}; choose other symbols or align='union'"
         )
-    begin, stop = (first[latest], last[earliest]) if span == "common" else (min(first.values()), max(last.values()))
+    begin, stop = (
+        (first[latest], last[earliest]) if align == "intersection" else (min(first.values()), max(last.values()))
+    )
     begin = begin if window[0] is None else max(begin, -(-window[0] // interval) * interval)
     stop = (stop if window[1] is None else min(stop, (window[1] - 1) // interval * interval)) + interval
     count = (stop - begin) // interval

@@ -23,8 +23,14 @@ PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP errors that another attemp
 UNREACHABLE = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)
 
 
-def download(url: str, path: Path, timeout: float = 30.0, attempts: int = 5, sleep: Callable = time.sleep,
-             on_bytes: Callable[[int], object] = lambda n: None) -> bool:
+def download(
+    url: str,
+    path: Path,
+    timeout: float = 30.0,
+    attempts: int = 5,
+    sleep: Callable = time.sleep,
+    on_bytes: Callable[[int], object] = lambda n: None,
+) -> bool:
     """Put the zip at `url` and its checksum file at `path`, verified; False where the archive has none (404).
 
     Lost connections, time-outs, answers of an overloaded server, short bodies and wrong checksums are tried again after
@@ -46,8 +52,10 @@ def download(url: str, path: Path, timeout: float = 30.0, attempts: int = 5, sle
         except (DataError, *UNREACHABLE) as error:
             problem = str(error) or type(error).__name__
         if final:
-            raise DataError(f"{url}: {problem} (attempt {attempt} of {attempts}); check the network and the base URL, "
-                            "or leave that period out")
+            raise DataError(
+                f"{url}: {problem} (attempt {attempt} of {attempts}); check the network and the base URL, "
+                "or leave that period out"
+            )
         sleep(pause)
 
 

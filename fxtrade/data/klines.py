@@ -12,8 +12,20 @@ import polars as pl
 
 from fxtrade.core.errors import DataError
 
-CSV = ("timestamp", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades",
-       "taker_buy_base", "taker_buy_quote", "ignore")
+CSV = (
+    "timestamp",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_volume",
+    "trades",
+    "taker_buy_base",
+    "taker_buy_quote",
+    "ignore",
+)
 CLOCK = pl.Datetime("ns", "UTC")
 COLUMNS = {name: pl.Float32 for name in CSV if name not in ("close_time", "ignore")}
 COLUMNS |= {"timestamp": CLOCK, "trades": pl.Int32}

@@ -10,34 +10,33 @@ from pathlib import Path
 from typing import Any
 
 from fxtrade import models
+from fxtrade.core import files
 from fxtrade.core.config import RunConfig
-from fxtrade.core.errors import FxtradeError
+from fxtrade.core.errors import Interrupted
 from fxtrade.core.options import to_dict
 from fxtrade.core.types import Forecast
-from fxtrade.data import synth
 from fxtrade.data.bars import Panel, format_interval, parse_interval
-from fxtrade.experiment import adapt, baselines, dataset, evaluate, fitting, forecast, record, tasks, trading
-from fxtrade.experiment.beginning import earlier
-from fxtrade.experiment.dataset import Dataset, span_of
-from fxtrade.experiment.fitting import Trained
-from fxtrade.experiment.network import identity, network, objective
-from fxtrade.labels import LABELS
+from fxtrade.ensemble import mixture
+from fxtrade.evaluate import accuracy, auxiliary, trading
 from fxtrade.models.flops import flops_per_sample
+from fxtrade.pipeline import baselines, dataset, online_finetune, training
+from fxtrade.pipeline.build import build_loss, build_model, identity
+from fxtrade.pipeline.dataset import Dataset, span_of
+from fxtrade.pipeline.training import Trained
+from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.report import report
 from fxtrade.report.progress import Console
+from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.train import members
 from fxtrade.train.interrupt import Interrupt
 from fxtrade.train.keeping import kept
-from fxtrade.train.track import read
-from fxtrade.validate import null
+from fxtrade.validate import surrogates
 
 
-class Interrupted(FxtradeError):
-    """The run was asked to stop; it is saved and can be resumed."""
-
-    def __init__(self, folder: Path, number: int, step: int):
-        super().__init__(f"stopped at step {step} and saved; go on with: python scripts/train.py --resume {folder}")
-        self.number = number
+def _stopped(folder: Path, number: int, step: int) -> Interrupted:
+    return Interrupted(
+        f"stopped at step {step} and saved; resume with: python scripts/train.py --resume {folder}", number
+    )
 
 
 def run(
@@ -55,48 +54,48 @@ def run(
     console = console or Console()
     began = time.time()
     # what would fail only after minutes fails now
-    fitting.check(config)
+    training.check(config)
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         fingerprint = panel.fingerprint()
-    parse_interval(config.report.block)
-    record.ledger(resume.parent if resume else results)
+    parse_interval(config.report.bootstrap_block)
+    ledger.read(resume.parent if resume else results)
     with console.bar("features", len(panel.times), "bars") as tick:
         data = dataset.prepare(config, panel, tick)
-    console.say(describe(data))
-    fitting.plans(config, data, network(config).receptive_field)
-    start = earlier(config, data) if config.train.start else None
-    folder = resume or record.create(results, config, name)
+    console.say(dataset.describe(data))
+    training.plans(config, data, build_model(config).receptive_field)
+    start = load_initial_params(config, data) if config.train.init_from else None
+    folder = resume or run_dir.create(results, config, name)
     what = identity(config, data, fingerprint)
     spans = {span: span_of(data, span) for span in ("train", "valid", "test")}
-    facts = record.provenance(config, fingerprint) | {"identity": what, "spans": spans}
-    record.write_json(folder / record.RECORD, facts)
+    facts = provenance.provenance(config, fingerprint) | {"identity": what, "spans": spans}
+    files.write_json(folder / run_dir.RECORD, facts)
     console.say(f"run folder {folder}   (tensorboard --logdir {results})")
 
-    keep = {"identity": what, "keep": config.train.keep, "resume": bool(resume)}
+    keep = {"identity": what, "keep": config.train.max_to_keep, "resume": bool(resume)}
     if config.pretrain.name != "none":
         with kept(folder / "pretrain", **keep) as ends, Interrupt() as interrupt:
-            start, before = fitting.pretrain(config, data, console, "pre-training", interrupt=interrupt, **ends)
+            start, before = training.pretrain(config, data, console, "pre-training", interrupt=interrupt, **ends)
         if interrupt.signal:
-            raise Interrupted(folder, interrupt.signal, before.step)
+            raise _stopped(folder, interrupt.signal, before.step)
     with kept(folder, **keep) as ends:
         tracker = ends["tracker"]
         with Interrupt() as interrupt:
-            trained = fitting.train(config, data, console, "training", start, interrupt=interrupt, **ends)
+            trained = training.train(config, data, console, "training", start, interrupt=interrupt, **ends)
         if not interrupt.signal:
             with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
-                outcome = judge(config, data, trained, results, facts, console)
+                outcome = evaluate_run(config, data, trained, results, facts, console)
         if interrupt.signal:
-            raise Interrupted(folder, interrupt.signal, trained.fit.step)
+            raise _stopped(folder, interrupt.signal, trained.fit.step)
 
         outcome["run"] |= {"seconds": time.time() - began, "folder": folder.name}
         outcome["history"] = tracker.rows
         numbers = headline(outcome)
         trial = {k: facts[k] for k in ("started", "config_hash", "data_fingerprint", "code")}
-        record.enter(results, trial | {"run": folder.name} | numbers)  # before anyone sees the numbers
-        record.write_json(folder / record.RECORD, facts | {"seconds": outcome["run"]["seconds"], "metrics": numbers})
-        record.write_json(folder / "report.json", outcome)
-        for title, pixels in report.write(folder, record.clean(outcome)).items():
+        ledger.append_trial(results, trial | {"run": folder.name} | numbers)  # before anyone sees the numbers
+        files.write_json(folder / run_dir.RECORD, facts | {"seconds": outcome["run"]["seconds"], "metrics": numbers})
+        files.write_json(folder / "report.json", outcome)
+        for title, pixels in report.write(folder, files.to_jsonable(outcome)).items():
             tracker.image(title, pixels, trained.fit.step)
         tracker.hparams(to_dict(config), numbers)
         tracker.text("report", (folder / "report.md").read_text(), trained.fit.step)
@@ -104,37 +103,37 @@ def run(
     return folder
 
 
-def judge(
+def evaluate_run(
     config: RunConfig, data: Dataset, trained: Trained, results: Path, facts: dict, console: Console
 ) -> dict[str, Any]:
     """Everything that the report says, as one JSON-like dict; the test span is opened here and nowhere else."""
     panel, split = data.panel, data.split
-    count = config.train.members
+    count = config.train.ensemble.size
     with console.bar("scoring", len(panel.times) * count, "bars") as tick:
         made, rates = forecasts(config, trained, data, tick)
-    others, opened = record.past_trials(results, facts["data_fingerprint"], facts["config_hash"])
+    others, opened = ledger.past_trials(results, facts["data_fingerprint"], facts["config_hash"])
 
     def table(prediction, source: Dataset):
         split, times = source.split, source.panel.times
-        return evaluate.coverage_table(
+        return accuracy.coverage_table(
             prediction, source.labels, split.valid, split.test, times, config.report, config.seed
         )
 
-    prediction = baselines.of_forecast(made)
+    prediction = baselines.decide(made)
     with console.task("baselines"):
-        rivals = {k: table(p, data) for k, p in baselines.all_of(data, config.label, config.seed).items()}
-    accuracy = {config.model.name: table(prediction, data), **rivals}
+        rivals = {k: table(p, data) for k, p in baselines.all_baselines(data, config.label, config.seed).items()}
+    tables = {config.model.name: table(prediction, data), **rivals}
     floors = {}
-    if config.report.null_floor:
+    if config.report.null_baseline:
         for kind, bars in null_panels(panel, config):
-            floors[kind] = null_floor(config, bars, console, kind, table)
+            floors[kind] = null_baseline(config, bars, console, kind, table)
     other_label = {}
-    if config.label.name != "volatility" and config.label.classes == 2:
-        for kind in ("tradable", "close"):
+    if config.label.name != "volatility_direction" and config.label.classes == 2:
+        for kind in ("open_to_open", "close_to_close"):
             labels = dataset.labels.make(panel.bars, dataclasses.replace(config.label, name=kind))
             other_label[kind] = table(prediction, data._replace(labels=labels))
-    scores = evaluate.scores(made, data.labels, split.test)
-    spread = evaluate.score_intervals(made, data.labels, split.test, panel.times, config.report, config.seed)
+    scores = accuracy.scores(made, data.labels, split.test)
+    spread = accuracy.score_intervals(made, data.labels, split.test, panel.times, config.report, config.seed)
     parameters = models.parameter_count(trained.fit.params)
     outcome = {
         "run": {
@@ -156,17 +155,17 @@ def judge(
             "bars": len(panel.times),
             "columns": data.features.names,
             "spans": {name: span_of(data, name) for name in ("train", "valid", "test")},
-            "zero_moves": evaluate.zero_moves(data.labels, split.test),
+            "zero_moves": accuracy.zero_moves(data.labels, split.test),
             "best_accuracy": best_accuracy(config, data),
         },
-        "accuracy": accuracy,
+        "accuracy": tables,
         "null": floors,
         "labels": other_label,
         "scores": {**scores, "intervals": spread},
-        **tasks.judge(config, data, made),
-        "groups": evaluate.grouped(prediction, data.labels, split.test, panel, config.report, config.seed),
+        **auxiliary.judge(config, data, made),
+        "groups": accuracy.grouped(prediction, data.labels, split.test, panel, config.report, config.seed),
     }
-    if config.label.name != "volatility":
+    if config.label.name != "volatility_direction":
         with console.task("backtest"):
             outcome["trading"] = trading.trade(data, made, config.trade, config.label.horizon, others)
     return outcome
@@ -176,47 +175,33 @@ def forecasts(
     config: RunConfig, trained: Trained, data: Dataset, tick: Callable[[int], None] = lambda n: None
 ) -> tuple[Forecast, list[float | None]]:
     """Of every row, by the trained weights or, if the config wants it, by weights that adapt; each member's rate."""
-    each = members.apart(trained.fit.params, config.train.members)
-    made = adapt.score(trained.model, objective(config), each, data, config.adapt, tick)
-    return forecast.mixture([m.forecast for m in made]), [m.rate for m in made]
+    each = members.apart(trained.fit.params, config.train.ensemble.size)
+    made = online_finetune.score(trained.model, build_loss(config), each, data, config.adapt, tick)
+    return mixture.mixture([m.forecast for m in made]), [m.rate for m in made]
 
 
 def null_panels(panel: Panel, config: RunConfig):
     """The two null markets of the protocol."""
-    yield "random walk", null.random_walk(panel, config.seed)
-    yield "shuffled", null.shuffled(panel, config.label.horizon, config.seed)
+    yield "random walk", surrogates.random_walk(panel, config.seed)
+    yield "shuffled", surrogates.shuffled(panel, config.label.horizon, config.seed)
 
 
-def null_floor(config: RunConfig, panel: Panel, console: Console, kind: str, table) -> list[dict[str, Any]]:
+def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str, table) -> list[dict[str, Any]]:
     """Accuracy of the same pipeline, trained anew, on a market without anything to find."""
     with console.bar(f"features of the {kind}", len(panel.times), "bars") as tick:
         data = dataset.prepare(config, panel, tick)
-    trained = fitting.anew(config, data, console, f"null floor: {kind}")
+    trained = training.train_from_scratch(config, data, console, f"null floor: {kind}")
     made, _ = forecasts(config, trained, data)
-    return table(baselines.of_forecast(made), data)
+    return table(baselines.decide(made), data)
 
 
 def best_accuracy(config: RunConfig, data: Dataset) -> float | None:
     """Accuracy of the oracle on the test rows; None where nobody knows (real data, other labels)."""
-    known = data.panel.edge is not None and config.label.name == "tradable" and config.label.horizon == 1
+    known = data.panel.edge is not None and config.label.name == "open_to_open" and config.label.horizon == 1
     if not known or config.label.classes != 2:
         return None
     rows = data.features.ok & (data.labels.y >= 0) & data.split.test[:, None]
     return float(((data.panel.edge > 0.5) == data.labels.y)[rows].mean())
-
-
-def describe(data: Dataset) -> str:
-    """A few lines for people about what was read."""
-    panel = data.panel
-    missing, columns = 100 * (1 - panel.bars.ok.mean()), len(data.features.names)
-    lines = [
-        f"{panel.source}: {len(panel.times):,} bars of {format_interval(panel.interval)} x {len(panel.symbols)} symbols"
-        f" ({', '.join(panel.symbols)}), {missing:.2f} % missing; {columns} features"
-    ]
-    for name in ("train", "valid", "test"):
-        s = span_of(data, name)
-        lines.append(f"  {name:5s} {s['from']} .. {s['to']}  {s['labels']:,} labels")
-    return "\n".join(lines)
 
 
 def headline(outcome: dict[str, Any]) -> dict[str, float]:
@@ -232,6 +217,3 @@ def headline(outcome: dict[str, Any]) -> dict[str, float]:
         if "trading" in outcome:
             values[key] = outcome["trading"]["strategy"][key]
     return {k: v for k, v in values.items() if v is not None}
-
-
-__all__ = ["Interrupted", "LABELS", "read", "run", "synth"]

@@ -13,14 +13,18 @@ from fxtrade.core.options import nearest
 from fxtrade.core.types import Bars, Labels
 from fxtrade.labels import horizon, weights
 
-LABELS = {"tradable": horizon.tradable, "close": horizon.close, "volatility": horizon.volatility}
+LABELS = {
+    "open_to_open": horizon.open_to_open,
+    "close_to_close": horizon.close_to_close,
+    "volatility_direction": horizon.volatility_direction,
+}
 
 
 def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None, horizons: Sequence[int] = ()) -> Labels:
     """Classes, forward returns, end indices and uniqueness weights of every row.
 
     Two classes: 0 down, 1 up; a value of exactly zero has no class (y = -1, but `ret` is there, so that the share of
-    zero moves can be told). Three classes: 0 down, 1 flat, 2 up, flat where |value| is at most the `dead_zone` quantile
+    zero moves can be told). Three classes: 0 down, 1 flat, 2 up, flat where |value| is at most the `flat_fraction` quantile
     of the training rows' |value|, a threshold for each asset; one without training rows gets no labels.
 
     Args:
@@ -41,7 +45,7 @@ def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None, horiz
     else:
         if train is None or not train.any():
             raise ConfigError("label.classes = 3 takes its dead zone from training rows, but there are none")
-        zone = _dead_zone(value, known & train[:, None], config.dead_zone)
+        zone = _dead_zone(value, known & train[:, None], config.flat_fraction)
         y = np.where(np.abs(value) <= zone, 1, np.where(value > 0, 2, 0))
         labelled = known & np.isfinite(zone)
     w = np.zeros((rows, assets), np.float32)
@@ -55,8 +59,8 @@ def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None, horiz
     further = [make(bars, dataclasses.replace(config, horizon=h), train) for h in horizons]
     return made.replace(
         end=np.maximum.reduce([made.end, *(f.end for f in further)]),
-        further_y=np.stack([f.y for f in further], -1),
-        further_w=np.stack([f.w for f in further], -1),
+        horizon_y=np.stack([f.y for f in further], -1),
+        horizon_w=np.stack([f.w for f in further], -1),
     )
 
 

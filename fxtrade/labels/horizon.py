@@ -32,30 +32,30 @@ class Forward(NamedTuple):
     looks: int
 
 
-def tradable(bars: Bars, horizon: int, median_window: int = 0) -> Forward:
+def open_to_open(bars: Bars, horizon: int, median_window: int = 0) -> Forward:
     """Log return from the open of t+1 to the open of t+1+horizon."""
     ret = log_ratio(bars.open, 1, 1 + horizon)
     return Forward(ret, ret, 1, horizon, 1 + horizon)
 
 
-def close(bars: Bars, horizon: int, median_window: int = 0) -> Forward:
+def close_to_close(bars: Bars, horizon: int, median_window: int = 0) -> Forward:
     """Log return from the close of t to the close of t+horizon (not tradable: see the module)."""
     ret = log_ratio(bars.close, 0, horizon)
     return Forward(ret, ret, 1, horizon, horizon)
 
 
-def volatility(bars: Bars, horizon: int, median_window: int) -> Forward:
+def volatility_direction(bars: Bars, horizon: int, median_window: int) -> Forward:
     """Realised volatility of bars t+1..t+horizon against its own trailing median.
 
     value = log RV(t+1..t+h) - median over the last `median_window` rows s <= t of log RV(s-h+1..s), with RV the root of
     the sum of squared one-bar log returns of the closes. A window with a missing bar has no RV.
     """
-    past = realised(bars, horizon)
+    past = log_realised_volatility(bars, horizon)
     value = _shift(past, horizon) - trailing_median(past, median_window)
     return Forward(value, log_ratio(bars.close, 0, horizon), 1, horizon, horizon)
 
 
-def realised(bars: Bars, horizon: int) -> np.ndarray:
+def log_realised_volatility(bars: Bars, horizon: int) -> np.ndarray:
     """log of the root of the sum of the squared log returns of the last `horizon` bars `[N, A]`; NaN with a gap."""
     squares = log_ratio(bars.close, -1, 0) ** 2
     with np.errstate(divide="ignore"):

@@ -25,7 +25,7 @@ def average_uniqueness(first: np.ndarray, last: np.ndarray, bars: int) -> np.nda
     return (area[last + 1] - area[first]) / (last - first + 1)
 
 
-def settled(end: np.ndarray) -> np.ndarray:
+def known_at(end: np.ndarray) -> np.ndarray:
     """Last row `[N]` that label and weight of each row depend on, from the last row `end [N]` that the label looks at.
 
     The weight is how much of the label no other label says too, so it hangs on those that begin before it has ended.
@@ -33,7 +33,7 @@ def settled(end: np.ndarray) -> np.ndarray:
     return end[np.maximum(end - 1, 0)]
 
 
-def class_weighted(
+def reweight_classes(
     y: np.ndarray, w: np.ndarray, rows: np.ndarray, beta: float = 0.0, alpha: Sequence[float] = ()
 ) -> np.ndarray:
     """Weights `[N, A]` in which rare classes count more; their sum over `rows` stays what it was.

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from fxtrade.core.config import LabelConfig, LossConfig, TasksConfig, TradeConfig
+from fxtrade.core.config import AuxiliaryConfig, LabelConfig, LossConfig, TradeConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import check_like, check_options, nearest
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.losses import classify, trading
-from fxtrade.losses.tasks import with_tasks
+from fxtrade.losses.auxiliary import with_auxiliary
 
 LOSSES = {
     "cross_entropy": classify.cross_entropy,
@@ -30,7 +30,7 @@ LIMITS = {  # at least, below
 
 
 def build(
-    config: LossConfig, label: LabelConfig, trade: TradeConfig, tasks: TasksConfig | None = None
+    config: LossConfig, label: LabelConfig, trade: TradeConfig, tasks: AuxiliaryConfig | None = None
 ) -> Callable[[Output, Segment], Array]:
     """The loss of a config such as `name="focal", options={"gamma": 1.5}`; costs are those of `trade` if not given.
 
@@ -43,7 +43,7 @@ def build(
         raise ConfigError(f"there is no loss '{config.name}'{nearest(config.name, LOSSES)}")
     given = {"cost": 1e-4 * (trade.fee_bps + trade.half_spread_bps), "horizon": label.horizon}
     loss = with_options(LOSSES[config.name], config.options, f"loss '{config.name}'", given)
-    return with_tasks(loss, tasks or TasksConfig())
+    return with_auxiliary(loss, tasks or AuxiliaryConfig())
 
 
 def with_options(loss: Callable, options: Mapping[str, Any], what: str, given: Mapping[str, Any] | None = None):

@@ -24,7 +24,7 @@ def cross_entropy(output: Output, segment: Segment, *, smoothing: float = 0.0) -
 def focal(output: Output, segment: Segment, *, gamma: float = 2.0, smoothing: float = 0.0) -> Array:
     """Mean of -(1 - p(y))^gamma log p(y): what is known already counts less (Lin et al. 2017).
 
-    gamma = 0 is the cross-entropy. The alpha of the paper is in the weights of the classes (`config.loss.alpha`).
+    gamma = 0 is the cross-entropy. The alpha of the paper is in the weights of the classes (`config.loss.class_weights`).
     """
     log_p = jax.nn.log_softmax(output.logits)
     target = optax.smooth_labels(jax.nn.one_hot(_classes(output, segment), log_p.shape[-1]), smoothing)

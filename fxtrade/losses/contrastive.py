@@ -77,7 +77,7 @@ def ts2vec(
     return alpha * series + (1 - alpha) * times
 
 
-def supervised(output: Output, segment: Segment, *, temperature: float = 0.1, anchors: int = 512) -> Array:
+def supcon(output: Output, segment: Segment, *, temperature: float = 0.1, anchors: int = 512) -> Array:
     """Mean of -1/|P_i| sum_{p in P_i} log(e^s_ip / sum_{k != i} e^s_ik), P_i all others of i's class.
 
     The supervised contrastive loss in its better form L_out (SupCon, Khosla et al. 2020). Rows that are alone in their
@@ -180,7 +180,7 @@ def _wide(z: Array) -> Array:
     return z.astype(jnp.promote_types(z.dtype, jnp.float32))
 
 
-CONTRASTIVE = {"simclr": nt_xent, "ts2vec": ts2vec, "supervised": supervised}
+CONTRASTIVE = {"simclr": nt_xent, "ts2vec": ts2vec, "supervised": supcon}
 
 
 def build(name: str, options: Mapping[str, Any]) -> Callable[[Output, Segment], Array]:

@@ -50,7 +50,7 @@ class Heads(nn.Module):
             output = output.replace(mu=mu, log_sigma=log_sigma)
         if self.says.horizons:
             logits = linear(self.says.horizons * self.says.classes, "further")
-            output = output.replace(further=logits.reshape(*h.shape[:-1], self.says.horizons, self.says.classes))
+            output = output.replace(horizon_logits=logits.reshape(*h.shape[:-1], self.says.horizons, self.says.classes))
         return output
 
 

@@ -13,16 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from fxtrade.core.errors import FxtradeError
-from fxtrade.report import comparison_plots, verdict
-from fxtrade.report.canvas import pixels, save_png
-from fxtrade.report.numbers import DASH, count, duration, fixed, interval, missing, percent, score
+from fxtrade.report import comparison_plots, summary
+from fxtrade.report.formatting import DASH, count, duration, fixed, interval, missing, percent, score
+from fxtrade.report.plotting import pixels, save_png
 from fxtrade.report.progress import Console
 from fxtrade.report.tables import facts, grid
 
 PLAIN, TREES = "plain", "gradient-boosted trees"
 RATE = 0.05  # of false discoveries
 WIDER = 3  # times the coverage aimed at: who says everything with the same confidence has no top
-LABELS = {"tradable": "next open to a later open (tradable)", "close": "close to close"}
+LABELS = {"open_to_open": "next open to a later open (tradable)", "close_to_close": "close to close"}
 CAPTIONS = {"coverage": "Accuracy by coverage", "recipes": "What each recipe adds", "cost": "Accuracy and speed"}
 NATS = "Less log loss than trees or plain in thousandths of a nat, positive where it is better."
 READING = """\
@@ -43,7 +43,7 @@ def write(folder: Path, outcome: dict[str, Any]) -> None:
     """Write `report.md` and `plots/*.png`; every file is either whole or not there.
 
     Args:
-        outcome: of `experiment.effects.assemble`, None where there is no number.
+        outcome: of `comparison.statistics.assemble`, None where there is no number.
 
     Raises:
         FxtradeError: the folder cannot be written.
@@ -160,13 +160,13 @@ def table(console: Console, outcome: dict[str, Any], folder: Path) -> None:
 
 def _market(market: dict, picture: str) -> list[str]:
     rows = [("source", f"{market['source']}: {len(market['symbols'])} symbols, bars of {market['interval']}")]
-    rows += [("the models say", verdict.question(market["label"])), ("features", str(len(market["columns"])))]
+    rows += [("the models say", summary.question(market["label"])), ("features", str(len(market["columns"])))]
     spans = {k: (s["from"][:10], s["to"][:10], f"{s['labels']:,} labels") for k, s in market["spans"].items()}
     rows += [(f"{k} span", f"{a} to {b}, {n}") for k, (a, b, n) in spans.items()]
     rows += [("test rows whose price does not move", percent(market["zero_moves"], 1))]
     blocks = [facts(rows), picture]
     good = [row for row in market["rows"] if "error" not in row]
-    names = [verdict.coverage_name(c) for c in market["coverages"]]
+    names = [summary.coverage_name(c) for c in market["coverages"]]
     for kind in market["labels"]:
         first = kind == market["labels"][0]
         extra = ["seeds", "above trees", "q", "top 10 %", "q"] if first else []
@@ -215,7 +215,7 @@ def _won(test: dict) -> bool:
 
 
 def _hit(row: dict, label: str, target: float, bracket: bool = True) -> str:
-    r = verdict.at(row["accuracy"][label], target)
+    r = summary.at(row["accuracy"][label], target)
     if r["coverage"] > WIDER * target:
         return DASH
     return interval(r["accuracy"], r["low"], r["high"]) if bracket else interval(r["accuracy"], None, None)
@@ -250,7 +250,7 @@ def _q(test: dict | None) -> str:
 
 
 def _where(test: dict) -> str:
-    return f"{test['model']}, {test['recipe']} on {test['market']}, {verdict.coverage_name(test['coverage'])}"
+    return f"{test['model']}, {test['recipe']} on {test['market']}, {summary.coverage_name(test['coverage'])}"
 
 
 def _summary(found: list[dict]) -> str:
@@ -258,7 +258,7 @@ def _summary(found: list[dict]) -> str:
     tests = []
     for effect in found:
         for name, part in effect["markets"].items():
-            tests += [(effect, name, verdict.coverage_name(float(key)), _gap(t), t) for key, t in part.items()]
+            tests += [(effect, name, summary.coverage_name(float(key)), _gap(t), t) for key, t in part.items()]
         tests += [(effect, name, "log loss", _nats(t), t) for name, t in effect["nats"].items()]
     whole = f"{len(tests)} differences of {len(found)} recipes"
     said = [f"Of {whole} from plain training, at a rate of {percent(RATE, 0)}:"]

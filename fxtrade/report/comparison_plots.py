@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from fxtrade.report import verdict
-from fxtrade.report.canvas import (
+from fxtrade.report import summary
+from fxtrade.report.formatting import missing, percent
+from fxtrade.report.plotting import (
     BLUE,
     GREEN,
     GREY,
@@ -24,7 +25,6 @@ from fxtrade.report.canvas import (
     reference,
     with_legend,
 )
-from fxtrade.report.numbers import missing, percent
 
 COLORS, MARKERS = (BLUE, GREEN, RED, PURPLE, SKY, "black", "#8B5A2B"), "osD^vPX"
 TREES, LINE = "gradient-boosted trees", "logistic regression"
@@ -88,12 +88,12 @@ def cost(markets: list[dict], plain: dict[str, list[dict]]) -> Figure:
     figure = new_figure(0.7 + 2.9 * len(markets))
     for axes, market in zip(figure.subplots(len(markets), 1, squeeze=False)[:, 0], markets, strict=True):
         label, rows = market["labels"][0], plain[market["name"]]
-        tables = {r["model"]: verdict.at(r["accuracy"][label], 1.0) for r in market["rows"] if r["kind"] == "baseline"}
+        tables = {r["model"]: summary.at(r["accuracy"][label], 1.0) for r in market["rows"] if r["kind"] == "baseline"}
         for name, color in ((TREES, ORANGE), (LINE, GREY)):
             if name in tables:
                 axes.axhline(100 * tables[name]["accuracy"], color=color, lw=1.2, label=name)
         speed = floats([r["labels_per_second"] for r in rows])
-        middle, error = error_bars([verdict.at(r["accuracy"][label], 1.0) for r in rows])
+        middle, error = error_bars([summary.at(r["accuracy"][label], 1.0) for r in rows])
         for i, row in enumerate(rows):
             style = {"color": COLORS[i % len(COLORS)], "fmt": MARKERS[i % len(MARKERS)], "label": row["model"]}
             axes.errorbar(speed[i], middle[i], error[:, i : i + 1], ms=5, lw=1.2, capsize=2, **style)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fxtrade.report import earnings, skill, verdict
-from fxtrade.report.numbers import count, duration, fixed, percent
+from fxtrade.report import accuracy_section, summary, trading_section
+from fxtrade.report.formatting import count, duration, fixed, percent
 from fxtrade.report.tables import facts, grid
 
 CAPTIONS = {  # of every plot, by the name of its file
@@ -29,14 +29,14 @@ def document(outcome: dict[str, Any], pictures: Iterable[str]) -> str:
     blocks = [
         f"# {run['model']} on {outcome['data']['source']}",
         f"Run `{run['folder']}`, {run['started'][:10]}.",
-        verdict.paragraph(outcome),
-        *(f"> **{text}**" for text in verdict.warnings(outcome)),
+        summary.paragraph(outcome),
+        *(f"> **{text}**" for text in summary.warnings(outcome)),
         *data(outcome),
-        *skill.accuracy(outcome, picture["coverage"]),
-        *skill.scores(outcome, picture["calibration"]),
-        *skill.tasks(outcome),
-        *skill.groups(outcome, picture["groups"]),
-        *earnings.trading(outcome, picture["equity"], picture["costs"]),
+        *accuracy_section.accuracy(outcome, picture["coverage"]),
+        *accuracy_section.scores(outcome, picture["calibration"]),
+        *accuracy_section.tasks(outcome),
+        *accuracy_section.groups(outcome, picture["groups"]),
+        *trading_section.trading(outcome, picture["equity"], picture["costs"]),
         *training(run, picture["training"]),
         *provenance(run),
     ]
@@ -50,7 +50,7 @@ def data(outcome: dict) -> list[str]:
         ("source", d["source"]),
         ("symbols", f"{len(d['symbols'])}: {', '.join(d['symbols'])}"),
         ("bars", f"{d['bars']:,} of {d['interval']} each, for every symbol"),
-        ("the model says", verdict.question(outcome["run"]["config"]["label"])),
+        ("the model says", summary.question(outcome["run"]["config"]["label"])),
         ("test rows whose price does not move", percent(d["zero_moves"], 2)),
         ("features", f"{len(d['columns'])}: {', '.join(f'`{name}`' for name in d['columns'])}"),
     ]
@@ -66,7 +66,7 @@ def training(run: dict, picture: str) -> list[str]:
     ended = ENDS.get(run["stopped"], run["stopped"])
     rows = [
         ("model", f"`{run['model']}`, {run['parameters']:,} parameters{_arithmetic(run)}"),
-        ("receptive field", verdict.bars(run["receptive_field"])),
+        ("receptive field", summary.bars(run["receptive_field"])),
         ("steps", f"{run['step']:,} ({ended})"),
         ("best validation loss", f"{fixed(run['best_loss'], 4)} nats at step {run['best_step']:,}"),
         *_adapting(run),
@@ -81,7 +81,7 @@ def _adapting(run: dict) -> list[tuple[str, str]]:
     if not how["steps"]:
         return []
     rates = ", ".join(f"{rate:g}" for rate in run["adapted_at"])
-    chosen = ", chosen on the validation rows" if len(how["rates"]) > 1 else ""
+    chosen = ", chosen on the validation rows" if len(how["learning_rates"]) > 1 else ""
     text = f"{how['steps']} steps on the last {how['lookback']:,} bars every {how['every']:,}, rate {rates}{chosen}"
     return [("adapts by", text)]
 
@@ -96,8 +96,8 @@ def provenance(run: dict) -> list[str]:
         ("config", f"`{run['config_hash']}`, in full in [config.json](config.json)"),
         ("data fingerprint", f"`{run['data_fingerprint']}`"),
         ("seed", str(run["seed"])),
-        ("test span opened before", f"by this configuration: {verdict.times(run['opened_before'])}"),
-        ("others tried on these data", verdict.configurations(run["trials_before"])),
+        ("test span opened before", f"by this configuration: {summary.times(run['opened_before'])}"),
+        ("others tried on these data", summary.configurations(run["trials_before"])),
         ("machine", f"{', '.join(run['devices'])} ({run['backend']}), {run['cores']} cores, Python {run['python']}"),
         ("packages", packages),
     ]

@@ -10,8 +10,9 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fxtrade.report import verdict
-from fxtrade.report.canvas import (
+from fxtrade.report import summary
+from fxtrade.report.formatting import fixed, gain, missing, percent
+from fxtrade.report.plotting import (
     BLUE,
     GREEN,
     GREY,
@@ -29,7 +30,6 @@ from fxtrade.report.canvas import (
     reference,
     with_legend,
 )
-from fxtrade.report.numbers import fixed, gain, missing, percent
 
 
 def figures(outcome: dict) -> dict[str, Figure]:
@@ -48,11 +48,11 @@ def coverage(outcome: dict) -> Figure | None:
     )
     curve, label = outcome["scores"]["curve"], f"{model}, ranked with hindsight"
     axes.plot(curve["coverage"], 100 * floats(curve["accuracy"]), color=SKY, lw=1, zorder=1, label=label)
-    rivals = verdict.rivals(outcome)
+    rivals = summary.rivals(outcome)
     peak = {name: np.nanmax(floats([0, *(r["accuracy"] for r in rows)])) for name, rows in rivals.items()}
     for color, name in zip((ORANGE, RED), sorted(peak, key=peak.get, reverse=True), strict=False):
         accuracy_points(axes, rivals[name], f"baseline: {name}", color=color, marker="s")
-    for style, (name, rows) in zip(("--", "-."), verdict.floors(outcome).items(), strict=False):
+    for style, (name, rows) in zip(("--", "-."), summary.floors(outcome).items(), strict=False):
         accuracy_points(axes, rows, f"null floor: {name}", band=True, color=GREY, linestyle=style)
     top = outcome["data"]["best_accuracy"]
     if not missing(top):

@@ -10,7 +10,7 @@ import numpy as np
 
 from fxtrade.core.errors import FxtradeError
 from fxtrade.report import markdown, plots
-from fxtrade.report.canvas import pixels, save_png
+from fxtrade.report.plotting import pixels, save_png
 from fxtrade.report.terminal import table
 
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fxtrade.report import study_plots
-from fxtrade.report.canvas import pixels, save_png
-from fxtrade.report.numbers import DASH, count, duration, fixed, interval, missing, percent
+from fxtrade.report.formatting import DASH, count, duration, fixed, interval, missing, percent
+from fxtrade.report.plotting import pixels, save_png
 from fxtrade.report.progress import Console
 from fxtrade.report.study_plots import strongest
 from fxtrade.report.tables import facts, grid
@@ -147,7 +147,10 @@ def _asked(outcome: dict) -> list[tuple[str, str]]:
         ("source", f"{d['source']}; {len(d['symbols'])} symbols: {', '.join(d['symbols'])}"),
         ("looked at", f"{SPANS[options['span']]}, {dates}; the test span stayed closed"),
         ("rows", f"{d['rows']:,} of {d['bars']:,} bars of {d['interval']} x {len(d['symbols'])} symbols"),
-        ("intervals", f"{options['bootstrap']:,} resamples of blocks of {options['block']}, or 4 horizons if longer"),
+        (
+            "intervals",
+            f"{options['bootstrap_samples']:,} resamples of blocks of {options['bootstrap_block']}, or 4 horizons if longer",
+        ),
         ("shifts", f"of at least {count(outcome['least_shift'])} bars in either direction"),
     ]
 
@@ -164,7 +167,7 @@ def _horizons(outcome: dict) -> list[list[str]]:
 
 
 def _redundant(outcome: dict) -> list[str]:
-    least = outcome["run"]["config"]["study"]["cluster"]
+    least = outcome["run"]["config"]["study"]["cluster_threshold"]
     clusters: dict[int, list[dict]] = {}
     for column in sorted(outcome["columns"], key=lambda c: (c["cluster"], not c["representative"])):
         clusters.setdefault(column["cluster"], []).append(column)

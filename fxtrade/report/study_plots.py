@@ -8,8 +8,8 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from fxtrade.report.canvas import BLUE, GREY, decorate, floats, new_figure, with_legend
-from fxtrade.report.numbers import missing
+from fxtrade.report.formatting import missing
+from fxtrade.report.plotting import BLUE, GREY, decorate, floats, new_figure, with_legend
 
 ROW, EDGES = 0.19, 1.5  # inches: height of a column's row, and of what is above and below
 FAINT = 0.03  # an IC that has the full colour at least: what is smaller everywhere shall look small

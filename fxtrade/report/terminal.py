@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from fxtrade.report import verdict
-from fxtrade.report.numbers import DASH, fixed, gain, interval, missing, percent, probability
+from fxtrade.report import summary
+from fxtrade.report.formatting import DASH, fixed, gain, interval, missing, percent, probability
 from fxtrade.report.progress import Console
 
 
@@ -19,25 +19,25 @@ def table(console: Console, outcome: dict[str, Any], folder: Path) -> None:
     console.rich.print(_accuracy(outcome), soft_wrap=False)
     if outcome.get("trading"):
         console.rich.print(_trading(outcome["trading"]), soft_wrap=False)
-        console.say(f"The strategy {verdict.survival(outcome['trading'])}.")
-    for text in verdict.warnings(outcome):
+        console.say(f"The strategy {summary.survival(outcome['trading'])}.")
+    for text in summary.warnings(outcome):
         console.rich.print(Text(text, style="bold red"), soft_wrap=False)
     console.say(f"report: {folder / 'report.md'}")
 
 
 def _accuracy(outcome: dict) -> Table:
-    model, targets = outcome["run"]["model"], verdict.targets(outcome)
+    model, targets = outcome["run"]["model"], summary.targets(outcome)
     made = _table("Right on the test span (%), by the share that is most sure")
     made.add_column("", no_wrap=True)
     for target in targets:
         made.add_column("all bars" if target == 1 else f"{100 * target:g} %", justify="right")
-    own = [verdict.at(outcome["accuracy"][model], t) for t in targets]
+    own = [summary.at(outcome["accuracy"][model], t) for t in targets]
     made.add_row(model, *(_right(row) for row in own), style="bold")
     made.add_row("  95 % interval, from", *(_right(row, "low") for row in own))
     made.add_row("  to", *(_right(row, "high") for row in own), end_section=True)
-    others = verdict.rivals(outcome) | {f"null floor: {name}": rows for name, rows in verdict.floors(outcome).items()}
+    others = summary.rivals(outcome) | {f"null floor: {name}": rows for name, rows in summary.floors(outcome).items()}
     for name, rows in others.items():
-        made.add_row(name, *(_right(verdict.at(rows, t)) for t in targets))
+        made.add_row(name, *(_right(summary.at(rows, t)) for t in targets))
     best = outcome["data"]["best_accuracy"]
     if not missing(best):
         made.add_row("best possible", *(fixed(100 * best, 1) if t == 1 else DASH for t in targets))

@@ -42,12 +42,12 @@ def make(config: CurriculumConfig, score: np.ndarray, steps: int) -> Curriculum:
 
     Args:
         score: `[M]` of the plan's segments.
-        steps: of the whole training; all segments are open after the share `config.until` of them.
+        steps: of the whole training; all segments are open after the share `config.end` of them.
     """
     order = np.argsort(-score if config.reverse else score, kind="stable")
     rank = np.empty(len(score), np.int32)
     rank[order] = np.arange(len(score))
-    return Curriculum(rank, config.pace, config.start, max(round(config.until * steps), 1))
+    return Curriculum(rank, config.pace, config.start, max(round(config.end * steps), 1))
 
 
 def opened(curriculum: Curriculum, step: Array) -> Array:

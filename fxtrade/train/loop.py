@@ -117,16 +117,16 @@ def fit(
     """
     series, plan = train
     assets = series.x.shape[1]
-    keys = [jax.random.PRNGKey(seed + i) for i in range(config.members)]
-    ensemble = config.members > 1
+    keys = [jax.random.PRNGKey(seed + i) for i in range(config.ensemble.size)]
+    ensemble = config.ensemble.size > 1
     method = method or Method(present=mixup.presented(config.mixup))
-    optimizer = optim.optimizer(optim_config, config.steps, config.only)
+    optimizer = optim.optimizer(optim_config, config.steps, config.trainable)
     decay = optim.averaging(optim_config, config.steps)
     rate = optim.schedule(optim_config, config.steps)
     update = make_update(model, loss, optimizer, plan, config.batch, decay, method, ensemble)
     evaluate = make_evaluate(model, loss, valid[1], config.batch, method)
     if start is None:
-        start = fresh(model, series, seed, config.members)
+        start = fresh(model, series, seed, config.ensemble.size)
     begin = functools.partial(create, optimizer=optimizer)
     state, key = (jax.vmap(begin)(start), jnp.stack(keys)) if ensemble else (begin(start), keys[0])
     early, best_params = Early(), state.ema
@@ -141,7 +141,7 @@ def fit(
         """Of all members on average."""
         if not ensemble:
             return evaluate(params, valid[0])
-        return Info(*np.mean([evaluate(members.member(params, i), valid[0]) for i in range(config.members)], 0))
+        return Info(*np.mean([evaluate(members.member(params, i), valid[0]) for i in range(config.ensemble.size)], 0))
 
     def save(best: bool) -> None:
         if checkpoints:
@@ -156,7 +156,7 @@ def fit(
             save(best=False)
             stopped = "interrupted"
             break
-        count = min(config.dispatch, config.steps - step)
+        count = min(config.steps_per_call, config.steps - step)
         with clock:
             state, info = update(state, series, key, count)
             info = jax.tree.map(np.asarray, info)
@@ -164,7 +164,7 @@ def fit(
         if not finite.all():
             at, who = np.argwhere(~finite)[0]
             raise _not_finite(step + int(at), method, plan, keys[who], config.batch, checkpoints, row_name)
-        labels = count * config.batch * plan.length * assets * config.members
+        labels = count * config.batch * plan.length * assets * config.ensemble.size
         clock.labels += labels
         step += count
         infos.append(info)

@@ -111,8 +111,8 @@ def check(config: TrainConfig) -> None:
             f"train.batch = {config.batch}: meta-learning needs a multiple of {2 * meta.segments} segments, "
             f"for each task {meta.segments} of support and as many of query (train.meta.segments)"
         )
-    if meta.name == "reptile" and meta.only == "heads":
-        raise ConfigError("train.meta.only = 'heads': Reptile moves only what adapts; use 'maml' or 'fomaml'")
+    if meta.name == "reptile" and meta.trainable == "heads":
+        raise ConfigError("train.meta.trainable = 'heads': Reptile moves only what adapts; use 'maml' or 'fomaml'")
     if config.mixup.name != "none" and meta.segments == 1:
         raise ConfigError("train.mixup mixes the segments of a support; make train.meta.segments at least 2")
 
@@ -149,7 +149,7 @@ def gradient(config: MetaConfig) -> Callable:
             def on_support(p, step):
                 return objective(p, support, keys_of(step))[0]
 
-            descent = Descent(on_support, config.steps, config.learning_rate, config.only)
+            descent = Descent(on_support, config.steps, config.learning_rate, config.trainable)
             weight = (support if rule is reptile else query).w.sum()
             return weight, rule(objective, descent, params, query, keys_of(config.steps))
 
@@ -169,7 +169,9 @@ def answer(config: MetaConfig) -> Callable:
 
         def one(pair):
             own, x = pair
-            descent = Descent(lambda p, _: loss(apply(p, own.x), own), config.steps, config.learning_rate, config.only)
+            descent = Descent(
+                lambda p, _: loss(apply(p, own.x), own), config.steps, config.learning_rate, config.trainable
+            )
             there, *_ = descend(descent, params)
             return jax.tree.map(lambda a: a[0], apply(there, x[None]))
 
@@ -190,7 +192,7 @@ def blocks(config: MetaConfig, plan: Plan) -> Callable:
     if not len(first):
         raise DataError(
             f"the training rows have no {size} segments of {length} bars in a row, support and query of a task; "
-            "use more data, a shorter train.segment or fewer train.meta.segments"
+            "use more data, a shorter train.segment_length or fewer train.meta.segments"
         )
     order = plan.curriculum
     if order is not None:
@@ -215,7 +217,7 @@ def regimes(config: MetaConfig, plan: Plan, score: np.ndarray) -> Callable:
     if np.bincount(regime, minlength=config.regimes).min() < size:
         raise DataError(
             f"{count} training segments in {config.regimes} regimes are fewer than {size} each, support and query of "
-            "a task; use more data, a shorter train.segment or fewer train.meta.regimes"
+            "a task; use more data, a shorter train.segment_length or fewer train.meta.regimes"
         )
     regime = jnp.asarray(regime)
 

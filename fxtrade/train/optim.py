@@ -35,15 +35,15 @@ def decay_mask(params):
 def optimizer(config: OptimConfig, steps: int, only: str = "all") -> optax.GradientTransformation:
     """AdamW (Loshchilov & Hutter 2019) after clipping the gradient to `clip_norm` by its global norm.
 
-    With `config.sam` > 0 the gradient is the one at params + sam g / |g| instead (sharpness-aware minimisation, Foret
+    With `config.sam_rho` > 0 the gradient is the one at params + sam g / |g| instead (sharpness-aware minimisation, Foret
     et al. 2021), which costs a second gradient a step. With `only` = "heads" everything else stays as it was.
     """
     chain = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(schedule(config, steps), weight_decay=config.weight_decay, mask=decay_mask),
     )
-    if config.sam:
-        chain = contrib.sam(chain, uphill(config.sam), opaque_mode=True)
+    if config.sam_rho:
+        chain = contrib.sam(chain, uphill(config.sam_rho), opaque_mode=True)
     if only == "all":
         return chain
     return optax.multi_transform({"trained": chain, "frozen": optax.set_to_zero()}, heads_alone)
@@ -68,11 +68,11 @@ def heads_alone(params):
 def averaging(config: OptimConfig, steps: int) -> Callable[[Array], Array]:
     """Decay d by step of the averaged weights, ema <- d ema + (1 - d) params.
 
-    d = min(ema, (1 + step) / (10 + step)), so that they do not linger at the initial values. With `config.swa` > 0 they
-    are the plain mean over the last share `swa` of the steps instead, and before that the weights themselves
+    d = min(ema_decay, (1 + step) / (10 + step)), so that they do not linger at the initial values. With `config.swa_fraction` > 0 they
+    are the plain mean over the last share `swa_fraction` of the steps instead, and before that the weights themselves
     (stochastic weight averaging, Izmailov et al. 2018).
     """
-    if not config.swa:
-        return lambda step: jnp.minimum(config.ema, (1.0 + step) / (10.0 + step))
-    first = round((1 - config.swa) * steps)
+    if not config.swa_fraction:
+        return lambda step: jnp.minimum(config.ema_decay, (1.0 + step) / (10.0 + step))
+    first = round((1 - config.swa_fraction) * steps)
     return lambda step: jnp.maximum(step - first, 0) / (jnp.maximum(step - first, 0) + 1.0)

@@ -26,8 +26,8 @@ class Series(NamedTuple):
     ret: Array
     w: Array
     ret_w: Array | None = None
-    further_y: Array | None = None
-    further_w: Array | None = None
+    horizon_y: Array | None = None
+    horizon_w: Array | None = None
 
 
 class Plan(NamedTuple):
@@ -60,16 +60,16 @@ def weights(features: Features, labels: Labels, rows: np.ndarray, returns: bool 
     known, found = np.asarray(features.ok) & rows[:, None], {"w": loss_weight(features, labels, rows)}
     if returns:
         found["ret_w"] = (known & np.isfinite(labels.ret)).astype(np.float32)
-    if labels.further_w is not None:
-        found["further_w"] = np.where(known[..., None], labels.further_w, 0)
+    if labels.horizon_w is not None:
+        found["horizon_w"] = np.where(known[..., None], labels.horizon_w, 0)
     return {k: jnp.asarray(v) for k, v in found.items()}
 
 
 def device_series(features: Features, labels: Labels, rows: np.ndarray, returns: bool = False) -> Series:
     """The series on the device, with the `weights` of `rows`."""
     arrays = (features.x, labels.y, np.nan_to_num(labels.ret))
-    further = None if labels.further_y is None else jnp.asarray(labels.further_y)
-    return Series(*map(jnp.asarray, arrays), **weights(features, labels, rows, returns), further_y=further)
+    further = None if labels.horizon_y is None else jnp.asarray(labels.horizon_y)
+    return Series(*map(jnp.asarray, arrays), **weights(features, labels, rows, returns), horizon_y=further)
 
 
 def plan(weight: np.ndarray, length: int, receptive_field: int, what: str = "training") -> Plan:
@@ -81,7 +81,7 @@ def plan(weight: np.ndarray, length: int, receptive_field: int, what: str = "tra
     rows, warmup = len(weight), receptive_field - 1
     if rows < warmup + length:
         raise DataError(
-            f"{rows} bars are too few: a {what} segment takes {length} bars (train.segment) after a warm-up of {warmup}"
+            f"{rows} bars are too few: a {what} segment takes {length} bars (train.segment_length) after a warm-up of {warmup}"
             " (the model's receptive field less one); use more data, a shorter segment or a smaller receptive field"
         )
     used = np.asarray(weight).any(1)
@@ -137,5 +137,5 @@ def weighted_where(segment: Segment, keep: Array) -> Segment:
 
 def reweighted(segment: Segment, change: Callable[[Array], Array]) -> Segment:
     """The segment with weights of every kind that it has changed, each `[B, T, A, ...]`."""
-    weights = {"w": segment.w, "ret_w": segment.ret_w, "further_w": segment.further_w}
+    weights = {"w": segment.w, "ret_w": segment.ret_w, "horizon_w": segment.horizon_w}
     return segment.replace(**jax.tree.map(change, weights))

@@ -55,7 +55,7 @@ def folds(train: np.ndarray, end: np.ndarray, count: int, embargo: int = 0) -> n
     rows, inside = np.arange(len(train)), np.flatnonzero(train)
     if len(inside) < count:
         raise DataError(
-            f"{len(inside)} training rows cannot be split into {count} folds (train.members); use more data"
+            f"{len(inside)} training rows cannot be split into {count} folds (train.ensemble.size); use more data"
         )
     kept = np.empty((count, len(train)), bool)
     for i, block in enumerate(np.array_split(inside, count)):

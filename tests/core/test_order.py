@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from causality import future_is_unseen, prefix_is_whole
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from fxtrade.core import order
+from tests.helpers.causality import future_is_unseen, prefix_is_whole
 
 T = 120
 QUANTILES = (0.0, 0.1, 0.5, 0.77, 1.0)

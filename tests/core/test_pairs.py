@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from causality import future_is_unseen, prefix_is_whole
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core import pairs
+from tests.helpers.causality import future_is_unseen, prefix_is_whole
 
 T = 150
 

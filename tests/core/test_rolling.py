@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from causality import future_is_unseen, prefix_is_whole
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core import missing, rolling
 from fxtrade.core.stream import Kernels
 from fxtrade.data import bars
+from tests.helpers.causality import future_is_unseen, prefix_is_whole
 
 T = 200
 KERNELS = ("mean", "total", "std", "zscore", "maximum", "minimum")

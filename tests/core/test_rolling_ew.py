@@ -7,11 +7,11 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from causality import future_is_unseen, prefix_is_whole
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core import rolling
+from tests.helpers.causality import future_is_unseen, prefix_is_whole
 
 T = 400
 

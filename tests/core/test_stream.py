@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled, future_is_unseen, in_chunks, prefix_is_whole, whole
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core import rolling, stream
 from fxtrade.core.stream import Kernels, Stream, from_kernels
+from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, in_chunks, prefix_is_whole, whole
 
 T = 144  # two rounds of pieces of 1, 7 and 64 rows
 RNG = np.random.default_rng(0)

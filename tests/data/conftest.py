@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tests.data.archive_server import Archive
+from tests.helpers.archive_server import Archive
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from fxtrade.core.errors import DataError
 from fxtrade.data.archive import FetchSpec, fetch, parse_day, plan
-from tests.data.archive_server import Archive, remote
-from tests.data.kline_files import EMPTY_ZIP, HEADER, HOUR, bars, csv, expected, left_behind, never, stored, zipped
+from tests.helpers.archive_server import Archive, remote
+from tests.helpers.kline_files import EMPTY_ZIP, HEADER, HOUR, bars, csv, expected, left_behind, never, stored, zipped
 
 
 def spec(server: Archive, out: Path, start: str, end: str, **changes) -> FetchSpec:
@@ -27,9 +27,13 @@ def test_stored_frame_is_exactly_what_was_published(server, tmp_path):
     assert stored(tmp_path).schema == expected(rows).schema
     assert stored(tmp_path).equals(expected(rows)) and stored(tmp_path, "ETHUSDT").equals(expected(other))
     assert [(f.symbol, f.rows, f.gaps, f.missing, f.absent) for f in summary] == [
-        ("BTCUSDT", 1440, 0, 0, ()), ("ETHUSDT", 1440, 0, 0, ())]
+        ("BTCUSDT", 1440, 0, 0, ()),
+        ("ETHUSDT", 1440, 0, 0, ()),
+    ]
     assert (summary[0].first, summary[0].last) == (
-        datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 29, 23, tzinfo=UTC))
+        datetime(2024, 1, 1, tzinfo=UTC),
+        datetime(2024, 2, 29, 23, tzinfo=UTC),
+    )
     assert sorted(left_behind(tmp_path)) == ["BTCUSDT.parquet", "ETHUSDT.parquet"]
 
 

@@ -14,8 +14,11 @@ from fxtrade.data.archive import FetchSpec, parse_day, plan
 def test_plan_takes_months_where_it_can_and_days_elsewhere():
     paths = [r.path for r in plan(["ETHUSDT"], "1m", date(2024, 1, 31), date(2024, 3, 1), "um")]
     folder = "data/futures/um/{}/klines/ETHUSDT/1m/ETHUSDT-1m-{}.zip"
-    assert paths == [folder.format("daily", "2024-01-31"), folder.format("monthly", "2024-02"),
-                     folder.format("daily", "2024-03-01")]
+    assert paths == [
+        folder.format("daily", "2024-01-31"),
+        folder.format("monthly", "2024-02"),
+        folder.format("daily", "2024-03-01"),
+    ]
 
 
 @given(st.dates(date(2017, 1, 1), date(2030, 1, 1)), st.integers(0, 800))
@@ -41,14 +44,29 @@ def test_parse_day_is_inclusive_and_strict():
             parse_day(text)
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"symbols": ()}, "symbols"), ({"symbols": ("BTCUSDT", "BTCUSDT")}, "each once"), ({"symbols": ("../x",)}, "x'"),
-    ({"interval": "7m"}, "15m"), ({"interval": "1s", "market": "um"}, "only"), ({"market": "cm"}, "spot, um"),
-    ({"end": date(2023, 1, 1)}, "before start"), ({"base_url": "ftp://x"}, "http"), ({"timeout": 0.0}, "timeout"),
-    ({"attempts": 0}, "attempts")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"symbols": ()}, "symbols"),
+        ({"symbols": ("BTCUSDT", "BTCUSDT")}, "each once"),
+        ({"symbols": ("../x",)}, "x'"),
+        ({"interval": "7m"}, "15m"),
+        ({"interval": "1s", "market": "um"}, "only"),
+        ({"market": "cm"}, "spot, um"),
+        ({"end": date(2023, 1, 1)}, "before start"),
+        ({"base_url": "ftp://x"}, "http"),
+        ({"timeout": 0.0}, "timeout"),
+        ({"attempts": 0}, "attempts"),
+    ],
+)
 def test_spec_refuses_what_the_archive_cannot_have(change, message):
-    values = {"symbols": ("BTCUSDT",), "interval": "1m", "start": date(2024, 1, 1), "end": date(2024, 2, 1),
-              "out": Path("data")}
+    values = {
+        "symbols": ("BTCUSDT",),
+        "interval": "1m",
+        "start": date(2024, 1, 1),
+        "end": date(2024, 2, 1),
+        "out": Path("data"),
+    }
     FetchSpec(**values)
     with pytest.raises(ConfigError, match=message):
         FetchSpec(**(values | change))

@@ -9,9 +9,8 @@ import polars as pl
 import pytest
 
 from fxtrade.data import bars
-from tests import markets
-from tests.data import bar_files
-from tests.data.bar_files import MINUTE, START, columns, rows, spoilt, without, write
+from tests.helpers import bar_files, markets
+from tests.helpers.bar_files import MINUTE, START, columns, rows, spoilt, without, write
 
 SECOND = 1_000_000_000
 FIELDS = {**{c: c for c in bars.REQUIRED}, **bars.FLOW}
@@ -60,12 +59,12 @@ class TestFolders:
         assert bars.read(folder, ("C", "A")).symbols == ("C", "A")
 
     def test_the_common_span_is_where_all_are_listed(self, folder):
-        panel = bars.read(folder, span="common")
+        panel = bars.read(folder, align="intersection")
         np.testing.assert_array_equal(panel.times, (START + MINUTE * np.arange(5, 10)) * SECOND)
         assert panel.bars.ok.all()
 
     def test_the_union_is_where_any_is_listed(self, folder):
-        panel = bars.read(folder, span="union")
+        panel = bars.read(folder, align="union")
         np.testing.assert_array_equal(panel.times, (START + MINUTE * np.arange(17)) * SECOND)
         listed = {"A": range(5, 17), "B": range(12), "C": range(4, 10)}
         for a, symbol in enumerate(panel.symbols):
@@ -103,7 +102,7 @@ class TestFolders:
     def test_symbols_that_never_overlap(self, folder):
         write(folder / "Z.csv", columns(start=START + 86_400))
         refused(folder, "never overlap", "B: 2024-01-01..2024-01-01", "Z: 2024-01-02", "union", symbols=("B", "Z"))
-        union = bars.read(folder, ("B", "Z"), span="union")
+        union = bars.read(folder, ("B", "Z"), align="union")
         assert union.bars.ok.sum() == 20 and not union.bars.ok.all(1).any()
 
     def test_bars_of_different_lengths(self, folder):
@@ -112,7 +111,7 @@ class TestFolders:
 
     def test_clocks_of_another_phase(self, folder):
         write(folder / "P.csv", columns(start=START + 30))
-        refused(folder, "P", "phase", symbols=("B", "P"), span="union")
+        refused(folder, "P", "phase", symbols=("B", "P"), align="union")
 
 
 class TestRefusals:
@@ -220,7 +219,7 @@ class TestFingerprint:
 
 class TestRealData:
     def test_what_is_read_is_what_polars_reads(self, real_data):
-        panel = bars.read(real_data / "bars_1h", ("BTCUSDT", "AVAXUSDT"), span="union")
+        panel = bars.read(real_data / "bars_1h", ("BTCUSDT", "AVAXUSDT"), align="union")
         for a, symbol in enumerate(panel.symbols):
             frame = pl.read_parquet(real_data / "bars_1h" / f"{symbol}.parquet")
             times = frame["timestamp"].cast(pl.Int64).to_numpy()

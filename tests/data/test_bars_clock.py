@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fxtrade.core.errors import DataError
 from fxtrade.data import bars
-from tests.data import bar_files
-from tests.data.bar_files import MINUTE, START, columns, rows, spoilt, without, write
+from tests.helpers import bar_files
+from tests.helpers.bar_files import MINUTE, START, columns, rows, spoilt, without, write
 
 SECOND = 1_000_000_000
 refused = partial(bar_files.refused, bars.read)

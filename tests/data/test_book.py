@@ -7,8 +7,8 @@ import pytest
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.data import book
 from fxtrade.data.book_files import FIELDS
-from tests.data.bar_files import START, columns, write
-from tests.data.book_tables import snapshots, trades
+from tests.helpers.bar_files import START, columns, write
+from tests.helpers.book_tables import snapshots, trades
 
 SECOND = 1_000_000_000
 
@@ -178,7 +178,7 @@ class TestSeveral:
         assert book.read(folder, ("A",)).bars.book.ask_price.shape == (6, 1, 3)
 
     def test_the_union_knows_a_book_until_it_is_old(self, folder):
-        panel = book.read(folder, ("B", "A"), span="union", stale="2s")
+        panel = book.read(folder, ("B", "A"), align="union", stale="2s")
         np.testing.assert_array_equal(panel.times, (START + np.arange(9)) * SECOND)
         np.testing.assert_array_equal(np.flatnonzero(panel.bars.ok[:, 0]), range(2, 9))
         np.testing.assert_array_equal(np.flatnonzero(panel.bars.ok[:, 1]), range(7))

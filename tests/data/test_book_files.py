@@ -9,9 +9,9 @@ import pytest
 
 from fxtrade.data import book
 from fxtrade.data.book_files import read_book
-from tests.data import bar_files
-from tests.data.bar_files import START, write
-from tests.data.book_tables import snapshots, spoilt, trades
+from tests.helpers import bar_files
+from tests.helpers.bar_files import START, write
+from tests.helpers.book_tables import snapshots, spoilt, trades
 
 FIVE = snapshots([0, 1000, 2000, 3000, 4000], [100, 101, 102, 101, 100])
 refused = partial(bar_files.refused, book.read)
@@ -163,9 +163,9 @@ class TestClocks:
         write(tmp_path / "A.csv", FIVE)
         write(tmp_path / "B.csv", snapshots([6000, 9000], [100, 101]))
         write(tmp_path / "C.csv", snapshots([3000, 9000], [100, 101]))
-        message = refused(tmp_path, "A ends 2024-01-01T00:00:04, before B begins 2024-01-01T00:00:06", "span='union'")
+        message = refused(tmp_path, "A ends 2024-01-01T00:00:04, before B begins 2024-01-01T00:00:06", "align='union'")
         assert "C" not in message.removeprefix(str(tmp_path))
-        assert book.read(tmp_path, span="union").bars.ok.all(1).sum() == 4
+        assert book.read(tmp_path, align="union").bars.ok.all(1).sum() == 4
         assert len(book.read(tmp_path, ("A", "C")).times) == 2
 
     @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ class TestClocks:
     def test_years_between_sessions(self, tmp_path):
         write(tmp_path / "A.csv", FIVE)
         write(tmp_path / "B.csv", snapshots([10**12, 10**12 + 1], [100, 101]))
-        refused(tmp_path, "10,000,000,001 rows of 100ms take 596 GiB", "coarser", span="union", clock="100ms")
+        refused(tmp_path, "10,000,000,001 rows of 100ms take 596 GiB", "coarser", align="union", clock="100ms")
 
     @pytest.mark.parametrize("option", ["clock", "stale"])
     def test_an_interval_that_is_none(self, tmp_path, option):

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from fxtrade.core.errors import DataError
 from fxtrade.data import bars, book
 from fxtrade.data.book_files import FIELDS
-from tests.data.bar_files import START, write
-from tests.data.book_tables import snapshots, trades
+from tests.helpers.bar_files import START, write
+from tests.helpers.book_tables import snapshots, trades
 
 SECOND = 1_000_000_000
 FLOW = ("volume", "quote_volume", "trades", "taker_buy")
@@ -65,7 +65,7 @@ def test_against_plain_python(made, clock, stale, union):
     grid = [(ms[0] // clock, ms[-1] // clock) for ms, *_ in made]
     firsts, lasts = zip(*grid, strict=True)
     first, last = (min(firsts), max(lasts)) if union else (max(firsts), min(lasts))
-    options = {"clock": f"{clock}ms", "stale": f"{stale}ms", "span": "union" if union else "common"}
+    options = {"clock": f"{clock}ms", "stale": f"{stale}ms", "align": "union" if union else "intersection"}
     with tempfile.TemporaryDirectory() as folder:
         path = write_sessions(Path(folder), made)
         if last <= first:
@@ -98,10 +98,10 @@ def test_what_comes_later_changes_nothing(made, clock, cut):
         return
     with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
         try:
-            early = book.read(write_sessions(Path(a), made, 50 * cut), clock=clock, span="union")
+            early = book.read(write_sessions(Path(a), made, 50 * cut), clock=clock, align="union")
         except DataError:  # one row or none
             return
-        whole = book.read(write_sessions(Path(b), made), clock=clock, span="union")
+        whole = book.read(write_sessions(Path(b), made), clock=clock, align="union")
     assert early.times[0] == whole.times[0]
     n = int((early.times + early.interval <= (START * 1000 + 50 * cut) * 10**6).sum())
     for name in ("open", "high", "low", "close", "ok", "book"):

@@ -9,8 +9,8 @@ import pytest
 
 from fxtrade.core.errors import DataError
 from fxtrade.data.download import download, is_complete
-from tests.data.archive_server import Archive, dropped, replaced, stalled, status, truncated
-from tests.data.kline_files import bars, csv, left_behind, never, zipped
+from tests.helpers.archive_server import Archive, dropped, replaced, stalled, status, truncated
+from tests.helpers.kline_files import bars, csv, left_behind, never, zipped
 
 
 @pytest.fixture
@@ -19,8 +19,11 @@ def target(server, tmp_path):
     return f"{server.url}/{path}", tmp_path / "a" / "x.zip"
 
 
-@pytest.mark.parametrize("fault", [truncated, status(500), status(503), status(429), dropped, replaced(b"other bytes")],
-                         ids=["truncated", "500", "503", "429", "dropped", "other bytes"])
+@pytest.mark.parametrize(
+    "fault",
+    [truncated, status(500), status(503), status(429), dropped, replaced(b"other bytes")],
+    ids=["truncated", "500", "503", "429", "dropped", "other bytes"],
+)
 def test_passing_faults_are_tried_again_with_growing_pauses(server, target, fault):
     url, path = target
     server.faults["a/x.zip"] = [fault] * 3
@@ -30,8 +33,11 @@ def test_passing_faults_are_tried_again_with_growing_pauses(server, target, faul
     assert pauses == [1, 2, 4] and left_behind(path.parent) == []
 
 
-@pytest.mark.parametrize("fault", [truncated, status(500), dropped, replaced(b"other bytes")],
-                         ids=["truncated", "500", "dropped", "other bytes"])
+@pytest.mark.parametrize(
+    "fault",
+    [truncated, status(500), dropped, replaced(b"other bytes")],
+    ids=["truncated", "500", "dropped", "other bytes"],
+)
 def test_lasting_faults_name_the_url_and_leave_nothing(server, target, fault):
     url, path = target
     server.faults["a/x.zip"] = [fault] * 9
@@ -103,8 +109,12 @@ def test_refusal_is_not_tried_again(server, target):
 def test_retry_after_is_respected(server, target):
     url, path = target
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    server.faults["a/x.zip"] = [status(429, Retry_After="17"), status(503, Retry_After=later),
-                                status(503, Retry_After="soon"), status(503, Retry_After="1")]
+    server.faults["a/x.zip"] = [
+        status(429, Retry_After="17"),
+        status(503, Retry_After=later),
+        status(503, Retry_After="soon"),
+        status(503, Retry_After="1"),
+    ]
     pauses = []
     assert download(url, path, sleep=pauses.append)
     assert pauses[0] == 17 and 30 < pauses[1] <= 90 and pauses[2:] == [4, 8]

@@ -9,17 +9,33 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.archive_server import Archive, remote, stalled
-from tests.data.kline_files import expected, left_behind, stored
+from tests.helpers.archive_server import Archive, remote, stalled
+from tests.helpers.kline_files import expected, left_behind, stored
 
 ROOT = Path(__file__).parents[2]
 
 
 def script(server: Archive, out: Path, *changes: str) -> subprocess.Popen:
-    command = [sys.executable, str(ROOT / "scripts" / "fetch.py"), "--symbols", "BTCUSDT", "--interval", "1h",
-               "--start", "2024-01", "--end", "2024-04", "--out", str(out), "--base-url", server.url, *changes]
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "fetch.py"),
+        "--symbols",
+        "BTCUSDT",
+        "--interval",
+        "1h",
+        "--start",
+        "2024-01",
+        "--end",
+        "2024-04",
+        "--out",
+        str(out),
+        "--base-url",
+        server.url,
+        *changes,
+    ]
+    return subprocess.Popen(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
@@ -46,9 +62,15 @@ def test_stopped_half_way_then_resumed(server, tmp_path, number, code):
     assert stored(tmp_path).equals(expected(rows)) and left_behind(tmp_path) == ["BTCUSDT.parquet"]
 
 
-@pytest.mark.parametrize("changes, code, message", [
-    (("--symbols", "NONE"), 1, "error: NONE: no 1h bars"), (("--start", "2024-13"), 2, "error: '2024-13'"),
-    (("--interval", "7m"), 2, "error: interval '7m'")], ids=["symbol", "date", "interval"])
+@pytest.mark.parametrize(
+    "changes, code, message",
+    [
+        (("--symbols", "NONE"), 1, "error: NONE: no 1h bars"),
+        (("--start", "2024-13"), 2, "error: '2024-13'"),
+        (("--interval", "7m"), 2, "error: interval '7m'"),
+    ],
+    ids=["symbol", "date", "interval"],
+)
 def test_script_explains_errors_without_a_traceback(server, tmp_path, changes, code, message):
     output, errors = (process := script(server, tmp_path, *changes)).communicate(timeout=60)
     assert process.returncode == code and output == ""

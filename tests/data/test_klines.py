@@ -8,7 +8,7 @@ import pytest
 
 from fxtrade.core.errors import DataError
 from fxtrade.data.klines import merge, read_klines
-from tests.data.kline_files import DTYPES, EMPTY_ZIP, HEADER, bars, csv, expected, zipped
+from tests.helpers.kline_files import DTYPES, EMPTY_ZIP, HEADER, bars, csv, expected, zipped
 
 
 def write(folder: Path, body: bytes, stamp: str = "2024-01-05") -> Path:
@@ -25,9 +25,19 @@ def test_read_klines_takes_either_newline_and_any_header(tmp_path, newline, head
     assert read_klines(path).equals(expected(rows))
 
 
-@pytest.mark.parametrize("column, name", [
-    (0, "timestamp"), (1, "open"), (4, "close"), (5, "volume"), (7, "quote_volume"), (8, "trades"),
-    (9, "taker_buy_base"), (10, "taker_buy_quote")])
+@pytest.mark.parametrize(
+    "column, name",
+    [
+        (0, "timestamp"),
+        (1, "open"),
+        (4, "close"),
+        (5, "volume"),
+        (7, "quote_volume"),
+        (8, "trades"),
+        (9, "taker_buy_base"),
+        (10, "taker_buy_quote"),
+    ],
+)
 @pytest.mark.parametrize("text", ["n/a", "", "nan", "inf", "1e39"])
 @pytest.mark.parametrize("header", ["", HEADER])
 def test_anything_but_numbers_names_file_line_and_column(tmp_path, column, name, text, header):
@@ -51,9 +61,19 @@ def test_a_file_in_two_units_is_refused(tmp_path):
         read_klines(write(tmp_path, zipped(csv(rows[:24]) + csv(rows[24:], scale=1000))))
 
 
-@pytest.mark.parametrize("body", [
-    b"", b"not a zip", EMPTY_ZIP, zipped("1,2,3\n"), zipped("1" + ",2" * 12 + "\n"), zipped("\xff\x00"),
-    zipped(csv(bars("2024-01-05")))[:-40]], ids=["nothing", "text", "no member", "narrow", "wide", "binary", "cut"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not a zip",
+        EMPTY_ZIP,
+        zipped("1,2,3\n"),
+        zipped("1" + ",2" * 12 + "\n"),
+        zipped("\xff\x00"),
+        zipped(csv(bars("2024-01-05")))[:-40],
+    ],
+    ids=["nothing", "text", "no member", "narrow", "wide", "binary", "cut"],
+)
 def test_damaged_zip_names_the_file(tmp_path, body):
     with pytest.raises(DataError, match=r"2024-01-05\.zip: not a zip with one CSV"):
         read_klines(write(tmp_path, body))

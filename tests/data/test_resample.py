@@ -11,7 +11,7 @@ from fxtrade.core.errors import DataError
 from fxtrade.data import bars
 from fxtrade.data.bars import Panel
 from fxtrade.data.resample import SUMS, resample
-from tests import markets
+from tests.helpers import markets
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def outcome(request, tmp_path_factory):
     """The report of the default config, as it is but for the null floor."""
     config = wavenet.get_config(request.param)
-    config.report.null_floor = False
+    config.report.null_baseline = False
     folder = run.run(freeze(config), tmp_path_factory.mktemp("learns"), "run", console=Console(quiet=True))
     return request.param, json.loads((folder / "report.json").read_text())
 

@@ -9,12 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from fxtrade.experiment import record
+from fxtrade.runs import ledger, run_dir
 from fxtrade.train.track import read
-from tests import tiny
+from tests.helpers import tiny
 
 # long enough to be caught in the middle: an evaluation and a checkpoint every few milliseconds of training
-LONG = {"train.steps": 120, "train.eval_every": 5, "train.keep": 2}
+LONG = {"train.steps": 120, "train.eval_every": 5, "train.max_to_keep": 2}
 SPEED = "train/labels_per_second"
 LIMIT = 120  # seconds that any one wait may take
 
@@ -22,7 +22,7 @@ LIMIT = 120  # seconds that any one wait may take
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """The run that nothing disturbed, in this process."""
-    return tiny.carry_out(tmp_path_factory.mktemp("straight"), "run", LONG)
+    return tiny.run_tiny(tmp_path_factory.mktemp("straight"), "run", LONG)
 
 
 def newest(folder) -> int:
@@ -46,7 +46,7 @@ def wait(process, until) -> None:
 
 def start(folder):
     """The run's first start, or its next."""
-    if (folder / record.CONFIG).exists():
+    if (folder / run_dir.CONFIG).exists():
         return tiny.script("--resume", folder)
     return tiny.script(*tiny.flags(LONG), "--results", folder.parent, "--run", folder.name)
 
@@ -84,7 +84,7 @@ def assert_same(folder, straight) -> None:
     for row in rows:
         for key in ("valid/loss", "valid/accuracy", "train/learning_rate"):
             assert row[key] == expected[row["step"]][key]
-    (entry,), (other,) = (record.ledger(f.parent) for f in (folder, straight))
+    (entry,), (other,) = (ledger.read(f.parent) for f in (folder, straight))
     assert entry["accuracy"] == other["accuracy"] and entry["config_hash"] == other["config_hash"]
 
 
@@ -173,7 +173,12 @@ class TestDisturbed:
     def test_after_training_it_stops_at_once_and_goes_on_from_there(self, tmp_path):
         """While the null floor is trained, which takes most of the time."""
         folder = tmp_path / "run"
-        changes = {"report.null_floor": True, "train.steps": 20_000, "train.eval_every": 20_000, "train.dispatch": 100}
+        changes = {
+            "report.null_baseline": True,
+            "train.steps": 20_000,
+            "train.eval_every": 20_000,
+            "train.steps_per_call": 100,
+        }
         process = tiny.script(*tiny.flags(changes), "--results", tmp_path, "--run", "run")
         wait(process, lambda: newest(folder) == 20_000)
         time.sleep(2)
@@ -182,4 +187,4 @@ class TestDisturbed:
         assert process.returncode == 128 + signal.SIGTERM, err
         assert f"stopped at step 20000 and saved; go on with: python scripts/train.py --resume {folder}" in err
         assert "Traceback" not in out + err
-        assert not (folder / "report.json").exists() and record.ledger(tmp_path) == []
+        assert not (folder / "report.json").exists() and ledger.read(tmp_path) == []

@@ -10,13 +10,14 @@ import pytest
 from fxtrade import models
 from fxtrade.core.errors import CheckpointError, FxtradeError
 from fxtrade.core.options import to_dict
-from fxtrade.experiment import dataset, forecast, record
+from fxtrade.pipeline import dataset, predict
+from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.optim import optimizer
 from fxtrade.train.step import create
 from fxtrade.train.track import read
-from tests import tiny
-from tests.data.bar_files import columns, rows, write
+from tests.helpers import tiny
+from tests.helpers.bar_files import columns, rows, write
 
 SPEED = "train/labels_per_second"
 
@@ -36,12 +37,12 @@ def metrics(folder) -> list[dict]:
 
 def best(folder):
     """Model, data and the averaged weights of the best checkpoint."""
-    config = record.load(folder)
+    config = run_dir.load_config(folder)
     model = models.build(config.model.name, config.model.options, config.label.classes)
     data = dataset.prepare(config, dataset.load(config.data))
     params = models.init(model, jax.random.PRNGKey(0), *data.features.x.shape[1:])
     identity = json.loads(next(folder.glob("checkpoints/best/*/meta/metadata")).read_text())["identity"]
-    like = create(params, optimizer(config.optim, config.train.steps, config.train.only))
+    like = create(params, optimizer(config.optim, config.train.steps, config.train.trainable))
     return model, data, Checkpoints(folder / "checkpoints", identity).restore(like, "best")[0].ema
 
 
@@ -64,7 +65,7 @@ class TestWhatItLeaves:
         assert sorted(int(p.name) for p in (finished / "checkpoints" / "last").iterdir()) == [20, 30, 40]
 
     def test_the_config_comes_back(self, finished):
-        assert record.load(finished) == tiny.config()
+        assert run_dir.load_config(finished) == tiny.config()
         assert json.loads((finished / "config.json").read_text())["train"]["steps"] == 40
 
     def test_every_part_of_the_report(self, finished):
@@ -83,8 +84,8 @@ class TestWhatItLeaves:
         for table in (*outcome["accuracy"].values(), *outcome["labels"].values()):
             assert [row["target"] for row in table] == list(tiny.config().report.coverages)
         assert outcome["null"] == outcome["horizons"] == outcome["returns"] == {}
-        assert set(outcome["labels"]) == {"tradable", "close"}
-        assert outcome["labels"]["tradable"] == outcome["accuracy"]["wavenet"]
+        assert set(outcome["labels"]) == {"open_to_open", "close_to_close"}
+        assert outcome["labels"]["open_to_open"] == outcome["accuracy"]["wavenet"]
         assert [g["name"] for g in outcome["groups"]["symbol"]] == ["SIM0", "SIM1"]
         assert set(outcome["trading"]) == {"threshold", "strategy", "buy_and_hold", "grid", "curve"}
         assert len(outcome["trading"]["grid"]) == 15
@@ -102,7 +103,7 @@ class TestWhatItLeaves:
         facts = json.loads((finished / "run.json").read_text())
         panel = dataset.load(tiny.config().data)
         assert facts["data_fingerprint"] == panel.fingerprint()
-        assert facts["config_hash"] == record.config_hash(tiny.config())
+        assert facts["config_hash"] == provenance.config_hash(tiny.config())
         assert (facts["name"], facts["seed"]) == ("tiny", 0)
         assert facts["packages"]["jax"] == jax.__version__
         assert facts["packages"]["numpy"] == np.__version__
@@ -112,14 +113,14 @@ class TestWhatItLeaves:
         assert facts["metrics"]["accuracy"] == report(finished)["accuracy"]["wavenet"][0]["accuracy"]
 
     def test_the_ledger_counts_it(self, finished):
-        (entry,) = record.ledger(finished.parent)
+        (entry,) = ledger.read(finished.parent)
         assert entry["run"] == finished.name
-        assert entry["config_hash"] == record.config_hash(tiny.config())
+        assert entry["config_hash"] == provenance.config_hash(tiny.config())
         assert {"accuracy", "daily_sharpe", "total_return", "started", "code"} < set(entry)
 
     def test_the_numbers_are_those_of_the_best_checkpoint(self, finished):
         model, data, params = best(finished)
-        made = forecast.score(model, params, data.features)
+        made = predict.score(model, params, data.features)
         counted = made.ok & (data.labels.y >= 0) & data.split.test[:, None]
         right = (made.prob.argmax(-1) == data.labels.y)[counted]
         outcome = report(finished)
@@ -136,7 +137,7 @@ class TestWhatItLeaves:
 
 class TestAgain:
     def test_the_same_seed_gives_the_same_bits(self, finished, tmp_path):
-        again = tiny.carry_out(tmp_path, "again")
+        again = tiny.run_tiny(tmp_path, "again")
         assert metrics(again) == metrics(finished)
         assert same(best(again)[2], best(finished)[2])
         once, twice = report(finished), report(again)
@@ -144,13 +145,13 @@ class TestAgain:
             assert once[part] == twice[part]
 
     def test_another_seed_is_another_trial_on_the_same_data(self, copy):
-        other = tiny.carry_out(copy.parent, "other", {"seed": 1})
+        other = tiny.run_tiny(copy.parent, "other", {"seed": 1})
         assert metrics(other) != metrics(copy)
         outcome = report(other)
         assert (outcome["run"]["trials_before"], outcome["run"]["opened_before"]) == (1, 0)
         assert outcome["trading"]["strategy"]["trials"] == 2
         assert report(copy)["trading"]["strategy"]["trials"] == 1
-        assert [e["run"] for e in record.ledger(copy.parent)] == [copy.name, "other"]
+        assert [e["run"] for e in ledger.read(copy.parent)] == [copy.name, "other"]
 
     def test_resuming_a_finished_run_judges_it_again_and_says_so(self, copy, finished):
         assert tiny.resume(copy) == copy
@@ -160,20 +161,20 @@ class TestAgain:
         assert metrics(copy) == metrics(finished)
         assert (once["run"]["opened_before"], twice["run"]["opened_before"]) == (0, 1)
         assert twice["run"]["trials_before"] == 0
-        assert len(record.ledger(copy.parent)) == 2
+        assert len(ledger.read(copy.parent)) == 2
 
     def test_the_same_name_is_refused(self, copy):
         before = (copy / "report.json").read_bytes()
         with pytest.raises(FxtradeError, match="holds a run already; go on with --resume .*, or give another --run"):
-            tiny.carry_out(copy.parent, copy.name)
+            tiny.run_tiny(copy.parent, copy.name)
         assert (copy / "report.json").read_bytes() == before
 
 
 SMALL = {"log_return": {"horizons": (1, 2)}, "volume_z": {"windows": (8,)}}  # features that compile quickly
 KINDS = {
-    "volatility": {"label.name": "volatility", "label.horizon": 4, "label.median_window": 48},
-    "three classes, weighted": {"label.classes": 3, "label.horizon": 3, "loss.balance": 1.0},
-    "null floor": {"report.null_floor": True},
+    "volatility": {"label.name": "volatility_direction", "label.horizon": 4, "label.median_window": 48},
+    "three classes, weighted": {"label.classes": 3, "label.horizon": 3, "loss.effective_number_beta": 1.0},
+    "null floor": {"report.null_baseline": True},
     "ordinal, cut, taught": {
         "label.classes": 3,
         "loss.name": "ordinal",
@@ -198,8 +199,8 @@ def gappy(tmp_path_factory):
 class TestKinds:
     @pytest.mark.parametrize("kind", KINDS)
     def test_it_runs(self, tmp_path, gappy, kind):
-        own = {"data.path": str(gappy), "data.span": "union", "features": SMALL, "train.steps": 10}
-        outcome = report(tiny.carry_out(tmp_path, "run", own | KINDS[kind]))
+        own = {"data.path": str(gappy), "data.align": "union", "features": SMALL, "train.steps": 10}
+        outcome = report(tiny.run_tiny(tmp_path, "run", own | KINDS[kind]))
         assert outcome["data"]["best_accuracy"] is None
         assert outcome["data"]["bars"] == 1_000
         assert ("trading" in outcome) == (kind != "volatility")
@@ -215,13 +216,13 @@ BAD = {
     "option of the wrong type": ({"model.options": {"layers": 2.5}}, "option layers must be int, got 2.5"),
     "unknown feature": ({"features": {"log_retrun": {}}}, "no feature 'log_retrun'; did you mean 'log_return'?"),
     "unknown feature option": ({"features": {"log_return": {"horizon": 1}}}, "feature 'log_return' has no option"),
-    "unknown label": ({"label.name": "tradeable"}, "there is no label 'tradeable'; did you mean 'tradable'?"),
+    "unknown label": ({"label.name": "open_to_opem"}, "there is no label 'open_to_opem'; did you mean 'open_to_open'?"),
     "unknown market option": ({"data.synth": {"bar": 1}}, "data.synth has no option 'bar'; did you mean 'bars'?"),
     "receptive field": ({"model.options.layers": 10}, "1000 bars are too few: a training segment takes 32 bars"),
     "too few bars": ({"data.synth.bars": 40}, "no row of these 40 bars has both a label and defined features"),
     "half-life": ({"scaler.halflife": 5e3}, "a shorter scaler.halflife (here 5000 bars)"),
     "horizon": ({"label.horizon": 200}, "span is empty after purging; use more data, a shorter horizon"),
-    "block": ({"report.block": "1x"}, "'1x' is not an interval"),
+    "block": ({"report.bootstrap_block": "1x"}, "'1x' is not an interval"),
     "resample": ({"data.resample": "90m"}, "data.resample = '90m' is not a multiple of the bars' own interval, 1h"),
     "coverages": ({"report.coverages": (0.5,)}, "config.report.coverages = (0.5,): must begin with 1.0"),
 }
@@ -234,14 +235,14 @@ class TestMistakes:
     def test_config_and_data(self, tmp_path, case):
         changes, message = BAD[case]
         with pytest.raises(FxtradeError) as e:
-            tiny.carry_out(tmp_path / "results", "run", {"features": SMALL} | changes)
+            tiny.run_tiny(tmp_path / "results", "run", {"features": SMALL} | changes)
         assert message in str(e.value) and "\n" not in str(e.value)
         assert not (tmp_path / "results").exists()
 
     def test_a_feature_whose_column_is_missing(self, tmp_path, gappy):
-        own = {"data.path": str(gappy), "data.span": "union", "features": {"taker_imbalance": {}}}
+        own = {"data.path": str(gappy), "data.align": "union", "features": {"taker_imbalance": {}}}
         with pytest.raises(FxtradeError, match="'taker_imbalance' needs the column taker_buy.*leave the feature"):
-            tiny.carry_out(tmp_path / "results", "run", own)
+            tiny.run_tiny(tmp_path / "results", "run", own)
         assert not (tmp_path / "results").exists()
 
     def test_prices_that_only_rise(self, tmp_path):
@@ -250,21 +251,21 @@ class TestMistakes:
         table |= {"close": table["open"] * 1.0005, "low": table["open"], "high": table["open"] * 1.0005}
         with pytest.raises(FxtradeError, match="all training labels are of class 1: there is nothing to learn"):
             own = {"data.path": str(write(tmp_path / "UP.csv", table)), "features": SMALL}
-            tiny.carry_out(tmp_path / "results", "run", own)
+            tiny.run_tiny(tmp_path / "results", "run", own)
 
     def test_a_name_that_is_a_path(self, tmp_path):
         with pytest.raises(FxtradeError, match="--run a/b must be a plain name"):
-            tiny.carry_out(tmp_path, "a/b")
+            tiny.run_tiny(tmp_path, "a/b")
 
     def test_results_that_cannot_be_written(self, tmp_path):
         (tmp_path / "results").write_text("in the way")
         with pytest.raises(FxtradeError, match="results/run/config.json cannot be written: .*--results"):
-            tiny.carry_out(tmp_path / "results", "run", {"features": SMALL})
+            tiny.run_tiny(tmp_path / "results", "run", {"features": SMALL})
 
     def test_a_damaged_ledger(self, tmp_path):
         (tmp_path / "ledger.jsonl").write_text('{"config_hash": "a"}\n{"config_ha\n')
         with pytest.raises(FxtradeError, match="ledger.jsonl, line 2 is damaged; the ledger counts all trials"):
-            tiny.carry_out(tmp_path, "run")
+            tiny.run_tiny(tmp_path, "run")
         assert files(tmp_path) == {"ledger.jsonl"}
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from configs import wavenet
 from fxtrade.core.config import freeze
-from fxtrade.experiment import dataset, fitting, forecast, trading
+from fxtrade.evaluate import trading
+from fxtrade.pipeline import dataset, predict, training
 from fxtrade.report.progress import Console
 
 QUIET = Console(quiet=True)
@@ -24,7 +25,7 @@ def test_it_beats_the_best_threshold_after_cross_entropy():
     values.trade.update(fee_bps=20.0, half_spread_bps=0.0)
     config = freeze(values)
     data = dataset.prepare(config, dataset.load(config.data))
-    first = fitting.train(config, data, QUIET, "")
+    first = training.train(config, data, QUIET, "")
 
     fine = dataclasses.replace(
         config,
@@ -32,10 +33,10 @@ def test_it_beats_the_best_threshold_after_cross_entropy():
         train=dataclasses.replace(config.train, steps=200, eval_every=20),
         optim=dataclasses.replace(config.optim, learning_rate=1e-3, warmup=10),
     )
-    tuned = fitting.train(fine, data, QUIET, "", first.fit.params)
+    tuned = training.train(fine, data, QUIET, "", first.fit.params)
 
     def sharpe(trained, **trade):
-        made = forecast.score(trained.model, trained.fit.params, data.features)
+        made = predict.score(trained.model, trained.fit.params, data.features)
         return trading.net(data, made, dataclasses.replace(config.trade, **trade), config.label.horizon)["sharpe"]
 
     before = [sharpe(first, coverage=c) for c in COVERAGES]

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from causality import compiled, whole
-from markets import bars, gap, tick
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Book
 from fxtrade.data import book
 from tests.features.test_features_reference import columns
+from tests.helpers.causality import compiled, whole
+from tests.helpers.markets import bars, gap, tick
 
 N = 80
 NAMES = ("book_spread", "mid_return", "queue_imbalance", "microprice", "depth", "depth_slope", "book_pressure")

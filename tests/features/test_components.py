@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from coins import coins, columns, over_windows, returns, same
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.features.components import eigen, principal
+from tests.helpers.coins import coins, columns, over_windows, returns, same
 
 eigen, principal = jax.jit(eigen), jax.jit(principal, static_argnums=1)
 

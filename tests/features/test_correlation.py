@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from coins import coins, columns, over_windows, returns, same
-from markets import bars
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.features.correlation import ESTIMATORS
+from tests.helpers.coins import coins, columns, over_windows, returns, same
+from tests.helpers.markets import bars
 
 N, W = 150, 24
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from coins import coins, kernel, returns, same
-from markets import tick
 
 from fxtrade.features import covariance
+from tests.helpers.coins import coins, kernel, returns, same
+from tests.helpers.markets import tick
 
 N, W = 160, 24
 

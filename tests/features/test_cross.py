@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled, future_is_unseen, whole
-from coins import coins, columns, over_windows, returns, same
-from markets import bars, gap
 from scipy.stats import rankdata
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.features.cross import rank
+from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, whole
+from tests.helpers.coins import coins, columns, over_windows, returns, same
+from tests.helpers.markets import bars, gap
 
 N, W = 150, 24
 MARKET = coins(N, 4, missing=0.05)

@@ -7,15 +7,15 @@ from functools import cache
 import jax
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, gap, messy, tick
 
 from fxtrade import features
 from fxtrade.core.config import ScalerConfig
 from fxtrade.core.stream import Stream, run
 from fxtrade.features import FEATURES
+from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
+from tests.helpers.markets import bars, gap, messy, tick
 
 N = 650  # rows: disturbances lie in the first half, recovery in the second
 PIECES = (1, 324)  # few shapes, since each is compiled anew; tests/core/test_stream.py has many

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from markets import bars
-
 from fxtrade import features
+from tests.helpers.markets import bars
 
 PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 

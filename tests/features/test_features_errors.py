@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from markets import bars
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
+from tests.helpers.markets import bars
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from causality import compiled, whole
-from markets import bars, quiet, tick
 
 from fxtrade import features
 from fxtrade.core.config import ScalerConfig
+from tests.helpers.causality import compiled, whole
+from tests.helpers.markets import bars, quiet, tick
 
 N = 90
 MARKET = quiet(bars(N, assets=2, seed=3), np.random.default_rng(3).random((N, 2)) < 0.1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.stats
-from causality import compiled, whole
-from markets import bars, quiet, tick
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from tests.features.test_features_reference import columns, precise, windows, zscores
 from tests.features.test_features_reference import slow_volume as slow_average
+from tests.helpers.causality import compiled, whole
+from tests.helpers.markets import bars, quiet, tick
 
 N = 90
 MARKET = quiet(bars(N, seed=5), np.random.default_rng(5).random((N, 2)) < 0.1)

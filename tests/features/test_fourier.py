@@ -6,17 +6,17 @@ from functools import cache
 
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled, whole
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, gap
 from scipy.signal import get_window
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import run
 from fxtrade.features import fourier
-from tests.features.fourier_windows import reference
+from tests.helpers.causality import chunks_are_whole, compiled, whole
+from tests.helpers.fourier_windows import reference
+from tests.helpers.markets import bars, gap
 
 
 @cache

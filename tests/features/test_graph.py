@@ -5,15 +5,15 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from coins import coins, columns, returns, same
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, gap
 from scipy.sparse.csgraph import minimum_spanning_tree as scipy_tree
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.features import graph
+from tests.helpers.coins import coins, columns, returns, same
+from tests.helpers.markets import bars, gap
 
 ROWS = 20
 top_k = jax.jit(graph.top_k, static_argnums=1)

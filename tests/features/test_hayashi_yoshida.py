@@ -6,13 +6,13 @@ import jax
 import numpy as np
 import polars as pl
 import pytest
-from coins import coins, kernel, returns, same
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import tick
 
 from fxtrade.core.errors import DataError
 from fxtrade.features.hayashi_yoshida import bar_correlation, hayashi_yoshida, lead_lag_contrast, tick_correlation
+from tests.helpers.coins import coins, kernel, returns, same
+from tests.helpers.markets import tick
 
 
 def by_definition(times_x, x, times_y, y):

@@ -7,13 +7,13 @@ from functools import cache, partial
 import jax
 import numpy as np
 import pytest
-from causality import compiled, whole
-from markets import bars, gap, tick
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Kernels
 from fxtrade.features.kalman import CLIP, SMALLEST, local_levels
+from tests.helpers.causality import compiled, whole
+from tests.helpers.markets import bars, gap, tick
 
 RATIOS = tuple(4.0**i for i in range(-4, 4))
 HALFLIFE, HORIZON = 128, 16

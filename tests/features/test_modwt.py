@@ -7,12 +7,12 @@ from functools import cache
 import numpy as np
 import pytest
 import pywt
-from causality import chunks_are_whole, compiled, whole
-from markets import bars
 
 from fxtrade.core.stream import from_kernels
 from fxtrade.features import wavelet as wavelets
-from tests.features.wavelet_filters import equivalent, filtered, low_high, packet_filter
+from tests.helpers.causality import chunks_are_whole, compiled, whole
+from tests.helpers.markets import bars
+from tests.helpers.wavelet_filters import equivalent, filtered, low_high, packet_filter
 
 NAMES = ("haar", "db2", "db4", "sym4", "coif1")
 LEVELS = 4

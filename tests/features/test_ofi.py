@@ -5,10 +5,8 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled, future_is_unseen, whole
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, gap
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
@@ -17,6 +15,8 @@ from fxtrade.core.types import Book
 from fxtrade.features.book_flow import CLIP, WEIGHTS, first_component, level_flows
 from tests.features.test_book import MARKET
 from tests.features.test_features_reference import columns
+from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, whole
+from tests.helpers.markets import bars, gap
 
 # bid price and size, ask price and size, and the imbalance that Cont, Kukanov & Stoikov (2014) give the change: what
 # comes to the bid counts up and what leaves it down, the other way round at the ask, a queue at a better price being

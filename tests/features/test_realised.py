@@ -6,14 +6,14 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
-from causality import compiled, whole
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, gap
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.features.realised import ESTIMATORS, FLOOR
+from tests.helpers.causality import compiled, whole
+from tests.helpers.markets import bars, gap
 
 WINDOW, SCALE = 128, 8
 

@@ -7,10 +7,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, tick
 from scipy.stats import norm, rankdata
 
 from fxtrade import features
@@ -18,6 +16,8 @@ from fxtrade.core.config import ScalerConfig, freeze
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import from_kernels
 from fxtrade.features import scale
+from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
+from tests.helpers.markets import bars, tick
 
 N = 200
 C = ScalerConfig(halflife=12.0, clip=4.0, window=24)

@@ -6,14 +6,14 @@ from functools import cache
 
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled, whole
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from fxtrade.core.stream import from_kernels
 from fxtrade.features import fourier
-from tests.features.fourier_windows import reference
+from tests.helpers.causality import chunks_are_whole, compiled, whole
+from tests.helpers.fourier_windows import reference
 
 FORMS = {"windowed": fourier.windowed_dft, "sliding": fourier.sliding_dft}
 RNG = np.random.default_rng(0)

@@ -8,13 +8,13 @@ from functools import cache, partial
 import jax
 import numpy as np
 import pytest
-from causality import compiled, whole
-from markets import bars, gap
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.features import spread
 from fxtrade.features.spread import ESTIMATORS, FLOOR, LIMIT, root
+from tests.helpers.causality import compiled, whole
+from tests.helpers.markets import bars, gap
 
 WINDOW = 128
 PRICES = ("open", "high", "low", "close")

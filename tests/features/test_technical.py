@@ -9,17 +9,17 @@ from functools import cache
 import jax
 import numpy as np
 import pytest
-from causality import compiled, whole
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, tick
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.fold import fold
 from fxtrade.features.fractional import weights
 from fxtrade.features.trend import last_maximum
-from tests.features.technical_columns import (
+from tests.helpers.causality import compiled, whole
+from tests.helpers.markets import bars, tick
+from tests.helpers.technical_columns import (
     FAMILY,
     PRICES,
     N,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.features.technical_columns import SETTLED, assert_close, assets, noise
+from tests.helpers.technical_columns import SETTLED, assert_close, assets, noise
 
 talib = pytest.importorskip("talib")
 

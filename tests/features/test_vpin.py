@@ -6,12 +6,12 @@ import jax
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, gap, quiet
 
 from fxtrade.features.vpin import Buckets, fill
 from tests.features.test_features_reference import columns, precise
 from tests.features.test_features_reference import slow_volume as slow_average
 from tests.features.test_flow import MARKET, close_to, net, total
+from tests.helpers.markets import bars, gap, quiet
 
 
 def buckets_of(volume, share, n):

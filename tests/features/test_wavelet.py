@@ -7,13 +7,13 @@ from functools import cache
 import numpy as np
 import pytest
 import pywt
-from causality import compiled, future_is_unseen, prefix_is_whole, whole
-from markets import bars, gap
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.features import wavelet as wavelets
-from tests.features.wavelet_filters import equivalent, filtered, packet_filter
+from tests.helpers.causality import compiled, future_is_unseen, prefix_is_whole, whole
+from tests.helpers.markets import bars, gap
+from tests.helpers.wavelet_filters import equivalent, filtered, packet_filter
 
 
 @cache

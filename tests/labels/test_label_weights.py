@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, gap
 
 from fxtrade import labels
 from fxtrade.core.config import LabelConfig
 from fxtrade.core.types import Bars
 from fxtrade.labels import LABELS
-from fxtrade.labels.weights import average_uniqueness, class_weighted, settled
+from fxtrade.labels.weights import average_uniqueness, known_at, reweight_classes
+from tests.helpers.markets import bars, gap
 
 
 def test_published_numbers():
@@ -46,7 +46,7 @@ def test_labels_alone_on_their_bars_are_unique():
 
 @pytest.mark.parametrize("h", [1, 2, 5])
 def test_labels_on_every_bar_share_with_h_others(h):
-    w = labels.make(bars(60), LabelConfig("tradable", h)).w
+    w = labels.make(bars(60), LabelConfig("open_to_open", h)).w
     inside = slice(h, 60 - 2 * h - 1)
     np.testing.assert_allclose(w[inside], 1 / h, rtol=1e-6)
     assert h == 1 or (w[0] > 1 / h).all()
@@ -54,9 +54,9 @@ def test_labels_on_every_bar_share_with_h_others(h):
 
 def test_each_asset_counts_its_own_labels():
     market = gap(bars(60), slice(20, 40), 0)
-    w = labels.make(market, LabelConfig("tradable", 3)).w
+    w = labels.make(market, LabelConfig("open_to_open", 3)).w
     assert w[18, 0] == 0 and w[15, 0] > w[15, 1]
-    alone = labels.make(bars(60), LabelConfig("tradable", 3)).w
+    alone = labels.make(bars(60), LabelConfig("open_to_open", 3)).w
     np.testing.assert_array_equal(w[:, 1], alone[:, 1])
 
 
@@ -82,7 +82,7 @@ class TestClassBalanced:
         y = rng.choice(np.arange(-1, classes), (90, 2), p=rng.dirichlet(np.full(classes + 1, 3.0))).astype(np.int32)
         w = np.where(y >= 0, rng.random(y.shape), 0).astype(np.float32)
         y[:classes, 0], w[:classes, 0], rows = np.arange(classes), 0.5, np.arange(90) < 60
-        made = class_weighted(y, w, rows, 1.0)
+        made = reweight_classes(y, w, rows, 1.0)
         assert made.dtype == np.float32
         sums = [made[rows][y[rows] == k].sum() for k in range(classes)]
         np.testing.assert_allclose(sums, w[rows].sum() / classes, rtol=1e-5)
@@ -93,7 +93,7 @@ class TestClassBalanced:
 
     def test_a_class_that_never_occurs_in_training(self):
         y, w = np.array([[0], [0], [2], [1], [-1]]), np.array([[1], [1], [1], [1], [0]], np.float32)
-        made = class_weighted(y, w, np.array([True, True, True, False, False]), 1.0)
+        made = reweight_classes(y, w, np.array([True, True, True, False, False]), 1.0)
         np.testing.assert_allclose(made[:, 0], [0.75, 0.75, 1.5, 1, 0])
 
     @given(st.integers(0, 100), st.sampled_from([0.0, 0.5, 0.99, 0.9999, 1.0]), st.sampled_from([(), (1.0, 3.0, 0.5)]))
@@ -103,7 +103,7 @@ class TestClassBalanced:
         y, rows = rng.choice(3, (60, 2), p=[0.7, 0.2, 0.1]), np.arange(60) < 50
         y[:3, 0] = np.arange(3)
         w = np.ones(y.shape, np.float32)
-        made, effective = class_weighted(y, w, rows, beta, alpha), np.zeros(3)
+        made, effective = reweight_classes(y, w, rows, beta, alpha), np.zeros(3)
         for k in y[rows].ravel():
             effective[k] = 1 + beta * effective[k]
         factor = np.array(alpha or (1, 1, 1)) / effective
@@ -113,7 +113,7 @@ class TestClassBalanced:
 
     def test_nothing_asked_for_changes_nothing(self):
         y, w = np.array([[0, 1], [2, -1]]), np.array([[0.3, 0.7], [0.1, 0]], np.float32)
-        np.testing.assert_allclose(class_weighted(y, w, np.array([True, True])), w, rtol=1e-6)
+        np.testing.assert_allclose(reweight_classes(y, w, np.array([True, True])), w, rtol=1e-6)
 
 
 def test_a_label_settles_with_the_last_that_overlaps_it():
@@ -131,7 +131,7 @@ def test_a_label_settles_with_the_last_that_overlaps_it():
                 return labels.make(of_closes(with_gap), config)
 
             whole = made(80)
-            known = settled(whole.end)
+            known = known_at(whole.end)
             assert (np.diff(known) >= 0).all() and (known >= whole.end).all()
             for t in (30, 47, 60):
                 rows = known < t

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from causality import futures
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars, gap, messy
 
 from fxtrade import labels
 from fxtrade.core.config import LabelConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.labels import LABELS, horizon
+from tests.helpers.causality import futures
+from tests.helpers.markets import bars, gap, messy
 
 N = 120
 TRAIN = np.arange(N) < 70
 
 
-def make(market, name="tradable", h=1, classes=2, train=TRAIN, **options):
+def make(market, name="open_to_open", h=1, classes=2, train=TRAIN, **options):
     return labels.make(market, LabelConfig(name, h, classes, median_window=20, **options), train)
 
 
@@ -44,7 +44,7 @@ HOLED = {c: np.asarray(getattr(MARKET, c), np.float64) for c in ("open", "close"
 
 @pytest.mark.parametrize("h", [1, 3, 10])
 def test_tradable_runs_from_the_next_open_to_the_open_h_bars_later(h):
-    made = make(MARKET, "tradable", h)
+    made = make(MARKET, "open_to_open", h)
     expected = by_loop(MARKET, lambda t, a: np.log(HOLED["open"][t + 1 + h, a] / HOLED["open"][t + 1, a]))
     np.testing.assert_allclose(made.ret, expected, rtol=1e-6)
     np.testing.assert_array_equal(made.y, np.where(np.isnan(expected), -1, expected > 0))
@@ -54,7 +54,7 @@ def test_tradable_runs_from_the_next_open_to_the_open_h_bars_later(h):
 
 @pytest.mark.parametrize("h", [1, 3, 10])
 def test_close_runs_from_this_close_to_the_close_h_bars_later(h):
-    made = make(MARKET, "close", h)
+    made = make(MARKET, "close_to_close", h)
     expected = by_loop(MARKET, lambda t, a: np.log(HOLED["close"][t + h, a] / HOLED["close"][t, a]))
     np.testing.assert_allclose(made.ret, expected, rtol=1e-6)
     np.testing.assert_array_equal(made.y, np.where(np.isnan(expected), -1, expected > 0))
@@ -80,17 +80,17 @@ def test_volatility_is_compared_with_its_own_trailing_median(h):
         return log_rv(t + h, a) - np.median(past) if len(past) >= window // 2 else np.nan
 
     expected = by_loop(MARKET, value)
-    forward = horizon.volatility(MARKET, h, window)
+    forward = horizon.volatility_direction(MARKET, h, window)
     np.testing.assert_allclose(forward.value, expected, rtol=1e-6, atol=1e-9)
-    made = make(MARKET, "volatility", h)
+    made = make(MARKET, "volatility_direction", h)
     np.testing.assert_array_equal(made.y, np.where(np.isnan(expected), -1, expected > 0))
     np.testing.assert_array_equal(made.end, np.minimum(np.arange(N) + h, N - 1))
-    np.testing.assert_array_equal(np.isfinite(made.ret), np.isfinite(make(MARKET, "close", h).ret))
+    np.testing.assert_array_equal(np.isfinite(made.ret), np.isfinite(make(MARKET, "close_to_close", h).ret))
 
 
 def test_volatility_of_a_still_market_is_undefined():
     still = bars(60, volatility=0.0)
-    assert (make(still, "volatility", 4, train=None).y == -1).all()
+    assert (make(still, "volatility_direction", 4, train=None).y == -1).all()
 
 
 def test_two_classes_leave_zero_moves_out_but_tell_of_them():
@@ -108,7 +108,7 @@ def test_two_classes_leave_zero_moves_out_but_tell_of_them():
 def test_three_classes_with_a_dead_zone_for_each_asset(share):
     market = bars(N, volatility=0.01)
     market = market.replace(open=market.open ** np.array([1, 3], np.float32))
-    made = make(market, classes=3, dead_zone=share)
+    made = make(market, classes=3, flat_fraction=share)
     for a in range(2):
         size = np.abs(np.asarray(made.ret, np.float64)[:, a])
         zone = np.quantile(size[TRAIN], share)
@@ -147,8 +147,8 @@ def test_three_classes_need_training_rows(train):
 
 
 def test_an_unknown_label():
-    with pytest.raises(ConfigError, match="there is no label 'tradeable'; did you mean 'tradable'"):
-        make(bars(N), "tradeable")
+    with pytest.raises(ConfigError, match="there is no label 'open_to_opem'; did you mean 'open_to_open'"):
+        make(bars(N), "open_to_opem")
 
 
 @pytest.mark.parametrize("name", LABELS)
@@ -181,7 +181,7 @@ def test_labels_of_the_tradable_kind_start_after_the_decision(name):
     market, t = bars(N), 50
     past = np.arange(N)[:, None] <= t
     same = np.array_equal(make(doubled(market, past), name).ret[t], make(market, name).ret[t])
-    assert same == (name == "tradable")
+    assert same == (name == "open_to_open")
 
 
 @given(st.integers(1, 200), st.integers(1, 30), st.integers(0, 100))
@@ -193,7 +193,7 @@ def test_short_series_and_long_horizons(rows, h, seed):
         assert (made.y[max(rows - h, 0) :] == -1).all()
 
 
-@pytest.mark.parametrize("name", ["tradable", "close", "volatility"])
+@pytest.mark.parametrize("name", ["open_to_open", "close_to_close", "volatility_direction"])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_further_horizons_come_along(name, classes):
     """Each is the label of that horizon by itself; `end` is that of the longest, so that purging sees it."""
@@ -203,6 +203,6 @@ def test_further_horizons_come_along(name, classes):
     alone = {h: labels.make(market, c, train) for h, c in configs.items()}
     np.testing.assert_array_equal(got.y, alone[2].y)
     for i, h in enumerate((1, 7)):
-        np.testing.assert_array_equal(got.further_y[..., i], alone[h].y)
-        np.testing.assert_array_equal(got.further_w[..., i], alone[h].w)
+        np.testing.assert_array_equal(got.horizon_y[..., i], alone[h].y)
+        np.testing.assert_array_equal(got.horizon_w[..., i], alone[h].w)
     np.testing.assert_array_equal(got.end, alone[7].end)

@@ -14,8 +14,8 @@ from jax.test_util import check_grads
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError
 from fxtrade.losses import contrastive
-from fxtrade.losses.contrastive import CONTRASTIVE, nt_xent, supervised
-from tests.losses.doubled import A, B, D, T, cosines, draw, mean, nt_xent_rows, value
+from fxtrade.losses.contrastive import CONTRASTIVE, nt_xent, supcon
+from tests.helpers.loss_views import A, B, D, T, cosines, draw, mean, nt_xent_rows, value
 
 TEMPERATURES = st.sampled_from([0.1, 0.5, 2.0])
 SEEDS = st.integers(0, 1000)
@@ -51,20 +51,20 @@ def test_supervised_as_defined(seed, temperature, missing):
         others = [k for k in range(len(y_)) if k != i]
         whole = np.log(sum(np.exp(s[i, k]) for k in others))
         loss[i] = -np.mean([s[i, p] - whole for p in others if y_[p] == y_[i]])
-    made = value(supervised, embed, y, w, temperature=temperature)
+    made = value(supcon, embed, y, w, temperature=temperature)
     np.testing.assert_allclose(made, mean(loss, w_), rtol=1e-4, atol=1e-5)
 
 
 def test_supervised_with_a_class_for_each_bar_is_nt_xent():
     embed, _, w = draw()
     bars = np.arange(B * T * A).reshape(B, T, A)
-    made = value(supervised, embed, np.concatenate([bars, bars]), w)
+    made = value(supcon, embed, np.concatenate([bars, bars]), w)
     np.testing.assert_allclose(made, value(nt_xent, embed, bars, w), rtol=1e-5)
 
 
 def test_a_row_alone_in_its_class_is_no_anchor_but_one_of_the_others():
     z = np.float32([[1, 0], [1, 0], [0, 1]]).reshape(3, 1, 1, 2)
-    made = value(supervised, z, np.int32([0, 0, 1]).reshape(3, 1, 1), np.ones((3, 1, 1), np.float32), temperature=1.0)
+    made = value(supcon, z, np.int32([0, 0, 1]).reshape(3, 1, 1), np.ones((3, 1, 1), np.float32), temperature=1.0)
     np.testing.assert_allclose(made, np.log((np.e + 1) / np.e), rtol=1e-5)
 
 
@@ -95,14 +95,14 @@ def test_limits_of_supervised():
     _, y, w = draw(missing=0)
     rows, of_class = y.size, np.bincount(y.ravel())
     same = np.ones((*y.shape, D), np.float32)
-    np.testing.assert_allclose(value(supervised, same, y, w), np.log(rows - 1), rtol=1e-5)
+    np.testing.assert_allclose(value(supcon, same, y, w), np.log(rows - 1), rtol=1e-5)
     opposite = (2 * y - 1)[..., None] * same
     others = (of_class - 1) + of_class[::-1] * np.exp(-2 / 0.5)
-    made = value(supervised, opposite, y, w, temperature=0.5)
+    made = value(supcon, opposite, y, w, temperature=0.5)
     np.testing.assert_allclose(made, mean(np.log(others)[y], w.astype(np.float64)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("loss", [nt_xent, supervised])
+@pytest.mark.parametrize("loss", [nt_xent, supcon])
 @given(SEEDS)
 def test_neither_rotation_nor_length_of_an_embedding_matters(loss, seed):
     embed, y, w = draw(seed)
@@ -114,7 +114,7 @@ def test_neither_rotation_nor_length_of_an_embedding_matters(loss, seed):
     np.testing.assert_allclose(value(loss, embed * length, y, w), plain, rtol=1e-4)
 
 
-@pytest.mark.parametrize("loss, views", [(nt_xent, 2), (supervised, 1)])
+@pytest.mark.parametrize("loss, views", [(nt_xent, 2), (supcon, 1)])
 @pytest.mark.parametrize("missing", [0.0, 0.5])
 def test_anchors_are_evenly_spread_rows_with_weight(loss, views, missing):
     """Rows that have a slope are anchors."""
@@ -174,7 +174,7 @@ def test_nothing_without_weight(loss):
 def test_what_belongs_together_costs_less_when_it_is_alike(loss):
     embed, y, w = draw()
     rng = np.random.default_rng(1)
-    center = rng.standard_normal((2, D))[y] if loss is supervised else np.concatenate([embed[:B], embed[:B]])
+    center = rng.standard_normal((2, D))[y] if loss is supcon else np.concatenate([embed[:B], embed[:B]])
     near = (center + 0.1 * embed).astype(np.float32)
     assert value(loss, near, y, w) < 0.7 * value(loss, embed, y, w)
 

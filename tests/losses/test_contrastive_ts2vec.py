@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.losses.contrastive import ts2vec
-from tests.losses.doubled import A, B, T, draw, mean, nt_xent_rows, value
+from tests.helpers.loss_views import A, B, T, draw, mean, nt_xent_rows, value
 
 
 def looped(embed, w, temperature, alpha, block, bars):

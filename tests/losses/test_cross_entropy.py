@@ -12,7 +12,7 @@ from jax.test_util import check_grads
 
 from fxtrade.core import compat
 from fxtrade.losses.classify import cross_entropy
-from tests.losses.drawn import A, B, T, draw, value
+from tests.helpers.loss_draws import A, B, T, draw, value
 
 
 def loss(logits, y, w):

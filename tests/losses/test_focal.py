@@ -13,7 +13,7 @@ from jax.test_util import check_grads
 
 from fxtrade.core import compat
 from fxtrade.losses.classify import cross_entropy, focal, ordinal
-from tests.losses.drawn import draw, value
+from tests.helpers.loss_draws import draw, value
 
 GAMMAS = st.sampled_from([0.0, 0.5, 1.0, 2.0, 5.0])
 SMOOTHING = st.sampled_from([0.0, 0.1, 0.5])

@@ -10,7 +10,7 @@ from fxtrade.core.config import LabelConfig, LossConfig, TradeConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Output
 from fxtrade.losses import LOSSES, classify, trading
-from tests.losses.drawn import draw, segment, value
+from tests.helpers.loss_draws import draw, segment, value
 
 
 def made(name, **options):

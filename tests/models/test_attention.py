@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attention_loops import banded_loop, encoding, layer_loop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
@@ -18,6 +17,7 @@ from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError
 from fxtrade.models import attention
 from fxtrade.models.attention import POSITIONS, Attention, alibi_slopes, banded_attention, norm, rotate, wave
+from tests.helpers.attention_loops import banded_loop, encoding, layer_loop
 
 B, H, D, C = 2, 3, 4, 5
 banded = jax.jit(banded_attention, static_argnums=(4, 5))

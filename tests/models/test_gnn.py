@@ -6,16 +6,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled, whole
-from graph_network import LEAST, SMALL, A, F, T, by_hand, correlations, learnt, network, of_assets, rows, wide
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import forward, made
 
 from fxtrade import models
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Features
 from fxtrade.models.gnn import GRAPHS, MESSAGES, CorrelationGraph, LearntGraph
+from tests.helpers.causality import chunks_are_whole, compiled, whole
+from tests.helpers.graph_network import (
+    LEAST,
+    SMALL,
+    A,
+    F,
+    T,
+    by_hand,
+    correlations,
+    learnt,
+    network,
+    of_assets,
+    rows,
+    wide,
+)
+from tests.helpers.networks import forward, made
 
 KINDS = [(graph, message) for graph in GRAPHS for message in MESSAGES]
 each = pytest.mark.parametrize("graph, message", KINDS)

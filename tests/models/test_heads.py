@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from networks import ASSETS, FEATURES
 
 from fxtrade import models
 from fxtrade.models.heads import LEAST, MOST, Heads, Says, in_units_of
+from tests.helpers.networks import ASSETS, FEATURES
 
 H = np.random.default_rng(0).standard_normal((2, 6, ASSETS, 5)).astype(np.float32)
 
@@ -25,7 +25,7 @@ def test_only_what_is_wanted_is_said():
     heads, params = made(Says(3))
     out = heads.apply({"params": params}, H)
     assert set(params) == {"logits"} and out.logits.shape == (2, 6, ASSETS, 3)
-    assert out.mu is out.log_sigma is out.further is None
+    assert out.mu is out.log_sigma is out.horizon_logits is None
     np.testing.assert_array_equal(out.embed, H)
 
 
@@ -38,8 +38,8 @@ def test_linear_maps_of_the_last_state():
 
     np.testing.assert_allclose(out.log_sigma, linear("log_sigma")[..., 0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(out.mu, (np.exp(linear("log_sigma")) * linear("mean"))[..., 0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(out.further.reshape(2, 6, ASSETS, 6), linear("further"), rtol=1e-5, atol=1e-6)
-    assert out.further.shape == (2, 6, ASSETS, 2, 3)
+    np.testing.assert_allclose(out.horizon_logits.reshape(2, 6, ASSETS, 6), linear("further"), rtol=1e-5, atol=1e-6)
+    assert out.horizon_logits.shape == (2, 6, ASSETS, 2, 3)
 
 
 def test_float32_whatever_the_network_computes_in():
@@ -68,7 +68,7 @@ def test_every_model_says_it_and_starts_without_opinion(name):
     params = in_units_of(fresh, 0.01)
     x = np.random.default_rng(0).standard_normal((1, 12, ASSETS, FEATURES)).astype(np.float32)
     out = jax.jit(lambda p: model.apply({"params": p}, x))(params)
-    assert out.further.shape == (1, 12, ASSETS, 2, 2)
+    assert out.horizon_logits.shape == (1, 12, ASSETS, 2, 2)
     np.testing.assert_allclose(np.exp(out.log_sigma), 0.01, rtol=0.3)
     np.testing.assert_allclose(out.mu, 0, atol=0.003)
     streamed, _ = model.apply({"params": params}, x, mutable=["cache"])

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled
 from jax.test_util import check_grads
 
 from fxtrade import models
 from fxtrade.core import compat
 from fxtrade.core.types import Features
+from tests.helpers.causality import chunks_are_whole, compiled
 
 STEPS, A, F, K = 23, 2, 4, 3
 OPTIONS = [

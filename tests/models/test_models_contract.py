@@ -8,19 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import bars
-from networks import ASSETS, FEATURES, forward, made
 
 from fxtrade import features, models
 from fxtrade.core import stream as streams
 from fxtrade.core.config import ScalerConfig
 from fxtrade.core.types import Features
-from fxtrade.experiment.forecast import forecast_stream
 from fxtrade.models import MODELS
 from fxtrade.models.flops import count
+from fxtrade.pipeline.predict import forecast_stream
+from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
+from tests.helpers.markets import bars
+from tests.helpers.networks import ASSETS, FEATURES, forward, made
 
 T, A, F = 80, ASSETS, FEATURES
 TINY = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from attention_loops import layer_loop, norm_loop
 
 from fxtrade import models
+from tests.helpers.attention_loops import layer_loop, norm_loop
 
 STEPS, A, F, K = 25, 2, 4, 3
 

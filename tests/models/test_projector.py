@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from networks import ASSETS, FEATURES
 
 from fxtrade import models
 from fxtrade.models import MODELS
 from fxtrade.models.projector import Projected
+from tests.helpers.networks import ASSETS, FEATURES
 
 TINY = {
     "tcn": {"channels": 6, "blocks": 2},

@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from networks import ASSETS, CLASSES, FEATURES, forward, made
 
 from fxtrade import models
 from fxtrade.models import MODELS, recurrent
+from tests.helpers.networks import ASSETS, CLASSES, FEATURES, forward, made
 
 REACH = [
     *(("tcn", {"blocks": b, "kernel": k}) for b, k in ((1, 1), (1, 2), (2, 3), (3, 2), (2, 4))),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from attention_loops import layer_loop, norm_loop
-from causality import in_chunks
-from networks import ASSETS, FEATURES, forward, made
 
 from fxtrade import models
 from fxtrade.core.types import Features
 from fxtrade.models.attention import POSITIONS
+from tests.helpers.attention_loops import layer_loop, norm_loop
+from tests.helpers.causality import in_chunks
+from tests.helpers.networks import ASSETS, FEATURES, forward, made
 
 HEADS, SIZE, LOOKBACK, LAYERS = 2, 4, 5, 2
 SMALL = {"heads": HEADS, "head_channels": SIZE, "lookback": LOOKBACK, "layers": LAYERS}

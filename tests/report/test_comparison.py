@@ -30,8 +30,8 @@ def table(accuracy: float) -> list[dict]:
 
 
 def baseline(model: str, accuracy: float, learned: bool) -> dict:
-    row = {"kind": "baseline", "model": model, "recipe": "", "accuracy": {"tradable": table(accuracy)}}
-    row["accuracy"]["close"] = table(accuracy + 0.02)
+    row = {"kind": "baseline", "model": model, "recipe": "", "accuracy": {"open_to_open": table(accuracy)}}
+    row["accuracy"]["close_to_close"] = table(accuracy + 0.02)
     return row | ({"scores": scores(), "trading": {"sharpe": 0.3}} if learned else {})
 
 
@@ -42,7 +42,7 @@ def scores() -> dict:
 def cell(model: str, recipe: str, accuracy: float, q: float = 0.4) -> dict:
     row = baseline(model, accuracy, True) | {"kind": "cell", "recipe": recipe, "stages": 1, "steps": 100}
     row |= {"parameters": 12_850, "receptive_field": 64, "labels_per_second": 1e5 * (1 + len(model)), "seconds": 12.3}
-    row |= {"best_step": 80, "members": [{"accuracy": {"tradable": [a] * 4}} for a in (accuracy - 0.01, accuracy)]}
+    row |= {"best_step": 80, "members": [{"accuracy": {"open_to_open": [a] * 4}} for a in (accuracy - 0.01, accuracy)]}
     row["intervals"] = {name: [0.9 * value, 1.1 * value] for name, value in scores().items()}
     row["nats"] = {"trees": difference(0.0012, 0.0005, q=q)}
     row["trees"] = {"1": difference(accuracy - 0.525, q=q), "0.1": difference(accuracy - 0.52, 0.02)}
@@ -69,8 +69,8 @@ def outcome(
         span = {"from": "2024-01-01T00:00", "to": "2024-06-01T00:00", "bars": 100, "labels": 200}
         about = {"source": f"data/{name}", "symbols": ["A", "B"], "interval": "1h", "columns": ["x"] * 22}
         about |= {"spans": {k: span for k in ("train", "valid", "test")}, "zero_moves": 0.01, "coverages": TARGETS}
-        label = {"name": "tradable", "horizon": 1, "classes": 2}
-        made.append({"name": name, "labels": ["tradable", "close"], "label": label, **about, "rows": rows})
+        label = {"name": "open_to_open", "horizon": 1, "classes": 2}
+        made.append({"name": name, "labels": ["open_to_open", "close_to_close"], "label": label, **about, "rows": rows})
     for i, recipe in enumerate(names[1:]):
         value = 0.004 * rng.standard_normal()
         part = {"models": models, "helped": 1}
@@ -96,7 +96,7 @@ def holes() -> dict:
         row |= {"labels_per_second": None, "members": []}
         row["scores"] |= {"mcc": None, "ic": None}
         row["trading"]["sharpe"] = None
-        row["accuracy"]["tradable"][3] |= {"accuracy": None, "low": None, "high": None, "rows": 0, "coverage": 0.0}
+        row["accuracy"]["open_to_open"][3] |= {"accuracy": None, "low": None, "high": None, "rows": 0, "coverage": 0.0}
         market["rows"][4] = {
             "kind": "cell",
             "model": "wavenet",

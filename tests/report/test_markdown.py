@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core.types import Result
-from fxtrade.experiment import trading
-from fxtrade.report import earnings, markdown
+from fxtrade.evaluate import trading
+from fxtrade.report import markdown, trading_section
 from fxtrade.report.plots import PLOTS
-from tests.report import sample
+from tests.helpers import report_sample
 
 SECTIONS = [
     "Data",
@@ -38,7 +38,7 @@ def cells(text: str, name: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def full() -> str:
-    return markdown.document(sample.outcome(), PLOTS)
+    return markdown.document(report_sample.outcome(), PLOTS)
 
 
 def test_every_plot_has_a_caption():
@@ -52,11 +52,11 @@ def test_sections_in_order_and_the_verdict_first(full):
 
 def test_pictures_are_relative_links_to_those_that_exist(full):
     assert set(re.findall(r"!\[.+\]\((.+)\)", full)) == {f"plots/{name}.png" for name in PLOTS}
-    assert re.findall(r"\((plots/.*)\)", markdown.document(sample.outcome(), ["equity"])) == ["plots/equity.png"]
+    assert re.findall(r"\((plots/.*)\)", markdown.document(report_sample.outcome(), ["equity"])) == ["plots/equity.png"]
 
 
 def test_tables_are_rectangular(full):
-    made = sample.outcome()
+    made = report_sample.outcome()
     made["data"]["columns"] = ["high|low"]
     found = tables(markdown.document(made, PLOTS))
     assert len(found) == len(tables(full)) >= 12
@@ -76,9 +76,9 @@ def test_both_labels_stand_side_by_side(full):
 
 
 def test_best_possible_is_known_on_all_bars_only():
-    text = markdown.document(sample.outcome("simulated market (planted edge)", best=0.617), ())
+    text = markdown.document(report_sample.outcome("simulated market (planted edge)", best=0.617), ())
     assert cells(text, "best possible") == ["61.7", "–", "–"]
-    assert "| best possible |" not in markdown.document(sample.outcome(), ())
+    assert "| best possible |" not in markdown.document(report_sample.outcome(), ())
 
 
 def test_earnings_of_strategy_and_market(full):
@@ -89,30 +89,30 @@ def test_earnings_of_strategy_and_market(full):
 
 
 def test_every_metric_of_a_backtest_is_shown():
-    times = sample.START + 3_600_000_000_000 * np.arange(240)
+    times = report_sample.START + 3_600_000_000_000 * np.arange(240)
     r = np.random.default_rng(0).normal(0, 0.01, 240)
     wide = np.full((240, 1), 0.5)
     result = Result(np.cumprod(1 + r), wide, np.zeros(240), np.zeros(240), wide, r[:, None])
     benchmark = np.random.default_rng(1).normal(0, 0.01, 10)
     made = trading.summary(times, result, {}, benchmark)
-    assert made.keys() == sample.outcome()["trading"]["strategy"].keys()
-    assert made.keys() - {"sharpe_low", "sharpe_high", "daily_sharpe"} == earnings.METRICS.keys()
+    assert made.keys() == report_sample.outcome()["trading"]["strategy"].keys()
+    assert made.keys() - {"sharpe_low", "sharpe_high", "daily_sharpe"} == trading_section.METRICS.keys()
 
 
 def test_the_way_back_to_the_run(full):
     for fact in ("abc123", "fff000", "0.1.0+0123456789ab-modified", "files differed", "jax 0.10.2", "| seed | 7 |"):
         assert fact in full
     assert "git checkout 0123456789ab\n" in full and "cp results/sample-1/config.json" in full
-    assert "git checkout" not in markdown.document(sample.sparse(), ())
+    assert "git checkout" not in markdown.document(report_sample.sparse(), ())
 
 
 def test_warnings_stand_out():
-    text = markdown.document(sample.outcome(own=0.6), ())
+    text = markdown.document(report_sample.outcome(own=0.6), ())
     assert text.count("> **Leak?") == 1 and text.index("> **Leak?") < text.index("## Data")
 
 
 def test_the_least_outcome_has_a_report():
-    text = markdown.document(sample.sparse(), ())
+    text = markdown.document(report_sample.sparse(), ())
     kept = [name for name in SECTIONS if name not in ("By symbol and by month", "What it would have earned")]
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == kept
     assert not HOLLOW.search(text.replace("No null", "")) and cells(text, "**wavenet**") == ["60.0", "62.5", "–"]
@@ -120,29 +120,33 @@ def test_the_least_outcome_has_a_report():
 
 
 def test_three_classes():
-    text = markdown.document(sample.outcome(classes=3), ())
+    text = markdown.document(report_sample.outcome(classes=3), ())
     assert cells(text, "balanced accuracy (%)")[1] == "33.3" and cells(text, "log loss (nats)")[1] == "1.0986"
 
 
-@given(st.integers(0, 10_000), st.sampled_from([0.1, 0.5, 1.0]), st.sampled_from(["tradable", "close", "volatility"]))
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([0.1, 0.5, 1.0]),
+    st.sampled_from(["open_to_open", "close_to_close", "volatility_direction"]),
+)
 def test_any_number_may_be_missing(seed, share, label):
-    text = markdown.document(sample.with_holes(sample.outcome(label=label), seed, share), PLOTS)
+    text = markdown.document(report_sample.with_holes(report_sample.outcome(label=label), seed, share), PLOTS)
     assert not HOLLOW.search(text.replace("No null", "")), HOLLOW.search(text)
 
 
 def test_weights_that_adapt_say_how():
-    made = sample.outcome()
+    made = report_sample.outcome()
     assert "| adapts by" not in markdown.document(made, ())
     made["run"]["config"]["adapt"]["steps"] = 3
     made["run"]["adapted_at"] = [0.1, 0.0]
     how = "3 steps on the last 672 bars every 168, rate 0.1, 0"
     assert cells(markdown.document(made, ()), "adapts by") == [how]
-    made["run"]["config"]["adapt"]["rates"] = [0.0, 0.1]
+    made["run"]["config"]["adapt"]["learning_rates"] = [0.0, 0.1]
     assert cells(markdown.document(made, ()), "adapts by") == [how + ", chosen on the validation rows"]
 
 
 def test_scores_have_the_intervals_that_there_are():
-    made = sample.outcome()
+    made = report_sample.outcome()
     text = markdown.document(made, ())
     assert cells(text, "log loss (nats)")[0] == "0.6893 [0.6871, 0.6915]" and cells(text, "rank IC")[0] == "0.042"
     del made["scores"]["intervals"]

@@ -5,13 +5,13 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
-from fxtrade.report import canvas, plots
-from tests.report import sample
+from fxtrade.report import plots, plotting
+from tests.helpers import report_sample
 
 
 @pytest.fixture(scope="module")
 def figures():
-    return plots.figures(sample.outcome("simulated market (planted edge)", best=0.6))
+    return plots.figures(report_sample.outcome("simulated market (planted edge)", best=0.6))
 
 
 def labels(figure) -> list[str]:
@@ -20,7 +20,7 @@ def labels(figure) -> list[str]:
 
 def ink(figure) -> float:
     """Share of the pixels that are not white."""
-    picture = canvas.pixels(figure)
+    picture = plotting.pixels(figure)
     assert picture.dtype == np.uint8 and picture.shape[2] == 4
     return float((picture[..., :3] < 250).any(-1).mean())
 
@@ -43,7 +43,7 @@ def test_axes_are_named(figures, name):
 
 def test_legends_lie_outside_the_axes(figures):
     for figure in figures.values():
-        canvas.pixels(figure)
+        plotting.pixels(figure)
         for legend in figure.legends:
             box = legend.get_window_extent()
             assert all(box.y1 <= axes.get_window_extent().y0 for axes in figure.axes)
@@ -64,25 +64,29 @@ def test_coverage_shows_the_fixed_thresholds(figures):
 def test_best_possible_is_a_point_at_full_coverage(figures):
     (diamond,) = (line for line in figures["coverage"].axes[0].lines if line.get_marker() == "D")
     assert diamond.get_xydata().tolist() == [[1, 60]]
-    assert not any("best possible" in text for text in labels(plots.coverage(sample.outcome())))
+    assert not any("best possible" in text for text in labels(plots.coverage(report_sample.outcome())))
 
 
 def test_the_two_strongest_baselines_are_drawn():
-    made = sample.outcome()
-    made["accuracy"] |= {"reversal": sample.rows(0.6), "momentum": sample.rows(0.4)}
+    made = report_sample.outcome()
+    made["accuracy"] |= {"reversal": report_sample.rows(0.6), "momentum": report_sample.rows(0.4)}
     drawn = [text for text in labels(plots.coverage(made)) if text.startswith("baseline")]
     assert drawn == ["baseline: reversal", "baseline: logistic regression"]
 
 
 def test_what_is_no_floor_is_not_drawn_as_one():
-    drawn = [text for text in labels(plots.coverage(sample.outcome(label="volatility"))) if "null floor" in text]
+    drawn = [
+        text
+        for text in labels(plots.coverage(report_sample.outcome(label="volatility_direction")))
+        if "null floor" in text
+    ]
     assert drawn == ["null floor: shuffled"]
 
 
 def test_equity_is_logarithmic_only_over_a_large_range():
-    assert plots.equity(sample.outcome(total=0.5)).axes[0].get_yscale() == "linear"
-    assert plots.equity(sample.outcome(total=9.0)).axes[0].get_yscale() == "log"
-    ruined = plots.equity(sample.outcome(total=-1.2))
+    assert plots.equity(report_sample.outcome(total=0.5)).axes[0].get_yscale() == "linear"
+    assert plots.equity(report_sample.outcome(total=9.0)).axes[0].get_yscale() == "log"
+    ruined = plots.equity(report_sample.outcome(total=-1.2))
     assert ruined.axes[0].get_yscale() == "linear" and ink(ruined) > 0.01
 
 
@@ -106,33 +110,33 @@ def test_training_marks_the_best_step(figures):
 
 
 def test_chance_depends_on_the_classes():
-    assert "no opinion: 33.3 %" in labels(plots.coverage(sample.outcome(classes=3)))
-    assert "no opinion: log 3 = 1.0986" in labels(plots.training(sample.outcome(classes=3)))
+    assert "no opinion: 33.3 %" in labels(plots.coverage(report_sample.outcome(classes=3)))
+    assert "no opinion: log 3 = 1.0986" in labels(plots.training(report_sample.outcome(classes=3)))
 
 
 def test_many_groups_stay_readable():
-    made = sample.outcome()
+    made = report_sample.outcome()
     entry = made["groups"]["month"][0]
     made["groups"] = {"month": [entry | {"name": f"{2015 + i // 12}-{1 + i % 12:02d}"} for i in range(60)]}
     figure = plots.groups(made)
-    canvas.pixels(figure)
+    plotting.pixels(figure)
     boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
     assert all(left.x0 < right.x0 - 10 for left, right in zip(boxes, boxes[1:], strict=False))
     assert len(boxes) <= 16
 
 
 def test_what_is_missing_is_left_out():
-    assert list(plots.figures(sample.sparse())) == ["coverage"]
+    assert list(plots.figures(report_sample.sparse())) == ["coverage"]
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("share", [0.3, 1.0])
 def test_any_number_may_be_missing(seed, share):
-    for figure in plots.figures(sample.with_holes(sample.outcome(), seed, share)).values():
+    for figure in plots.figures(report_sample.with_holes(report_sample.outcome(), seed, share)).values():
         assert ink(figure) > 0.005
 
 
 def test_colours_of_model_and_baseline_are_the_same_everywhere(figures):
     model = next(c for c in figures["coverage"].axes[0].containers if "fixed before" in c.get_label())[0]
     strategy = next(line for line in figures["equity"].axes[0].lines if line.get_label().startswith("strategy"))
-    assert to_hex(model.get_color()) == to_hex(strategy.get_color()) == canvas.BLUE.lower()
+    assert to_hex(model.get_color()) == to_hex(strategy.get_color()) == plotting.BLUE.lower()

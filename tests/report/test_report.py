@@ -10,11 +10,11 @@ from matplotlib.image import imread
 from fxtrade.core.errors import FxtradeError
 from fxtrade.report import report
 from fxtrade.report.progress import Console
-from tests.report import sample
+from tests.helpers import report_sample
 
 
 def test_write_leaves_a_whole_report(tmp_path):
-    pictures = report.write(tmp_path, sample.outcome())
+    pictures = report.write(tmp_path, report_sample.outcome())
     text = (tmp_path / "report.md").read_text()
     links = re.findall(r"!\[.+\]\((.+)\)", text)
     assert sorted(links) == sorted(f"plots/{name}.png" for name in pictures) and len(links) == 6
@@ -25,16 +25,16 @@ def test_write_leaves_a_whole_report(tmp_path):
 
 
 def test_write_again_replaces(tmp_path):
-    report.write(tmp_path, sample.sparse())
+    report.write(tmp_path, report_sample.sparse())
     (tmp_path / "report.md").write_text("old")
-    report.write(tmp_path, sample.sparse())
+    report.write(tmp_path, report_sample.sparse())
     assert (tmp_path / "report.md").read_text().startswith("# wavenet on")
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FxtradeError, match="file"):
-        report.write(tmp_path / "file", sample.sparse())
+        report.write(tmp_path / "file", report_sample.sparse())
 
 
 def printed(outcome, folder) -> str:
@@ -45,8 +45,8 @@ def printed(outcome, folder) -> str:
 
 
 def test_table_fits_on_a_screen(tmp_path):
-    made = sample.outcome("simulated market (planted edge)", best=0.6)
-    made["accuracy"] |= {name: sample.rows(0.5) for name in ("reversal", "momentum", "last taker side")}
+    made = report_sample.outcome("simulated market (planted edge)", best=0.6)
+    made["accuracy"] |= {name: report_sample.rows(0.5) for name in ("reversal", "momentum", "last taker side")}
     text = printed(made, tmp_path)
     lines = text.splitlines()
     assert len(lines) <= 35 and "…" not in text
@@ -57,22 +57,22 @@ def test_table_fits_on_a_screen(tmp_path):
 
 
 def test_wide_numbers_are_not_cut(tmp_path):
-    made = sample.outcome(total=39_885, sharpe=-111.1)
+    made = report_sample.outcome(total=39_885, sharpe=-111.1)
     made["trading"]["strategy"] |= {"psr": 0.0, "dsr": 0.0}
     text = printed(made, tmp_path)
     assert "…" not in text and "-111.1 [-112.1, -110.1]" in text and "< 0.1 %" in text and "x 39,900" in text
 
 
 def test_table_warns(tmp_path):
-    assert "Leak?" in printed(sample.outcome(own=0.6), tmp_path)
-    assert "Leak?" not in printed(sample.outcome(), tmp_path)
+    assert "Leak?" in printed(report_sample.outcome(own=0.6), tmp_path)
+    assert "Leak?" not in printed(report_sample.outcome(), tmp_path)
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])
 def test_table_takes_numbers_that_are_missing(tmp_path, missing):
-    made = sample.outcome()
+    made = report_sample.outcome()
     made["trading"]["strategy"] |= {"sharpe": missing, "sharpe_low": missing, "dsr": missing}
     made["accuracy"]["wavenet"][2] |= {"accuracy": missing, "low": missing, "high": missing}
     text = printed(made, tmp_path)
     assert "nan" not in text.lower() and "None" not in text and "–" in text
-    assert "wavenet" in printed(sample.sparse(), tmp_path)
+    assert "wavenet" in printed(report_sample.sparse(), tmp_path)

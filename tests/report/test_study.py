@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 from rich.console import Console as Rich
 
-from fxtrade.report import canvas, study, study_plots
+from fxtrade.report import plotting, study, study_plots
 from fxtrade.report.progress import Console
 
 HORIZONS = [1, 16]
@@ -46,8 +46,14 @@ def outcome(size: int = 6, found: int = 2, missing: tuple[int, ...] = (), period
             **{"started": "2026-01-02T03:04:05Z", "data_fingerprint": "fff000", "packages": {"jax": "0.10.2"}},
             "command": "python scripts/features.py --config configs/wavenet.py",
             "config": {
-                "study": {"horizons": HORIZONS, "span": "train", "fdr": 0.05, "bootstrap": 1000, "block": "1d"}
-                | {"periods": periods, "cluster": 0.7}
+                "study": {
+                    "horizons": HORIZONS,
+                    "span": "train",
+                    "fdr": 0.05,
+                    "bootstrap_samples": 1000,
+                    "bootstrap_block": "1d",
+                }
+                | {"periods": periods, "cluster_threshold": 0.7}
             },
         },
         "data": {"source": "data/bars_1h", "symbols": ["AAA", "BBB"], "interval": "1h", "bars": 1000, "rows": 1900}
@@ -101,7 +107,7 @@ def test_everything_is_written(tmp_path, name):
 def test_every_column_has_a_readable_row(name):
     size = len(AWKWARD[name]["columns"])
     for plot, figure in study_plots.figures(AWKWARD[name]).items():
-        canvas.pixels(figure)
+        plotting.pixels(figure)
         ticks = figure.axes[0].get_yticklabels()
         assert len(ticks) == size, plot
         boxes = sorted((t.get_window_extent() for t in ticks), key=lambda b: b.y0)

@@ -16,7 +16,7 @@ from fxtrade.train import checksum
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.step import create
 
-WHO = {"model": "wavenet", "columns": ["a", "b"], "label": {"name": "tradable", "horizon": 1}, "data": "9f"}
+WHO = {"model": "wavenet", "columns": ["a", "b"], "label": {"name": "open_to_open", "horizon": 1}, "data": "9f"}
 OPTIMIZER = optax.adamw(1e-3)
 
 # orbax's tasks and threads complain for themselves, beside the error that they hand on, once they are collected
@@ -113,7 +113,7 @@ class TestForeign:
         [
             ({"model": "tcn"}, "its model is 'wavenet', here it is 'tcn'"),
             ({"columns": ["a", "c"]}, "its columns is"),
-            ({"label": {"name": "close", "horizon": 1}}, "its label is"),
+            ({"label": {"name": "close_to_close", "horizon": 1}}, "its label is"),
             ({"data": "77"}, "its data is '9f', here it is '77'"),
             ({"symbols": ["BTC"]}, "its symbols is None"),
         ],

@@ -14,7 +14,7 @@ from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.loop import fit
 from fxtrade.train.segments import batch_starts
 from fxtrade.train.step import BATCHES
-from tests.toys import MODEL, OPTIM, TRAIN, series, spans, within
+from tests.helpers.toys import MODEL, OPTIM, TRAIN, series, spans, within
 
 
 class Watcher:
@@ -202,7 +202,7 @@ class TestNotFinite:
     def test_step_rows_and_checkpoint_are_named(self, tmp_path, value):
         data = self.spoilt(value)
         # one segment a step: it takes some steps to come to the bad one
-        config = dataclasses.replace(TRAIN, batch=1, dispatch=1, eval_every=1)
+        config = dataclasses.replace(TRAIN, batch=1, steps_per_call=1, eval_every=1)
         key = jax.random.fold_in(jax.random.PRNGKey(0), BATCHES)
         plan = data[0][1]
         drawn = [int(batch_starts(plan, key, jnp.int32(s), 1)[0]) for s in range(20)]
@@ -222,7 +222,7 @@ class TestNotFinite:
         data = self.spoilt()
         steps = [s for s in range(20) if self.touches(data[0][1], s)]
         with pytest.raises(TrainingError, match=f"not finite at step {steps[0]};.*there is no checkpoint;"):
-            train(data, config=dataclasses.replace(TRAIN, dispatch=10))
+            train(data, config=dataclasses.replace(TRAIN, steps_per_call=10))
 
     def test_validation_rows_that_are_bad(self):
         whole = series()

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from fxtrade.core import compat
+from fxtrade.core.config import EnsembleConfig
 from fxtrade.core.errors import TrainingError
 from fxtrade.losses.classify import cross_entropy
 from fxtrade.train import members
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.loop import fit
-from tests.toys import MODEL, OPTIM, TRAIN, spans
+from tests.helpers.toys import MODEL, OPTIM, TRAIN, spans
 
-ONCE = dataclasses.replace(TRAIN, steps=10, dispatch=5, eval_every=10, patience=0, members=3)
+ONCE = dataclasses.replace(TRAIN, steps=10, steps_per_call=5, eval_every=10, patience=0, ensemble=EnsembleConfig(3))
 
 
 class Stop:
@@ -45,7 +46,7 @@ def together():
 
 @pytest.fixture(scope="module")
 def alone():
-    return [train(dataclasses.replace(ONCE, members=1), seed) for seed in (4, 5, 6)]
+    return [train(dataclasses.replace(ONCE, ensemble=EnsembleConfig()), seed) for seed in (4, 5, 6)]
 
 
 def assert_members(stacked, singles, rtol=1e-4, atol=1e-5):

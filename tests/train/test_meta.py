@@ -20,7 +20,7 @@ from fxtrade.models import MODELS, heads
 from fxtrade.train import members, meta, mixup, optim
 from fxtrade.train.segments import batch_starts, gather
 from fxtrade.train.step import Keys, Method, as_it_is, create, make_evaluate, make_update, plain_gradient
-from tests.toys import ASSETS, FEATURES, OPTIM, REACH, TRAIN, series, within
+from tests.helpers.toys import ASSETS, FEATURES, OPTIM, REACH, TRAIN, series, within
 
 KEY = jax.random.PRNGKey(5)
 KEYS = Keys(jax.random.PRNGKey(1), jax.random.PRNGKey(2))
@@ -113,7 +113,7 @@ class TestKnownLimits:
     @pytest.mark.parametrize("name", ["fomaml", "maml"])
     def test_heads_alone_adapt_but_everything_learns(self, name):
         params, batch = toy_tasks(2)
-        rule = meta.gradient(MetaConfig(name, steps=2, learning_rate=0.5, only="heads"))
+        rule = meta.gradient(MetaConfig(name, steps=2, learning_rate=0.5, trainable="heads"))
         _, slopes = rule(objective, params, batch, KEYS)
         support, query = (jax.tree.map(lambda a, i=i: a[i : i + 1], batch) for i in (0, 1))
         there = params
@@ -178,7 +178,7 @@ class TestSecondOrder:
                 p = there if only == "all" else {**p, "head": there["head"]}
             return objective(p, query, KEYS)[0]
 
-        rule = meta.gradient(MetaConfig("maml", steps=3, learning_rate=0.5, only=only))
+        rule = meta.gradient(MetaConfig("maml", steps=3, learning_rate=0.5, trainable=only))
         (loss, _), slopes = rule(objective, params, batch, KEYS)
         expected_loss, expected = jax.value_and_grad(after_adapting)(params)
         np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
@@ -296,18 +296,18 @@ def test_validation_is_by_weights_that_adapt_to_the_segments_before(segments, re
     config = MetaConfig("maml", steps=2, learning_rate=0.5, segments=segments)
     info = make_evaluate(Small(), cross_entropy, p, 3, meta.method(config, p))(params, whole)
     losses, warmup = [], REACH - 1
-    assert list(np.diff(p.starts)) == [TRAIN.segment] * 3
+    assert list(np.diff(p.starts)) == [TRAIN.segment_length] * 3
     for start in p.starts:
-        before = gather(whole, jnp.asarray(start - TRAIN.segment * np.arange(segments, 0, -1)), p)
-        until = warmup + TRAIN.segment * np.arange(segments, 0, -1) - reach  # of each of these segments
+        before = gather(whole, jnp.asarray(start - TRAIN.segment_length * np.arange(segments, 0, -1)), p)
+        until = warmup + TRAIN.segment_length * np.arange(segments, 0, -1) - reach  # of each of these segments
         before = before.replace(w=before.w * (np.arange(before.w.shape[1]) < until[:, None])[..., None])
         own = params
         for _ in range(2):
             _, slope = plain_gradient(objective, own, before, KEYS)
             own = jax.tree.map(lambda a, b: a - 0.5 * b, own, slope)
-        x = whole.x[start - warmup : start + TRAIN.segment][None]
+        x = whole.x[start - warmup : start + TRAIN.segment_length][None]
         logp = np.asarray(jax.nn.log_softmax(Small().apply({"params": own}, x).logits[0, warmup:]))
-        rows = slice(start, start + TRAIN.segment)
+        rows = slice(start, start + TRAIN.segment_length)
         losses.append(np.take_along_axis(logp, np.asarray(whole.y[rows])[..., None], -1)[..., 0] * whole.w[rows])
     expected = -np.concatenate(losses).sum() / float(whole.w.sum())
     np.testing.assert_allclose(info.loss, expected, rtol=1e-4)
@@ -321,7 +321,7 @@ def test_validation_is_by_weights_that_adapt_to_the_segments_before(segments, re
         ({"name": "reptil"}, "there is no meta-learning method 'reptil'; did you mean 'reptile'"),
         ({"name": "maml", "tasks": "block"}, "there is no meta-learning kind of task 'block'; did you mean 'blocks'"),
         ({"name": "maml", "segments": 2}, "train.batch = 6: meta-learning needs a multiple of 4 segments"),
-        ({"name": "reptile", "only": "heads"}, "Reptile moves only what adapts"),
+        ({"name": "reptile", "trainable": "heads"}, "Reptile moves only what adapts"),
     ],
 )
 def test_what_does_not_fit_is_named(changes, message):

@@ -93,7 +93,7 @@ def test_a_pure_function_of_seed_and_step(tasks):
 
 @pytest.mark.parametrize("tasks", meta.TASKS)
 def test_a_curriculum_opens_tasks(tasks):
-    order = curriculum.make(CurriculumConfig("random", start=0.5, until=1.0), SCORE, 100)
+    order = curriculum.make(CurriculumConfig("random", start=0.5, end=1.0), SCORE, 100)
     p = PLAN._replace(curriculum=order, length=1)._replace(starts=PLAN.starts // LENGTH + 3)
     config = MetaConfig("maml", tasks=tasks, regimes=1)
     starts = np.concatenate([drawn(config, p, step, 3) for step in range(4)])

@@ -11,7 +11,7 @@ import pytest
 from fxtrade import models
 from fxtrade.core.config import OptimConfig
 from fxtrade.train.optim import averaging, decay_mask, optimizer, schedule
-from tests.toys import ASSETS, FEATURES, MODEL
+from tests.helpers.toys import ASSETS, FEATURES, MODEL
 
 PARAMS = {"a": {"kernel": jnp.asarray([[1.0, -2.0]]), "bias": jnp.asarray([0.5])}, "asset": {"embedding": jnp.ones(2)}}
 
@@ -92,7 +92,7 @@ def test_sam_takes_the_gradient_uphill():
     g = slope(params)
     length = np.sqrt(sum((np.asarray(v) ** 2).sum() for v in g.values()))
     climbed = {k: params[k] + 0.05 * g[k] / length for k in params}
-    tx, plain = (optimizer(dataclasses.replace(config, sam=rho), 10) for rho in (0.05, 0.0))
+    tx, plain = (optimizer(dataclasses.replace(config, sam_rho=rho), 10) for rho in (0.05, 0.0))
     got, _ = tx.update(g, tx.init(params), params, grad_fn=lambda p, _: slope(p))
     expected, _ = plain.update(slope(climbed), plain.init(params), params)
     for key in params:
@@ -100,7 +100,7 @@ def test_sam_takes_the_gradient_uphill():
 
 
 def test_sam_without_a_slope_stays():
-    tx = optimizer(OptimConfig(sam=0.1, weight_decay=0.0), 10)
+    tx = optimizer(OptimConfig(sam_rho=0.1, weight_decay=0.0), 10)
     params = {"kernel": jnp.ones(3)}
     zero = {"kernel": jnp.zeros(3)}
     got, _ = tx.update(zero, tx.init(params), params, grad_fn=lambda p, _: zero)
@@ -119,12 +119,12 @@ def test_the_heads_alone():
 
 class TestAveraging:
     def test_exponential_with_a_start_that_forgets(self):
-        d = [float(averaging(OptimConfig(ema=0.9), 100)(s)) for s in (0, 8, 1000)]
+        d = [float(averaging(OptimConfig(ema_decay=0.9), 100)(s)) for s in (0, 8, 1000)]
         np.testing.assert_allclose(d, [0.1, 0.5, 0.9], rtol=1e-6)
 
     def test_evenly_over_the_last_steps(self):
         """The weights themselves up to there, then the plain mean of all since."""
-        decay, steps = averaging(OptimConfig(swa=0.4), 50), np.random.default_rng(0).standard_normal(50)
+        decay, steps = averaging(OptimConfig(swa_fraction=0.4), 50), np.random.default_rng(0).standard_normal(50)
         average, seen = 0.0, []
         for i, p in enumerate(steps):
             d = float(decay(jnp.asarray(i)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Features, Labels
 from fxtrade.train.segments import Plan, batch_starts, device_series, gather, loss_weight, plan
-from tests.toys import series
+from tests.helpers.toys import series
 
 
 @st.composite
@@ -60,7 +60,9 @@ class TestPlan:
         assert all(w[s : s + length].any() for s in p.starts)
 
     def test_a_series_shorter_than_the_receptive_field(self):
-        with pytest.raises(DataError, match=r"30 bars are too few: a training segment takes 8 bars \(train.segment\)"):
+        with pytest.raises(
+            DataError, match=r"30 bars are too few: a training segment takes 8 bars \(train.segment_length\)"
+        ):
             plan(np.ones((30, 1)), 8, 24)
         assert len(plan(np.ones((31, 1)), 8, 24).starts) == 1
 

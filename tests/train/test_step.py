@@ -15,7 +15,7 @@ from fxtrade.losses.classify import cross_entropy
 from fxtrade.train import mixup, optim
 from fxtrade.train.segments import Series, batch_starts, plan
 from fxtrade.train.step import BATCHES, DROPOUT, Method, create, make_evaluate, make_update
-from tests.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, series, within
+from tests.helpers.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, series, within
 
 KEY, BATCH = jax.random.PRNGKey(5), 4
 UNMIXED = MixupConfig()
@@ -66,7 +66,7 @@ def test_steps_equal_plain_ones(dropout):
     state, tx = start(model)
     expected, reports = state, []
     for _ in range(4):
-        expected, report = by_hand(model, p, whole, expected, tx, OPTIM.ema)
+        expected, report = by_hand(model, p, whole, expected, tx, OPTIM.ema_decay)
         reports.append(report)
     got, info = updater(p, model)(state, whole, KEY, 4)
     assert int(got.step) == 4
@@ -125,11 +125,11 @@ def test_average_follows_early_then_slowly():
     average = jax.tree.map(np.array, state.params)  # a copy: the update will be given this memory
     for step in range(6):
         state, _ = update(state, whole, KEY, 1)
-        d = min(OPTIM.ema, (1 + step) / (10 + step))
+        d = min(OPTIM.ema_decay, (1 + step) / (10 + step))
         average = jax.tree.map(lambda a, b, d=d: d * a + (1 - d) * np.asarray(b), average, state.params)
     for a, b in zip(jax.tree.leaves(state.ema), jax.tree.leaves(average), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
-    off, _ = updater(p, config=OptimConfig(ema=0.0))(start()[0], whole, KEY, 3)
+    off, _ = updater(p, config=OptimConfig(ema_decay=0.0))(start()[0], whole, KEY, 3)
     assert same(off.ema, off.params)
 
 

@@ -77,7 +77,7 @@ def test_a_row_without_values_stays_without(seed):
 def test_labels_are_repeated(seed):
     rows = segment(seed)
     seen = made(rows, seed, **ALL)
-    for name in ("y", "ret", "further_y"):
+    for name in ("y", "ret", "horizon_y"):
         np.testing.assert_array_equal(getattr(seen, name), twice(np.asarray(getattr(rows, name))))
 
 
@@ -91,7 +91,7 @@ def test_a_view_forgets_its_beginning_and_rows_that_both_know_count(seed, crop):
     np.testing.assert_array_equal(known, np.arange(T) >= begin[:, None])
     np.testing.assert_array_equal(seen.x, np.where(known[..., None, None], twice(rows.x), 0))
     both = twice(known[:B] & known[B:])
-    for name in ("w", "ret_w", "further_w"):
+    for name in ("w", "ret_w", "horizon_w"):
         whole = twice(getattr(rows, name))
         expected = np.where(both.reshape(*both.shape, *(1,) * (whole.ndim - 2)), whole, 0)
         np.testing.assert_array_equal(getattr(seen, name), expected)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from markets import bars, gap
 
 from fxtrade import labels
 from fxtrade.core.config import LabelConfig
 from fxtrade.core.errors import DataError
 from fxtrade.validate.splits import by_time, folds
+from tests.helpers.markets import bars, gap
 
 NAMES = ("train", "valid", "test")
 
@@ -72,7 +72,7 @@ def test_shares_are_counted_in_rows_with_data():
 
 def test_with_labels_of_a_market_with_gaps():
     market = gap(bars(200), slice(90, 110))
-    made = labels.make(market, LabelConfig("tradable", 4))
+    made = labels.make(market, LabelConfig("open_to_open", 4))
     present = np.isfinite(made.ret).any(1)
     split = by_time(present, made.end, 0.2, 0.2, embargo=3)
     for earlier, later in (("train", "valid"), ("valid", "test")):
@@ -80,7 +80,7 @@ def test_with_labels_of_a_market_with_gaps():
         first = np.flatnonzero(getattr(split, later)).min()
         assert seen + 3 < first
         wild = gap(market, slice(first, None))
-        again = labels.make(wild, LabelConfig("tradable", 4))
+        again = labels.make(wild, LabelConfig("open_to_open", 4))
         np.testing.assert_array_equal(again.y[getattr(split, earlier)], made.y[getattr(split, earlier)])
 
 

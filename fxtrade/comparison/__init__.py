@@ -1,0 +1,1 @@
+"""The comparison of architectures and training recipes on the same rows."""

@@ -1,0 +1,1 @@
+"""How several forecasts become one."""

@@ -1,0 +1,1 @@
+"""Evaluation: forecasts and labels in, typed results out."""

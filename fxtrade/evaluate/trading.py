@@ -1,0 +1,128 @@
+"""What the forecasts would have earned, net of costs, beside holding the assets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from fxtrade.backtest import engine
+from fxtrade.core.config import TradeConfig
+from fxtrade.core.types import Forecast, Result
+from fxtrade.market import costs
+from fxtrade.metrics import alpha, returns
+from fxtrade.pipeline.dataset import Dataset
+from fxtrade.risk import sizing
+from fxtrade.validate import significance
+
+YEAR = 365  # days that crypto trades
+GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
+
+
+def trade(
+    data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int, trials: dict[str, float]
+) -> dict[str, Any]:
+    """Backtest over the test span, from its first row, with a threshold fixed on the validation rows.
+
+    Args:
+        trials: daily Sharpe ratio of every configuration tried on these data before, by its hash; deflates the Sharpe
+            ratio.
+    """
+    bars, times, threshold, target = _orders(data, forecast, config, horizon)
+    market = costs.market(config.fee_bps, config.half_spread_bps, config.latency)
+    strategy = engine.backtest(bars, target, market)
+    held = engine.backtest(bars, sizing.buy_and_hold(bars), market)
+    markets, names = costs.grid(GRID_FEES, GRID_LATENCY)
+    grid = engine.stress(bars, target, markets)
+    benchmark = returns.by_period(times, held.equity, "day")[1]
+    return {
+        "threshold": float(threshold),
+        "strategy": summary(times, strategy, trials, benchmark),
+        "buy_and_hold": summary(times, held, {}, None),
+        "grid": [
+            {"fee_bps": fee, "latency": latency, **_short(times, equity)}
+            for (fee, latency), equity in zip(names, grid.equity, strict=True)
+        ],
+        "curve": _curve(times, strategy, held),
+    }
+
+
+def net(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> dict[str, float]:
+    """The `summary` of the strategy of `trade` alone, without a word on other trials."""
+    bars, times, _, target = _orders(data, forecast, config, horizon)
+    market = costs.market(config.fee_bps, config.half_spread_bps, config.latency)
+    return summary(times, engine.backtest(bars, target, market), {}, None)
+
+
+def summary(
+    times: np.ndarray, result: Result, trials: dict[str, float], benchmark: np.ndarray | None
+) -> dict[str, float]:
+    """Metrics of one backtest; conventions in `metrics.returns`, Sharpe inference on daily returns."""
+    day = returns.by_period(times, result.equity, "day")[1]
+    week, month = (returns.by_period(times, result.equity, p)[1] for p in ("week", "month"))
+    moments = significance.moments(day)
+    low, high = significance.sharpe_interval(moments)
+    cost = result.fee + result.spread
+    per_asset = result.traded / np.maximum(result.traded.sum(1, keepdims=True), 1e-300) * cost[:, None]
+    trades = returns.trade_returns(result.weight, result.pnl, per_asset)
+    ratios = [r for r in (*trials.values(), float(moments.sharpe)) if np.isfinite(r)]
+    bars_a_year = YEAR * 86_400e9 / (times[1] - times[0])
+    values = {
+        "total_return": float(result.equity[-1] - 1),
+        "annual_return": returns.annual_return(day, YEAR),
+        "sharpe": returns.sharpe(day, YEAR),
+        "sharpe_low": float(low * np.sqrt(YEAR)),
+        "sharpe_high": float(high * np.sqrt(YEAR)),
+        "psr": float(significance.probabilistic_sharpe(moments)),
+        "dsr": significance.deflated_sharpe(day, ratios) if ratios else float("nan"),
+        "trials": len(ratios),
+        "daily_sharpe": float(moments.sharpe),
+        "sortino": returns.sortino(day, YEAR),
+        "calmar": returns.calmar(day, YEAR),
+        "max_drawdown": returns.max_drawdown(result.equity),
+        "max_drawdown_days": returns.max_drawdown_duration(result.equity) * (times[1] - times[0]) / 86_400e9,
+        "win_rate_trade": returns.win_rate(trades),
+        "win_rate_day": returns.win_rate(day),
+        "win_rate_week": returns.win_rate(week),
+        "win_rate_month": returns.win_rate(month),
+        "trades": len(trades),
+        "turnover_a_year": returns.turnover(result.traded, result.equity) * bars_a_year,
+        "exposure": returns.exposure(result.weight),
+        "cost": float(cost.sum()),
+    }
+    if benchmark is not None:
+        against = alpha.alpha_beta(day, benchmark, YEAR)
+        values |= {"alpha": against.alpha, "alpha_t": against.alpha_t, "beta": against.beta}
+    return values
+
+
+def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int):
+    """Bars and times of the test span, the threshold of confidence, and the target weights `[N, A]`."""
+    first = int(data.split.test.argmax())
+    bars = jax.tree.map(lambda a: a[first:], data.panel.bars)
+    sure = np.asarray(sizing.confidence(forecast))
+    threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
+    if config.sizing == "threshold":
+        target = sizing.staggered(forecast, threshold, horizon, config.gross, config.short)
+    else:
+        target = sizing.proportional(forecast, horizon, config.gross, config.short)
+    target = np.asarray(target)[first:]
+    return bars, data.panel.times[first:], threshold, np.asarray(sizing.only_changes(target))
+
+
+def _short(times: np.ndarray, equity: np.ndarray) -> dict[str, float]:
+    day = returns.by_period(times, equity, "day")[1]
+    return {"total_return": float(equity[-1] - 1), "sharpe": returns.sharpe(day, YEAR)}
+
+
+def _curve(times: np.ndarray, strategy: Result, held: Result) -> dict[str, list]:
+    """Equity at the end of each day, and the worst drawdown within it."""
+    day = times // 86_400_000_000_000
+    last = np.flatnonzero(np.append(day[1:] != day[:-1], True))
+    first = np.concatenate([[0], last[:-1] + 1])
+    curve: dict[str, list] = {"time": times[last].tolist()}
+    for name, result in (("strategy", strategy), ("buy_and_hold", held)):
+        curve[name] = result.equity[last].tolist()
+        curve[f"{name}_drawdown"] = np.minimum.reduceat(returns.drawdown(result.equity), first).tolist()
+    return curve

@@ -1,0 +1,1 @@
+"""From a config to a dataset, a trained model and its forecasts."""

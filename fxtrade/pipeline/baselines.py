@@ -1,0 +1,189 @@
+"""What a model has to beat: the majority, rules of one line, and on the same features a logistic regression and trees.
+
+Both learners see the features of the row itself and pool all assets; a network sees the rows before it too.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import lightgbm
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fxtrade.core.config import LabelConfig
+from fxtrade.core.errors import DataError
+from fxtrade.core.types import Bars, Forecast, Labels
+from fxtrade.labels import horizon
+from fxtrade.pipeline.dataset import Dataset
+
+TRAINING_ROWS = 200_000  # a logistic regression on some tens of columns learns nothing more from more
+TREES_ROWS, STOPPING_ROWS = 500_000, 200_000  # of the training span, and of the validation span that stops them
+TREES = {  # small steps and broad leaves, since nearly all of a label is noise
+    "learning_rate": 0.05,
+    "num_leaves": 31,
+    "min_data_in_leaf": 200,
+    "feature_fraction": 0.7,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "lambda_l2": 1.0,
+    "num_threads": 1,  # seconds; on a busy machine more threads wait for each other, a hundred times as long
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+MOST_TREES, PATIENCE = 500, 50
+
+
+class Prediction(NamedTuple):
+    """A class `[N, A]`, how sure it is `[N, A]` (only the order counts), and where there is one."""
+
+    y: np.ndarray
+    confidence: np.ndarray
+    ok: np.ndarray
+
+
+def decide(forecast: Forecast) -> Prediction:
+    prob = np.asarray(forecast.prob)
+    sure = functools.reduce(np.maximum, np.moveaxis(prob, -1, 0))  # ten times as fast as max over so short an axis
+    return Prediction(prob.argmax(-1), sure, np.asarray(forecast.ok))
+
+
+def all_baselines(data: Dataset, label: LabelConfig, seed: int) -> dict[str, Prediction]:
+    """Every baseline, in the order of the report. They are fitted on the training rows."""
+    made = {name: decide(f) for name, f in learned(data, label.classes, seed).items()}
+    return rules(data, label) | made
+
+
+def rules(data: Dataset, label: LabelConfig) -> dict[str, Prediction]:
+    """The baselines of one line."""
+    bars, labels, train = data.panel.bars, data.labels, data.split.train
+    always = {"majority": majority(labels, train, label.classes)}
+    if label.name == "volatility_direction":
+        return always | {"persistence": volatility_persistence(bars, label)}
+    return always | one_line_rules(bars, label.classes)
+
+
+def learned(data: Dataset, classes: int, seed: int) -> dict[str, Forecast]:
+    """The forecasts of the baselines that give probabilities, of all rows but those of training."""
+    return {
+        "logistic regression": logistic(data, classes, seed),
+        "gradient-boosted trees": boosted_trees(data, classes, seed),
+    }
+
+
+def majority(labels: Labels, train: np.ndarray, classes: int) -> Prediction:
+    """The class that is most frequent in the training rows, always."""
+    y = labels.y[train]
+    best = np.bincount(y[y >= 0], minlength=classes).argmax()
+    return Prediction(np.full(labels.y.shape, best), np.zeros(labels.y.shape), np.ones(labels.y.shape, bool))
+
+
+def one_line_rules(bars: Bars, classes: int) -> dict[str, Prediction]:
+    """Reversal and momentum of the last bar's move, and the side that takers of the last bar were on."""
+    last = horizon.log_ratio(bars.close, -1, 0)
+    rules = {"reversal": _sign(-last, classes), "momentum": _sign(last, classes)}
+    if bars.taker_buy is not None:
+        rules["last taker side"] = _sign(np.asarray(2 * bars.taker_buy - bars.volume, np.float64), classes)
+    return rules
+
+
+def volatility_persistence(bars: Bars, label: LabelConfig) -> Prediction:
+    """Volatility stays on the side of its median on which it has been over the last h bars."""
+    past = horizon.log_realised_volatility(bars, label.horizon)
+    return _sign(past - horizon.trailing_median(past, label.median_window), label.classes)
+
+
+def logistic(data: Dataset, classes: int, seed: int) -> Forecast:
+    """The forecasts of a `logistic_regression`."""
+    model = logistic_regression(data, seed)
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        prob = np.zeros((len(x), classes))
+        prob[:, model.classes_] = model.predict_proba(x)
+        return prob
+
+    return _forecast(data, classes, predict)
+
+
+def boosted_trees(data: Dataset, classes: int, seed: int) -> Forecast:
+    """The forecasts of gradient-boosted trees (LightGBM, Ke et al. 2017) with the options `TREES`.
+
+    They grow on `TREES_ROWS` training rows at random. How many there are, at most `MOST_TREES`, is decided by the log
+    loss of `STOPPING_ROWS` validation rows at random: it did not get better with `PATIENCE` more. No test row has a
+    part in it. The same seed gives the same trees.
+
+    Raises:
+        DataError: no validation row has both a label and defined features.
+    """
+    x, y, rng = _flat(data), data.labels.y.ravel(), np.random.default_rng(seed)
+    rows, held_out = _sample(_usable(data), TREES_ROWS, rng), _sample(_usable(data, "valid"), STOPPING_ROWS, rng)
+    if not len(held_out):
+        raise DataError("gradient-boosted trees: no validation row has both a label and defined features")
+    goal = {"objective": "binary"} if classes == 2 else {"objective": "multiclass", "num_class": classes}
+    grown = lightgbm.Dataset(x[rows], y[rows])
+    trees = lightgbm.train(
+        TREES | goal | {"seed": seed},
+        grown,
+        MOST_TREES,
+        [lightgbm.Dataset(x[held_out], y[held_out], reference=grown)],
+        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+    )
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        prob = trees.predict(x)
+        return np.stack([1 - prob, prob], -1) if classes == 2 else prob
+
+    return _forecast(data, classes, predict)
+
+
+def logistic_loss(data: Dataset, seed: int) -> np.ndarray:
+    """-log p(y) of a `logistic_regression` in the training rows that have a label, `[N, A]`, 0 elsewhere."""
+    model, y = logistic_regression(data, seed), data.labels.y.ravel()
+    rows = np.flatnonzero(_usable(data))
+    prob = model.predict_proba(_flat(data)[rows])
+    loss = np.zeros(y.shape)
+    known = np.searchsorted(model.classes_, y[rows]).clip(0, len(model.classes_) - 1)
+    loss[rows] = -np.log(np.maximum(prob[np.arange(len(rows)), known], 1e-12))
+    return loss.reshape(data.labels.y.shape)
+
+
+def logistic_regression(data: Dataset, seed: int) -> Pipeline:
+    """Fitted to the features of the row itself (scikit-learn, L2, C = 1), all assets of the training rows pooled."""
+    x, y = _flat(data), data.labels.y.ravel()
+    rows = _sample(_usable(data), TRAINING_ROWS, np.random.default_rng(seed))
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(x[rows], y[rows])
+
+
+def _forecast(data: Dataset, classes: int, predict: Callable[[np.ndarray], np.ndarray]) -> Forecast:
+    """`predict` (rows `[M, F]` to probabilities `[M, K]`) where features are defined and nothing was fitted; elsewhere
+    not ok, with the same probability for every class."""
+    ok = np.asarray(data.features.ok) & ~data.split.train[:, None]
+    prob = np.full((*ok.shape, classes), 1 / classes)
+    prob[ok] = predict(np.asarray(data.features.x)[ok])
+    return Forecast(prob, ok)
+
+
+def _flat(data: Dataset) -> np.ndarray:
+    """Features of all assets one below the other, `[N A, F]`."""
+    return np.asarray(data.features.x).reshape(-1, data.features.x.shape[-1])
+
+
+def _sample(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Places of at most so many of `rows` `[N, A]` bool in the flattened array, in order."""
+    places = np.flatnonzero(rows)
+    return np.sort(rng.choice(places, min(len(places), most), replace=False))
+
+
+def _usable(data: Dataset, span: str = "train") -> np.ndarray:
+    """Rows of a span with defined features and a label, `[N, A]` bool."""
+    return getattr(data.split, span)[:, None] & np.asarray(data.features.ok) & (data.labels.y >= 0)
+
+
+def _sign(score: np.ndarray, classes: int) -> Prediction:
+    """Up where the score is positive, down where it is negative, no opinion where it is 0 or undefined."""
+    return Prediction(np.where(score > 0, classes - 1, 0), np.abs(score), np.isfinite(score) & (score != 0))

@@ -1,0 +1,145 @@
+"""Forecasts by weights that adapt again and again to what has just happened: rolling fine-tuning.
+
+From the first validation row on, every `every` rows, the trained weights take a few steps of plain gradient descent on
+the last `lookback` rows whose labels are known by then, and score the rows up to the next time. Each time they start
+from the trained weights again, so that errors do not pile up, and a forecast depends on a bounded past.
+
+What rate these weights bear differs from network to network, and too high a one ruins them. Of several rates each
+member takes the one by which its forecasts of the validation rows have the least log loss; 0 is the plain forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fxtrade.core.config import AdaptConfig
+from fxtrade.core.errors import DataError, TrainingError
+from fxtrade.core.types import Array, Forecast, Output, Segment
+from fxtrade.labels.weights import known_at
+from fxtrade.metrics import classify
+from fxtrade.pipeline import predict
+from fxtrade.pipeline.dataset import Dataset
+from fxtrade.train import meta
+from fxtrade.train.members import each
+from fxtrade.train.segments import Plan, Series, device_series, gather
+
+GROUP = 16  # adaptations in one dispatch, all at once where `each` does so
+
+
+class Adapted(NamedTuple):
+    """A member's forecast and the rate of the steps behind it, None if weights do not adapt."""
+
+    forecast: Forecast
+    rate: float | None
+
+
+def score(
+    model: nn.Module,
+    loss: Callable[[Output, Segment], Array],
+    members: Sequence[Any],
+    data: Dataset,
+    config: AdaptConfig,
+    tick: Callable[[int], None] = lambda n: None,
+) -> list[Adapted]:
+    """`forecast.score` of the data's features by each member, whose weights adapt from the first validation row on if
+    the config says so.
+
+    A row is adapted to by the weight of its label, not at all where it has none: weights stay as they are if that is
+    so of all `lookback` rows, as after a long gap. Dropout is off.
+
+    Args:
+        loss: what the steps descend.
+        members: the trained weights of each, all of the same shape.
+
+    Raises:
+        DataError: there are fewer than `lookback` known labels, behind a warm-up, before the first validation row.
+        TrainingError: the steps have led to weights that are not finite.
+    """
+    if not config.steps:
+        return [Adapted(predict.score(model, params, data.features, tick), None) for params in members]
+    rows, valid = len(data.features.x), data.split.valid
+    first, warmup = int(np.argmax(valid)), model.receptive_field - 1
+    begins = np.arange(first, rows, config.every)
+    starts = np.searchsorted(known_at(data.labels.end), begins) - config.lookback
+    if starts[0] < warmup:
+        raise DataError(
+            f"adapt.lookback = {config.lookback}: before the validation rows there are {starts[0] + config.lookback} "
+            f"bars with known labels, {warmup} of which are the model's warm-up; look back less or use more data"
+        )
+    series = device_series(data.features, data.labels, np.ones(rows, bool), model.says.returns)
+    blocks = adapted_blocks(model, loss, config, Plan(starts, config.lookback, warmup, rows))
+    choosing = int(np.searchsorted(begins, rows - np.argmax(valid[::-1])))  # blocks up to the last validation row
+
+    def redone(said: dict[float, Forecast], params: Any, low: int, high: int) -> dict[float, Forecast]:
+        """The forecast by each rate, its blocks low .. high - 1 now by weights that adapt at that rate."""
+        begin, end = (min(first + config.every * block, rows) for block in (low, high))
+        parts = {rate: [] for rate in said if rate}
+        for g in range(low, high, GROUP):
+            group = np.minimum(np.arange(g, g + GROUP), high - 1)  # the last one is filled up
+            left = end - begins[g]
+            for rate in parts:
+                made = blocks(params, series, jnp.asarray(starts[group]), jnp.asarray(begins[group]), rate)
+                parts[rate].append(jax.tree.map(lambda a, n=left: np.asarray(a).reshape(-1, *a.shape[2:])[:n], made))
+            tick(min(left, GROUP * config.every))
+
+        def spliced(old: np.ndarray, *new: np.ndarray) -> np.ndarray:
+            return np.concatenate([old[:begin], *new, old[end:]])
+
+        return said | {
+            rate: jax.tree.map(spliced, said[rate].replace(ok=None), *new).replace(ok=said[rate].ok)
+            for rate, new in parts.items()
+        }
+
+    def validated(made: Forecast) -> float:
+        if not np.isfinite(made.prob).all():
+            return np.inf
+        _, prob, y = predict.labelled(made, data.labels, valid)
+        return classify.log_loss(prob, y)
+
+    def of_member(params: Any) -> Adapted:
+        plain = predict.score(model, params, data.features)
+        tick(first)
+        tried = redone(dict.fromkeys(config.learning_rates, plain), params, 0, choosing)
+        rate = min(tried, key=lambda rate: validated(tried[rate]))
+        made = redone({rate: tried[rate]}, params, choosing, len(begins))[rate]
+        finite = np.isfinite(made.prob).all((1, 2))
+        if not finite.all():
+            raise TrainingError(
+                f"the weights that adapt to the {config.lookback} bars before row {int(finite.argmin())} are not "
+                "finite; try lower adapt.learning_rates or look at the data there"
+            )
+        return Adapted(made, rate)
+
+    return [of_member(params) for params in members]
+
+
+def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: Plan) -> Callable:
+    """`(params, series, starts [G], begins [G], rate) -> Forecast [G, every, ...]`, compiled once.
+
+    Each block of `every` rows from row `begins` on, by the weights adapted to the segment of the plan from `starts` on.
+    Rows beyond the end of the series repeat its last one.
+    """
+
+    @jax.jit
+    def blocks(params: Any, series: Series, starts: Array, begins: Array, rate: float) -> Forecast:
+        def block(pair):
+            start, begin = pair
+            known = gather(series, start[None], plan)
+
+            def value(p, _):
+                return loss(model.apply({"params": p}, known.x), known)
+
+            own, *_ = meta.descend(meta.Descent(value, config.steps, rate, config.trainable), params)
+            at = jnp.minimum(begin - plan.warmup + jnp.arange(plan.warmup + config.every), plan.rows - 1)
+            said = predict.forecast_of_output(model.apply({"params": own}, series.x[at][None]))
+            return jax.tree.map(lambda a: a[0, plan.warmup :], said)
+
+        return each(block, (starts, begins))
+
+    return blocks

@@ -1,0 +1,63 @@
+"""A trained model over a whole history."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fxtrade import models
+from fxtrade.core import compat, stream
+from fxtrade.core.stream import Stream
+from fxtrade.core.types import Features, Forecast, Labels, Output
+
+SAMPLES = 8192  # in one dispatch on the CPU: the activations of more leave its cache
+
+
+def forecast_stream(model: nn.Module, params: Any) -> Stream:
+    """Features in, rows of a `Forecast` out, whose `ok` is None."""
+    network = models.stream(model, params)
+    return Stream(network.init, _said(network.step))
+
+
+@functools.cache
+def _said(network_step: Callable) -> Callable:
+    def step(state, rows: Features):
+        state, out = network_step(state, rows)
+        return state, forecast_of_output(out)
+
+    return step
+
+
+def forecast_of_output(out: Output) -> Forecast:
+    """What trading sees of an output of any leading axes; `ok` is left out."""
+    sigma = None if out.log_sigma is None else jnp.exp(out.log_sigma)
+    horizon_prob = None if out.horizon_logits is None else jax.nn.softmax(out.horizon_logits)
+    return Forecast(jax.nn.softmax(out.logits), None, out.mu, sigma, horizon_prob)
+
+
+def score(model: nn.Module, params: Any, features: Features, tick: Callable[[int], None] = lambda n: None) -> Forecast:
+    """The forecast of every row, in one pass; ok where the features are and the model has seen its receptive field."""
+    chunk = max(SAMPLES // features.x.shape[1], 1) if compat.is_cpu() else SAMPLES
+    made = stream.run(forecast_stream(model, params), features, chunk, tick)
+    warm = np.arange(len(made.prob)) >= model.receptive_field - 1
+    return made.replace(ok=np.asarray(features.ok) & warm[:, None])
+
+
+def labelled(forecast: Forecast, labels: Labels, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows of a span that have both a forecast and a label, with their probabilities and classes.
+
+    Args:
+        rows: `[N]` bool, the span.
+
+    Returns:
+        `[N, A]` bool; of these M entries the probabilities `[M, K]` float64, which sum to one, and the classes `[M]`.
+    """
+    chosen = np.asarray(forecast.ok) & (labels.y >= 0) & rows[:, None]
+    prob = np.asarray(forecast.prob)[chosen].astype(np.float64)
+    return chosen, prob / prob.sum(-1, keepdims=True), labels.y[chosen]

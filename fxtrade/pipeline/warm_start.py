@@ -1,0 +1,81 @@
+"""Weights that training starts from, when they are not fresh ones: those of an earlier run, or pre-trained ones."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from fxtrade import models
+from fxtrade.core.config import RunConfig
+from fxtrade.core.errors import ConfigError
+from fxtrade.pipeline.build import build_model, identity
+from fxtrade.pipeline.dataset import Dataset, span_of
+from fxtrade.runs import run_dir
+from fxtrade.train import members, optim
+from fxtrade.train.checkpoint import Checkpoints
+from fxtrade.train.step import create
+
+SAME = ("model", "model options", "says", "columns", "symbols", "interval")  # of the identities of both runs
+
+
+def load_initial_params(config: RunConfig, data: Dataset) -> Any:
+    """The best averaged weights of the run in `config.train.init_from`; of several members stacked.
+
+    A run of one member may start several, which are then told apart by their batches; members start as many.
+
+    Raises:
+        ConfigError: there is no such run, its network is another one, or it has been trained or chosen on rows that
+            this run validates or tests on.
+        CheckpointError: its checkpoint is damaged.
+    """
+    folder = Path(config.train.init_from)
+    then, facts = run_dir.load_config(folder), _facts(folder)
+    now = identity(config, data)
+    for key in SAME:
+        if facts["identity"].get(key) != now[key]:
+            raise ConfigError(
+                f"train.init_from = {folder}: the {key} of that run is {facts['identity'].get(key)!r}, here it is "
+                f"{now[key]!r}; training can only go on with the same network on the same columns"
+            )
+    for span, later in (("train", "valid"), ("valid", "test")):
+        ended, begins = facts["spans"][span]["to"], span_of(data, later)["from"]
+        if ended >= begins:
+            raise ConfigError(
+                f"train.init_from = {folder}: the {span} span of that run ends {ended}, but here the {later} span begins "
+                f"{begins}: its weights have seen what is to judge them; give both runs the same data and split"
+            )
+    count, there = config.train.ensemble.size, then.train.ensemble.size
+    if there not in (1, count):
+        raise ConfigError(
+            f"train.init_from = {folder}: that run has {there} members, here train.ensemble.size is {count}"
+        )
+
+    def like():
+        one = create(
+            models.init(build_model(then), jax.random.PRNGKey(0), *data.features.x.shape[1:]), _optimizer(then)
+        )
+        return members.stack([one] * there) if there > 1 else one
+
+    with contextlib.closing(Checkpoints(folder / "checkpoints", facts["identity"])) as checkpoints:
+        params = checkpoints.restore(jax.eval_shape(like), "best")[0].ema
+    return members.stack([params] * count) if there < count else params
+
+
+def _optimizer(config: RunConfig):
+    return optim.optimizer(config.optim, config.train.steps, config.train.trainable)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    path = folder / run_dir.RECORD
+    try:
+        facts = json.loads(path.read_text())
+        return {key: facts[key] for key in ("identity", "spans")}
+    except (OSError, ValueError, KeyError) as e:
+        raise ConfigError(
+            f"train.init_from = {folder}: {path} does not say what was trained there on what ({e}); "
+            "the run is damaged or of an earlier version: train it anew"
+        ) from e

@@ -1,0 +1,133 @@
+"""What all plots share: size, colours, axes and series drawn in one way.
+
+Figures are made by the object API alone, so nothing here touches the global state of `pyplot`. The colours are those of
+Okabe and Ito (2008), which people with colour-blindness can tell apart.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import Container
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from fxtrade.core.errors import FxtradeError
+from fxtrade.report.formatting import missing
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+GREY = "#666666"
+DOTS = (0, (1, 2))
+DPI, WIDTH = 110, 7.2  # inches
+COVERAGE_TICKS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of `height` inches."""
+    return Figure((WIDTH, height), dpi=DPI, layout="constrained")
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """The figure as uint8 `[H, W, 4]`."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
+
+
+def save_png(path: Path, picture: np.ndarray) -> None:
+    """Write uint8 `[H, W, 4]` as PNG, atomically.
+
+    Raises:
+        FxtradeError: the place cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        imsave(part, picture, format="png", pil_kwargs={"optimize": True})
+        os.replace(part, path)
+    except OSError as e:
+        raise FxtradeError(f"{path} cannot be written: {e.strerror}; choose another place") from e
+
+
+def decorate(axes: Axes, title: str, x: str, y: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    axes.tick_params(labelsize=8.5)
+    axes.grid(alpha=0.25, lw=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def with_legend(figure: Figure, axes: Axes) -> Figure:
+    """One legend below everything, where it hides nothing."""
+    series = zip(*axes.get_legend_handles_labels(), strict=True)
+    measured_first = sorted(series, key=lambda pair: not isinstance(pair[0], Container))  # those with error bars
+    figure.legend(*zip(*measured_first, strict=True), loc="outside lower center", ncols=2, fontsize=8.5, frameon=False)
+    return figure
+
+
+def reference(axes: Axes, level: float, name: str) -> None:
+    """What a forecast without an opinion scores."""
+    axes.axhline(level, color="black", lw=0.8, ls=DOTS, label=name)
+
+
+def coverage_axes(axes: Axes, title: str) -> Axes:
+    """Accuracy over a logarithmic scale of coverage."""
+    axes.set_xscale("log")
+    axes.set_xticks(COVERAGE_TICKS, [f"{100 * t:g}" for t in COVERAGE_TICKS])
+    axes.xaxis.set_minor_locator(NullLocator())
+    decorate(axes, title, "coverage: most confident share of the labelled rows (%)", "right (% of forecasts)")
+    return axes
+
+
+def accuracy_points(axes: Axes, rows: Sequence[dict], label: str, band: bool = False, **style) -> None:
+    """Accuracy with interval over the coverages that fixed thresholds reached; as a `band` it recedes."""
+    rows = sorted((r for r in rows if not missing(r["accuracy"])), key=lambda r: r["coverage"])
+    place, (middle, error) = floats([r["coverage"] for r in rows]), error_bars(rows)
+    if band:
+        axes.fill_between(place, middle - error[0], middle + error[1], color=style["color"], alpha=0.15, lw=0)
+        axes.plot(place, middle, lw=1, label=label, **style)
+    else:
+        axes.errorbar(place, middle, error, lw=1.4, ms=4, capsize=2, label=label, **style)
+
+
+def error_bars(rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy in percent `[R]` and its error bars below and above `[2, R]`, of length 0 where there is no interval."""
+    middle, low, high = (100 * floats([r[k] for r in rows]) for k in ("accuracy", "low", "high"))
+    return middle, np.nan_to_num(np.maximum([middle - low, high - middle], 0))
+
+
+def equity_axes(axes: Axes, title: str) -> None:
+    """Title and dates for the curves drawn so far; logarithmic where they span more than a factor of four."""
+    values = np.concatenate([line.get_ydata() for line in axes.lines])
+    values = values[np.isfinite(values)]
+    low, high = values.min(initial=1), values.max(initial=1)
+    if 0 < 4 * low < high:
+        axes.set_yscale("log")
+        steps = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5) if high < 100 * low else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=steps))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.axhline(1, color="black", lw=0.8, ls=DOTS)
+    locator = AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    decorate(axes, title, "", "equity (start = 1)")
+
+
+def dates(curve: dict) -> list[dt.datetime]:
+    """The clock of an equity curve, UTC."""
+    return [dt.datetime(1970, 1, 1) + dt.timedelta(seconds=t / 1e9) for t in curve["time"]]
+
+
+def floats(values) -> np.ndarray:
+    """float64 array in which what is missing is NaN."""
+    return np.array(values, np.float64)

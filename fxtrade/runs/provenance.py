@@ -1,0 +1,100 @@
+"""Where a result comes from: code version, config hash, packages, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import fxtrade
+from fxtrade.core.config import RunConfig
+from fxtrade.core.options import to_dict
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "polars", "scikit-learn")
+
+
+def provenance(config: RunConfig, fingerprint: str) -> dict[str, Any]:
+    """Return code version, data fingerprint, seed, package versions and machine."""
+    return {
+        "name": config.name,
+        "config_hash": config_hash(config),
+        "data_fingerprint": fingerprint,
+        "seed": config.seed,
+        "code": _code_version(),
+        "command": " ".join(["python", *sys.argv]),
+        "started": now(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "backend": jax.default_backend(),
+        "devices": [d.device_kind for d in jax.devices()],
+        "cores": os.cpu_count(),
+    }
+
+
+def now() -> str:
+    """Return the time now, UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def config_hash(config: RunConfig) -> str:
+    """Hash of everything that makes one trial different from another: all of the config but its name and the study.
+
+    Only what differs from the defaults is hashed, so that a key that is new in a later version leaves the hashes as
+    they were. Where the data lie does not count: their fingerprint identifies them.
+    """
+    chosen = {key: value for key, value in non_defaults(config).items() if key not in ("name", "study")}
+    if "data" in chosen:
+        chosen["data"] = {key: value for key, value in chosen["data"].items() if key != "path"}
+    return hashlib.blake2b(json.dumps(chosen, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def non_defaults(config: RunConfig) -> dict[str, Any]:
+    """Return the entries of a config that differ from the defaults, nested as there."""
+    return _differing(to_dict(config), to_dict(RunConfig()))
+
+
+def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of nested `values` that `defaults` do not have."""
+    found = {}
+    for key, value in values.items():
+        default = defaults.get(key)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            value, default = _differing(value, default), {}
+        if value != default:
+            found[key] = value
+    return found
+
+
+def _code_version() -> str:
+    """Return the version of the package and, in a checkout, its commit, marked when files differ from it."""
+    here = Path(fxtrade.__file__).parent
+    version = fxtrade.__version__
+
+    def git(*args: str) -> str:
+        command = ["git", "-C", here, *args]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        if git("ls-files", "--error-unmatch", "__init__.py"):
+            modified = "-modified" if git("status", "--porcelain", ".") else ""
+            version += f"+{git('rev-parse', '--short=12', 'HEAD')}{modified}"
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return version
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

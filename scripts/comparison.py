@@ -1,0 +1,38 @@
+"""Compare all architectures and ways of training at equal budget; stop it at any time and start it again.
+
+    python scripts/comparison.py --config configs/comparison.py:small
+    python scripts/comparison.py --config configs/comparison.py:sim --config.budget=200000 --config.seeds=2
+    python scripts/comparison.py --table results/comparison-small
+
+Several processes may share the work in one folder, on a core each:
+    taskset -c 0 python scripts/comparison.py --config configs/comparison.py:small --shard 1/2
+    taskset -c 1 python scripts/comparison.py --config configs/comparison.py:small --shard 2/2
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from fxtrade.cli import flags as cli
+from fxtrade.comparison import grid, run
+
+CONFIG = cli.config_flag()
+RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the comparison's folder.")
+RUN = flags.DEFINE_string("run", "", "Name of the comparison's folder; default: the config's name.")
+TABLE = flags.DEFINE_string(
+    "table", "", "Folder of a comparison, whose tables and plots are written again from its cells."
+)
+SHARD = flags.DEFINE_string("shard", "1/1", "Do the i-th of n shards of the cells, as i/n; others do the rest.")
+
+
+def main() -> None:
+    if TABLE.value:
+        run.table(Path(TABLE.value))
+    else:
+        config = grid.freeze(cli.required(CONFIG.value, "--config configs/comparison.py:small"))
+        run.run(config, Path(RESULTS.value), RUN.value, shard=cli.parse_shard(SHARD.value))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(main))

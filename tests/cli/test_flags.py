@@ -1,0 +1,123 @@
+"""Mistakes on the real command line: exit code 1 and one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from configs import wavenet
+from fxtrade.cli import flags
+from fxtrade.core.config import freeze
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import to_dict
+from tests.helpers import tiny
+
+WAVENET = "--config=configs/wavenet.py"
+CASES = {
+    "misspelt key": (
+        [WAVENET, "--config.train.stepz=3"],
+        "config.train has no key 'stepz'; did you mean 'steps'?",
+    ),
+    "misspelt group": ([WAVENET, "--config.trian.steps=3"], "config has no key 'trian'; did you mean 'train'?"),
+    "misspelt feature": (
+        [WAVENET, "--config.features.rsii={}"],
+        "config.features has no key 'rsii'; did you mean 'rsi'?",
+    ),
+    "feature that is new": (
+        [WAVENET, "--config.features.rsi.windows=(14,)"],
+        "config.features has no key 'rsi'; add it with its options: --config.features.rsi=\"{'windows': ...}\"",
+    ),
+    "feature without options": (
+        [WAVENET, "--config.features.rsi=14"],
+        "config.features.rsi must be a group of keys, got 14",
+    ),
+    "mistyped value": ([WAVENET, "--config.train.steps=many"], "--config.train.steps=many"),
+    "impossible value": ([WAVENET, "--config.train.steps=0"], "config.train.steps = 0: must be at least 1"),
+    "missing file": (["--config", "configs/none.py"], "configs/none.py is no config: there is no such file"),
+    "missing file, overridden": (["--config", "configs/none.py", "--config.seed=1"], "configs/none.py is no config"),
+    "unknown variant": ([f"{WAVENET}:hour"], "there is no variant 'hour'; did you mean 'hourly'?"),
+    "unknown flag": (["--confg=configs/wavenet.py"], "Unknown command line flag 'confg'"),
+    "words": ([WAVENET, "steps=3"], "'steps=3' is no flag; overrides are written --config.train.steps=100"),
+    "nothing": ([], "name a config, for example --config configs/wavenet.py"),
+    "not a run": (["--resume", "configs"], "configs is not a run: there is no config.json in it"),
+    "missing data": ([f"{WAVENET}:bars", "--config.data.path=none"], "none: there is no such file or folder"),
+}
+
+
+# The script in a fork for each command line, so that the imports are paid for once.
+FORKS = """
+import json, os, runpy, sys
+import fxtrade.experiment.run
+for arguments in json.load(sys.stdin):
+    print("next", flush=True)
+    print("next", file=sys.stderr, flush=True)
+    child = os.fork()
+    if not child:
+        sys.argv = ["scripts/train.py", *arguments]
+        runpy.run_path("scripts/train.py", run_name="__main__")
+    print("code", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """Exit code, stdout and stderr of every case."""
+    process = tiny.python("-c", FORKS)
+    out, err = process.communicate(json.dumps([arguments for arguments, _ in CASES.values()]), timeout=120)
+    assert process.returncode == 0, err
+    answers = {}
+    for name, said, complained in zip(CASES, out.split("next\n")[1:], err.split("next\n")[1:], strict=True):
+        said, code = said.split("code ")
+        answers[name] = int(code), said, complained
+    return answers
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line_says_what_is_wrong(answers, case):
+    code, out, err = answers[case]
+    assert code == 1
+    assert "Traceback" not in out + err
+    (line,) = err.splitlines()
+    assert line.startswith("error: ") and CASES[case][1] in line
+    assert out == ""
+
+
+PARSED = """
+import json, sys
+from fxtrade.core.config import freeze
+from fxtrade.core.options import to_dict
+from fxtrade.experiment import cli
+config = cli.config_flag()
+cli.parse(sys.argv)
+print(json.dumps(to_dict(freeze(config.value))))
+"""
+
+
+def test_features_and_options_of_losses_can_be_added_and_changed():
+    new = [
+        "--config.features.rsi={'windows': (7,)}",
+        "--config.features.atr={}",
+        "--config.features.bar_shape.window=9",
+        "--config.loss.name=focal",
+        "--config.loss.options.gamma=1.5",
+    ]
+    out, err = tiny.python("-c", PARSED, WAVENET, *new).communicate(timeout=120)
+    expected = to_dict(freeze(wavenet.get_config()))
+    expected["features"] |= {"rsi": {"windows": (7,)}, "atr": {}, "bar_shape": {"window": 9}}
+    expected["loss"] |= {"name": "focal", "options": {"gamma": 1.5}}
+    assert json.loads(out) == json.loads(json.dumps(expected)), err
+
+
+def test_a_share_of_the_work():
+    assert flags.parse_shard("1/1") == (1, 1) and flags.parse_shard("2/3") == (2, 3)
+    for text in ("0/2", "3/2", "1", "1/2/3", "a/b", "-1/2"):
+        with pytest.raises(ConfigError, match=f"--share {text} must be i/n"):
+            flags.parse_shard(text)
+
+
+def test_in_a_process_of_its_own():
+    process = tiny.script(*CASES["misspelt key"][0])
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith("error: config.train has no key 'stepz'") and len(err.splitlines()) == 1

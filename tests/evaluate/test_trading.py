@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fxtrade.core import files
+from fxtrade.core.config import RunConfig, ScalerConfig, TradeConfig
+from fxtrade.core.types import Forecast
+from fxtrade.evaluate import trading
+from fxtrade.metrics import returns
+from fxtrade.pipeline import dataset
+
+CONFIG = RunConfig(features={"log_return": {"horizons": (1,)}}, scaler=ScalerConfig(20.0))
+FREE = TradeConfig(coverage=0.5, fee_bps=0.0, half_spread_bps=0.0)
+
+
+@pytest.fixture(scope="module")
+def data(panel):
+    return dataset.prepare(CONFIG, panel)
+
+
+def guess(data, skill: float, seed: int = 0) -> Forecast:
+    """Right with probability (1 + skill) / 2, and surer at random."""
+    rng = np.random.default_rng(seed)
+    up = np.where(rng.random(data.labels.y.shape) < (1 + skill) / 2, data.labels.y, 1 - data.labels.y) == 1
+    edge = 0.5 * rng.random(up.shape)
+    p = np.where(up, 0.5 + edge, 0.5 - edge)
+    return Forecast(np.stack([1 - p, p], -1).astype(np.float32), np.asarray(data.features.ok))
+
+
+@pytest.fixture(scope="module")
+def foreseen(data):
+    return trading.trade(data, guess(data, 1.0), FREE, 1, {})
+
+
+class TestTrade:
+    def test_who_knows_the_future_gets_rich_and_who_does_not_pays(self, data, foreseen):
+        assert foreseen["strategy"]["total_return"] > 1 and foreseen["strategy"]["sharpe"] > 10
+        costly = trading.trade(data, guess(data, 0.0), TradeConfig(coverage=0.5), 1, {})
+        assert costly["strategy"]["total_return"] < 0 and costly["strategy"]["cost"] > 0
+        assert foreseen["strategy"]["cost"] == 0
+
+    def test_only_the_test_span_is_traded(self, data, foreseen):
+        first = int(data.split.test.argmax())
+        assert foreseen["curve"]["time"][0] >= data.panel.times[first]
+        # what was forecast before does not matter, but for the threshold on the validation rows
+        earlier = guess(data, 1.0)
+        other = guess(data, -1.0)
+        mixed = np.where(data.split.train[:, None, None], other.prob, earlier.prob)
+        again = trading.trade(data, Forecast(mixed, earlier.ok), FREE, 1, {})
+        assert files.to_jsonable(again["strategy"]) == files.to_jsonable(foreseen["strategy"])
+
+    def test_the_threshold_is_that_of_the_validation_rows(self, data):
+        made = guess(data, 0.5)
+        outcome = trading.trade(data, made, FREE, 1, {})
+        sure = 2 * np.abs(made.prob[..., 1] - 0.5)
+        before = sure[data.split.valid[:, None] & made.ok]
+        assert (before >= outcome["threshold"]).mean() == pytest.approx(FREE.coverage, abs=0.01)
+        surer = np.where(data.split.test[:, None, None], np.round(made.prob), made.prob)
+        assert trading.trade(data, Forecast(surer, made.ok), FREE, 1, {})["threshold"] == outcome["threshold"]
+
+    def test_a_forecast_that_is_not_there_is_not_traded(self, data):
+        made = guess(data, 1.0)
+        before = np.arange(len(made.ok)) < data.split.test.argmax()
+        outcome = trading.trade(data, Forecast(made.prob, made.ok & before[:, None]), FREE, 1, {})
+        assert outcome["strategy"]["trades"] == 0 and outcome["strategy"]["total_return"] == 0
+
+    def test_long_only(self, data):
+        long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, short=False), 1, {})
+        assert 0 < long["strategy"]["total_return"]
+        assert long["strategy"]["exposure"] < trading.trade(data, guess(data, 1.0), FREE, 1, {})["strategy"]["exposure"]
+
+    def test_costs_and_delays_of_the_grid(self, data, foreseen):
+        grid = {(g["fee_bps"], g["latency"]): g["total_return"] for g in foreseen["grid"]}
+        assert set(grid) == {(f, n) for f in trading.GRID_FEES for n in trading.GRID_LATENCY}
+        assert grid[0, 0] == pytest.approx(foreseen["strategy"]["total_return"], rel=1e-9)
+        for latency in trading.GRID_LATENCY:
+            falling = [grid[f, latency] for f in trading.GRID_FEES]
+            assert falling == sorted(falling, reverse=True)
+        # what is known of the next bar is worth nothing five bars later
+        assert grid[0, 5] < 0.3 * grid[0, 0]
+
+    def test_buy_and_hold_is_the_market(self, data, foreseen):
+        first = int(data.split.test.argmax())
+        close = np.asarray(data.panel.bars.close, np.float64)
+        opened = np.asarray(data.panel.bars.open, np.float64)[first + 1]
+        assert foreseen["buy_and_hold"]["total_return"] == pytest.approx((close[-1] / opened).mean() - 1, rel=1e-6)
+        assert foreseen["buy_and_hold"]["trades"] == data.panel.bars.close.shape[1]
+
+    def test_the_curve_ends_where_the_strategy_does(self, foreseen):
+        curve = foreseen["curve"]
+        assert curve["strategy"][-1] - 1 == pytest.approx(foreseen["strategy"]["total_return"])
+        assert min(curve["strategy_drawdown"]) == pytest.approx(foreseen["strategy"]["max_drawdown"])
+        assert min(curve["buy_and_hold_drawdown"]) == pytest.approx(foreseen["buy_and_hold"]["max_drawdown"])
+        days = np.diff(np.array(curve["time"]) // 86_400_000_000_000)
+        assert (days == 1).all()
+        assert len({len(v) for v in curve.values()}) == 1
+
+
+class TestSummary:
+    def test_numbers_are_those_of_the_metrics(self, data, foreseen):
+        day = returns.returns_from_equity(np.array(foreseen["curve"]["buy_and_hold"]))
+        held = foreseen["buy_and_hold"]
+        assert held["sharpe"] == pytest.approx(returns.sharpe(day, 365))
+        assert held["sharpe"] == pytest.approx(held["daily_sharpe"] * np.sqrt(365))
+        assert held["win_rate_day"] == pytest.approx(returns.win_rate(day))
+        assert held["annual_return"] == pytest.approx(returns.annual_return(day, 365))
+        assert held["sharpe_low"] < held["sharpe"] < held["sharpe_high"]
+        assert "alpha" not in held
+
+    def test_alpha_and_beta_to_the_market(self, foreseen):
+        assert {"alpha", "alpha_t", "beta"} < set(foreseen["strategy"])
+
+    def test_more_trials_deflate_more(self, data):
+        made = guess(data, 0.1)
+        rng = np.random.default_rng(0)
+        dsr = []
+        for trials in (0, 5, 500):
+            others = {str(i): float(s) for i, s in enumerate(rng.normal(0, 0.3, trials))}
+            summary = trading.trade(data, made, FREE, 1, others)["strategy"]
+            assert summary["trials"] == trials + 1
+            dsr.append(summary["dsr"])
+        assert dsr[0] == pytest.approx(summary["psr"], abs=1e-9)
+        assert dsr[0] > dsr[1] > dsr[2]
+
+    def test_trials_without_a_ratio_are_left_out(self, data):
+        summary = trading.trade(data, guess(data, 0.1), FREE, 1, {"a": float("nan"), "b": 0.1})["strategy"]
+        assert summary["trials"] == 2
+
+
+def test_a_test_span_of_one_day(data):
+    """Too short for anything but the return; nothing breaks."""
+    day = data.panel.times // 86_400_000_000_000
+    split = data.split.replace(test=day == day[-1])
+    outcome = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1, {})
+    assert outcome["strategy"]["total_return"] > 0
+    assert np.isnan(outcome["strategy"]["sharpe"]) and np.isnan(outcome["strategy"]["alpha"])

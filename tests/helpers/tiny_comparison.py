@@ -1,0 +1,47 @@
+"""A comparison in seconds: two models, two recipes, two seeds on a small simulated market."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from configs import common
+from fxtrade.comparison import grid, run
+from fxtrade.report.progress import Console
+
+
+def _base(model: str, **options: Any) -> dict[str, Any]:
+    """The config of a run without the many features of its preset, whose compilation takes most of the time."""
+    values = common.market("sim", model).to_dict()
+    values["model"]["options"] = options
+    return values | {"features": {}}
+
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "seeds": 2,
+    "budget": 1_280,
+    "evaluations": 2,
+    "valid_rows": 128,
+    "models": ("wavenet", "tcn"),
+    "recipes": ("plain", "focal"),
+    "changes": {
+        "data": {"synth": {"bars": 1_000, "assets": 2, "interval": "1h"}},
+        "features": {"log_return": {"horizons": (1, 2)}},
+        "scaler": {"halflife": 50.0},
+        "train": {"batch": 2, "segment_length": 32},
+        "report": {"coverages": (1.0, 0.25, 0.1, 0.05), "bootstrap_samples": 50},
+    },
+    "runs": {
+        "wavenet": {"sim": _base("wavenet", channels=4, skip_channels=4, layers=2)},
+        "tcn": {"sim": _base("tcn", channels=4, blocks=1, kernel=2)},
+    },
+    "recipe_changes": {"focal": {"loss": {"name": "focal"}}},
+}
+
+
+def config(changes: dict | None = None) -> grid.ComparisonConfig:
+    return grid.freeze(TINY | (changes or {}))
+
+
+def run_tiny(results, changes: dict | None = None, **options):
+    return run.run(config(changes), results, console=Console(quiet=True), **options)

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fxtrade import labels
+from fxtrade.core.config import DataConfig, LabelConfig, RunConfig, ScalerConfig, SplitConfig
+from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.data import bars, synth
+from fxtrade.pipeline import dataset
+from tests.helpers.bar_files import START, columns, write
+from tests.helpers.book_tables import snapshots
+
+FEATURES = {"log_return": {"horizons": (1, 4)}, "volume_z": {"windows": (8,)}}
+CONFIG = RunConfig(features=FEATURES, scaler=ScalerConfig(halflife=20.0))
+
+
+def config(**changes) -> RunConfig:
+    return dataclasses.replace(CONFIG, **changes)
+
+
+@pytest.fixture(scope="module")
+def data(panel):
+    return dataset.prepare(CONFIG, panel)
+
+
+class TestLoad:
+    def test_the_simulated_market_is_that_of_the_spec(self):
+        panel = dataset.load(DataConfig(synth={"bars": 300, "assets": 3, "interval": "15m", "seed": 5, "edge": 0.5}))
+        market = synth.simulate(synth.SynthSpec(300, 3, 900 * synth.SECOND, seed=5, edge=0.5))
+        np.testing.assert_array_equal(panel.bars.close, market.bars.close)
+        np.testing.assert_array_equal(panel.edge, market.edge)
+        assert panel.symbols == ("SIM0", "SIM1", "SIM2") and bars.format_interval(panel.interval) == "15m"
+        assert panel.source == "simulated market (planted edge)"
+        flat = dataset.load(DataConfig(synth={"bars": 300, "edge": 0.0}))
+        assert flat.source == "simulated market (random walk)" and (flat.edge == 0.5).all()
+
+    def test_files_with_every_choice(self, tmp_path):
+        for symbol in "AB":
+            write(tmp_path / f"{symbol}.csv", columns(n=40))
+        chosen = DataConfig(str(tmp_path), ("B",), "2024-01-01T00:05", "2024-01-01T00:35", resample="5m")
+        panel = dataset.load(chosen)
+        assert panel.symbols == ("B",)
+        np.testing.assert_array_equal(panel.times, (START + 300 * np.arange(1, 7)) * 10**9)
+
+    def test_files_of_books_make_rows_of_the_clock(self, tmp_path):
+        for symbol in "AB":
+            write(tmp_path / f"{symbol}.csv", snapshots(range(0, 8000, 500), range(100, 116)))
+        chosen = DataConfig(str(tmp_path), ("B",), "2024-01-01T00:00:02", "2024-01-01T00:00:06")
+        panel = dataset.load(chosen)
+        assert panel.symbols == ("B",)
+        np.testing.assert_array_equal(panel.times, (START + np.arange(2, 6)) * 10**9)
+        np.testing.assert_array_equal(panel.bars.close[:, 0], [105, 107, 109, 111])
+        updates = dataset.load(dataclasses.replace(chosen, clock=""))
+        np.testing.assert_array_equal(np.diff(updates.times), 500_000_000)
+        write(tmp_path / "C.csv", columns(n=40))
+        assert dataset.load(dataclasses.replace(chosen, symbols=("C",), start="", end="")).bars.book is None
+        coarse = dataset.load(dataclasses.replace(chosen, clock="500ms", resample="2s"))
+        np.testing.assert_array_equal(coarse.bars.book.bid_price[:, 0, 0], [106, 110])
+
+    @pytest.mark.parametrize(
+        "options, message",
+        [
+            ({"bar": 3}, "data.synth has no option 'bar'; did you mean 'bars'"),
+            ({"bars": 2}, "bars"),
+            ({"bars": "many"}, "bars"),
+            ({"edge": -1.0}, "edge"),
+        ],
+    )
+    def test_a_market_that_cannot_be(self, options, message):
+        with pytest.raises(ConfigError, match=message):
+            dataset.load(DataConfig(synth=options))
+
+    def test_an_interval_that_is_none(self):
+        with pytest.raises(DataError, match="'hour' is not an interval"):
+            dataset.load(DataConfig(synth={"interval": "hour"}))
+
+
+class TestPrepare:
+    @pytest.mark.parametrize("clock", ["1s", ""])
+    def test_books_go_the_way_of_bars(self, tmp_path, clock):
+        """Features, labels and spans of rows that carry a book."""
+        mids = 100 + np.cumsum(np.random.default_rng(0).choice([-1, 1], 600)) / 8
+        write(tmp_path / "A.csv", snapshots(range(0, 600_000, 1000), mids))
+        chosen = config(features={"log_return": {"horizons": (1, 4)}}, data=DataConfig(str(tmp_path), clock=clock))
+        made = dataset.prepare(chosen, dataset.load(chosen.data))
+        assert made.features.ok.mean() > 0.9 and made.panel.bars.book.bid_price.shape == (600, 1, 2)
+        np.testing.assert_allclose(np.nansum(made.labels.ret), np.log(mids[-1] / mids[1]), rtol=1e-4)
+
+    def test_everything_has_a_row_for_every_bar(self, data, panel):
+        n, assets = panel.bars.close.shape
+        assert data.features.x.shape == (n, assets, 3) and data.features.names == (
+            *("log_return_1", "log_return_4"),
+            "volume_z_8",
+        )
+        assert data.labels.y.shape == data.features.ok.shape == (n, assets)
+        assert np.isfinite(data.features.x).all()
+
+    def test_spans_are_in_time_and_no_label_looks_into_a_later_one(self, data):
+        first_valid, first_test = (int(span.argmax()) for span in (data.split.valid, data.split.test))
+        assert data.labels.end[data.split.train].max() < first_valid
+        assert data.labels.end[data.split.valid].max() < first_test
+        present = data.split.train | data.split.valid | data.split.test
+        assert present.sum() > 0.9 * len(present)
+
+    def test_rows_in_spans_have_features_and_a_label(self, data):
+        inside = data.split.train | data.split.valid | data.split.test
+        assert (data.features.ok & np.isfinite(data.labels.ret)).any(1)[inside].all()
+
+    def test_the_embargo_widens_the_gap(self, panel, data):
+        wider = dataset.prepare(config(split=SplitConfig(embargo=24)), panel)
+        assert wider.split.train.sum() == data.split.train.sum() - 24
+        np.testing.assert_array_equal(wider.split.test, data.split.test)
+
+    def test_the_dead_zone_is_that_of_the_training_rows(self, panel, data):
+        """Prices after the training span do not move it."""
+        three = config(label=LabelConfig(classes=3, horizon=2))
+        made = dataset.prepare(three, panel)
+        flat = (made.labels.y == 1)[made.split.train].mean()
+        assert flat == pytest.approx(three.label.flat_fraction, abs=0.01)
+        later = np.arange(len(panel.times))[:, None] > made.labels.end[made.split.train].max()
+        wild = {k: np.where(later, getattr(panel.bars, k) ** 3, getattr(panel.bars, k)) for k in bars.PRICES}
+        moved = dataset.prepare(three, dataclasses.replace(panel, bars=panel.bars.replace(**wild)))
+        np.testing.assert_array_equal(moved.labels.y[made.split.train], made.labels.y[made.split.train])
+        assert (moved.labels.y != made.labels.y)[made.split.test].any()
+
+    def test_labels_are_those_of_the_config(self, panel):
+        label = LabelConfig(name="close_to_close", horizon=3)
+        made = dataset.prepare(config(label=label), panel)
+        np.testing.assert_array_equal(made.labels.y, labels.make(panel.bars, label).y)
+
+    def test_progress_is_told(self, panel):
+        ticks = []
+        dataset.prepare(CONFIG, panel, ticks.append)
+        assert sum(ticks) == len(panel.times)
+
+    def test_a_half_life_beyond_the_data(self, panel):
+        with pytest.raises(DataError, match=r"no row of these 2000 bars .* scaler.halflife \(here 9000 bars\)"):
+            dataset.prepare(config(scaler=ScalerConfig(halflife=9_000.0)), panel)

@@ -1,0 +1,186 @@
+"""Training that goes on from an earlier run, from pre-training, or over folds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.files import write_json
+from fxtrade.pipeline import dataset, training
+from fxtrade.pipeline.build import build_model
+from fxtrade.pipeline.warm_start import load_initial_params
+from fxtrade.report.progress import Console
+from fxtrade.runs import run_dir
+from fxtrade.train.optim import HEADS
+from tests.experiment.test_run import best, files, metrics
+from tests.helpers import tiny
+
+QUIET = Console(quiet=True)
+
+
+def same(a, b) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def prepared(changes=None):
+    config = tiny.config(changes)
+    return config, dataset.prepare(config, dataset.load(config.data))
+
+
+class TestFromAnEarlierRun:
+    def test_its_best_weights_are_where_training_starts(self, finished):
+        config, data = prepared({"train.init_from": str(finished)})
+        start = load_initial_params(config, data)
+        assert same(start, best(finished)[2])
+        still = dataclasses.replace(config, optim=dataclasses.replace(config.optim, learning_rate=1e-30))
+        done = training.train_from_scratch(still, data, QUIET, "")
+        for a, b in zip(jax.tree.leaves(done.fit.params), jax.tree.leaves(start), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+    def test_by_another_loss(self, finished, tmp_path):
+        """What it is for: cross-entropy first, then what the forecasts would earn."""
+        changes = {
+            "train.init_from": str(finished),
+            "loss.name": "sharpe",
+            "train.steps": 10,
+            "train.trainable": "heads",
+        }
+        folder = tiny.run_tiny(tmp_path, "fine", changes)
+        before, after = best(finished)[2], best(folder)[2]
+        assert not same(before[HEADS], after[HEADS])
+        assert all(same(before[name], after[name]) for name in before if name != HEADS)
+        assert json.loads((folder / "report.json").read_text())["run"]["config"]["train"]["start"] == str(finished)
+
+    def test_members_start_from_one(self, finished):
+        config, data = prepared({"train.init_from": str(finished), "train.ensemble.size": 2})
+        start = load_initial_params(config, data)
+        for i in range(2):
+            assert same(jax.tree.map(lambda a: a[i], start), best(finished)[2])  # noqa: B023
+
+    @pytest.mark.parametrize(
+        "changes, message",
+        [
+            ({"model.options.channels": 5}, "the model options of that run is .*'channels': '4'"),
+            ({"data.synth.assets": 3}, "the symbols of that run is"),
+            ({"auxiliary.volatility": 1.0}, "the says of that run is"),
+            ({"split.valid_fraction": 0.3}, "the train span of that run ends .* but here the valid span begins"),
+            (
+                {"split.test_fraction": 0.2},
+                "the (train|valid) span of that run ends .* have seen what is to judge them",
+            ),
+        ],
+    )
+    def test_another_network_or_rows_that_are_to_judge_it(self, finished, changes, message):
+        config, data = prepared({"train.init_from": str(finished), **changes})
+        with pytest.raises(ConfigError, match=message):
+            load_initial_params(config, data)
+
+    def test_other_members(self, finished, tmp_path):
+        two = tiny.run_tiny(tmp_path, "two", {"train.ensemble.size": 2, "train.steps": 10})
+        config, data = prepared({"train.init_from": str(two), "train.ensemble.size": 3})
+        with pytest.raises(ConfigError, match="that run has 2 members, here train.ensemble.size is 3"):
+            load_initial_params(config, data)
+
+    def test_no_run(self, tmp_path):
+        with pytest.raises(ConfigError, match="is not a run"):
+            tiny.run_tiny(tmp_path, "fine", {"train.init_from": str(tmp_path / "nowhere")})
+
+    def test_a_run_that_does_not_say_what_it_was_trained_on(self, copy):
+        facts = json.loads((copy / run_dir.RECORD).read_text())
+        del facts["spans"]
+        write_json(copy / run_dir.RECORD, facts)
+        config, data = prepared({"train.init_from": str(copy)})
+        with pytest.raises(ConfigError, match="does not say what was trained there .* train it anew"):
+            load_initial_params(config, data)
+
+
+PRETRAINED = {"pretrain.name": "simclr", "pretrain.steps": 20, "train.steps": 20}
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A pre-trained run that nothing disturbed."""
+    return tiny.run_tiny(tmp_path_factory.mktemp("results"), "run", PRETRAINED)
+
+
+class TestPretraining:
+    def test_it_leaves_its_own_record(self, straight):
+        assert {"checkpoints", "metrics.jsonl", "tensorboard"} == files(straight / "pretrain")
+        rows = metrics(straight / "pretrain")
+        assert [row["step"] for row in rows] == [10, 20] and all(0 < row["valid/loss"] < 6 for row in rows)
+
+    @pytest.mark.parametrize("name", ["simclr", "ts2vec", "supervised"])
+    def test_what_is_below_the_heads_has_been_trained_and_the_heads_are_fresh(self, name):
+        config, data = prepared({**PRETRAINED, "pretrain.name": name})
+        params, _ = training.pretrain(config, data, QUIET, "")
+        series = training.spans(config, data, build_model(config))[0]
+        untrained = training.fresh(build_model(config), series, config.seed)
+        assert jax.tree.structure(params) == jax.tree.structure(untrained)
+        assert same(params[HEADS], untrained[HEADS]) and not same(params["gate0"], untrained["gate0"])
+
+    def test_members_are_pretrained_each(self):
+        config, data = prepared({**PRETRAINED, "train.ensemble.size": 2})
+        params, _ = training.pretrain(config, data, QUIET, "")
+        gates = params["gate0"]["kernel"]
+        assert gates.shape[0] == 2 and not np.array_equal(gates[0], gates[1])
+        assert training.train(config, data, QUIET, "", params).fit.step == 20
+
+    def test_a_linear_probe_leaves_it_alone(self):
+        config, data = prepared({**PRETRAINED, "train.trainable": "heads"})
+        start, _ = training.pretrain(config, data, QUIET, "")
+        done = training.train(config, data, QUIET, "", start)
+        for name, part in done.fit.params.items():
+            assert same(part, start[name]) != (name == HEADS)
+
+    def test_stopped_within_it_and_resumed_it_ends_with_the_same_bits(self, straight, tmp_path, monkeypatch):
+        real = training.fit
+
+        def stopping(*args, interrupt, **options):
+            class Bar:
+                def advance(self, step, labels, message=""):
+                    if step >= 10:
+                        interrupt.signal = 15
+
+            return real(*args, interrupt=interrupt, **options | {"progress": Bar()})
+
+        monkeypatch.setattr(training, "fit", stopping)
+        with pytest.raises(Exception, match="stopped at step 10 and saved"):
+            tiny.run_tiny(tmp_path, "run", PRETRAINED)
+        monkeypatch.setattr(training, "fit", real)
+        again = tiny.resume(tmp_path / "run")
+        assert same(best(again)[2], best(straight)[2])
+        assert metrics(again / "pretrain") == metrics(straight / "pretrain")
+
+    def test_not_both(self):
+        with pytest.raises(ConfigError, match="cannot start from a run and be pre-trained"):
+            tiny.config({**PRETRAINED, "train.init_from": "results/x"})
+
+
+class TestFolds:
+    CHANGES = {"train.ensemble.size": 3, "train.ensemble.method": "folds", "train.steps": 10}
+
+    def test_a_member_never_sees_its_fold(self, panel):
+        """With other labels within the fold of a member that member stays the same, to the bit, and the others move."""
+        config, data = prepared(self.CHANGES)
+        inside = np.array_split(np.flatnonzero(data.split.train), 3)[1]
+        y = data.labels.y.copy()
+        y[inside] = np.where(y[inside] >= 0, 1 - y[inside], -1)
+        other = data._replace(labels=data.labels.replace(y=y))
+        a, b = (training.train(config, d, QUIET, "").fit.params for d in (data, other))
+        for i in range(3):
+            one, two = (jax.tree.map(lambda p: p[i], params) for params in (a, b))  # noqa: B023
+            assert same(one, two) == (i == 1)
+
+    def test_seeds_differ_too(self):
+        config, data = prepared(self.CHANGES)
+        kernels = training.train(config, data, QUIET, "").fit.params["gate0"]["kernel"]
+        assert not np.array_equal(kernels[0], kernels[2])
+
+    def test_one_member_has_no_folds(self):
+        with pytest.raises(ConfigError, match="at least 2, one for each fold"):
+            tiny.config({**self.CHANGES, "train.ensemble.size": 1})

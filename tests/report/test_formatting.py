@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxtrade.report import formatting
+
+FORMS = (
+    formatting.percent,
+    formatting.gain,
+    formatting.number,
+    formatting.count,
+    formatting.probability,
+    formatting.duration,
+    lambda x: formatting.fixed(x, 2),
+    lambda x: formatting.interval(x, x, x),
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("value", [None, math.nan])
+def test_missing_is_an_en_dash(form, value):
+    assert form(value) == "–"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (formatting.percent(0.5971), "59.7 %"),
+        (formatting.percent(0.00006, 2), "0.01 %"),
+        (formatting.gain(0.183), "+18.3 %"),
+        (formatting.gain(-0.041), "-4.1 %"),
+        (formatting.gain(5.31), "+531 %"),
+        (formatting.gain(39_885), "x 39,900"),
+        (formatting.number(0.0521), "0.052"),
+        (formatting.number(8.628), "8.63"),
+        (formatting.number(-46.61), "-46.6"),
+        (formatting.number(1_618_424), "1,618,424"),
+        (formatting.number(0), "0.00"),
+        (formatting.probability(0.9), "90.0 %"),
+        (formatting.probability(0.99953), "> 99.9 %"),
+        (formatting.probability(0.0001), "< 0.1 %"),
+        (formatting.duration(83.2), "83 s"),
+        (formatting.duration(605), "10 min 5 s"),
+        (formatting.duration(8000), "2 h 13 min"),
+        (formatting.interval(0.597, 0.59, 0.604), "59.7 [59.0, 60.4]"),
+        (formatting.interval(1.5, -0.1, 3.1, 1, 2), "1.50 [-0.10, 3.10]"),
+        (formatting.interval(0.597, None, 0.604), "59.7"),
+    ],
+)
+def test_examples(text, expected):
+    assert text == expected
+
+
+@given(st.floats(0, 1))
+def test_a_probability_is_never_certain(x):
+    assert formatting.probability(x) not in ("0.0 %", "100.0 %")
+
+
+@given(st.floats(0.02, 9.9))
+def test_a_number_keeps_three_digits(x):
+    assert float(formatting.number(x)) == pytest.approx(x, rel=0.03)
