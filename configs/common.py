@@ -13,13 +13,13 @@ BARS = {
     "log_return": {"horizons": (1, 2, 4, 8, 16, 32)},
     "volatility": {"windows": (8, 32, 128)},
     "bar_shape": {"window": 32},
-    "volume_z": {"windows": (32, 256)},
+    "volume_zscore": {"windows": (32, 256)},
     "calendar": {"periods": ("day", "week")},
 }
 FLOW = {
     "taker_imbalance": {"windows": (1, 4, 16)},
-    "flow_z": {"windows": (64,)},
-    "trade_size_z": {"windows": (64,)},
+    "flow_zscore": {"windows": (64,)},
+    "trade_size_zscore": {"windows": (64,)},
 }
 BOOK = {
     "log_return": {"horizons": (1, 2, 4, 8, 16, 32)},

@@ -35,7 +35,7 @@ class DataConfig:
 class ScalerConfig:
     halflife: float = 500.0  # bars, of the exponentially weighted scalers
     clip: float = 5.0  # standard deviations
-    name: str = "robust_z"  # a key of features.scale.SCALERS; "median_mad" and "rank_normal" are some 20 times slower
+    name: str = "robust_zscore"  # a key of features.scale.SCALERS; "median_mad" and "rank_normal" are 20 times slower
     window: int = 256  # bars, of the scalers by order statistics and of winsorising
     winsor: float = 0.0  # columns are first limited to these upper and lower shares of the window; 0: not
 

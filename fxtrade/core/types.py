@@ -8,11 +8,11 @@ Leaves may be NumPy or JAX arrays; a column that the data lack is `None`, which 
 
 from __future__ import annotations
 
-from typing import Any
-
+import jax
+import numpy as np
 from flax import struct
 
-Array = Any
+Array = jax.Array | np.ndarray
 
 
 @struct.dataclass

@@ -1,4 +1,4 @@
-"""Features: causal, dimensionless columns made of bars.
+"""Features: causal, dimensionless columns computed from bars.
 
 To add one, write a function `f(k, bars, *, options) -> {column: [T, A]}` in its family's file and one line below.
 Causality, prefix, streaming and gap tests run over this registry and apply by themselves.
@@ -7,7 +7,8 @@ Causality, prefix, streaming and gap tests run over this registry and apply by t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import typing
+from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
@@ -24,9 +25,8 @@ from fxtrade.features import (
     book_flow,
     book_pressure,
     calendar,
-    components,
     correlation,
-    cross,
+    cross_section,
     flow,
     fourier,
     fractional,
@@ -34,130 +34,144 @@ from fxtrade.features import (
     impact,
     kalman,
     oscillators,
+    pca,
     persistence,
-    profile,
     ranges,
     realised,
     returns,
     scale,
     spread,
     trend,
+    volume,
     vpin,
     wavelet,
 )
+from fxtrade.features.feature import Feature
 
-# by what the bars must have: prices and volume; what takers bought, trades; the order book
+# by what the bars must have: prices and volume; taker volume and trades; the order book
 PRICE = {
-    "log_return": returns.log_return,
-    "volatility": returns.volatility,
-    "bar_shape": returns.bar_shape,
-    "volume_z": returns.volume_z,
-    "amihud": impact.amihud,
-    "realised_variance": realised.realised_variance,
-    "jumps": realised.jumps,
-    "realised_moments": realised.realised_moments,
-    "spread_estimate": spread.spread_estimate,
-    "kalman": kalman.kalman,
-    "market_return": cross.market_return,
-    "beta": cross.beta,
-    "residual_return": cross.residual_return,
-    "lead_lag": cross.lead_lag,
-    "cross_rank": cross.cross_rank,
-    "dispersion": cross.dispersion,
-    "correlation": correlation.correlation,
-    "absorption": components.absorption,
-    "graph_degree": graph.graph_degree,
-    "spectrum": fourier.spectrum,
-    "wavelet": wavelet.wavelet,
-    "wavelet_packet": wavelet.wavelet_packet,
-    "range_volatility": ranges.range_volatility,
-    "atr": ranges.atr,
-    "momentum": trend.momentum,
-    "macd": trend.macd,
-    "adx": trend.adx,
-    "drawdown": trend.drawdown,
-    "efficiency_ratio": trend.efficiency_ratio,
-    "rsi": oscillators.rsi,
-    "bollinger": oscillators.bollinger,
-    "donchian": oscillators.donchian,
-    "stochastic": oscillators.stochastic,
-    "cci": oscillators.cci,
-    "variance_ratio": persistence.variance_ratio,
-    "autocorrelation": persistence.autocorrelation,
-    "obv_slope": profile.obv_slope,
-    "vwap_deviation": profile.vwap_deviation,
-    "volume_profile": profile.volume_profile,
-    "fractional_difference": fractional.fractional_difference,
-    "calendar": calendar.calendar,
+    "log_return": Feature(returns.log_return),
+    "volatility": Feature(returns.volatility),
+    "bar_shape": Feature(returns.bar_shape),
+    "volume_zscore": Feature(returns.volume_zscore, recursive=True),
+    "amihud_illiquidity": Feature(impact.amihud_illiquidity, recursive=True),
+    "realised_variance": Feature(realised.realised_variance),
+    "jumps": Feature(realised.jumps),
+    "realised_moments": Feature(realised.realised_moments),
+    "spread_estimate": Feature(spread.spread_estimate),
+    "kalman": Feature(kalman.kalman, recursive=True),
+    "market_return": Feature(cross_section.market_return, cross_asset=True),
+    "beta": Feature(cross_section.beta, cross_asset=True),
+    "residual_return": Feature(cross_section.residual_return, cross_asset=True),
+    "lead_lag": Feature(cross_section.lead_lag, cross_asset=True),
+    "cross_rank": Feature(cross_section.cross_rank, cross_asset=True),
+    "dispersion": Feature(cross_section.dispersion, cross_asset=True),
+    "correlation": Feature(correlation.correlation, cross_asset=True),
+    "absorption_ratio": Feature(pca.absorption_ratio, cross_asset=True),
+    "graph_degree": Feature(graph.graph_degree, cross_asset=True),
+    "spectrum": Feature(fourier.spectrum),
+    "wavelet": Feature(wavelet.wavelet),
+    "wavelet_packet": Feature(wavelet.wavelet_packet),
+    "range_volatility": Feature(ranges.range_volatility),
+    "atr": Feature(ranges.atr, recursive=True),
+    "momentum": Feature(trend.momentum),
+    "macd": Feature(trend.macd, recursive=True),
+    "adx": Feature(trend.adx, recursive=True),
+    "drawdown": Feature(trend.drawdown),
+    "efficiency_ratio": Feature(trend.efficiency_ratio),
+    "rsi": Feature(oscillators.rsi, recursive=True),
+    "bollinger": Feature(oscillators.bollinger),
+    "donchian": Feature(oscillators.donchian),
+    "stochastic": Feature(oscillators.stochastic),
+    "cci": Feature(oscillators.cci),
+    "variance_ratio": Feature(persistence.variance_ratio),
+    "autocorrelation": Feature(persistence.autocorrelation),
+    "obv_slope": Feature(volume.obv_slope),
+    "vwap_deviation": Feature(volume.vwap_deviation),
+    "volume_profile": Feature(volume.volume_profile),
+    "fractional_difference": Feature(fractional.fractional_difference),
+    "calendar": Feature(calendar.calendar),
 }
 FLOW = {
-    "taker_imbalance": flow.taker_imbalance,
-    "flow_z": flow.flow_z,
-    "trade_size_z": flow.trade_size_z,
-    "signed_volume": flow.signed_volume,
-    "trade_imbalance": flow.trade_imbalance,
-    "trade_size": flow.trade_size,
-    "trades_z": flow.trades_z,
-    "flow_autocorrelation": flow.flow_autocorrelation,
-    "vpin": vpin.vpin,
-    "vpin_bars": vpin.vpin_bars,
-    "kyle": impact.kyle,
+    "taker_imbalance": Feature(flow.taker_imbalance),
+    "flow_zscore": Feature(flow.flow_zscore, recursive=True),
+    "trade_size_zscore": Feature(flow.trade_size_zscore),
+    "signed_volume": Feature(flow.signed_volume, recursive=True),
+    "trade_imbalance": Feature(flow.trade_imbalance),
+    "trade_size": Feature(flow.trade_size, recursive=True),
+    "trades_zscore": Feature(flow.trades_zscore, recursive=True),
+    "flow_autocorrelation": Feature(flow.flow_autocorrelation),
+    "vpin": Feature(vpin.vpin, recursive=True),
+    "vpin_bars": Feature(vpin.vpin_bars),
+    "kyle_lambda": Feature(impact.kyle_lambda, recursive=True),
 }
 BOOK = {
-    "book_spread": book.book_spread,
-    "mid_return": book.mid_return,
-    "queue_imbalance": book.queue_imbalance,
-    "microprice": book.microprice,
-    "depth": book_pressure.depth,
-    "depth_slope": book_pressure.depth_slope,
-    "book_pressure": book_pressure.book_pressure,
-    "ofi": book_flow.ofi,
-    "ofi_integrated": book_flow.ofi_integrated,
+    "book_spread": Feature(book.book_spread, recursive=True),
+    "mid_return": Feature(book.mid_return, recursive=True),
+    "queue_imbalance": Feature(book.queue_imbalance),
+    "microprice": Feature(book.microprice, recursive=True),
+    "depth": Feature(book_pressure.depth, recursive=True),
+    "depth_slope": Feature(book_pressure.depth_slope),
+    "book_pressure": Feature(book_pressure.book_pressure),
+    "ofi": Feature(book_flow.ofi),
+    "ofi_integrated": Feature(book_flow.ofi_integrated),
 }
 FEATURES = PRICE | FLOW | BOOK
 
 
 def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = None) -> Stream:
-    """The stream from `Bars` to `Features` for a config such as `{"log_return": {"horizons": (1, 5)}}`.
+    """Return the stream from `Bars` to `Features` of a config such as `{"log_return": {"horizons": (1, 5)}}`.
 
-    With a `scaler` every column is scaled as `scale.SCALERS` says. A row is `ok` where every column is defined;
-    other rows are 0, so that no NaN or Inf ever leaves.
+    With a `scaler` every column is scaled by `scale.SCALERS`. A row is `ok` where every column is defined; other rows
+    are 0, so that the output has no NaN or Inf.
 
     Raises:
-        ConfigError: an unknown scaler, feature or option, or an option of the wrong type (at once); a period or column
-            that does not exist (when the first rows arrive).
+        ConfigError: an unknown scaler, feature or option, or an option of the wrong type or not among its choices (at
+            once); a value or bars that a feature rejects (when the first rows arrive).
     """
     if scaler is not None:
         scale.check(scaler.name)
     for name, options in spec.items():
         if name not in FEATURES:
             raise ConfigError(f"there is no feature '{name}'{nearest(name, FEATURES)}")
-        defaults = {p.name: p.default for p in list(inspect.signature(FEATURES[name]).parameters.values())[2:]}
-        check_options(defaults, options, f"feature '{name}'")
-        for key, value in options.items():
-            check_like(defaults[key], value, f"feature '{name}': option {key}")
+        _check_options(FEATURES[name].function, options, f"feature '{name}'")
 
     def compute(k: Kernels, bars: Bars) -> Features:
         columns = {}
         for name, options in spec.items():
-            made = FEATURES[name](k, bars, **options)
-            if twice := columns.keys() & made.keys():
-                raise ConfigError(f"feature '{name}' makes a column that another one has made too: {min(twice)}")
-            columns |= made
-        known = [jnp.where(jnp.isfinite(c), c, jnp.nan).astype(jnp.float32) for c in columns.values()]
+            new = FEATURES[name].function(k, bars, **options)
+            if twice := columns.keys() & new.keys():
+                raise ConfigError(f"feature '{name}' has a column that another feature has too: {min(twice)}")
+            columns |= new
+        finite = [jnp.where(jnp.isfinite(c), c, jnp.nan).astype(jnp.float32) for c in columns.values()]
         if scaler is not None:
-            x = scale.scale(k, jnp.stack(known, -1), scaler)
+            x = scale.scale(k, jnp.stack(finite, -1), scaler)
             ok = jnp.isfinite(x).all(-1)
             return Features(jnp.where(ok[..., None], x, 0), ok, tuple(columns))
         # column by column, since every pass over the stacked ones costs as much as stacking them
-        ok = reduce(jnp.logical_and, map(jnp.isfinite, known))
-        return Features(jnp.stack([jnp.where(ok, c, 0) for c in known], -1), ok, tuple(columns))
+        ok = reduce(jnp.logical_and, map(jnp.isfinite, finite))
+        return Features(jnp.stack([jnp.where(ok, c, 0) for c in finite], -1), ok, tuple(columns))
 
     return from_kernels(compute)
 
 
+def _check_options(function: Callable, options: Mapping[str, Any], where: str) -> None:
+    """Raise ConfigError for an option that does not exist, or whose type or choice is wrong."""
+    defaults = {p.name: p.default for p in list(inspect.signature(function).parameters.values())[2:]}
+    check_options(defaults, options, where)
+    hints = typing.get_type_hints(function)
+    for key, value in options.items():
+        check_like(defaults[key], value, f"{where}: option {key}")
+        item = typing.get_args(hints[key])[0] if isinstance(defaults[key], tuple) else hints[key]
+        if typing.get_origin(item) is typing.Literal:
+            choices = typing.get_args(item)
+            for choice in value if isinstance(defaults[key], tuple) else (value,):
+                if choice not in choices:
+                    raise ConfigError(f"{where}: option {key} cannot be '{choice}'{nearest(choice, choices)}")
+
+
 def names(spec: Mapping[str, Mapping[str, Any]], bars: Bars) -> tuple[str, ...]:
-    """Column names of the features of `spec` on such bars."""
+    """Return the column names of the features of `spec` on such bars."""
     stream = build(spec)
     rows = jax.tree.map(lambda a: a[:1], bars)
     return jax.eval_shape(lambda r: stream.step(stream.init(r), r)[1], rows).names

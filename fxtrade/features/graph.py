@@ -1,62 +1,64 @@
-"""Graphs of correlated assets: adjacency `[T, A, A]` for a graph network, and an asset's place in them as a feature.
+"""Graphs of correlated assets: adjacency for a graph network, and an asset's position in them as a feature.
 
-Adjacency is bool, symmetric, without loops. An asset whose correlation with itself is NaN is not there and stands
-alone; a pair whose correlation is NaN has no edge.
+Adjacency is symmetric, without loops. An asset whose correlation with itself is NaN is missing and has no edges; a pair
+whose correlation is NaN has no edge.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.missing import is_value
-from fxtrade.core.options import nearest
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.correlation import matrix
-from fxtrade.features.cross import need_two
+from fxtrade.core.validity import is_valid
+from fxtrade.features.correlation import Estimator, correlation_matrix
+from fxtrade.features.feature import Columns, require_two_assets
 
-NEAR = 0.01  # the smallest distance of a feature: below it lies the rounding of correlations near 1
+MIN_DISTANCE = 0.01  # of a feature: below it lies the rounding of correlations near 1
+
+Correlations = Float[Array, "*rows A A"]
+Adjacency = Bool[Array, "*rows A A"]
 
 
 def graph_degree(
     k: Kernels,
     bars: Bars,
     *,
-    graphs: tuple[str, ...] = ("top_k", "tree"),
+    graphs: tuple[Literal["top_k", "tree"], ...] = ("top_k", "tree"),
     links: int = 2,
     window: int = 64,
-    estimator: str = "pearson",
-) -> dict[str, Array]:
-    """How central an asset is among the assets that are there, by their correlations over `window` bars.
+    estimator: Estimator = "pearson",
+) -> Columns:
+    """Centrality of an asset among the valid assets, by their correlations over `window` bars.
 
     `degree_<graph>`: its edges over the most it could have (Freeman 1978), in [0, 1], in the graph "top_k" of `links`
     strongest correlations each, or in the minimum spanning "tree". `distance`: its mean distance to the others.
     """
-    need_two(bars, "graph_degree")
-    rho = matrix(k, bars, window, estimator)
-    kinds = {"top_k": lambda rho: top_k(rho, links), "tree": minimum_spanning_tree}
+    require_two_assets(bars, "graph_degree")
+    rho = correlation_matrix(k, bars, window, estimator)
     known = _known(rho)
     others = known.sum(-1)
-    there = is_value(bars.close) & bars.ok & (others > 0)
+    ok = is_valid(bars.close) & bars.ok & (others > 0)
     most = jnp.maximum(others, 1)
     columns = {}
     for graph in graphs:
-        if graph not in kinds:
-            raise ConfigError(f"feature 'graph_degree' has no graph '{graph}'{nearest(graph, kinds)}")
-        columns[f"degree_{graph}_{window}"] = kinds[graph](rho).sum(-1) / most
-    far = jnp.where(known, jnp.maximum(distance(rho), NEAR), 0)
+        edges = top_k(rho, links) if graph == "top_k" else minimum_spanning_tree(rho)
+        columns[f"degree_{graph}_{window}"] = edges.sum(-1) / most
+    far = jnp.where(known, jnp.maximum(distance(rho), MIN_DISTANCE), 0)
     columns[f"distance_{window}"] = far.sum(-1) / most
-    return {name: jnp.where(there, value, jnp.nan) for name, value in columns.items()}
+    return {name: jnp.where(ok, value, jnp.nan) for name, value in columns.items()}
 
 
-def distance(correlation: Array) -> Array:
+def distance(correlation: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """sqrt(2 (1 - rho)), in [0, 2] (Mantegna 1999)."""
     return jnp.sqrt(2 * jnp.maximum(1 - correlation, 0))
 
 
-def top_k(correlation: Array, k: int) -> Array:
+def top_k(correlation: Correlations, k: int) -> Adjacency:
     """Edges to the k others with the highest correlation, of either end; ties go to the first in order."""
     assets = correlation.shape[-1]
     rho = jnp.where(_known(correlation), correlation, -jnp.inf)
@@ -67,10 +69,10 @@ def top_k(correlation: Array, k: int) -> Array:
     return chosen | jnp.swapaxes(chosen, -1, -2)
 
 
-def minimum_spanning_tree(correlation: Array) -> Array:
+def minimum_spanning_tree(correlation: Correlations) -> Adjacency:
     """Edges of the tree of least total distance (Mantegna 1999); a forest where pairs are missing.
 
-    Prim's algorithm, all rows at once, from the first asset that is there; ties go to the first in order.
+    Prim's algorithm, all rows at once, from the first valid asset; ties go to the first in order.
     """
     assets = correlation.shape[-1]
     index = np.arange(assets)
@@ -93,8 +95,8 @@ def minimum_spanning_tree(correlation: Array) -> Array:
     return edges | jnp.swapaxes(edges, -1, -2)
 
 
-def _known(correlation: Array) -> Array:
+def _known(correlation: Correlations) -> Adjacency:
     """The pairs of different assets that have a correlation."""
-    there = ~jnp.isnan(jnp.diagonal(correlation, axis1=-2, axis2=-1))
-    pair = there[..., :, None] & there[..., None, :] & ~np.eye(correlation.shape[-1], dtype=bool)
+    valid = ~jnp.isnan(jnp.diagonal(correlation, axis1=-2, axis2=-1))
+    pair = valid[..., :, None] & valid[..., None, :] & ~np.eye(correlation.shape[-1], dtype=bool)
     return pair & ~jnp.isnan(correlation)

@@ -5,66 +5,63 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from fxtrade.core.stream import Kernels
-from fxtrade.core.sums import windowed
-from fxtrade.core.types import Array, Bars
-from fxtrade.features.flow import correlated, signed_by, spread_of
-from fxtrade.features.returns import typical_volume
-from fxtrade.features.smooth import usual_level
+from fxtrade.core.types import Bars
+from fxtrade.core.validity import safe_divide
+from fxtrade.core.windows import windowed_sum
+from fxtrade.features.averages import FLOOR, positive_slow_mean, slow_mean
+from fxtrade.features.feature import Columns
+from fxtrade.features.flow import Source, correlation, estimate_signed_volume, std_about_zero
 
-SMALLEST = 1e-7  # move that float32 prices can tell from none
 
-
-def kyle(
+def kyle_lambda(
     k: Kernels,
     bars: Bars,
     *,
     windows: tuple[int, ...] = (64, 256),
     root: bool = False,
     r2: bool = True,
-    source: str = "taker",
+    source: Source = "taker",
     sigma: int = 64,
-) -> dict[str, Array]:
+) -> Columns:
     """Kyle's lambda (1985): regression over each window of the bar's log return r on its signed volume x.
 
-    kyle_w: the slope in units of std(r) / std(x), which is their correlation, in [-1, 1].
+    kyle_lambda_w: the slope in units of std(r) / std(x), which is their correlation, in [-1, 1].
     kyle_impact_w: log of that unit in basis points per slow average of a bar's volume; std(r) is at least 1e-7. The
-    slope in basis points per such volume is kyle * exp(kyle_impact).
+    slope in basis points per such volume is kyle_lambda * exp(kyle_impact).
     kyle_r2_w: the share of the variance of r that x explains (with `r2`).
     With `root`, x is the signed square root of signed volume (impact is concave in volume), per root of that average.
-    0 where x or r has no spread (`spread_of`); NaN where a bar of the window is missing.
+    0 where x or r is constant (`std_about_zero`); NaN where a bar of the window is missing.
     """
-    signed, usual = signed_by(k, bars, source, sigma, "kyle"), typical_volume(k, bars)
+    signed, unit = estimate_signed_volume(k, bars, source, sigma, "kyle_lambda"), positive_slow_mean(k, bars.volume)
     if root:
-        signed, usual = jnp.sign(signed) * jnp.sqrt(jnp.abs(signed)), jnp.sqrt(usual)
+        signed, unit = jnp.sign(signed) * jnp.sqrt(jnp.abs(signed)), jnp.sqrt(unit)
     longest, columns = max(windows), {}
     x, r = k.past(signed, longest - 1), k.past(k.log_return(bars.close), longest - 1)
     series = jnp.stack([x, r, x**2, r**2, x * r], 1)
     for w in windows:
-        x, r, xx, rr, xr = jnp.moveaxis(windowed(series[longest - w :], w) / w, 1, 0)
-        flow, move = spread_of(x, xx), spread_of(r, rr)
-        correlation = correlated(xr - x * r, flow, move)
-        size = 1e4 * jnp.maximum(move, SMALLEST) * (usual / jnp.where(flow > 0, flow, 1))
-        columns[f"kyle_{w}"] = correlation
-        columns[f"kyle_impact_{w}"] = jnp.where(flow == 0, 0, jnp.log(size))
-        columns |= {f"kyle_r2_{w}": correlation**2} if r2 else {}
+        x, r, xx, rr, xr = jnp.moveaxis(windowed_sum(series[longest - w :], w) / w, 1, 0)
+        flow, move = std_about_zero(x, xx), std_about_zero(r, rr)
+        rho = correlation(xr - x * r, flow, move)
+        scale = 1e4 * jnp.maximum(move, FLOOR) * (unit / jnp.where(flow > 0, flow, 1))
+        columns[f"kyle_lambda_{w}"] = rho
+        columns[f"kyle_impact_{w}"] = jnp.where(flow == 0, 0, jnp.log(scale))
+        columns |= {f"kyle_r2_{w}": rho**2} if r2 else {}
     return columns
 
 
-def amihud(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (16, 64)) -> dict[str, Array]:
-    """Amihud's illiquidity (2002): log of the mean over each window of |log return| / quote volume, relative to usual.
+def amihud_illiquidity(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (16, 64)) -> Columns:
+    """log of Amihud's (2002) mean |log return| / quote volume over each window, less that of slow averages of both.
 
-    Usual is a slow average of the former over one of the latter (exponentially weighted, clipped, halflife 500 bars).
-    Bars without volume are left out of the mean, as in the paper; it takes half of the window, else the column is 0.
-    Volume times close stands in for quote volume where the bars lack it. A return counts as at least 1e-7. NaN where
-    the bar is missing.
+    The slow averages are exponentially weighted and clipped, with a halflife of 500 bars. Bars without volume are left
+    out of the mean, as in the paper; with less than half of the window left the column is 0. Volume times close stands
+    in for quote volume where the bars lack it. A return counts as at least 1e-7. NaN where the bar is missing.
     """
     quote = bars.volume * bars.close if bars.quote_volume is None else bars.quote_volume
-    move = jnp.maximum(jnp.abs(k.log_return(bars.close)), SMALLEST)
-    ratio = jnp.where(quote > 0, move / jnp.where(quote > 0, quote, 1), jnp.nan)
-    slow_move, slow_quote = (usual_level(k, x) for x in (move, quote))
-    usual = jnp.log(jnp.maximum(slow_move, SMALLEST)) - jnp.log(slow_quote)
+    move = jnp.maximum(jnp.abs(k.log_return(bars.close)), FLOOR)
+    ratio = safe_divide(move, jnp.maximum(quote, 0), jnp.nan)
+    slow = jnp.log(jnp.maximum(slow_mean(k, move), FLOOR)) - jnp.log(slow_mean(k, quote))
     known, columns = jnp.isfinite(move) & jnp.isfinite(quote), {}
     for w in windows:
-        relative = jnp.log(k.mean(ratio, w, max(w // 2, 1))) - usual
-        columns[f"amihud_{w}"] = jnp.where(known, jnp.where(jnp.isnan(relative), 0, relative), jnp.nan)
+        relative = jnp.log(k.mean(ratio, w, max(w // 2, 1))) - slow
+        columns[f"amihud_illiquidity_{w}"] = jnp.where(known, jnp.where(jnp.isnan(relative), 0, relative), jnp.nan)
     return columns

@@ -1,4 +1,4 @@
-"""Volatility from open, high, low and close: several times as exact as from closes alone, if trading is continuous.
+"""Volatility from open, high, low and close: several times as precise as from closes alone, if trading is continuous.
 
 Log ratios within a bar come from differences of prices, which are exact. A window with a missing bar is NaN.
 """
@@ -6,22 +6,27 @@ Log ratios within a bar come from differences of prices, which are exact. A wind
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import jax.numpy as jnp
+from jaxtyping import Float
 
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
 from fxtrade.core.rolling import total
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
-from fxtrade.features.smooth import FLOOR, at_least, wilder
+from fxtrade.features.averages import FLOOR, wilder
+from fxtrade.features.feature import Columns, require_at_least
 
-ESTIMATORS = ("parkinson", "garman_klass", "rogers_satchell", "yang_zhang")
+Estimator = Literal["parkinson", "garman_klass", "rogers_satchell", "yang_zhang"]
 
 
 def range_volatility(
-    k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (64,), estimators: tuple[str, ...] = ESTIMATORS
-) -> dict[str, Array]:
+    k: Kernels,
+    bars: Bars,
+    *,
+    windows: tuple[int, ...] = (64,),
+    estimators: tuple[Estimator, ...] = ("parkinson", "garman_klass", "rogers_satchell", "yang_zhang"),
+) -> Columns:
     """log of the volatility of one bar, estimated over each window; at least 1e-7, as `volatility`.
 
     With u, d, c the logs of high, low and close over open and o that of open over the close before, the variance is
@@ -32,53 +37,51 @@ def range_volatility(
     - yang_zhang: var o + s var c + (1 - s) rogers_satchell, s = 0.34 / (1.34 + (n + 1) / (n - 1)), with jumps between
       bars and whatever the drift (Yang & Zhang 2000).
     """
-    for name in estimators:
-        if name not in ESTIMATORS:
-            raise ConfigError(f"feature 'range_volatility' has no estimator '{name}'{nearest(name, ESTIMATORS)}")
     if "yang_zhang" in estimators:
-        at_least(2, windows, "feature 'range_volatility': windows of yang_zhang")
+        require_at_least(2, windows, "feature 'range_volatility': windows of yang_zhang")
     body, extent = log_ratio(bars.close, bars.open), log_ratio(bars.high, bars.low)
     jump = log_ratio(bars.open, k.lag(bars.close, 1))
     above = log_ratio(bars.high, bars.open) * log_ratio(bars.high, bars.close)
     below = log_ratio(bars.low, bars.open) * log_ratio(bars.low, bars.close)
-    of_bar = {
+    variances = {
         "parkinson": extent**2 / (4 * math.log(2)),
         "garman_klass": 0.5 * extent**2 - (2 * math.log(2) - 1) * body**2,
         "rogers_satchell": above + below,
     }
 
-    def spread(x: Array, w: int) -> Array:
+    def sample_variance(x: Array, w: int) -> Array:
         return (total(k.past(x, w - 1) ** 2, w) - k.total(x, w) ** 2 / w) / (w - 1)
 
     def variance(estimator: str, w: int) -> Array:
-        if estimator in of_bar:
-            return k.total(of_bar[estimator], w) / w
+        if estimator in variances:
+            return k.total(variances[estimator], w) / w
         share = 0.34 / (1.34 + (w + 1) / (w - 1))
-        return spread(jump, w) + share * spread(body, w) + (1 - share) * variance("rogers_satchell", w)
+        ends = sample_variance(jump, w) + share * sample_variance(body, w)
+        return ends + (1 - share) * variance("rogers_satchell", w)
 
     return {f"{e}_{w}": 0.5 * jnp.log(jnp.maximum(variance(e, w), FLOOR**2)) for e in estimators for w in windows}
 
 
-def atr(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (14,)) -> dict[str, Array]:
+def atr(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (14,)) -> Columns:
     """log of the average true range of log prices (Wilder 1978), which is ATR / close; at least 1e-7.
 
-    Exponential memory: a bar of 1e12 counts as 100 standard deviations and fades with (1 - 1/window)^age.
+    Exponential memory: a bad tick is clipped to 100 standard deviations and fades with (1 - 1/window)^age.
     """
-    at_least(2, windows, "feature 'atr': option windows")
-    spread = true_range(k, bars)
-    return {f"atr_{w}": jnp.log(jnp.maximum(wilder(k, spread, w), FLOOR)) for w in windows}
+    require_at_least(2, windows, "feature 'atr': option windows")
+    extent = true_range(k, bars)
+    return {f"atr_{w}": jnp.log(jnp.maximum(wilder(k, extent, w), FLOOR)) for w in windows}
 
 
-def true_range(k: Kernels, bars: Bars) -> Array:
-    """log of the range of a bar with the close before it; NaN after a missing bar."""
+def true_range(k: Kernels, bars: Bars) -> Float[Array, "T A"]:
+    """log of the range of a bar including the close before it; NaN after a missing bar."""
 
     def compute():
         before = k.lag(bars.close, 1)
         return log_ratio(jnp.maximum(bars.high, before), jnp.minimum(bars.low, before))
 
-    return k.once("true_range", compute, bars.high, bars.low, bars.close)
+    return k.memo("true_range", compute, bars.high, bars.low, bars.close)
 
 
-def log_ratio(a: Array, b: Array) -> Array:
-    """log(a / b) of prices near each other."""
-    return jnp.log1p((a - b) / b)
+def log_ratio(x: Float[Array, "*shape"], y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log(x / y) from the difference, exact where both are close to each other."""
+    return jnp.log1p((x - y) / y)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fxtrade.core import pairs
+from fxtrade.core import comoments
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output
@@ -145,7 +145,7 @@ class CorrelationGraph(nn.Module):
         values = jnp.moveaxis(jnp.where(both[..., 1] > 0, both[..., 0], jnp.nan), 1, 0)
         i, j = np.triu_indices(assets)
         least = max(self.window // 2, LEAST)
-        rho = pairs.comoments(values[..., i], values[..., j], self.window, least).correlation
+        rho = comoments.comoments(values[..., i], values[..., j], self.window, least).correlation
         place = np.zeros((assets, assets), int)
         place[i, j] = place[j, i] = np.arange(len(i))
         rho = jnp.moveaxis(rho, 0, 1)[..., place]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from fxtrade.core import sums
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Bars, Forecast
+from fxtrade.core.windows import windowed_sum
 
 
 def confidence(forecast: Forecast) -> Array:
@@ -110,7 +110,7 @@ def proportional(forecast: Forecast, horizon: int, gross: float, allow_short: bo
     if not allow_short:
         held = jnp.maximum(held, 0)
     past = jnp.pad(held, ((horizon - 1, 0), (0, 0)))
-    return sums.windowed(past, horizon) * (gross / (horizon * held.shape[1]))
+    return windowed_sum(past, horizon) * (gross / (horizon * held.shape[1]))
 
 
 def only_changes(target: Array) -> Array:

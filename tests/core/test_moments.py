@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fxtrade.core import compat
-from fxtrade.core.moments import joint
+from fxtrade.core.moments import joint_moments
 
 T = 150
 PRODUCTS = ((0, 0), (1, 1), (0, 1))
@@ -44,7 +44,7 @@ def reference(x, y, window, full):
 def test_every_window_as_numpy(cpu, full, window, missing, monkeypatch):
     monkeypatch.setattr(compat, "is_cpu", lambda: cpu)
     x, y = draw(missing)
-    m = jax.jit(lambda x, y: joint((x, y), PRODUCTS, window, full))(x, y)
+    m = jax.jit(lambda x, y: joint_moments((x, y), PRODUCTS, window, full))(x, y)
     means = [np.asarray(c, np.float64) + o for c, o in zip(m.centre, m.offset, strict=True)]
     made, expected = np.stack([m.count, *means, *m.product], -1), reference(x, y, window, full)
     np.testing.assert_array_equal(made[..., 0], expected[..., 0])

@@ -114,7 +114,7 @@ def clipped(x, halflife, clip):
     weight, mean, var, out = 0.0, 0.0, 0.0, []
     for value in x.astype(np.float64):
         diff = value - mean
-        if weight >= rolling.HALF and var > 0:
+        if weight >= rolling.HALF_WEIGHT and var > 0:
             diff = np.clip(diff, -clip * var**0.5, clip * var**0.5)
         weight = 1 - decay * (1 - weight)
         gain = (1 - decay) / weight

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core import rolling, stream
+from fxtrade.core import stream
 from fxtrade.core.stream import Kernels, Stream, from_kernels
 from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, in_chunks, prefix_is_whole, whole
 
@@ -53,13 +53,6 @@ def test_causal(name):
 @given(st.lists(st.sampled_from([1, 7, 64]), min_size=1, max_size=5))
 def test_any_order_of_sizes(sizes):
     chunks_are_whole(STREAMS["zscore"], ROWS, sizes)
-
-
-@pytest.mark.parametrize("name", ["mean", "total", "std", "maximum", "minimum"])
-def test_kernels_are_those_of_rolling(name):
-    made = from_kernels(lambda k, x: getattr(k, name)(x, 6, min_count=2))
-    padded = np.concatenate([np.full((5, 2), np.nan, np.float32), ROWS])
-    np.testing.assert_allclose(whole(made)(ROWS), getattr(rolling, name)(padded, 6, 2), rtol=1e-6)
 
 
 def test_log_return_is_exact_where_prices_are_close():

@@ -26,7 +26,7 @@ DAY, HOUR = 86_400 * 10**9, 3_600 * 10**9
 FEATURES = {
     "taker_imbalance": {"windows": (4, 16)},
     "log_return": {"horizons": (1, 4)},
-    "volume_z": {"windows": (32,)},
+    "volume_zscore": {"windows": (32,)},
     "calendar": {"periods": ("day",)},
 }
 PLANTED = ("taker_imbalance_4", "taker_imbalance_16")
@@ -132,7 +132,7 @@ class TestNumbers:
             assert test["q"] < 1e-4 and test["same_sign"] == 1
 
     def test_the_rest_is_not(self, outcome):
-        for column in ("volume_z_32", "day_sin", "day_cos"):
+        for column in ("volume_zscore_32", "day_sin", "day_cos"):
             assert not any(test_of(outcome, column, h)["found"] for h in (1, 6))
 
     def test_an_edge_the_other_way_round_has_the_other_sign(self):

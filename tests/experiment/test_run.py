@@ -170,7 +170,7 @@ class TestAgain:
         assert (copy / "report.json").read_bytes() == before
 
 
-SMALL = {"log_return": {"horizons": (1, 2)}, "volume_z": {"windows": (8,)}}  # features that compile quickly
+SMALL = {"log_return": {"horizons": (1, 2)}, "volume_zscore": {"windows": (8,)}}  # features that compile quickly
 KINDS = {
     "volatility": {"label.name": "volatility_direction", "label.horizon": 4, "label.median_window": 48},
     "three classes, weighted": {"label.classes": 3, "label.horizon": 3, "loss.effective_number_beta": 1.0},

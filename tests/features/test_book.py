@@ -17,8 +17,6 @@ from tests.helpers.markets import bars, gap, tick
 
 N = 80
 NAMES = ("book_spread", "mid_return", "queue_imbalance", "microprice", "depth", "depth_slope", "book_pressure")
-SLOW = {name: {} for name in ("book_spread", "mid_return", "microprice", "depth")}
-SLOW |= {"ofi_integrated": {"weights": "component"}}
 
 
 def thin(market, seed=0):
@@ -191,22 +189,6 @@ def test_a_bad_value_in_a_further_level_is_an_absent_level(name, bad):
     for column, x in made.items():
         np.testing.assert_array_equal(x, absent[column])
         assert np.isfinite(x[70:]).all()
-
-
-@pytest.mark.parametrize("name", SLOW)
-@pytest.mark.parametrize("column, value", [("ask_price_0", 1e9), ("bid_size_0", 1e12)])
-def test_a_bad_quote_fades_from_slow_averages(name, column, value):
-    """After half a halflife of the slow averages by less than a twentieth of what is usual."""
-    market, f = bars(1000), whole(compiled(features.build({name: SLOW[name]})))
-    before, after = (np.asarray(f(m).x) for m in (market, tick(market, 600, 0, column, value)))
-    change = np.abs(after - before)[600 + 256 :].max((0, 1))
-    assert (change < 0.05 * before[64:].std((0, 1))).all()
-
-
-@pytest.mark.parametrize("name", [*NAMES, "ofi", "ofi_integrated"])
-def test_bars_without_a_book_say_so(name):
-    with pytest.raises(ConfigError, match=f"feature '{name}' needs the column book"):
-        features.names({name: {}}, bars(3).replace(book=None))
 
 
 @pytest.mark.parametrize("name", ["queue_imbalance", "microprice", "ofi"])

@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fxtrade import features
-from fxtrade.core.errors import ConfigError
 from fxtrade.features.correlation import ESTIMATORS
 from tests.helpers.coins import coins, columns, over_windows, returns, same
-from tests.helpers.markets import bars
 
 N, W = 150, 24
 
@@ -55,14 +52,3 @@ def test_every_estimator_finds_the_correlation(estimator):
     if estimator != "pearson":
         plain = columns({"correlation": {"windows": (128,)}}, market)["correlation_128"]
         assert 1e-4 < np.abs(made - plain)[129:].max() < 0.3
-
-
-def test_what_is_wrong_is_said():
-    with pytest.raises(ConfigError, match="no estimator 'person'; did you mean 'pearson'"):
-        features.names({"correlation": {"estimator": "person"}}, bars(3))
-
-
-@pytest.mark.parametrize("name", ["correlation", "lead_lag", "dispersion", "absorption", "graph_degree"])
-def test_what_compares_needs_two_symbols(name):
-    with pytest.raises(ConfigError, match=f"'{name}' needs at least two symbols; add symbols or leave the feature out"):
-        features.names({name: {}}, bars(3, assets=1))

@@ -1,48 +1,50 @@
-"""Contract 1 for every entry of FEATURES and for the scaled pipeline of all of them."""
+"""Contracts of time and streams for every entry of FEATURES, the traits it states, and a scaled pipeline."""
 
 from __future__ import annotations
 
+import inspect
+import typing
 from functools import cache
 
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fxtrade import features
 from fxtrade.core.config import ScalerConfig
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Stream, run
-from fxtrade.features import FEATURES
+from fxtrade.features import BOOK, FEATURES, FLOW, PRICE
 from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
 from tests.helpers.markets import bars, gap, messy, tick
 
 N = 650  # rows: disturbances lie in the first half, recovery in the second
 PIECES = (1, 324)  # few shapes, since each is compiled anew; tests/core/test_stream.py has many
-HALFLIFE = 40.0  # rows
+# of each kind of memory, and sharing kernels with each other; compiling all of them takes minutes
+SCALED = {
+    **{"log_return": {}, "volatility": {}, "volume_zscore": {}, "kalman": {}, "macd": {}, "stochastic": {}},
+    **{"residual_return": {}, "graph_degree": {}, "spectrum": {}, "volume_profile": {}, "calendar": {}},
+    **{"signed_volume": {}, "kyle_lambda": {}, "vpin": {}, "mid_return": {}, "depth": {}, "ofi": {}},
+}
+SCALER = ScalerConfig(halflife=40.0)
 PIPELINES = (*FEATURES, "scaled")
-# features with a recursive memory; how fast it fades is tested here or beside their references
-SLOW_MEMORY = {"volume_z", "flow_z"}
-SLOW_MEMORY |= {"kalman"}  # see test_kalman.py
-SLOW_MEMORY |= {"atr", "rsi", "macd", "adx"}  # see test_technical.py
-SLOW_MEMORY |= {"signed_volume", "trade_size", "trades_z", "vpin", "kyle", "amihud"}  # see test_flow.py
-SLOW_MEMORY |= {"book_spread", "mid_return", "microprice", "depth"}  # see test_book.py
-BOOK = {"book_spread", "mid_return", "queue_imbalance", "microprice", "depth", "depth_slope", "book_pressure"}
-BOOK |= {"ofi", "ofi_integrated"}  # features of the order book, which bars need not have
+RECURSIVE = [name for name, feature in FEATURES.items() if feature.recursive]
+WINDOWED = [name for name in FEATURES if name not in RECURSIVE]
+CROSS_ASSET = [name for name, feature in FEATURES.items() if feature.cross_asset]
 
-# features that look at the other assets, and what is made of them
-CROSS = {"market_return", "beta", "residual_return", "lead_lag", "cross_rank", "dispersion", "correlation"}
-CROSS |= {"absorption", "graph_degree", "scaled"}
+each = pytest.mark.parametrize("name", PIPELINES)
+some = settings(max_examples=max(settings().max_examples // 3, 1))  # of each of so many features
 
 
 @cache
 def pipeline(name: str) -> Stream:
-    spec = {name: {}} if name in FEATURES else {feature: {} for feature in FEATURES}
-    return compiled(features.build(spec, ScalerConfig(HALFLIFE) if name == "scaled" else None))
+    return compiled(features.build(SCALED, SCALER) if name == "scaled" else features.build({name: {}}))
 
 
 def tolerance(name: str) -> dict[str, float]:
-    """Scaling divides by spreads down to 0.01, and rounding with it."""
+    """Scaling divides by standard deviations down to 0.01, and rounding with it."""
     return {"rtol": 1e-5, "atol": 2e-4 if name == "scaled" else 1e-5}
 
 
@@ -55,13 +57,15 @@ def warm_up(name: str) -> int:
     return first
 
 
-each = pytest.mark.parametrize("name", PIPELINES)
+def disturbed(name: str) -> list[str]:
+    """Columns of the bars in which a bad tick must show, or not hurt."""
+    return ["ask_price_0", "bid_size_0"] if name in BOOK else ["close", "volume"]
 
 
 @each
 def test_the_future_is_unseen(name):
     market = gap(bars(N), slice(200, 210))
-    for t in (0, 1, warm_up(name), 333, N - 2):
+    for t in (0, warm_up(name), 333):
         future_is_unseen(whole(pipeline(name)), market, t)
 
 
@@ -77,6 +81,7 @@ def test_bar_by_bar_and_in_chunks_as_the_whole(name, sizes):
 
 
 @each
+@some
 @given(messy(N), st.integers(0, N - 2))
 def test_contract_on_messy_markets(name, recipe, t):
     market = recipe.bars()
@@ -89,40 +94,77 @@ def test_contract_on_messy_markets(name, recipe, t):
 
 
 @each
+@some
 @given(messy(N, until=320))
 def test_recovers_within_its_warm_up_after_gaps_and_bad_ticks(name, recipe):
     ok = np.asarray(whole(pipeline(name))(recipe.bars()).ok)
     assert ok[recipe.clean + warm_up(name) :].all()
 
 
-@each
-def test_a_missing_bar_is_not_ok_and_leaves_the_other_asset_alone(name):
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_missing_bar_is_not_ok_and_leaves_other_assets_alone_unless_cross_asset(name):
     market = bars(N)
-    holed = gap(market, slice(300, 310), 0)
-    before, after = (whole(pipeline(name))(m) for m in (market, holed))
-    ok = np.asarray(after.ok)
-    assert not ok[300:310, 0].any()
-    if name in CROSS:
-        return
-    np.testing.assert_array_equal(ok[:, 1], np.asarray(before.ok)[:, 1])
-    np.testing.assert_array_equal(np.asarray(after.x)[:, 1], np.asarray(before.x)[:, 1])
+    before, after = (whole(pipeline(name))(m) for m in (market, gap(market, slice(300, 310), 0)))
+    assert not np.asarray(after.ok)[300:310, 0].any()
+    same = np.array_equal(before.x[:, 1], after.x[:, 1]) and np.array_equal(before.ok[:, 1], after.ok[:, 1])
+    assert same != (name in CROSS_ASSET), "state in the registry whether other assets matter: Feature(cross_asset=...)"
 
 
-@pytest.mark.parametrize("name", sorted(set(FEATURES) - SLOW_MEMORY))
-@pytest.mark.parametrize("column", ["close", "volume"])
-def test_a_bad_tick_is_gone_without_a_trace(name, column):
-    """All but those with a slow memory look at a window alone."""
-    before, after = (whole(pipeline(name))(m) for m in (bars(N), tick(bars(N), 300, 0, column, 1e12)))
-    first = 301 + 256
-    np.testing.assert_array_equal(np.asarray(after.x)[first:], np.asarray(before.x)[first:])
+@pytest.mark.parametrize("name", WINDOWED)
+def test_a_bad_tick_leaves_no_trace(name):
+    """A feature with an exponential memory says so in the registry: Feature(recursive=True)."""
+    for column in disturbed(name):
+        before, after = (whole(pipeline(name))(m) for m in (bars(N), tick(bars(N), 300, 0, column, 1e12)))
+        first = 301 + 256
+        np.testing.assert_array_equal(np.asarray(after.x)[first:], np.asarray(before.x)[first:])
 
 
-@pytest.mark.parametrize("name", ["volume_z", "flow_z"])
-def test_a_bad_print_of_volume_is_nearly_gone(name):
-    market, f = bars(1000), whole(compiled(features.build({name: {}})))
-    before, after = (np.asarray(f(m).x) for m in (market, tick(market, 600, 0, "volume", 1e12)))
-    assert np.abs(after - before)[600:].max() > 1
-    assert np.abs(after - before)[600 + 256 :].max() < 0.1
+@pytest.mark.parametrize("name", RECURSIVE)
+def test_a_bad_tick_fades(name):
+    """After 256 rows, half a halflife of the slowest memory, by less than a tenth of what is usual."""
+    moved = 0
+    for column in disturbed(name):
+        before, after = (np.asarray(whole(pipeline(name))(m).x) for m in (bars(N), tick(bars(N), 300, 0, column, 1e12)))
+        change = np.abs(after - before)
+        moved = max(moved, change[300:].max())
+        assert (change[300 + 256 :].max((0, 1)) < 0.1 * before[warm_up(name) :].std((0, 1))).all(), column
+    assert moved > 0.05
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_options_are_keywords_with_types_and_defaults(name):
+    _, _, *options = inspect.signature(FEATURES[name].function).parameters.values()
+    for p in options:
+        assert p.kind is p.KEYWORD_ONLY and p.default is not p.empty and p.annotation is not p.empty, p.name
+
+
+def test_choices_are_checked():
+    for name, feature in FEATURES.items():
+        for option, hint in typing.get_type_hints(feature.function).items():
+            is_list = typing.get_origin(hint) is tuple
+            if typing.get_origin(typing.get_args(hint)[0] if is_list else hint) is typing.Literal:
+                with pytest.raises(ConfigError, match=f"feature '{name}': option {option} cannot be 'nonsense'"):
+                    features.build({name: {option: ("nonsense",) if is_list else "nonsense"}})
+
+
+@pytest.mark.parametrize("name", CROSS_ASSET)
+def test_what_compares_assets_says_that_it_needs_two(name):
+    market = bars(3, assets=1)
+    try:
+        features.names({name: {}}, market)
+    except ConfigError as e:
+        assert str(e).startswith(f"feature '{name}' needs at least two symbols; add symbols or leave the feature out")
+
+
+def test_columns_that_bars_need():
+    """PRICE needs neither flow nor book, FLOW no book; all say which column they miss."""
+    without = bars(3).replace(taker_buy=None, trades=None, quote_volume=None, book=None)
+    assert features.names({name: {} for name in PRICE}, without)
+    assert features.names({name: {} for name in FLOW}, bars(3).replace(book=None))
+    for name in (*FLOW, *BOOK):
+        column = "book" if name in BOOK else "(taker_buy|trades)"
+        with pytest.raises(ConfigError, match=f"feature '{name}' needs the column {column}.*leave the feature out"):
+            features.names({name: {}}, without)
 
 
 def test_the_scaled_pipeline_is_bounded_and_standardised():
@@ -138,7 +180,7 @@ def test_the_scaled_pipeline_is_bounded_and_standardised():
 @pytest.mark.slow
 def test_real_bars_by_the_runner_in_chunks(real_panel):
     market = real_panel.bars
-    stream = features.build({feature: {} for feature in FEATURES if feature not in BOOK}, ScalerConfig())
+    stream = features.build({name: {} for name in PRICE | FLOW}, ScalerConfig())
     out, other = run(stream, market, chunk=len(market.close) // 3), whole(compiled(stream))(market)
     assert out.ok[756:].all()
     np.testing.assert_array_equal(out.ok, other.ok)
@@ -153,6 +195,6 @@ def test_names_are_those_of_the_rows():
     assert out.x.shape == (40, 2, len(expected))
 
 
-def test_what_runs_is_a_jax_pytree_without_the_names():
+def test_the_output_is_a_jax_pytree_without_the_names():
     out = whole(compiled(features.build({"log_return": {}})))(bars(40))
     assert len(jax.tree.leaves(out)) == 2

@@ -16,7 +16,7 @@ def test_every_feature_with_its_file_and_number_of_columns():
     listed = {name: (file, int(count)) for name, file, count in rows}
     market = bars(3, 4)
     expected = {
-        name: (function.__module__.split(".")[-1], len(features.names({name: {}}, market)))
-        for name, function in features.FEATURES.items()
+        name: (feature.function.__module__.split(".")[-1], len(features.names({name: {}}, market)))
+        for name, feature in features.FEATURES.items()
     }
     assert listed == expected

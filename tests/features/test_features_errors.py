@@ -1,4 +1,4 @@
-"""What is wrong with a feature config is said at once and by name."""
+"""Errors of a feature config name the feature and the option."""
 
 from __future__ import annotations
 
@@ -21,28 +21,21 @@ from tests.helpers.markets import bars
         ({"volatility": {"windows": (1.5,)}}, "feature 'volatility': option windows must be int, got 1.5"),
         ({"bar_shape": {"window": 0}}, "feature 'bar_shape': option window must be at least 1, got 0"),
         ({"calendar": {"periods": (1,)}}, "option periods must be str, got 1"),
+        ({"calendar": {"periods": ("dai",)}}, "feature 'calendar': option periods cannot be 'dai'; did you mean 'day'"),
     ],
 )
-def test_when_it_is_built(spec, message):
+def test_errors_of_build(spec, message):
     with pytest.raises(ConfigError, match=message):
         features.build(spec)
 
 
-def test_a_period_that_does_not_exist():
-    with pytest.raises(ConfigError, match="feature 'calendar' has no period 'dai'; did you mean 'day'"):
-        features.names({"calendar": {"periods": ("dai",)}}, bars(3))
-
-
 @pytest.mark.parametrize(
-    "name, column", [("taker_imbalance", "taker_buy"), ("flow_z", "taker_buy"), ("trade_size_z", "trades")]
+    "spec, message",
+    [
+        ({"vpin": {"size": 0.0}}, "feature 'vpin': option size must be positive, got 0"),
+        ({"ofi_integrated": {"halflife": 0.0}}, "feature 'ofi_integrated': option halflife must be positive, got 0"),
+    ],
 )
-def test_a_column_that_the_bars_lack(name, column):
-    without = bars(3).replace(**{column: None})
-    with pytest.raises(ConfigError, match=f"feature '{name}' needs the column {column}.*leave the feature out"):
-        features.names({name: {}}, without)
-
-
-def test_features_without_flow_need_no_flow():
-    without = bars(3).replace(taker_buy=None, trades=None, quote_volume=None)
-    spec = {name: {} for name in ("log_return", "volatility", "bar_shape", "volume_z", "calendar")}
-    assert len(features.names(spec, without)) == 17
+def test_errors_when_the_first_rows_arrive(spec, message):
+    with pytest.raises(ConfigError, match=message):
+        features.names(spec, bars(3))

@@ -89,12 +89,12 @@ def test_bar_shape_of_bars_without_a_range():
     assert (made["bar_place"][8:] == 0).all() and (made["bar_range"][8:] == 0).all()
 
 
-def test_volume_z():
+def test_volume_zscore():
     volume = precise().volume
-    made = columns({"volume_z": {"windows": (8, 32)}})
+    made = columns({"volume_zscore": {"windows": (8, 32)}})
     relative = np.log1p(volume / slow_volume(volume))
     for w in (8, 32):
-        assert_close(made[f"volume_z_{w}"], zscores(relative, w), N)
+        assert_close(made[f"volume_zscore_{w}"], zscores(relative, w), N)
 
 
 def test_taker_imbalance():
@@ -111,26 +111,26 @@ def test_taker_imbalance():
     assert (columns({"taker_imbalance": {"windows": (1,)}}, everything)["taker_imbalance_1"][traded] == 1).all()
 
 
-def test_flow_z():
+def test_flow_zscore():
     b = precise()
     expected = zscores((2 * b.taker_buy - b.volume) / slow_volume(b.volume), 8)
-    assert_close(columns({"flow_z": {"windows": (8,)}})["flow_z_8"], expected, N)
+    assert_close(columns({"flow_zscore": {"windows": (8,)}})["flow_zscore_8"], expected, N)
 
 
-def test_trade_size_z():
+def test_trade_size_zscore():
     b = precise()
     traded = b.trades > 0
     size = np.log(np.where(traded, b.volume, np.nan) / np.where(traded, b.trades, 1))
-    made = columns({"trade_size_z": {"windows": (8,)}})["trade_size_z_8"]
+    made = columns({"trade_size_zscore": {"windows": (8,)}})["trade_size_zscore_8"]
     expected = zscores(size, 8, min_count=4)
     assert_close(made, np.where(np.isnan(expected), 0, expected), 2 * N)
     assert (made[~traded] == 0).all() and (~traded).any()
 
 
-def test_trade_size_z_says_nothing_where_few_have_traded():
+def test_trade_size_zscore_is_zero_where_few_bars_have_trades():
     silent = np.ones((N, 2), bool)
     silent[::10] = False
-    made = columns({"trade_size_z": {"windows": (8,)}}, quiet(MARKET, silent))["trade_size_z_8"]
+    made = columns({"trade_size_zscore": {"windows": (8,)}}, quiet(MARKET, silent))["trade_size_zscore_8"]
     assert (made == 0).all()
 
 
@@ -143,7 +143,7 @@ def test_calendar():
         assert_close(made[f"{name}_cos"], np.cos(angle), 2 * N, atol=1e-6)
 
 
-def test_robust_z():
+def test_robust_zscore():
     """The scaled pipeline is the plain one, standardised by clipped exponentially weighted moments."""
     market = tick(bars(300), 200, 0, "close", 1e4)
     plain = columns({"log_return": {"horizons": (1,)}}, market)["log_return_1"]

@@ -56,11 +56,11 @@ def expected_columns(close, window=64, taper="hann", edges=(2, 4, 8, 16, 32, 64)
     return out
 
 
-LONG = (fourier.FAST, 2 * fourier.FAST + 1, 3 * fourier.FAST - 2)  # by a transform of their own
+LONG = (fourier.FFT_WINDOW, 2 * fourier.FFT_WINDOW + 1, 3 * fourier.FFT_WINDOW - 2)  # by a transform of their own
 
 
 @pytest.mark.parametrize("taper", fourier.TAPERS)
-@pytest.mark.parametrize("window", [64, fourier.FAST - 1, *LONG])
+@pytest.mark.parametrize("window", [64, fourier.FFT_WINDOW - 1, *LONG])
 def test_spectrum(taper, window):
     market = bars(window + 336, seed=3)
     made, expected = columns(market, window, taper=taper), expected_columns(market.close, window, taper)
@@ -134,17 +134,16 @@ def test_where_all_bins_are_equal_bar_by_bar_is_the_whole():
     power = np.abs(reference(np.diff(np.log(step.close), axis=0), 64, range(1, 33), "none", True)[0][40:90]) ** 2
     np.testing.assert_allclose(power, power[:1, :, :1] * np.ones_like(power), rtol=1e-5)
     np.testing.assert_allclose(columns(step, taper="none")["dominant_period_64"], np.log(64), rtol=1e-6)
-    long = columns(step, fourier.FAST, taper="none")[f"dominant_period_{fourier.FAST}"]
-    np.testing.assert_allclose(long, np.log(fourier.FAST), rtol=1e-6)
+    long = columns(step, fourier.FFT_WINDOW, taper="none")[f"dominant_period_{fourier.FFT_WINDOW}"]
+    np.testing.assert_allclose(long, np.log(fourier.FFT_WINDOW), rtol=1e-6)
     for taper in fourier.TAPERS:
-        for window in (64, fourier.FAST):
+        for window in (64, fourier.FFT_WINDOW):
             chunks_are_whole(stream(window, taper=taper), step, (1, 100))
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"taper": "han"}, "feature 'spectrum' has no taper 'han'; did you mean 'hann'"),
         ({"window": 3}, "window must be at least 4 bars, got 3"),
         ({"window": 32}, r"bands must be at least two rising edges within 2 \.\. 32 bars per cycle"),
         ({"bands": (8, 4)}, "two rising edges"),

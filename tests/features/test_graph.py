@@ -9,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import minimum_spanning_tree as scipy_tree
 
-from fxtrade import features
-from fxtrade.core.errors import ConfigError
 from fxtrade.features import graph
 from tests.helpers.coins import coins, columns, returns, same
-from tests.helpers.markets import bars, gap
+from tests.helpers.markets import gap
 
 ROWS = 20
 top_k = jax.jit(graph.top_k, static_argnums=1)
@@ -113,8 +111,3 @@ def test_graph_degree():
         expected[f"distance_{w}"][t, here] = far.sum(1) / most
     for name in made:
         same(made[name][w:], np.where(market.ok, expected[name], np.nan)[w:], 400)
-
-
-def test_what_is_wrong_is_said():
-    with pytest.raises(ConfigError, match="feature 'graph_degree' has no graph 'tre'; did you mean 'tree'"):
-        features.names({"graph_degree": {"graphs": ("tre",)}}, bars(3))

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade import features
-from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import from_kernels
 from fxtrade.core.types import Book
-from fxtrade.features.book_flow import CLIP, WEIGHTS, first_component, level_flows
+from fxtrade.features.book_flow import CLIP, first_component, level_flows
 from tests.features.test_book import MARKET
 from tests.features.test_features_reference import columns
 from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, whole
@@ -115,7 +114,7 @@ def test_ofi_of_any_quotes(table):
     np.testing.assert_allclose(made[3:, 0, 0], over(e, depth, 3)[3:], rtol=1e-5, atol=1e-5)
 
 
-NINE = from_kernels(lambda k, rows: features.FEATURES["ofi"](k, rows, windows=(3,), levels=(1,)))
+NINE = from_kernels(lambda k, rows: features.FEATURES["ofi"].function(k, rows, windows=(3,), levels=(1,)))
 INIT, STEP = jax.jit(NINE.init), jax.jit(NINE.step)
 
 
@@ -123,7 +122,7 @@ def columns_of_nine(market):
     return np.asarray(STEP(INIT(market), market)[1]["ofi_1_3"])[..., None]
 
 
-@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("weights", ["equal", "component"])
 def test_bids_and_asks_mirrored_give_the_opposite(weights):
     b = MARKET.book
     mirrored = Book(300 - b.ask_price, b.ask_size, 300 - b.bid_price, b.bid_size)
@@ -220,15 +219,3 @@ def test_depth_between_rows_bounds_the_flow():
     made = from_kernels(lambda k, rows: level_flows(k, rows, "ofi", 3, 3))
     e, between, _ = (np.asarray(a) for a in made.step(made.init(MARKET), MARKET)[1])
     assert np.nanmax(np.abs(e) / between[..., None]) <= 2 * 2 * 3
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"weights": "componnt"}, "has no weights 'componnt'; did you mean 'component'"),
-        ({"halflife": 0.0}, "feature 'ofi_integrated': option halflife must be positive, got 0"),
-    ],
-)
-def test_options_that_make_no_sense(options, message):
-    with pytest.raises(ConfigError, match=message):
-        features.names({"ofi_integrated": options}, bars(3))

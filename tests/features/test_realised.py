@@ -102,7 +102,7 @@ def jump_reference(x):
     bv = np.pi / 2 * n / (n - 1) * np.sum(r[1:] * r[:-1])
     quarticity = n * (np.pi / 2) ** 2 * n / (n - 3) * np.sum(r[3:] * r[2:-1] * r[1:-2] * r[:-3])
     z = np.sqrt(n) * (1 - bv / rv) / np.sqrt((np.pi**2 / 4 + np.pi - 5) * max(1, quarticity / bv**2))
-    return {f"jump_share_{WINDOW}": max(rv - bv, 0) / rv, f"jump_z_{WINDOW}": z}
+    return {f"jump_share_{WINDOW}": max(rv - bv, 0) / rv, f"jump_zscore_{WINDOW}": z}
 
 
 def moments_reference(x):
@@ -184,13 +184,13 @@ def test_noise_biases_plain_variance_but_not_the_estimators(ratio):
 
 def test_jump_statistic_is_standard_normal_without_jumps_and_sees_them():
     close = walk(60_000, 4, seed=3)
-    z = columns("jumps", close)[f"jump_z_{WINDOW}"][WINDOW::WINDOW]
+    z = columns("jumps", close)[f"jump_zscore_{WINDOW}"][WINDOW::WINDOW]
     assert abs(z.mean()) < 0.15 and 0.9 < z.std() < 1.15
     assert 0.03 < (z > 1.645).mean() < 0.08
     jump = np.zeros(60_000)
     jump[WINDOW // 2 :: WINDOW] = 0.01
     seen = columns("jumps", close * np.exp(np.cumsum(jump))[:, None])
-    assert (seen[f"jump_z_{WINDOW}"][2 * WINDOW :: WINDOW] > 1.645).mean() > 0.98
+    assert (seen[f"jump_zscore_{WINDOW}"][2 * WINDOW :: WINDOW] > 1.645).mean() > 0.98
     # the two products of the jump with its neighbours are in BV too
     share = (1e-4 - np.pi * 0.01 * np.sqrt(2 / np.pi) * 1e-3) / (1e-4 + WINDOW * 1e-6)
     assert seen[f"jump_share_{WINDOW}"][2 * WINDOW :: WINDOW].mean() == pytest.approx(share, abs=0.02)
@@ -226,7 +226,7 @@ def test_a_price_that_does_not_move_has_no_noise_no_jumps_and_no_moments_and_one
     close = np.full((300, 2), 100.0)
     close[150:] = 101.0
     made = columns("jumps", close)
-    assert (made[f"jump_share_{WINDOW}"][160] == 1).all() and (made[f"jump_z_{WINDOW}"][160] > 14).all()
+    assert (made[f"jump_share_{WINDOW}"][160] == 1).all() and (made[f"jump_zscore_{WINDOW}"][160] > 14).all()
     assert (columns("realised_moments", close)[f"semivariance_balance_{WINDOW}"][160] == 1).all()
 
 
@@ -242,7 +242,6 @@ def test_a_missing_bar_leaves_the_windows_that_hold_it_undefined():
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("realised_variance", {"estimators": ("kernels",)}, r"no estimator 'kernels'; did you mean 'kernel'\?"),
         ("realised_variance", {"scale": 1}, "scale must be from 2 to 127, got 1"),
         ("realised_variance", {"scale": 8, "window": 8}, "scale must be from 2 to 7, got 8"),
         ("jumps", {"window": 3}, "window must be at least 4, got 3"),

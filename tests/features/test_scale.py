@@ -22,7 +22,7 @@ from tests.helpers.markets import bars, tick
 N = 200
 C = ScalerConfig(halflife=12.0, clip=4.0, window=24)
 EACH = [dataclasses.replace(C, name=name) for name in scale.SCALERS]
-EACH += [dataclasses.replace(C, name=name, winsor=0.1) for name in ("none", "ew_z")]
+EACH += [dataclasses.replace(C, name=name, winsor=0.1) for name in ("none", "ew_zscore")]
 
 each = pytest.mark.parametrize("c", EACH, ids=lambda c: f"{c.name}-{c.winsor}")
 
@@ -63,18 +63,18 @@ def assert_scaled(c, expected):
     assert np.isfinite(actual).sum() > 900
 
 
-def test_ew_z_is_that_of_pandas():
+def test_ew_zscore_is_that_of_pandas():
     pd = pytest.importorskip("pandas")
     x = pd.DataFrame(column().reshape(N, -1).astype(np.float64))
     past = x.ewm(halflife=12, adjust=True, ignore_na=True)
     weight = 1 - 0.5 ** (x.notna().cumsum() / 12)
     z = ((x - past.mean()) / past.std(bias=True)).where(weight >= 0.4999).clip(-4, 4)
-    assert_scaled(dataclasses.replace(C, name="ew_z"), z.to_numpy().reshape(N, 2, 3))
+    assert_scaled(dataclasses.replace(C, name="ew_zscore"), z.to_numpy().reshape(N, 2, 3))
 
 
-def test_robust_z_is_ew_z_where_nothing_is_clipped():
+def test_robust_zscore_is_ew_zscore_where_nothing_is_clipped():
     x = np.random.default_rng(0).uniform(-1, 1, (N, 2)).astype(np.float32)
-    one, other = (scaled(dataclasses.replace(C, name=name, clip=20.0), x) for name in ("robust_z", "ew_z"))
+    one, other = (scaled(dataclasses.replace(C, name=name, clip=20.0), x) for name in ("robust_zscore", "ew_zscore"))
     np.testing.assert_array_equal(one, other)
 
 
@@ -144,7 +144,7 @@ def test_who_forgets_an_outlier():
         np.testing.assert_array_equal(np.delete(before, 100, 0)[:, 1], np.delete(after, 100, 0)[:, 1])
         moved[c.name, c.winsor] = np.abs(after - before)[125:, 0, 0].max()
     assert moved["median_mad", 0.0] == moved["rank_normal", 0.0] == moved["none", 0.1] == 0
-    assert moved["ew_z", 0.0] > 1 > moved["ew_z", 0.1] and moved["robust_z", 0.0] < 1
+    assert moved["ew_zscore", 0.0] > 1 > moved["ew_zscore", 0.1] and moved["robust_zscore", 0.0] < 1
 
 
 def test_a_run_config_chooses_the_scaler():

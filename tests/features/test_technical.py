@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
-from functools import cache
 
 import jax
 import numpy as np
@@ -14,7 +12,6 @@ from hypothesis import strategies as st
 
 from fxtrade import features
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.fold import fold
 from fxtrade.features.fractional import weights
 from fxtrade.features.trend import last_maximum
 from tests.helpers.causality import compiled, whole
@@ -209,17 +206,6 @@ def test_sums_of_weights_are_those_of_the_order_below(d, n):
     np.testing.assert_allclose(np.cumsum(weights(d, n)), weights(d - 1, n), atol=1e-9)
 
 
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 40))
-def test_fold_merges_every_window_in_order(digits, window):
-    """Numbers are put one after the other, which cannot be done in another order."""
-    window = min(window, len(digits))
-    rows = (np.array(digits, object), np.array([10] * len(digits), object))
-    made, _ = fold(rows, window, lambda older, newer: (older[0] * newer[1] + newer[0], older[1] * newer[1]))
-    expected = [int("".join(map(str, digits[t : t + window]))) for t in range(len(digits) - window + 1)]
-    assert list(made) == expected
-    assert list(fold(np.array(digits), window, operator.add)) == [sum(map(int, str(10**window + n)[1:])) for n in made]
-
-
 @given(st.lists(st.sampled_from([1.0, 2.0, 3.0, np.nan]), min_size=30, max_size=30), st.sampled_from([1, 2, 7, 16]))
 def test_last_maximum(values, window):
     x = np.array(values, np.float32)
@@ -256,25 +242,20 @@ def test_columns_are_bounded(seed, volatility, price):
             assert np.abs(np.asarray(out.x)[..., i]).max() <= bound * (1 + 1e-5), name
 
 
-@cache
-def recursive():
-    return compiled(features.build({name: {} for name in ("rsi", "atr", "macd", "adx")}))
-
-
-@pytest.mark.parametrize("column, rows", [("close", 130), ("high", 130), ("low", 130)])
-def test_a_bad_tick_fades_from_recursive_averages(column, rows):
-    """1e12 is a return of 2,300 standard deviations, taken in at 100."""
+@pytest.mark.parametrize("column", ["close", "high", "low"])
+def test_a_bad_tick_fades_from_recursive_averages(column):
+    """1e12 is a return of 2,300 standard deviations, clipped to 100."""
     market = bars(N)
-    before, after = (np.asarray(whole(recursive())(m).x)[:, 0] for m in (market, tick(market, 300, 0, column, 1e12)))
-    assert np.abs(after - before)[301:].max() > 0.3
-    assert np.abs(after - before)[300 + rows :].max() < 0.05
-    np.testing.assert_allclose(after[560:], before[560:], atol=1e-4)
+    before, after = columns(market), columns(tick(market, 300, 0, column, 1e12))
+    for name in before:
+        if name.startswith(("rsi", "atr", "macd", "adx", "di")):
+            change = np.abs(after[name] - before[name])
+            assert np.isfinite(change[440:]).all() and change[440:].max() < 0.05 and change[560:].max() < 1e-4
 
 
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("range_volatility", {"estimators": ("parkinsn",)}, "has no estimator 'parkinsn'; did you mean 'parkinson'"),
         ("range_volatility", {"windows": (1,)}, "windows of yang_zhang must be at least 2, got 1"),
         ("rsi", {"windows": (14, 1)}, "feature 'rsi': option windows must be at least 2, got 1"),
         ("atr", {"windows": (1,)}, "feature 'atr': option windows must be at least 2"),

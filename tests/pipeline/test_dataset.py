@@ -13,7 +13,7 @@ from fxtrade.pipeline import dataset
 from tests.helpers.bar_files import START, columns, write
 from tests.helpers.book_tables import snapshots
 
-FEATURES = {"log_return": {"horizons": (1, 4)}, "volume_z": {"windows": (8,)}}
+FEATURES = {"log_return": {"horizons": (1, 4)}, "volume_zscore": {"windows": (8,)}}
 CONFIG = RunConfig(features=FEATURES, scaler=ScalerConfig(halflife=20.0))
 
 
@@ -93,7 +93,7 @@ class TestPrepare:
         n, assets = panel.bars.close.shape
         assert data.features.x.shape == (n, assets, 3) and data.features.names == (
             *("log_return_1", "log_return_4"),
-            "volume_z_8",
+            "volume_zscore_8",
         )
         assert data.labels.y.shape == data.features.ok.shape == (n, assets)
         assert np.isfinite(data.features.x).all()

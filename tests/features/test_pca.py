@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.features.components import eigen, principal
+from fxtrade.features.pca import eigen, principal
 from tests.helpers.coins import coins, columns, over_windows, returns, same
 
 eigen, principal = jax.jit(eigen), jax.jit(principal, static_argnums=1)
@@ -73,10 +73,10 @@ def test_assets_that_are_not_there_are_left_out():
 
 
 @pytest.mark.parametrize("assets", [2, 4])
-def test_absorption(assets):
+def test_absorption_ratio(assets):
     n, w = 150, 24
     market = coins(n, assets, seed=1)
-    made = columns({"absorption": {"window": w}}, market)
+    made = columns({"absorption_ratio": {"window": w}}, market)
     r = returns(market)
 
     def of(window):
@@ -91,7 +91,7 @@ def test_absorption(assets):
         return out
 
     expected = over_windows(r, w, of)
-    for i, name in enumerate(("absorption", "loading", "component", "component_residual")):
+    for i, name in enumerate(("absorption_ratio", "loading", "component", "component_residual")):
         same(made[f"{name}_{w}"], expected[:, i], 100 * assets, atol=1e-4)
-    more = columns({"absorption": {"window": w, "components": assets}}, market)[f"absorption_{w}"]
+    more = columns({"absorption_ratio": {"window": w, "components": assets}}, market)[f"absorption_ratio_{w}"]
     np.testing.assert_allclose(more[w:], 1, atol=1e-5)

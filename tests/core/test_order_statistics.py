@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from fxtrade.core import order
+from fxtrade.core import order_statistics
 from tests.helpers.causality import future_is_unseen, prefix_is_whole
 
 T = 120
@@ -23,8 +23,11 @@ BAD = (np.nan, np.inf, -np.inf, 1e30)
 @partial(jax.jit, static_argnums=(1, 2))
 def kernels(x, window, min_count=None):
     x = jnp.concatenate([jnp.full((window - 1, *x.shape[1:]), jnp.nan), x])
-    out = {f"q{q}": order.quantile(x, window, min_count, q=q) for q in QUANTILES}
-    return out | {"rank": order.rank(x, window, min_count), "mad": order.mad(x, window, min_count)}
+    out = {f"q{q}": order_statistics.quantile(x, window, min_count, q=q) for q in QUANTILES}
+    return out | {
+        "rank": order_statistics.rank(x, window, min_count),
+        "mad": order_statistics.mad(x, window, min_count),
+    }
 
 
 def reference(x, window, min_count=None):
@@ -58,7 +61,7 @@ def test_every_window_as_numpy(seed, share, window, min_count, tied):
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_what_is_no_value_is_below_nothing(bad):
+def test_invalid_values_are_not_compared(bad):
     x = np.random.default_rng(0).integers(-3, 4, (T, 2)).astype(np.float32)
     x[::2] = bad
     assert_equal(x, 5, 2)
@@ -110,7 +113,7 @@ def test_rows_of_the_past_alone_get_no_result(rows):
     """A single row is sorted instead of counted: the same to the last bit."""
     x = np.random.default_rng(3).standard_normal((T, 2)).astype(np.float32)
     x[::7] = np.nan
-    for kernel in (order.rank, order.median, order.mad, partial(order.quantile, q=0.77)):
+    for kernel in (order_statistics.rank, order_statistics.mad, partial(order_statistics.quantile, q=0.77)):
         for min_count in (3, None):
             made = jax.jit(partial(kernel, window=24, min_count=min_count))
             np.testing.assert_array_equal(made(x[-rows - 23 :]), made(x)[-rows:])

@@ -7,8 +7,7 @@ import pytest
 from scipy.stats import rankdata
 
 from fxtrade import features
-from fxtrade.core.errors import ConfigError
-from fxtrade.features.cross import rank
+from fxtrade.features.cross_section import rank
 from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, whole
 from tests.helpers.coins import coins, columns, over_windows, returns, same
 from tests.helpers.markets import bars, gap
@@ -16,7 +15,7 @@ from tests.helpers.markets import bars, gap
 N, W = 150, 24
 MARKET = coins(N, 4, missing=0.05)
 FAMILY = ("market_return", "beta", "residual_return", "lead_lag", "cross_rank", "dispersion", "correlation")
-FAMILY += ("absorption", "graph_degree")
+FAMILY += ("absorption_ratio", "graph_degree")
 
 
 def average(x):
@@ -182,15 +181,3 @@ def test_the_family_in_chunks_of_four_assets_of_which_one_comes_later():
     future_is_unseen(whole(stream), market, 250)
     ok = np.asarray(whole(stream)(market).ok)
     assert ok[100:200, [0, 1, 3]].mean() > 0.7 and not ok[:200, 2].any() and ok[300:, 2].mean() > 0.7
-
-
-@pytest.mark.parametrize(
-    "name, options, message",
-    [
-        ("beta", {"to": ("markt",)}, "feature 'beta' has no reference 'markt'; did you mean 'market'"),
-        ("cross_rank", {"of": ("volum",)}, "feature 'cross_rank' has no rank of 'volum'; did you mean 'volume'"),
-    ],
-)
-def test_what_is_wrong_is_said(name, options, message):
-    with pytest.raises(ConfigError, match=message):
-        features.names({name: options}, bars(3))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core import pairs
+from fxtrade.core import comoments as kernels
 from tests.helpers.causality import future_is_unseen, prefix_is_whole
 
 T = 150
@@ -21,7 +21,7 @@ T = 150
 def comoments(x, y, window, min_count=1):
     """Nothing is known before the first row."""
     x, y = (jnp.concatenate([jnp.full((window - 1, *a.shape[1:]), jnp.nan), a]) for a in (x, y))
-    made = pairs.comoments(x, y, window, min_count)
+    made = kernels.comoments(x, y, window, min_count)
     own = {name: getattr(made, name) for name in ("count", "var_x", "var_y", "cov", "correlation", "beta")}
     return own | {"mean_x": made.centre_x + made.offset_x, "mean_y": made.centre_y + made.offset_y}
 
@@ -105,7 +105,7 @@ def test_rows_of_the_past_alone_get_no_result(rows):
     x, y = rng.standard_normal((2, T, 2)).astype(np.float32)
     x[::5] = np.nan
     for min_count in (None, 6):
-        kernel = jax.jit(partial(pairs.comoments, window=24, min_count=min_count))
+        kernel = jax.jit(partial(kernels.comoments, window=24, min_count=min_count))
         some, whole = kernel(x[-rows - 23 :], y[-rows - 23 :]), kernel(x, y)
         np.testing.assert_allclose(some.cov, whole.cov[-rows:], rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(some.count, whole.count[-rows:])
@@ -113,7 +113,7 @@ def test_rows_of_the_past_alone_get_no_result(rows):
 
 @partial(jax.jit, static_argnums=(2, 3))
 def ew_comoments(x, y, halflife, clip=None, state=None):
-    return pairs.ew_comoments(x, y, halflife, state or pairs.ew_init(y.shape[1:]), clip)
+    return kernels.ew_comoments(x, y, halflife, state or kernels.ew_init(y.shape[1:]), clip)
 
 
 def two(seed=0, rows=T, missing=0.0, level=0.0):

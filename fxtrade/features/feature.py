@@ -1,0 +1,50 @@
+"""Types that all feature modules share, and checks of what a feature needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from jaxtyping import Float
+
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.types import Array, Bars
+
+Columns = dict[str, Float[Array, "T A"]]  # by name; NaN where undefined
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """A registry entry: a causal function of bars and what it depends on.
+
+    Attributes:
+        function: `f(k: Kernels, bars: Bars, *, options) -> Columns`, options with defaults, dimensionless columns.
+        cross_asset: the columns of an asset also depend on the bars of other assets.
+        recursive: the memory is exponential, not only a window: a bad tick fades instead of leaving without a trace.
+    """
+
+    function: Callable[..., Columns]
+    cross_asset: bool = False
+    recursive: bool = False
+
+
+def require_column(bars: Bars, column: str, feature: str) -> None:
+    """Raise ConfigError if the bars lack a column that a feature is computed from."""
+    if getattr(bars, column) is None:
+        raise ConfigError(
+            f"feature '{feature}' needs the column {column}, which these bars do not have; "
+            "use data with order flow or leave the feature out"
+        )
+
+
+def require_two_assets(bars: Bars, feature: str) -> None:
+    """Raise ConfigError if there is only one asset."""
+    if bars.close.shape[1] < 2:
+        raise ConfigError(f"feature '{feature}' needs at least two symbols; add symbols or leave the feature out")
+
+
+def require_at_least(least: int, values: Iterable[int], where: str) -> None:
+    """Raise ConfigError for the first value that is too small."""
+    for value in values:
+        if value < least:
+            raise ConfigError(f"{where} must be at least {least}, got {value}")
