@@ -30,28 +30,29 @@ def world(bars: int):
     return path[0::2], path[1::2], target
 
 
-def grid() -> tuple[np.ndarray, np.ndarray]:
-    """Fee and latency of the P markets."""
+def fees_and_latencies() -> tuple[np.ndarray, np.ndarray]:
+    """Of the P markets, in the order of `market.costs.grid`."""
     pairs = np.array([(fee * 1e-4, latency) for fee in FEES for latency in LATENCIES])
     return pairs[:, 0], pairs[:, 1].astype(np.int32)
 
 
 def fxtrade(args) -> dict:
     from fxtrade.backtest import engine
-    from fxtrade.core.types import Bars, Market
+    from fxtrade.core.types import Bars
+    from fxtrade.market.costs import grid, market
 
     bars, short, repeats = sizes(args)
     opens, closes, target = world(bars)
     ok, zeros = np.ones(target.shape, bool), np.zeros(target.shape)
     market_bars = Bars(opens, opens, closes, closes, zeros, ok, np.zeros(bars, np.int32))
-    fee, latency = grid()
-    markets = Market(fee, np.zeros(len(fee)), latency)
-    one = Market(fee[3], np.float64(0), latency[3])
+    markets, labels = grid(FEES, LATENCIES)
+    fee_bps, latency = labels[3]
+    one = market(fee_bps, latency=latency)
     meter = measure.Meter(args)
     single = meter.seconds(lambda: engine.backtest(market_bars, target, one), repeats)
     many = meter.seconds(lambda: engine.stress(market_bars, target, markets), repeats)
     np.save(Path(args.folder, "equity.npy"), engine.stress(market_bars, target, markets).equity[:, :short])
-    return {"backtest": bars / single, "stress": bars * len(fee) / many, "others": meter.others}
+    return {"backtest": bars / single, "stress": bars * len(labels) / many, "others": meter.others}
 
 
 def loop(opens: np.ndarray, closes: np.ndarray, target: np.ndarray, fee: np.ndarray, latency: np.ndarray) -> np.ndarray:
@@ -73,7 +74,7 @@ def loop(opens: np.ndarray, closes: np.ndarray, target: np.ndarray, fee: np.ndar
 def numpy(args) -> dict:
     bars, short, repeats = sizes(args)
     opens, closes, target = (a[:short].astype(float) for a in world(bars))
-    fee, latency = grid()
+    fee, latency = fees_and_latencies()
     meter = measure.Meter(args)
     single = meter.seconds(lambda: loop(opens, closes, target, fee[3:4], latency[3:4]), repeats, warm=0)
     many = meter.seconds(lambda: loop(opens, closes, target, fee, latency), repeats, warm=0)

@@ -10,97 +10,74 @@ The clock. `target[t]` is decided when bar t has closed and fills at the open of
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float
 
+from fxtrade.backtest.account import init, revalue, settle
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.types import Array, Bars, Market, Result
-from fxtrade.market.costs import trade_cost
+from fxtrade.core.trading_types import Account, Market, Order, Phase, Quote, Result
+from fxtrade.core.types import Array, Bars
+from fxtrade.market import check_costs, fills
 
 
-class Account(NamedTuple):
-    """What the engine carries from bar to bar: `cash []`, and `[A]` each of
+def step(market: Market, account: Account, bar: Bars, decided: Order) -> tuple[Account, Result]:
+    """Take the account through one bar, in three phases.
 
-    `units` held; `mark`, the last known price; `order`, the weight that waits for a fill (NaN: none).
+    1. Match: the order that waits meets the quotes of the bar, today its open alone. Without a bar it goes on waiting.
+    2. Settle: cash pays for units and costs, and the account is marked at the close, or at the last known price.
+    3. Decide: `decided` waits from the close on, where it is not NaN, in place of what waited before.
+
+    An account whose equity is <= 0 at the open, before trading, or at the close never trades again (`revalue`).
+
+    Conservation: equity changes by `sum(pnl) - sum(costs)`, exactly up to rounding.
+
+    Args:
+        bar: one row of `Bars`.
+        decided: arrives at the close of this bar, so decided there or, with latency, before.
+
+    Returns:
+        The account after the bar, and the Result of the bar.
     """
+    real = account.cash.dtype
+    before, price = account, jnp.where(bar.ok, bar.open.astype(real), account.mark)
+    account, equity = revalue(account, price)
+    quote = Quote(Phase.OPEN, price, bar.ok, volume=bar.volume.astype(real), time=bar.second_of_week)
+    fill, waiting = fills.match(account.order, quote, account.units, equity)
 
-    cash: Array
-    units: Array
-    mark: Array
-    order: Array
+    account, paid = settle(account, fill, market)
+    mark = jnp.where(bar.ok, bar.close.astype(real), price)
+    pnl = before.units * (price - before.mark) + account.units * (mark - price)
+    account, equity = revalue(account, mark)
+    weight = jnp.where(equity > 0, account.units * mark / equity, 0.0)
 
-
-class Row(NamedTuple):
-    """What happens in one bar, `[A]` each: the `order` (weight, NaN: none) due at its open, and the bar itself."""
-
-    order: Array
-    open: Array
-    close: Array
-    ok: Array
-
-
-def init(assets: int) -> Account:
-    """An account with capital 1, all cash. The mark before an asset's first bar is a placeholder, held by no units."""
-    return Account(jnp.ones(()), jnp.zeros(assets), jnp.ones(assets), jnp.full(assets, jnp.nan))
+    order = Order(jnp.where(jnp.isnan(decided.weight), waiting.weight, decided.weight))
+    return account._replace(order=order), Result(equity, weight, paid, jnp.abs(fill.traded_value), pnl)
 
 
-def step(market: Market, account: Account, row: Row) -> tuple[Account, Result]:
-    """One bar: trade at the open, mark at the close. The Result is that of the bar, `[]` and `[A]`.
-
-    * With `equity = cash + sum(units * open)`, an asset with an order and a bar gets `units = order * equity / open`;
-      cash pays for the units and `(fee + half_spread) * |traded value|`.
-    * Without a bar there is no trade: the order waits for the next bar, the latest order replaces the one that
-      waits, and the position is marked at the last known price.
-    * Equity <= 0 at the open, before trading, or at the close ends the account: the position is written off at the
-      mark, without cost, what is left (or owed) stays as cash, and nothing trades any more.
-
-    Conservation: equity changes by `sum(pnl) - fee - spread`, exactly up to rounding.
-    """
-    order = jnp.where(jnp.isnan(row.order), account.order, row.order)
-    price = jnp.where(row.ok, row.open, account.mark)
-    cash, held, equity = _settle(account.cash, account.units, price)
-
-    fills = row.ok & ~jnp.isnan(order) & (equity > 0)
-    units = jnp.where(fills, order * equity / price, held)
-    bought = (units - held) * price
-    fee, spread = (jnp.sum(cost) for cost in trade_cost(market, bought))
-    cash = cash - jnp.sum(bought) - fee - spread
-
-    mark = jnp.where(row.ok, row.close, price)
-    pnl = account.units * (price - account.mark) + units * (mark - price)
-    cash, units, equity = _settle(cash, units, mark)
-    weight = jnp.where(equity > 0, units * mark / equity, 0.0)
-    account = Account(cash, units, mark, jnp.where(fills, jnp.nan, order))
-    return account, Result(equity, weight, fee, spread, jnp.abs(bought), pnl)
-
-
-def run(bars: Bars, target: Array, market: Market) -> Result:
-    """Backtest `target [N, A]` over `bars`, one `lax.scan` of `step`; pure, computed in JAX's default float.
+def run(bars: Bars, target: Float[Array, "N A"], market: Market) -> Result:
+    """Backtest a target over bars, one `lax.scan` of `step`; pure, computed in JAX's default float.
 
     A weight is a share of equity, negative when short, and may exceed 1 (leverage; borrowing is free). NaN is no
     opinion: units stay as they are, and an order that waits for a bar goes on waiting. A constant weight is
-    rebalanced against drift at every bar; `risk.sizing.only_changes` avoids that.
+    rebalanced against drift at every bar; the rule `only_changes` avoids that.
 
     Args:
-        bars: `[N, A]`; open, close and ok are read.
-        target: `[N, A]`.
-        market: scalar leaves; `latency` may be traced.
+        bars: rows `[N, A]`.
+        target: decided at the close of each bar.
+        market: leaves without a leading axis; `latency` may be traced.
 
     Returns:
-        Result: equity, fee, spread `[N]`, the rest `[N, A]`; in units of the starting capital, 1.
+        Result: equity and costs `[N]`, the rest `[N, A]`; in units of the starting capital, 1.
     """
-    real = jnp.result_type(float)
-    target = jnp.asarray(target, real)
-    bars_count, assets = target.shape
-    decided = jnp.arange(bars_count) - 1 - market.latency
-    due = jnp.where((decided >= 0)[:, None], target[jnp.maximum(decided, 0)], jnp.nan)
-    rows = Row(due, jnp.asarray(bars.open, real), jnp.asarray(bars.close, real), jnp.asarray(bars.ok))
-    return lax.scan(lambda account, row: step(market, account, row), init(assets), rows)[1]
+    target = jnp.asarray(target, jnp.result_type(float))
+    num_bars, num_assets = target.shape
+    row = jnp.arange(num_bars) - market.latency
+    arriving = Order(jnp.where((row >= 0)[:, None], target[jnp.maximum(row, 0)], jnp.nan))
+    return lax.scan(lambda account, rows: step(market, account, *rows), init(num_assets), (bars, arriving))[1]
 
 
 def backtest(bars: Bars, target: Array, market: Market) -> Result:
@@ -111,7 +88,7 @@ def backtest(bars: Bars, target: Array, market: Market) -> Result:
 
     Raises:
         DataError: shapes differ, a target is infinite, or a price of an ok bar is not a positive number.
-        ConfigError: the market is a batch of markets.
+        ConfigError: the market is a batch of markets, or has a cost that is not registered.
     """
     _check(bars, target, market, market_rank=0)
     return _on_device(_run, bars, target, market)
@@ -122,7 +99,7 @@ def stress(bars: Bars, target: Array, markets: Market) -> Result:
 
     Raises:
         DataError: as `backtest`.
-        ConfigError: a leaf of `markets` is not `[P]`.
+        ConfigError: a leaf of `markets` has not P rows, or a cost is not registered.
     """
     _check(bars, target, markets, market_rank=1)
     return _on_device(_run_markets, bars, target, markets)
@@ -137,29 +114,28 @@ def _on_device(program, bars: Bars, target: Array, market: Market) -> Result:
         return jax.device_get(program(bars, target, market))
 
 
-def _settle(cash: Array, units: Array, price: Array) -> tuple[Array, Array, Array]:
-    """Cash, units and equity, after an account that is worth nothing has been closed."""
-    equity = cash + jnp.sum(units * price)
-    solvent = equity > 0
-    return jnp.where(solvent, cash, equity), jnp.where(solvent, units, 0.0), equity
-
-
 def _check(bars: Bars, target: Array, market: Market, market_rank: int) -> None:
     shape = np.shape(target)
     if len(shape) != 2:
         raise DataError(f"backtest: target has shape {shape}; give [N, A], a row a bar and a column an asset")
     ok = np.asarray(bars.ok)
-    for name, column in (("open", bars.open), ("close", bars.close), ("ok", ok)):
+    for name, column in (("open", bars.open), ("close", bars.close), ("volume", bars.volume), ("ok", ok)):
         if np.shape(column) != shape:
             raise DataError(f"backtest: bars.{name} has shape {np.shape(column)}, target {shape}; align them")
     for name, column in (("open", bars.open), ("close", bars.close)):
         price = np.asarray(column)
         _refuse(ok & ~((price > 0) & np.isfinite(price)), f"bars.{name}", "a positive price, or set ok to False")
     _refuse(np.isinf(np.asarray(target)), "target", "a finite weight, or NaN to keep the position")
-    shapes = [np.shape(leaf) for leaf in (market.fee, market.half_spread, market.latency)]
-    if len(shapes[0]) != market_rank or len(set(shapes)) != 1:
-        wanted = "[P], see `market.costs.grid`" if market_rank else "scalars, or call `stress` for a batch of markets"
-        raise ConfigError(f"backtest: fee, half_spread, latency of the market have shapes {shapes}; give {wanted}")
+    _check_market(market, shape[1], market_rank)
+
+
+def _check_market(market: Market, num_assets: int, rank: int) -> None:
+    check_costs(market)
+    batch = np.shape(market.latency)
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(market.costs)]
+    if len(batch) != rank or not set(shapes) <= {batch, (*batch, num_assets)}:
+        wanted = "[P], see `market.costs.grid`" if rank else "scalars, or call `stress` for a batch of markets"
+        raise ConfigError(f"backtest: latency and costs of the market have shapes {[batch, *shapes]}; give {wanted}")
 
 
 def _refuse(bad: np.ndarray, name: str, wanted: str) -> None:

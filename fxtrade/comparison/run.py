@@ -23,6 +23,7 @@ from fxtrade.core.errors import Interrupted, TrainingError
 from fxtrade.core.options import to_dict
 from fxtrade.data.bars import Panel
 from fxtrade.ensemble import mixture
+from fxtrade.evaluate import trading
 from fxtrade.pipeline import baselines, dataset, training
 from fxtrade.report import comparison as report
 from fxtrade.report.formatting import duration, percent
@@ -63,6 +64,7 @@ def run(
     for cell in plan:
         for stage in cell.stages:
             training.check(stage)
+            trading.check(stage.trade)
     ledger.read(results)
     keys = {_hash(config, cell, prints[cell.market]): cell for cell in plan}
     kept = CellStore(folder)

@@ -186,10 +186,10 @@ class AdaptConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TradeConfig:
-    sizing: str = "threshold"  # equal parts of the most confident; or "proportional": p_up - p_down of all, as the loss
+    sizing: str = "threshold"  # a key of risk.SIZING: equal parts of the most confident; "proportional": p_up - p_down
     coverage: float = 0.1  # share of most confident forecasts that are traded, threshold from validation rows
-    gross: float = 1.0  # largest sum of absolute weights
-    short: bool = True
+    max_gross_exposure: float = 1.0  # largest sum of absolute weights
+    allow_short: bool = True
     fee_bps: float = 10.0  # a side
     half_spread_bps: float = 1.0  # a side
     latency: int = 0  # bars after the first possible fill

@@ -118,11 +118,9 @@ def check(c: RunConfig) -> None:
         c.train.eval_every,
         f"must be a multiple of train.steps_per_call ({c.train.steps_per_call})",
     )
-    kinds = ("threshold", "proportional")
-    require(c.trade.sizing in kinds, "trade.sizing", c.trade.sizing, "must be 'threshold' or 'proportional'")
     require(0 < c.trade.coverage <= 1, "trade.coverage", c.trade.coverage, "must be in (0, 1]")
     require(c.trade.latency >= 0, "trade.latency", c.trade.latency, "must not be negative")
-    for key in ("fee_bps", "half_spread_bps", "gross"):
+    for key in ("fee_bps", "half_spread_bps", "max_gross_exposure"):
         require(getattr(c.trade, key) >= 0, f"trade.{key}", getattr(c.trade, key), "must not be negative")
     require(
         c.report.bootstrap_samples >= 1, "report.bootstrap_samples", c.report.bootstrap_samples, "must be at least 1"

@@ -148,41 +148,6 @@ class Forecast:
 
 
 @struct.dataclass
-class Market:
-    """What trading costs. Leaves are scalars or arrays, so a cost stress test is one `vmap` over a batched Market.
-
-    Attributes:
-        fee: proportional fee a side, as a fraction of traded value (0.001 = 10 bps).
-        half_spread: half the bid-ask spread a side, as a fraction of price.
-        latency: int, bars between the first possible fill (the open of t+1) and the actual one.
-    """
-
-    fee: Array
-    half_spread: Array
-    latency: Array
-
-
-@struct.dataclass
-class Result:
-    """What a backtest leaves behind, per bar, in units of the starting capital (equity starts at 1).
-
-    Attributes:
-        equity: `[N]` cash plus positions marked at the bar's close.
-        weight: `[N, A]` value of each position over equity at the close.
-        fee, spread: `[N]` cost paid in the bar by component.
-        traded: `[N, A]` value traded in the bar (always positive).
-        pnl: `[N, A]` profit of each asset in the bar before costs.
-    """
-
-    equity: Array
-    weight: Array
-    fee: Array
-    spread: Array
-    traded: Array
-    pnl: Array
-
-
-@struct.dataclass
 class Split:
     """Rows of training, validation and test, bool `[N]` each (or `[G, N]`, so that folds `vmap`)."""
 

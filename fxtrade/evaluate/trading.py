@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,15 +11,26 @@ import numpy as np
 
 from fxtrade.backtest import engine
 from fxtrade.core.config import TradeConfig
-from fxtrade.core.types import Forecast, Result
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
+from fxtrade.core.trading_types import Observation, Result, Rule
+from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.market import costs
 from fxtrade.metrics import alpha, returns
 from fxtrade.pipeline.dataset import Dataset
-from fxtrade.risk import sizing
+from fxtrade.risk import SIZING, sizing
+from fxtrade.risk.rule import replay
+from fxtrade.risk.toward import buy_and_hold, only_changes
 from fxtrade.validate import significance
 
 YEAR = 365  # days that crypto trades
 GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
+
+
+def check(config: TradeConfig) -> None:
+    """Raise ConfigError unless there is such a sizing rule."""
+    if config.sizing not in SIZING:
+        raise ConfigError(f"config.trade.sizing: there is no rule '{config.sizing}'{nearest(config.sizing, SIZING)}")
 
 
 def trade(
@@ -32,7 +45,7 @@ def trade(
     bars, times, threshold, target = _orders(data, forecast, config, horizon)
     market = costs.market(config.fee_bps, config.half_spread_bps, config.latency)
     strategy = engine.backtest(bars, target, market)
-    held = engine.backtest(bars, sizing.buy_and_hold(bars), market)
+    held = engine.backtest(bars, np.asarray(_buy_and_hold(bars)), market)
     markets, names = costs.grid(GRID_FEES, GRID_LATENCY)
     grid = engine.stress(bars, target, markets)
     benchmark = returns.by_period(times, held.equity, "day")[1]
@@ -63,7 +76,7 @@ def summary(
     week, month = (returns.by_period(times, result.equity, p)[1] for p in ("week", "month"))
     moments = significance.moments(day)
     low, high = significance.sharpe_interval(moments)
-    cost = result.fee + result.spread
+    cost = sum(result.costs.values(), np.zeros_like(result.equity))
     per_asset = result.traded / np.maximum(result.traded.sum(1, keepdims=True), 1e-300) * cost[:, None]
     trades = returns.trade_returns(result.weight, result.pnl, per_asset)
     ratios = [r for r in (*trials.values(), float(moments.sharpe)) if np.isfinite(r)]
@@ -97,18 +110,39 @@ def summary(
     return values
 
 
+def sizing_rule(config: TradeConfig, horizon: int, threshold: Array) -> Rule:
+    """Return the sizing rule of a config, with those of the options here that it knows."""
+    make = SIZING[config.sizing]
+    options = {
+        "threshold": threshold,
+        "horizon": horizon,
+        "max_gross_exposure": config.max_gross_exposure,
+        "allow_short": config.allow_short,
+    }
+    return make(**{k: v for k, v in options.items() if k in inspect.signature(make).parameters})
+
+
 def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int):
     """Bars and times of the test span, the threshold of confidence, and the target weights `[N, A]`."""
     first = int(data.split.test.argmax())
     bars = jax.tree.map(lambda a: a[first:], data.panel.bars)
     sure = np.asarray(sizing.confidence(forecast))
     threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
-    if config.sizing == "threshold":
-        target = sizing.staggered(forecast, threshold, horizon, config.gross, config.short)
-    else:
-        target = sizing.proportional(forecast, horizon, config.gross, config.short)
-    target = np.asarray(target)[first:]
-    return bars, data.panel.times[first:], threshold, np.asarray(sizing.only_changes(target))
+    target = np.asarray(_targets(forecast, threshold, config, horizon, first))
+    return bars, data.panel.times[first:], threshold, target
+
+
+@partial(jax.jit, static_argnames=("config", "horizon", "first"))
+def _targets(forecast: Forecast, threshold: Array, config: TradeConfig, horizon: int, first: int) -> Array:
+    """Targets from row `first` on, where the account is empty; slices that were opened before are still held."""
+    target = replay(sizing_rule(config, horizon, threshold), forecast)
+    traded, target = jax.tree.map(lambda a: a[first:], (forecast, target))
+    return replay(only_changes(), traded, target)
+
+
+@jax.jit
+def _buy_and_hold(bars: Bars) -> Array:
+    return replay(buy_and_hold(), Observation(bars=bars))
 
 
 def _short(times: np.ndarray, equity: np.ndarray) -> dict[str, float]:

@@ -55,6 +55,7 @@ def run(
     began = time.time()
     # what would fail only after minutes fails now
     training.check(config)
+    trading.check(config.trade)
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         fingerprint = panel.fingerprint()

@@ -1,1 +1,34 @@
-"""Floor 2: what trading costs."""
+"""Layer 2: what the market does to an order.
+
+To add a cost, write a function `f(fill, *, parameters) -> [A]` in account units in costs.py and one line below. The
+tests in tests/market run over this registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jaxtyping import Float
+
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.options import nearest
+from fxtrade.core.trading_types import Fill, Market
+from fxtrade.core.types import Array
+from fxtrade.market import costs
+
+COSTS: dict[str, Callable[..., Array]] = {
+    "fee": costs.fee,
+    "half_spread": costs.half_spread,
+}
+
+
+def charge(market: Market, fill: Fill) -> dict[str, Float[Array, " A"]]:
+    """Return what each cost of the market takes for a fill, by name."""
+    return {name: COSTS[name](fill, **market.costs[name]) for name in sorted(market.costs)}
+
+
+def check_costs(market: Market) -> None:
+    """Raise ConfigError unless all costs of the market are registered."""
+    for name in market.costs:
+        if name not in COSTS:
+            raise ConfigError(f"there is no cost '{name}'{nearest(name, COSTS)}")

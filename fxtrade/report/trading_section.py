@@ -69,7 +69,7 @@ def _metric(metrics: dict, key: str, form) -> str:
 
 def _rule(trading: dict, config: dict) -> str:
     trade = config["trade"]
-    sides = "long and short" if trade["short"] else "long only"
+    sides = "long and short" if trade["allow_short"] else "long only"
     late = f", {summary.bars(trade['latency'])} late" if trade["latency"] else ""
     held = summary.bars(config["label"]["horizon"])
     if trade.get("sizing") == "proportional":
@@ -83,7 +83,7 @@ def _rule(trading: dict, config: dict) -> str:
         )
     return (
         f"{chosen}, {sides}, each held for "
-        f"{held}, with at most {percent(trade['gross'], 0)} of the equity at stake. "
+        f"{held}, with at most {percent(trade['max_gross_exposure'], 0)} of the equity at stake. "
         f"{threshold}What is decided at a bar's close fills at the next open{late}, and pays a fee of "
         f"{trade['fee_bps']:g} bps and a half-spread of {trade['half_spread_bps']:g} bps a side (1 bps is 0.01 %)."
     )

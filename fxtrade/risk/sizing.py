@@ -1,16 +1,66 @@
-"""From a forecast to target weights. Pure functions over `[N, A]`; row t reads nothing after row t."""
+"""Position sizing: from a forecast to the weight of each asset."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.types import Array, Bars, Forecast
+from fxtrade.core.trading_types import Number, PerAsset, Rule
+from fxtrade.core.types import Array, Forecast
 from fxtrade.core.windows import windowed_sum
 
 
-def confidence(forecast: Forecast) -> Array:
-    """How sure the forecast is of a direction, `[N, A]` in [0, 1]; 0 where the forecast is not ok.
+def threshold(
+    *, threshold: PerAsset = 0.0, horizon: int = 1, max_gross_exposure: Number = 1.0, allow_short: bool = True
+) -> Rule:
+    """Overlapping portfolios of confident forecasts (Jegadeesh & Titman 1993, Journal of Finance 48).
+
+    One slice a bar, held `horizon` bars: `target[t] = max_gross_exposure / A * mean(decision[t - horizon + 1 .. t])`,
+    where the decision is the direction of a forecast whose confidence is at least `threshold`. It is 0 (no slice) where
+    the confidence is less, the forecast is not ok, or it is down while `allow_short` is False. Before the first row
+    there were no decisions. The target is never NaN, and the sum of its absolute values at most `max_gross_exposure`.
+
+    Args:
+        threshold: see `confidence_threshold`.
+        horizon: bars that a slice is held, the horizon of the label that the forecast was trained on.
+        max_gross_exposure: largest sum of absolute weights.
+        allow_short: whether a forecast of "down" opens a short slice.
+
+    Raises:
+        ConfigError: `horizon` is not an int >= 1 or `max_gross_exposure` is negative; later, a forecast has neither two
+            nor three classes.
+    """
+
+    def decide(forecast: Forecast) -> Int[Array, " A"]:
+        return jnp.where(confidence(forecast) >= threshold, direction(forecast), 0)
+
+    return _overlapping("threshold", decide, horizon, max_gross_exposure, allow_short)
+
+
+def proportional(*, horizon: int = 1, max_gross_exposure: Number = 1.0, allow_short: bool = True) -> Rule:
+    """Overlapping portfolios as in `threshold`, but each slice is worth p_up - p_down of what it could be.
+
+    `target[t] = max_gross_exposure / A * mean(p_up - p_down over rows t - horizon + 1 .. t)`, 0 where a forecast is not
+    ok: what `losses.trading.sharpe` takes a network to hold. There is no threshold: whether a small edge is worth its
+    turnover is left to the network. The target is never NaN.
+
+    Raises:
+        ConfigError: as `threshold`.
+    """
+
+    def decide(forecast: Forecast) -> Float[Array, " A"]:
+        down, up = _down_up(forecast)
+        return jnp.where(forecast.ok, up - down, 0.0)
+
+    return _overlapping("proportional", decide, horizon, max_gross_exposure, allow_short)
+
+
+def confidence(forecast: Forecast) -> Float[Array, "*N A"]:
+    """Return how sure the forecast is of a direction, in [0, 1]; 0 where the forecast is not ok.
 
     `2 |p_up - 1/2|` for two classes (down, up), `|p_up - p_down|` for three (down, flat, up).
 
@@ -18,12 +68,12 @@ def confidence(forecast: Forecast) -> Array:
         ConfigError: the forecast has neither two nor three classes.
     """
     down, up = _down_up(forecast)
-    edge = 2 * jnp.abs(up - 0.5) if _classes(forecast) == 2 else jnp.abs(up - down)
+    edge = 2 * jnp.abs(up - 0.5) if forecast.prob.shape[-1] == 2 else jnp.abs(up - down)
     return jnp.where(forecast.ok, edge, 0.0)
 
 
-def direction(forecast: Forecast) -> Array:
-    """`sign(p_up - p_down)`, `[N, A]` int32 in {-1, 0, 1}; 0 on a tie and where the forecast is not ok.
+def direction(forecast: Forecast) -> Int[Array, "*N A"]:
+    """Return `sign(p_up - p_down)`, in {-1, 0, 1}; 0 on a tie and where the forecast is not ok.
 
     Raises:
         ConfigError: the forecast has neither two nor three classes.
@@ -32,15 +82,17 @@ def direction(forecast: Forecast) -> Array:
     return jnp.where(forecast.ok, (up > down).astype(jnp.int32) - (up < down).astype(jnp.int32), 0)
 
 
-def confidence_threshold(confidence: Array, ok: Array, coverage: float) -> Array:
-    """The level that a share `coverage` of the ok rows reaches: scalar c with mean(confidence >= c) = coverage.
+def confidence_threshold(
+    confidence: Float[Array, "*N A"], ok: Bool[Array, "*N A"], coverage: float | int
+) -> Float[Array, ""]:
+    """Return the level that a share `coverage` of the ok rows reaches: c with mean(confidence >= c) = coverage.
 
     An order statistic, not an interpolated quantile, so that the share is exact to half a row where no two values
     tie (ties at the level are all let in), and at least one row reaches it. Choose it on validation rows.
 
     Args:
-        confidence: `[N, A]`.
-        ok: `[N, A]` bool, the rows to count; a NaN confidence is not counted either.
+        confidence: NaN is not counted.
+        ok: the rows to count.
         coverage: share in (0, 1].
 
     Returns:
@@ -59,95 +111,31 @@ def confidence_threshold(confidence: Array, ok: Array, coverage: float) -> Array
     return jnp.where(count > 0, ranked[ranked.size - kept], jnp.inf)
 
 
-def staggered(forecast: Forecast, threshold: Array, horizon: int, gross: float, allow_short: bool) -> Array:
-    """Overlapping portfolios (Jegadeesh & Titman 1993, Journal of Finance 48): one slice a bar, held `horizon` bars.
-
-    `target[t] = gross / A * mean(decision[t - horizon + 1 .. t])`, where the decision is the direction of a forecast
-    whose confidence is at least `threshold`, and 0 (no slice) where it is less or the forecast is not ok, or down
-    while `allow_short` is False. Each slice is worth `gross / (A * horizon)`, so the gross exposure never exceeds
-    `gross`; before row 0 there were no decisions.
-
-    Args:
-        forecast: over `[N, A]`.
-        threshold: scalar or `[A]`, see `confidence_threshold`.
-        horizon: bars that a slice is held, the horizon of the label that the forecast was trained on.
-        gross: largest sum of |weights|.
-        allow_short: whether a forecast of "down" opens a short slice.
-
-    Returns:
-        target `[N, A]`, never NaN.
-
-    Raises:
-        ConfigError: `horizon` is not an int >= 1, `gross` is negative, or the forecast has neither two nor three
-            classes.
-    """
-    _check_slices("staggered", horizon, gross)
-    decision = direction(forecast) * (confidence(forecast) >= threshold)
-    if not allow_short:
-        decision = jnp.maximum(decision, 0)
-    # Whole numbers: a running sum of integers is exact, so the window needs no loop and keeps no residue.
-    opened = jnp.cumsum(decision, axis=0)
-    closed = jnp.pad(opened, ((horizon, 0), (0, 0)))[: opened.shape[0]]
-    return (opened - closed) * (gross / (horizon * decision.shape[1]))
-
-
-def proportional(forecast: Forecast, horizon: int, gross: float, allow_short: bool) -> Array:
-    """Overlapping portfolios as in `staggered`, but each slice is worth p_up - p_down of what it could be.
-
-    `target[t] = gross / A * mean(p_up - p_down over rows t - horizon + 1 .. t)`, 0 where a forecast is not ok: what
-    `losses.trading.sharpe` takes a network to hold. No threshold: whether a small edge is worth its turnover is for the
-    network to know.
-
-    Returns:
-        target `[N, A]`, never NaN.
-
-    Raises:
-        ConfigError: as `staggered`.
-    """
-    _check_slices("proportional", horizon, gross)
-    down, up = _down_up(forecast)
-    held = jnp.where(forecast.ok, up - down, 0.0)
-    if not allow_short:
-        held = jnp.maximum(held, 0)
-    past = jnp.pad(held, ((horizon - 1, 0), (0, 0)))
-    return windowed_sum(past, horizon) * (gross / (horizon * held.shape[1]))
-
-
-def only_changes(target: Array) -> Array:
-    """`target [N, A]` with NaN, "keep the present units", wherever it equals the row before.
-
-    So the engine trades on a decision and never to undo drift. The first row stays; NaN equals nothing, so the row
-    after a NaN stays too.
-    """
-    target = jnp.asarray(target)
-    same = jnp.concatenate([jnp.zeros_like(target[:1], bool), target[1:] == target[:-1]])
-    return jnp.where(same, jnp.nan, target)
-
-
-def buy_and_hold(bars: Bars) -> Array:
-    """target `[N, A]`: 1/A at the first bar of each asset, NaN ever after and before, so never rebalanced.
-
-    The money of an asset that is listed later, or never, waits as cash.
-    """
-    ok = jnp.asarray(bars.ok)
-    first = ok & (jnp.cumsum(ok, axis=0) == 1)
-    return jnp.where(first, 1.0 / ok.shape[1], jnp.nan)
-
-
-def _check_slices(name: str, horizon: int, gross: float) -> None:
+def _overlapping(
+    name: str, decide: Callable[[Forecast], Array], horizon: int, max_gross_exposure: Number, allow_short: bool
+) -> Rule:
+    """Return the rule that holds the mean of the last `horizon` decisions; its state is all of them but the newest."""
     if not isinstance(horizon, int) or horizon < 1:
         raise ConfigError(f"{name}: horizon={horizon!r} is not a number of bars; give an int >= 1")
-    if gross < 0:
-        raise ConfigError(f"{name}: gross={gross!r} would turn every forecast around; give a number >= 0")
+    if isinstance(max_gross_exposure, (int, float)) and not max_gross_exposure >= 0:
+        raise ConfigError(f"{name}: max_gross_exposure={max_gross_exposure!r} is impossible; give a number >= 0")
+
+    def init(obs):
+        decision = jax.eval_shape(decide, obs.forecast)
+        return jnp.zeros((horizon - 1, *decision.shape), decision.dtype)
+
+    def update(target, past, obs, account):
+        decision = decide(obs.forecast)
+        held = jnp.concatenate([past, (decision if allow_short else jnp.maximum(decision, 0))[None]])
+        scale = jnp.asarray(max_gross_exposure / (horizon * decision.shape[0]), obs.forecast.prob.dtype)
+        weight = windowed_sum(held, horizon)[0].astype(scale.dtype) * scale
+        return weight.astype(target.dtype), held[1:]
+
+    return Rule(init, update)
 
 
-def _classes(forecast: Forecast) -> int:
-    return forecast.prob.shape[-1]
-
-
-def _down_up(forecast: Forecast) -> tuple[Array, Array]:
-    if _classes(forecast) not in (2, 3):
-        raise ConfigError(
-            f"a forecast over {_classes(forecast)} classes has no direction; give 2 (down, up) or 3 (down, flat, up)"
-        )
+def _down_up(forecast: Forecast) -> tuple[Float[Array, "*N A"], Float[Array, "*N A"]]:
+    classes = forecast.prob.shape[-1]
+    if classes not in (2, 3):
+        raise ConfigError(f"a forecast of {classes} classes has no direction; give 2 (down, up) or 3 (down, flat, up)")
     return forecast.prob[..., 0], forecast.prob[..., -1]

@@ -5,9 +5,11 @@ import pytest
 from fxtrade.backtest import engine
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.types import Bars, Market
+from fxtrade.core.trading_types import Market, Observation
+from fxtrade.core.types import Bars
 from fxtrade.market.costs import grid, market
-from fxtrade.risk.sizing import buy_and_hold, only_changes
+from fxtrade.risk import RULES
+from fxtrade.risk.rule import replay
 
 N, A = 12, 3
 NAN = np.nan
@@ -30,6 +32,10 @@ def walk(rng, n=N, assets=A, gaps=0.0, scale=0.02):
 
 def targets(rng, n=N, assets=A, silent=0.3, scale=0.4):
     return np.where(rng.random((n, assets)) < silent, NAN, rng.normal(0, scale, (n, assets)))
+
+
+def ruled(name, bars, target=None):
+    return np.asarray(replay(RULES[name](), Observation(bars=bars), target))
 
 
 @pytest.mark.parametrize("latency", [0, 2])
@@ -67,14 +73,14 @@ def test_the_last_decision_never_fills():
 
 def test_buy_and_hold_is_the_price_ratio_less_one_cost():
     bars = walk(np.random.default_rng(1), assets=1)
-    equity = engine.backtest(bars, buy_and_hold(bars), market(8, 2)).equity
+    equity = engine.backtest(bars, ruled("buy_and_hold", bars), market(8, 2)).equity
     ratio = bars.close[1:, 0].astype(float) / float(bars.open[1, 0])
     np.testing.assert_allclose(equity, [1.0, *(ratio - 0.001)], rtol=1e-12)
 
 
 def test_buy_and_hold_of_assets_with_gaps_trades_each_once():
     bars = walk(np.random.default_rng(2), gaps=0.4)
-    traded = engine.backtest(bars, buy_and_hold(bars), FREE).traded
+    traded = engine.backtest(bars, ruled("buy_and_hold", bars), FREE).traded
     np.testing.assert_array_equal((traded > 0).sum(0), 1)
 
 
@@ -102,7 +108,7 @@ def test_many_markets_at_once_equal_one_after_another():
     batched = engine.stress(bars, target, markets)
     assert batched.equity.shape == (len(labels), N) and batched.weight.shape == (len(labels), N, A)
     for p, (fee, latency) in enumerate(labels):
-        single = engine.backtest(bars, target, market(fee, 0, latency))
+        single = engine.backtest(bars, target, market(fee, latency=latency))
         jax.tree.map(lambda a, b, p=p: np.testing.assert_allclose(a[p], b, rtol=0, atol=1e-12), batched, single)
     assert len(np.unique(batched.equity[:, -1])) == len(labels)
 
@@ -171,7 +177,7 @@ def test_a_constant_weight_trades_drift_and_only_changes_does_not():
     bars = walk(np.random.default_rng(6))
     constant = np.full((N, A), 0.2)
     assert (engine.backtest(bars, constant, FREE).traded[2:] > 0).all()
-    quiet = engine.backtest(bars, only_changes(constant), FREE)
+    quiet = engine.backtest(bars, ruled("only_changes", bars, constant), FREE)
     assert (quiet.traded[1] > 0).all() and not quiet.traded[2:].any()
 
 
@@ -216,4 +222,30 @@ def test_bad_input_is_refused_by_name():
     with pytest.raises(ConfigError, match="market.costs.grid"):
         engine.stress(bars, target, FREE)
     with pytest.raises(ConfigError, match="shapes"):
-        engine.stress(bars, target, Market(fee=np.zeros(3), half_spread=np.zeros(3), latency=np.zeros(2, np.int32)))
+        engine.stress(bars, target, Market({"fee": {"rate": np.zeros(3)}}, latency=np.zeros(2, np.int32)))
+    with pytest.raises(ConfigError, match="no cost 'fees'"):
+        engine.backtest(bars, target, Market({"fees": {"rate": np.float64(0)}}, latency=np.int32(0)))
+
+
+def test_costs_are_reported_by_name_and_only_where_there_are_any():
+    rng = np.random.default_rng(10)
+    bars, target = walk(rng), targets(rng)
+    result = engine.backtest(bars, target, market(5, 2))
+    traded = result.traded.sum(1)
+    assert result.costs.keys() == {"fee", "half_spread"}
+    np.testing.assert_allclose(result.costs["fee"], 5e-4 * traded, rtol=1e-12)
+    np.testing.assert_allclose(result.costs["half_spread"], 2e-4 * traded, rtol=1e-12)
+    assert engine.backtest(bars, target, Market({}, np.int32(0))).costs == {}
+
+
+def test_rates_an_asset():
+    """Assets of equal weight pay what each would pay at its own rate."""
+    rng = np.random.default_rng(11)
+    bars = walk(rng)
+    target = np.full((N, A), NAN)
+    target[0] = 0.25
+    rates = np.array([1e-3, 2e-3, 4e-3])
+    fees = engine.backtest(bars, target, Market({"fee": {"rate": rates}}, np.int32(0))).costs["fee"]
+    np.testing.assert_allclose(fees[1], 0.25 * rates.sum(), rtol=1e-12)
+    both = Market({"fee": {"rate": np.stack([rates, 2 * rates])}}, np.zeros(2, np.int32))
+    np.testing.assert_allclose(engine.stress(bars, target, both).costs["fee"], np.stack([fees, 2 * fees]), rtol=1e-9)

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from fxtrade.backtest import engine
 from fxtrade.core import compat
-from fxtrade.core.types import Bars, Market, Result
+from fxtrade.core.trading_types import Market, Order, Result
+from fxtrade.core.types import Bars
 from fxtrade.market.costs import market
 
 N, A = 12, 3
@@ -44,13 +45,14 @@ def simulate(world):
     n, assets = target.shape
     cash, ruined, margin = 1.0, False, np.inf
     held, known, waiting = [0.0] * assets, [None] * assets, [None] * assets
-    rows = {name: [] for name in ("equity", "weight", "fee", "spread", "traded", "pnl")}
+    rates = {name: float(parameters["rate"]) for name, parameters in m.costs.items()}
+    rows = {name: [] for name in ("equity", "weight", "traded", "pnl", *rates)}
 
     def worth(prices):
         return [u * p if u else 0.0 for u, p in zip(held, prices, strict=True)]
 
     for t in range(n):
-        pnl, traded, fee, spread = [0.0] * assets, [0.0] * assets, 0.0, 0.0
+        pnl, traded, paid = [0.0] * assets, [0.0] * assets, dict.fromkeys(rates, 0.0)
         for moment, prices in (("open", opens[t]), ("close", closes[t])):
             for a in range(assets):
                 if bars.ok[t, a]:
@@ -72,14 +74,16 @@ def simulate(world):
                     continue
                 units = waiting[a] * equity / known[a]
                 size = abs(units - held[a]) * known[a]
-                cash += (held[a] - units) * known[a] - size * float(m.fee) - size * float(m.half_spread)
-                fee, spread = fee + size * float(m.fee), spread + size * float(m.half_spread)
+                cash += (held[a] - units) * known[a]
+                for name, rate in rates.items():
+                    cash, paid[name] = cash - size * rate, paid[name] + size * rate
                 held[a], traded[a], waiting[a] = units, size, None
         rows["equity"].append(equity)
         rows["weight"].append([v / equity if equity > 0 else 0.0 for v in worth(known)])
-        for name, value in (("fee", fee), ("spread", spread), ("traded", traded), ("pnl", pnl)):
+        for name, value in (("traded", traded), ("pnl", pnl), *paid.items()):
             rows[name].append(value)
-    return Result(**{name: np.array(value) for name, value in rows.items()}), margin
+    costs = {name: np.array(rows.pop(name)) for name in rates}
+    return Result(**{name: np.array(value) for name, value in rows.items()}, costs=costs), margin
 
 
 @settings(deadline=None, max_examples=150)
@@ -89,23 +93,21 @@ def test_equals_a_loop_that_trades_one_order_at_a_time(world):
     assume(margin > 0.01)  # a position worth 100 times the equity behind it magnifies rounding beyond the tolerance
     got = engine.backtest(*world)
     scale = max(1.0, np.abs(expected.traded).max(), np.abs(expected.equity).max())
-    for name in ("equity", "fee", "spread", "traded", "pnl"):
-        ours, theirs = getattr(got, name), getattr(expected, name)
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 * scale, err_msg=name)
     np.testing.assert_allclose(got.weight, expected.weight, rtol=1e-9, atol=1e-9)
+    ours, theirs = (r._replace(weight=None) for r in (got, expected))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * scale), ours, theirs)
 
 
 @jax.jit
 def accounts(bars, target, m):
-    decided = jnp.arange(N) - 1 - m.latency
-    due = jnp.where((decided >= 0)[:, None], jnp.asarray(target)[jnp.maximum(decided, 0)], NAN)
-    rows = engine.Row(due, *(jnp.asarray(x, float) for x in (bars.open, bars.close)), bars.ok)
+    row = jnp.arange(N) - m.latency
+    arriving = Order(jnp.where((row >= 0)[:, None], jnp.asarray(target)[jnp.maximum(row, 0)], NAN))
 
-    def keep(account, row):
-        account, _ = engine.step(m, account, row)
+    def keep(account, rows):
+        account, _ = engine.step(m, account, *rows)
         return account, account
 
-    return jax.lax.scan(keep, engine.init(A), rows)[1]
+    return jax.lax.scan(keep, engine.init(A), (bars, arriving))[1]
 
 
 @settings(deadline=None, max_examples=100)
@@ -114,7 +116,7 @@ def test_no_money_appears_or_vanishes(world):
     result = engine.backtest(*world)
     scale = max(1.0, result.traded.max(), np.abs(result.weight * result.equity[:, None]).max(), result.equity.max())
     change = np.diff(result.equity, prepend=1.0)
-    np.testing.assert_allclose(change, result.pnl.sum(1) - result.fee - result.spread, rtol=0, atol=1e-12 * scale)
+    np.testing.assert_allclose(change, result.pnl.sum(1) - sum(result.costs.values()), rtol=0, atol=1e-12 * scale)
     with compat.float64():
         path = jax.device_get(accounts(*world))
     held = path.units * path.mark

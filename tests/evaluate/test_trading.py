@@ -7,6 +7,7 @@ import pytest
 
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig, ScalerConfig, TradeConfig
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Forecast
 from fxtrade.evaluate import trading
 from fxtrade.metrics import returns
@@ -68,7 +69,7 @@ class TestTrade:
         assert outcome["strategy"]["trades"] == 0 and outcome["strategy"]["total_return"] == 0
 
     def test_long_only(self, data):
-        long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, short=False), 1, {})
+        long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, allow_short=False), 1, {})
         assert 0 < long["strategy"]["total_return"]
         assert long["strategy"]["exposure"] < trading.trade(data, guess(data, 1.0), FREE, 1, {})["strategy"]["exposure"]
 
@@ -128,6 +129,12 @@ class TestSummary:
     def test_trials_without_a_ratio_are_left_out(self, data):
         summary = trading.trade(data, guess(data, 0.1), FREE, 1, {"a": float("nan"), "b": 0.1})["strategy"]
         assert summary["trials"] == 2
+
+
+def test_a_sizing_rule_that_does_not_exist_is_refused():
+    trading.check(FREE)
+    with pytest.raises(ConfigError, match="trade.sizing: there is no rule 'proportion'; did you mean 'proportional'"):
+        trading.check(dataclasses.replace(FREE, sizing="proportion"))
 
 
 def test_a_test_span_of_one_day(data):

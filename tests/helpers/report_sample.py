@@ -166,8 +166,8 @@ def config(label: str = "open_to_open", classes: int = 2) -> dict:
         "adapt": {"steps": 0, "learning_rates": [0.1], "every": 168, "lookback": 672},
         "trade": {
             "coverage": 0.1,
-            "gross": 1.0,
-            "short": True,
+            "max_gross_exposure": 1.0,
+            "allow_short": True,
             "fee_bps": 10.0,
             "half_spread_bps": 1.0,
             "latency": 0,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core.types import Result
+from fxtrade.core.trading_types import Result
 from fxtrade.evaluate import trading
 from fxtrade.report import markdown, trading_section
 from fxtrade.report.plots import PLOTS
@@ -92,7 +92,7 @@ def test_every_metric_of_a_backtest_is_shown():
     times = report_sample.START + 3_600_000_000_000 * np.arange(240)
     r = np.random.default_rng(0).normal(0, 0.01, 240)
     wide = np.full((240, 1), 0.5)
-    result = Result(np.cumprod(1 + r), wide, np.zeros(240), np.zeros(240), wide, r[:, None])
+    result = Result(np.cumprod(1 + r), wide, {"fee": np.zeros(240)}, wide, r[:, None])
     benchmark = np.random.default_rng(1).normal(0, 0.01, 10)
     made = trading.summary(times, result, {}, benchmark)
     assert made.keys() == report_sample.outcome()["trading"]["strategy"].keys()

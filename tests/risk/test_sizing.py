@@ -5,20 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.types import Bars, Forecast, Output, Segment
+from fxtrade.core.types import Forecast, Output, Segment
 from fxtrade.losses.trading import sharpe
-from fxtrade.risk import sizing
+from fxtrade.risk import SIZING, sizing
+from fxtrade.risk.rule import replay
 
 
 def forecast_of(rng, n=30, assets=3, classes=2, gaps=0.2):
     ok = rng.random((n, assets)) >= gaps
     prob = rng.dirichlet(np.ones(classes), (n, assets)).astype(np.float32)
     return Forecast(prob=np.where(ok[..., None], prob, np.nan), ok=ok)
-
-
-def bars_of(ok):
-    price = np.where(ok, 1.0, np.nan)
-    return Bars(price, price, price, price, price, ok, np.zeros(len(ok), np.int32))
 
 
 def test_two_classes():
@@ -68,7 +64,7 @@ def test_a_coverage_that_is_no_share_is_refused(coverage):
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("allow_short", [True, False])
 @pytest.mark.parametrize("horizon", [1, 4, 100])
-def test_staggered_is_the_sum_of_the_slices_that_are_open(classes, allow_short, horizon):
+def test_threshold_is_the_sum_of_the_slices_that_are_open(classes, allow_short, horizon):
     f = forecast_of(np.random.default_rng(horizon), classes=classes)
     n, assets = f.ok.shape
     expected = np.zeros((n, assets))
@@ -80,18 +76,9 @@ def test_staggered_is_the_sum_of_the_slices_that_are_open(classes, allow_short, 
             side = 1 if up > down else -1
             if side == 1 or allow_short:
                 expected[t : t + horizon, a] += side * 1.5 / (assets * horizon)
-    target = sizing.staggered(f, 0.3, horizon, 1.5, allow_short)
-    np.testing.assert_allclose(target, expected, rtol=1e-6, atol=1e-7)
+    rule = sizing.threshold(threshold=0.3, horizon=horizon, max_gross_exposure=1.5, allow_short=allow_short)
+    np.testing.assert_allclose(replay(rule, f), expected, rtol=1e-6, atol=1e-7)
     assert np.abs(expected).sum() > 0
-    assert np.abs(target).sum(1).max() <= 1.5 * (1 + 1e-6)
-
-
-def test_staggered_takes_a_threshold_an_asset():
-    f = forecast_of(np.random.default_rng(0))
-    target = sizing.staggered(f, jnp.array([0.0, 0.5, np.inf]), 2, 1.0, True)
-    for a, threshold in enumerate([0.0, 0.5, np.inf]):
-        np.testing.assert_array_equal(target[:, a], sizing.staggered(f, threshold, 2, 1.0, True)[:, a])
-    assert not target[:, 2].any()
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -103,9 +90,8 @@ def test_proportional_is_the_mean_edge_of_the_slices_that_are_open(classes, allo
     edge = np.where(f.ok, f.prob[..., -1] - f.prob[..., 0], 0).astype(float)
     edge = edge if allow_short else np.maximum(edge, 0)
     expected = [1.5 / assets * edge[max(t - horizon + 1, 0) : t + 1].sum(0) / horizon for t in range(n)]
-    target = sizing.proportional(f, horizon, 1.5, allow_short)
-    np.testing.assert_allclose(target, expected, rtol=1e-5, atol=1e-7)
-    assert np.abs(target).sum(1).max() <= 1.5 * (1 + 1e-6)
+    rule = sizing.proportional(horizon=horizon, max_gross_exposure=1.5, allow_short=allow_short)
+    np.testing.assert_allclose(replay(rule, f), expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
@@ -117,35 +103,19 @@ def test_proportional_earns_what_the_loss_says(horizon):
     ret = 0.01 * rng.standard_normal((n, assets)).astype(np.float32)
     rows = Segment(jnp.zeros((1, n, assets, 1)), jnp.zeros((1, n, assets), int), ret[None], jnp.ones((1, n, assets)))
     loss = sharpe(Output(jnp.log(f.prob)[None], f.prob[None]), rows, cost=0.001, horizon=horizon)
-    slices = np.diff(np.asarray(sizing.proportional(f, horizon, 1.0, True), float), axis=0, prepend=0.0)
+    slices = np.diff(np.asarray(replay(sizing.proportional(horizon=horizon), f), float), axis=0, prepend=0.0)
     edge = f.prob[..., -1] - f.prob[..., 0]
     earned = (edge * np.expm1(ret)).mean(1) / horizon - 0.001 * np.abs(slices).sum(1)
     np.testing.assert_allclose(-loss, earned.mean() / earned.std(), rtol=1e-4)
 
 
-def test_staggered_refuses_what_makes_no_sense():
-    f = forecast_of(np.random.default_rng(0))
-    for horizon in (0, -1, 2.0):
-        with pytest.raises(ConfigError, match="horizon"):
-            sizing.staggered(f, 0.1, horizon, 1.0, True)
-        with pytest.raises(ConfigError, match="proportional: horizon"):
-            sizing.proportional(f, horizon, 1.0, True)
-    with pytest.raises(ConfigError, match="gross"):
-        sizing.staggered(f, 0.1, 2, -1.0, True)
-
-
-def test_only_changes_keeps_what_differs_from_the_row_before():
-    target = np.array([[0.0, 0.5], [0.0, 0.2], [0.1, 0.2], [np.nan, 0.2], [0.1, 0.5]])
-    nan = np.nan
-    expected = [[0.0, 0.5], [nan, 0.2], [0.1, nan], [nan, nan], [0.1, 0.5]]
-    np.testing.assert_array_equal(sizing.only_changes(target), np.array(expected, np.float32))
-
-
-def test_buy_and_hold_buys_each_asset_once_at_its_first_bar():
-    ok = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 0], [1, 1, 0]], bool)
-    target = np.asarray(sizing.buy_and_hold(bars_of(ok)))
-    np.testing.assert_array_equal(~np.isnan(target), np.array([[1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0]], bool))
-    np.testing.assert_allclose(target[~np.isnan(target)], 1 / 3, rtol=1e-6)
+@pytest.mark.parametrize("name", SIZING)
+def test_impossible_options_are_refused(name):
+    for horizon in (0, -1):
+        with pytest.raises(ConfigError, match=f"{name}: horizon"):
+            SIZING[name](horizon=horizon)
+    with pytest.raises(ConfigError, match=f"{name}: max_gross_exposure"):
+        SIZING[name](max_gross_exposure=-1.0)
 
 
 @pytest.mark.parametrize("k", [1, 7, 29])
@@ -153,16 +123,6 @@ def test_the_future_does_not_reach_the_past(k):
     rng = np.random.default_rng(k)
     now, other = forecast_of(rng), forecast_of(rng)
     changed = Forecast(*(np.concatenate([a[:k], b[k:]]) for a, b in ((now.prob, other.prob), (now.ok, other.ok))))
-    prefix = Forecast(prob=now.prob[:k], ok=now.ok[:k])
-
-    def plan(f):
-        return sizing.only_changes(sizing.staggered(f, 0.2, 5, 1.0, True))
-
-    def share(f):
-        return sizing.proportional(f, 5, 1.0, True)
-
-    for function in (sizing.confidence, sizing.direction, plan, share, lambda f: sizing.buy_and_hold(bars_of(f.ok))):
-        past = np.asarray(function(now))[:k]
-        np.testing.assert_array_equal(past, np.asarray(function(changed))[:k])
-        np.testing.assert_array_equal(past, np.asarray(function(prefix)))
-    assert not np.array_equal(np.asarray(plan(now))[k:], np.asarray(plan(changed))[k:], equal_nan=True)
+    for function in (sizing.confidence, sizing.direction):
+        np.testing.assert_array_equal(np.asarray(function(now))[:k], np.asarray(function(changed))[:k])
+        assert not np.array_equal(function(now), function(changed))

@@ -1,0 +1,147 @@
+"""The types that market, risk and backtest hand to each other: the account, what trades for it, and what it reports.
+
+Axes as in `core.types`. `Account` is the state that is carried from bar to bar, `Result` the report. Without a leading
+axis they are those of one bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from jaxtyping import ArrayLike, Bool, Float, Int, Real
+
+from fxtrade.core.types import Array, Bars, Forecast
+
+Number = Real[ArrayLike, ""]  # of Python, of NumPy, or a traced leaf
+PerAsset = Number | Float[Array, " A"]  # one number for all assets, or one each
+
+
+class Order(NamedTuple):
+    """What waits for a fill: `weight`, the share of equity to hold; NaN where an asset has no order."""
+
+    weight: Float[Array, "*N A"]
+
+
+class Account(NamedTuple):
+    """What an engine carries from bar to bar.
+
+    Attributes:
+        cash: in account units, after all costs; negative when borrowed.
+        units: held of each asset, negative when short.
+        mark: last known price; a placeholder before the first, when no units are held.
+        order: waits for a fill.
+    """
+
+    cash: Float[Array, ""]
+    units: Float[Array, " A"]
+    mark: Float[Array, " A"]
+    order: Order
+
+
+class Phase(IntEnum):
+    """The moment of a bar that a quote stands for. Which extreme comes first is a policy's choice."""
+
+    OPEN = 0
+    FIRST_EXTREME = 1
+    SECOND_EXTREME = 2
+    CLOSE = 3
+
+
+class Quote(NamedTuple):
+    """A price at which waiting orders may fill.
+
+    Attributes:
+        phase: moment of the bar.
+        price: the last known price where not `ok`.
+        ok: whether the asset trades at this moment.
+        volume, volatility, spread, time: as in `Fill`.
+    """
+
+    phase: Phase
+    price: Float[Array, " A"]
+    ok: Bool[Array, " A"]
+    volume: Float[Array, " A"] | None = None
+    volatility: Float[Array, " A"] | None = None
+    spread: Float[Array, " A"] | None = None
+    time: Int[Array, ""] | None = None
+
+
+class Fill(NamedTuple):
+    """What happened to the orders at one quote, and all that a cost may depend on. None: the market does not know it.
+
+    Attributes:
+        price: at which the units changed hands.
+        traded_value: price times units bought, negative when sold, 0 without a fill.
+        position: units held after the fill.
+        volume: units that everybody traded in the bar.
+        volatility: of the log return of a bar.
+        spread: between bid and ask, as a fraction of the price.
+        time: seconds from Monday 00:00 UTC to the bar's open.
+    """
+
+    price: Float[Array, " A"]
+    traded_value: Float[Array, " A"]
+    position: Float[Array, " A"]
+    volume: Float[Array, " A"] | None = None
+    volatility: Float[Array, " A"] | None = None
+    spread: Float[Array, " A"] | None = None
+    time: Int[Array, ""] | None = None
+
+
+class Market(NamedTuple):
+    """What trading costs. Every leaf may have a leading axis P, so that a stress test is one `vmap`.
+
+    Attributes:
+        costs: the parameters of each cost, by its name in `fxtrade.market.COSTS`. A cost without an entry does not
+            exist in this market and is not compiled.
+        latency: whole number of bars between the first possible fill, the open of t+1, and the actual one.
+    """
+
+    costs: dict[str, dict[str, PerAsset]]
+    latency: Number
+
+
+class Result(NamedTuple):
+    """What a backtest reports of each bar, in units of the starting capital (equity starts at 1).
+
+    Attributes:
+        equity: cash plus positions, marked at the bar's close.
+        weight: value of each position over equity at the close.
+        costs: paid in the bar for all assets, by name.
+        traded: value traded in the bar, always positive.
+        pnl: profit of each asset in the bar before costs.
+    """
+
+    equity: Float[Array, "*N"]
+    weight: Float[Array, "*N A"]
+    costs: dict[str, Float[Array, "*N"]]
+    traded: Float[Array, "*N A"]
+    pnl: Float[Array, "*N A"]
+
+
+class Observation(NamedTuple):
+    """What a rule sees when a bar has closed: the rows of the forecast and of the bar, None where it needs none."""
+
+    forecast: Forecast | None = None
+    bars: Bars | None = None
+
+    @property
+    def num_assets(self) -> int:
+        return (self.bars if self.forecast is None else self.forecast).ok.shape[-1]
+
+
+class Rule(NamedTuple):
+    """How targets come about: two pure functions, unbatched and not jitted.
+
+    `init(obs) -> state` gets the shapes of one row. `update(target, state, obs, account) -> (target, state)` is called
+    at the close of each bar. A target is the weight to hold, NaN to keep the present units. The one that comes in is
+    that of the rule before in a chain, NaN in the first rule; what goes out has its dtype. `account` is None where a
+    rule runs without one.
+
+    Numeric parameters may be traced: P parameter sets are one `vmap` over the function that makes the rule.
+    """
+
+    init: Callable[[Observation], Any]
+    update: Callable[[Float[Array, " A"], Any, Observation, Account | None], tuple[Float[Array, " A"], Any]]

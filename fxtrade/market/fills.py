@@ -1,0 +1,26 @@
+"""How an order fills."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from fxtrade.core.trading_types import Fill, Number, Order, Quote
+from fxtrade.core.types import Array
+
+
+def match(order: Order, quote: Quote, units: Float[Array, " A"], equity: Number) -> tuple[Fill, Order]:
+    """Fill waiting orders at a quote, in full; return the fill and the orders that still wait.
+
+    An order for the weight w ends with `w * equity / price` units. An asset that does not trade keeps its order, and so
+    does every asset of an account without equity.
+
+    Args:
+        units: held before the fill.
+        equity: of the account at the price of the quote.
+    """
+    filled = quote.ok & ~jnp.isnan(order.weight) & (equity > 0)
+    position = jnp.where(filled, order.weight * equity / quote.price, units)
+    traded_value = (position - units) * quote.price
+    fill = Fill(quote.price, traded_value, position, quote.volume, quote.volatility, quote.spread, quote.time)
+    return fill, Order(jnp.where(filled, jnp.nan, order.weight))

@@ -1,0 +1,128 @@
+"""Every entry of RULES: causal, the same in chunks and bar by bar, equal to its reference, parameters that vmap."""
+
+from __future__ import annotations
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fxtrade.core.stream import Stream
+from fxtrade.core.trading_types import Account, Observation, Order
+from fxtrade.core.types import Forecast
+from fxtrade.risk import RULES, SIZING
+from fxtrade.risk.rule import as_stream, chain, replay
+from tests.helpers import whole_history
+from tests.helpers.causality import chunks_are_whole, future_is_unseen, prefix_is_whole, whole
+from tests.helpers.markets import bars, gap
+
+N, A = 60, 3
+OPTIONS = {"horizon": 5, "threshold": 0.3}  # in place of defaults, where those hide something
+REFERENCES = {name: f for name, f in vars(whole_history).items() if name in RULES}  # one for each rule; add yours there
+
+each = pytest.mark.parametrize("name", RULES)
+
+
+def observations(classes: int = 2, seed: int = 0, n: int = N) -> Observation:
+    """A market with gaps, and forecasts of it that are not always ok."""
+    rng = np.random.default_rng(seed)
+    market = gap(gap(bars(n, A, seed), slice(20, 30)), slice(0, 7), 1)
+    prob = rng.dirichlet(np.ones(classes), (n, A)).astype(np.float32)
+    ok = market.ok & (rng.random((n, A)) >= 0.2)
+    return Observation(Forecast(np.where(ok[..., None], prob, np.nan), ok), market)
+
+
+def options(name: str) -> dict:
+    """Defaults of a rule and, for those in `OPTIONS`, more telling values."""
+    return {k: OPTIONS.get(k, p.default) for k, p in inspect.signature(RULES[name]).parameters.items()}
+
+
+def given(n: int = N) -> np.ndarray:
+    """Targets that come from the rule before: they often stay the same, and some are missing."""
+    rng = np.random.default_rng(9)
+    return np.where(rng.random((n, A)) < 0.1, np.nan, rng.integers(-1, 2, (n, A)) / 4).astype(np.float32)
+
+
+def account() -> Account:
+    return Account(jnp.float32(0.5), jnp.array([0.1, -0.1, 0.0]), jnp.full(A, 100.0), Order(jnp.full(A, jnp.nan)))
+
+
+def stream(name: str, **changed) -> Stream:
+    """The rule, behind one that makes targets if it makes none itself."""
+    rule = RULES[name](**options(name) | changed)
+    made = as_stream(rule if name in SIZING else chain(SIZING["threshold"](**options("threshold")), rule), account())
+    return Stream(made.init, jax.jit(made.step))
+
+
+def test_every_option_has_a_default_and_a_name():
+    for make in RULES.values():
+        for p in inspect.signature(make).parameters.values():
+            assert p.kind == p.KEYWORD_ONLY and p.default is not p.empty, f"{make}: {p}"
+
+
+def test_every_rule_has_a_reference():
+    missing = RULES.keys() - REFERENCES.keys()
+    assert not missing, f"write a function of this name and of all rows in tests/helpers/whole_history.py: {missing}"
+
+
+VARIANTS = ({}, {"horizon": 1}, {"horizon": 100}, {"allow_short": False})
+CASES = [(name, changed) for name in REFERENCES for changed in VARIANTS if changed.keys() <= options(name).keys()]
+
+
+@pytest.mark.parametrize("name, changed", CASES, ids=str)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_equals_its_reference_bit_for_bit(name, classes, changed):
+    made = options(name) | changed
+    rows = observations(classes)
+    chained = {"target": given()} if "target" in inspect.signature(REFERENCES[name]).parameters else {}
+    expected = np.asarray(REFERENCES[name](rows, **made, **chained))
+    got = np.asarray(jax.jit(lambda rows: replay(RULES[name](**made), rows, **chained))(rows))
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
+    assert len(np.unique(got)) > 1
+
+
+@each
+def test_the_future_is_unseen(name):
+    for t in (0, 10, 25, N - 2):
+        future_is_unseen(whole(stream(name)), observations(), t)
+
+
+@each
+def test_a_prefix_and_chunks_give_the_same_bits(name):
+    prefix_is_whole(whole(stream(name)), observations(), 33, rtol=0, atol=0)
+    for sizes in ((1,), (1, 7, 32)):
+        chunks_are_whole(stream(name), observations(), sizes, rtol=0, atol=0)
+
+
+@each
+def test_the_state_has_the_same_form_after_every_row(name):
+    made = stream(name)
+    state = made.init(observations())
+    after = made.step(state, observations(n=40))[0]
+    jax.tree.map(lambda a, b: np.testing.assert_equal((a.shape, a.dtype), (b.shape, b.dtype)), after, state)
+
+
+@pytest.mark.parametrize("name", SIZING)
+def test_sizing_is_never_nan_and_within_its_limit(name):
+    target = np.asarray(whole(stream(name, max_gross_exposure=1.5))(observations()))
+    assert not np.isnan(target).any() and 0 < np.abs(target).sum(1).max() <= 1.5 * (1 + 1e-6)
+    long = np.asarray(whole(stream(name, allow_short=False))(observations()))
+    assert (long >= 0).all() and long.any()
+
+
+@each
+def test_parameter_sets_are_one_vmap(name):
+    rows = observations()
+    for key in (k for k, v in options(name).items() if isinstance(v, float)):
+        values = options(name)[key] + np.array([0.0, 0.1, 0.4], np.float32)
+
+        def targets(value, key=key):
+            return replay(RULES[name](**options(name) | {key: value}), rows, given())
+
+        together = np.asarray(jax.jit(jax.vmap(targets))(values))
+        for value, one in zip(values, together, strict=True):
+            np.testing.assert_allclose(one, targets(float(value)), rtol=1e-6, err_msg=f"{key}={value}")
+        assert not np.array_equal(together[0], together[2]), f"{key} changes nothing"
