@@ -68,7 +68,7 @@ def worker(name: str, way: str):
 
         compat.compile_small_loops()
         if way == BESIDE:
-            members.each = lambda f, stacked: jax.vmap(f)(stacked)
+            members.map_members = lambda f, stacked: jax.vmap(f)(stacked)
         steps, repeats = (2, 2) if args.quick else (10, 5)
         train, compiled = training(name, way != ALONE, steps)
         meter = measure.Meter(args)

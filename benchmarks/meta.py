@@ -32,14 +32,14 @@ def fxtrade(args) -> dict:
     from fxtrade.core.types import Segment
     from fxtrade.losses.classify import cross_entropy
     from fxtrade.train import meta
-    from fxtrade.train.step import Keys
+    from fxtrade.train.hooks import Keys
 
     compat.compile_small_loops()
 
     def reverse(objective, descent, params, query, keys):
         return jax.value_and_grad(lambda p: objective(meta.descend(descent, p)[0], query, keys), has_aux=True)(params)
 
-    meta.METAS["reverse"] = reverse
+    meta.TASK_GRADIENTS["reverse"] = reverse
     keys, answer, meter = Keys(*jax.random.split(jax.random.PRNGKey(0))), {}, measure.Meter(args)
     for name in args.models:
         model, rng, found = models.build(name, {}, 2), np.random.default_rng(0), {}
@@ -52,7 +52,7 @@ def fxtrade(args) -> dict:
             return cross_entropy(model.apply({"params": p}, segment.x), segment), jnp.float32(0)
 
         for rule in ("fomaml", "maml", "reverse"):
-            gradient = meta.gradient(MetaConfig(rule, steps=3, learning_rate=0.01))
+            gradient = meta.make_gradient(MetaConfig(rule, steps=3, learning_rate=0.01))
             began = time.perf_counter()
             program = jax.jit(lambda p, b, g=gradient: g(objective, p, b, keys)).lower(params, batch).compile()  # noqa: B023
             answer[f"{name} {rule} compile"] = time.perf_counter() - began

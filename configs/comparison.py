@@ -50,13 +50,13 @@ RECIPES = {
     "focal": {"loss": {"name": "focal", "options": {"gamma": 2.0}}},
     "smoothing": {"loss": {"options": {"smoothing": 0.1}}},
     "balanced": {"loss": {"effective_number_beta": 1.0}},
-    "mixup_segment": {"train": {"mixup": {"name": "segment"}}},
-    "mixup_latent": {"train": {"mixup": {"name": "latent"}}},
-    "mixup_cut": {"train": {"mixup": {"name": "cut"}}},
-    "easy_teacher": {"train": {"curriculum": {"name": "teacher"}}},
-    "easy_signal": {"train": {"curriculum": {"name": "signal"}}},
+    "mixup_input": {"train": {"mixup": {"name": "input"}}},
+    "mixup_manifold": {"train": {"mixup": {"name": "manifold"}}},
+    "mixup_cutmix": {"train": {"mixup": {"name": "cutmix"}}},
+    "easy_teacher_loss": {"train": {"curriculum": {"name": "teacher_loss"}}},
+    "easy_abs_return": {"train": {"curriculum": {"name": "abs_return"}}},
     "easy_volatility": {"train": {"curriculum": {"name": "volatility"}}},
-    "hard_teacher": {"train": {"curriculum": {"name": "teacher", "reverse": True}}},  # control
+    "hard_teacher_loss": {"train": {"curriculum": {"name": "teacher_loss", "reverse": True}}},  # control
     "random_order": {"train": {"curriculum": {"name": "random"}}},  # control
     "sam": {"optim": {"sam_rho": 0.05}},
     "swa": {"optim": {"swa_fraction": 0.25}},

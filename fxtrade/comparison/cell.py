@@ -106,7 +106,7 @@ def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -
     else:
         read = np.flatnonzero(with_lead(wanted, lead))
     part = rows_of(data, read)
-    each = members.apart(params, config.train.ensemble.size)
+    each = members.unstack(params, config.train.ensemble.size)
     made = []
     for scored, rate in online_finetune.score(model, build_loss(config), each, part, config.adapt):
         prob = np.full((*features.ok.shape, scored.prob.shape[-1]), 1 / scored.prob.shape[-1], np.float32)

@@ -128,14 +128,14 @@ def run_cell(cell: Cell, market: Setting) -> tuple[dict[str, Any], Sums | None]:
 
     Training that diverges is a result too: the entry then has an `error` instead of accuracies.
     """
-    began, quiet = time.monotonic(), Console(quiet=True)
+    began = time.monotonic()
     entry = {"market": cell.market, "model": cell.model, "recipe": cell.recipe, "stages": len(cell.stages)}
     params, count = None, cell.stages[0].train.ensemble.size
     try:
         for stage in cell.stages:
             if stage.pretrain.name != "none":
-                params, _ = training.pretrain(stage, market.training, quiet, cell.name)
-            trained = training.train(stage, market.training, quiet, cell.name, start=params)
+                params, _ = training.pretrain(stage, market.training)
+            trained = training.train(stage, market.training, params)
             params = trained.fit.params
     except TrainingError as e:
         return entry | {"error": str(e), "seconds": time.monotonic() - began}, None

@@ -10,8 +10,8 @@ import numpy as np
 from fxtrade.comparison.cell import Sums
 from fxtrade.comparison.grid import PLAIN
 from fxtrade.comparison.store import PLAN, CellStore, Entry
-from fxtrade.core import files
 from fxtrade.core.errors import FxtradeError
+from fxtrade.core.files import to_jsonable
 from fxtrade.metrics import bootstrap
 from fxtrade.validate import discovery
 
@@ -54,7 +54,7 @@ def assemble(kept: CellStore) -> dict[str, Any]:
     _corrected([test for effect in found for test in effect["nats"].values()])
     counts = {"done": len(cells), "planned": len(plan["cells"]), "seconds": sum(e["seconds"] for e in cells)}
     run = {**plan["run"], **counts, "folder": kept.folder.name, "config": config}
-    return files.to_jsonable({"run": run, "markets": markets, "recipes": found, "goal": goal(markets)})
+    return to_jsonable({"run": run, "markets": markets, "recipes": found, "goal": goal(markets)})
 
 
 def against(rows: list[Entry], sums: dict[str, Sums], coverages: list[float], seed: int) -> None:

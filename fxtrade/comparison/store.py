@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from fxtrade.comparison.cell import Sums
-from fxtrade.core import files
 from fxtrade.core.errors import FxtradeError
+from fxtrade.core.files import append_line, atomic_path, to_jsonable, write_atomic
 
 PLAN, CELLS, SUMS = "plan.json", "cells.jsonl", "sums"
 Entry = dict[str, Any]
@@ -47,21 +46,17 @@ class CellStore:
         path = self.folder / CELLS
         whole = _whole(path)
         if path.exists() and len(whole) < path.stat().st_size:
-            self._writing(lambda: _replace(path, whole))
+            self._writing(lambda: write_atomic(path, whole))
 
     def add(self, entry: Entry, sums: Sums | None) -> None:
         def write():
             if sums is not None:
-                place = self.folder / SUMS / f"{entry['hash']}.npz"
-                place.parent.mkdir(parents=True, exist_ok=True)
-                part = place.with_suffix(".part")
-                with part.open("wb") as f:
+                with atomic_path(self.folder / SUMS / f"{entry['hash']}.npz") as part, part.open("wb") as f:
                     np.savez_compressed(f, **{k: v for k, v in sums._asdict().items() if v is not None})
-                os.replace(part, place)
-            files.append_line(self.folder / CELLS, entry)
+            append_line(self.folder / CELLS, entry)
 
         self._writing(write)
-        self.entries[entry["hash"]] = files.to_jsonable(entry)
+        self.entries[entry["hash"]] = to_jsonable(entry)
 
     def sums(self, entry: Entry) -> Sums:
         """Raises FxtradeError if they are not there or damaged."""
@@ -84,9 +79,3 @@ def _whole(path: Path) -> bytes:
     """The lines that have an end; none of a file that is not there."""
     content = path.read_bytes() if path.exists() else b""
     return content[: content.rfind(b"\n") + 1]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    os.replace(part, path)

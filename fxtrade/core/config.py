@@ -103,7 +103,7 @@ class MixupConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ViewsConfig:
-    """How the two views of a segment differ in contrastive learning (`train.views`); 0 leaves a change out."""
+    """How the two views of a segment differ in contrastive learning (`train.augment`); 0 leaves a change out."""
 
     scaling: float = 0.1  # standard deviation of the log of a factor for each feature of a segment
     jitter: float = 0.1  # standard deviation of noise on every value, in units of the scaled features

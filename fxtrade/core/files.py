@@ -1,27 +1,42 @@
-"""Writing files so that a kill or a full disk never leaves half of one."""
+"""Files that are either whole or not there, and JSON without NaN."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fxtrade.core.errors import FxtradeError
 
 
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A file to write to that takes the name `path` if the block succeeds and is removed if it does not.
+
+    It lies beside `path`, whose folder is made if it is missing, and no other process writes to it. OSError as it
+    comes.
+    """
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write `content` beside `path` and rename it into place; makes the folder if needed. OSError as it comes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(part, path)
+    """Replace the content of `path`; a kill at any moment leaves the old or the new one. OSError as it comes."""
+    with atomic_path(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON atomically; NaN and infinities become null, since JSON has none.
+    """Write `to_jsonable(values)` atomically.
 
     Raises:
         FxtradeError: the place cannot be written.
@@ -32,15 +47,20 @@ def write_json(path: Path, values: Any) -> None:
         raise FxtradeError(f"{path} cannot be written: {e.strerror}; choose another place with --results") from e
 
 
-def append_line(path: Path, entry: Mapping[str, Any]) -> None:
-    """Append one line of JSON by one `write`. OSError as it comes."""
+def append_line(path: Path, values: Mapping[str, Any]) -> None:
+    """Append one line of JSON by one `write`, so that processes side by side do not mix their lines. OSError as it
+    comes."""
+    line = (json.dumps(to_jsonable(values)) + "\n").encode()
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    with contextlib.closing(os.fdopen(handle, "wb", buffering=0)) as f:
-        f.write((json.dumps(to_jsonable(entry)) + "\n").encode())
+    try:
+        while line:  # a full disk takes a part of the line; the next write then raises
+            line = line[os.write(handle, line) :]
+    finally:
+        os.close(handle)
 
 
 def to_jsonable(value: Any) -> Any:
-    """Return `value` in plain dicts, lists and scalars; NaN and infinities become None."""
+    """Lists, dicts and Python scalars of nested values; NaN and infinities become None, since JSON has none."""
     if isinstance(value, Mapping):
         return {k: to_jsonable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

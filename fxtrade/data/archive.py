@@ -22,7 +22,8 @@ from urllib.parse import quote
 import polars as pl
 
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.data.download import atomic, download, is_complete
+from fxtrade.core.files import atomic_path
+from fxtrade.data.download import download, is_complete
 from fxtrade.data.klines import COLUMNS, merge
 
 BASE_URL = "https://data.binance.vision"
@@ -206,7 +207,7 @@ def _store(symbol: str, found: Zips, spec: FetchSpec) -> Fetched:
             f"at {spec.base_url}; check the spelling, the market (spot, um) and the listing date"
         )
     target = spec.out / f"{symbol}.parquet"
-    with atomic(target) as part:
+    with atomic_path(target) as part:
         frame.write_parquet(part, compression="zstd")
     clock = frame["timestamp"]
     holes = (clock.diff().drop_nulls().dt.total_seconds() // SECONDS[spec.interval] - 1).clip(lower_bound=0)

@@ -1,4 +1,4 @@
-"""A zip and its checksum file from Binance's public archive to disk, verified: `download`, `is_complete`, `atomic`."""
+"""A zip and its checksum file from Binance's public archive to disk, verified: `download`, `is_complete`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import contextlib
 import hashlib
 import http.client
 import itertools
-import os
 import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from fxtrade.core.errors import DataError
+from fxtrade.core.files import atomic_path, write_atomic
 
 LONGEST_WAIT = 300.0  # seconds; a server that asks for more is reported instead of waited for
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP errors that another attempt may mend
@@ -68,22 +68,10 @@ def is_complete(path: Path) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == _parse_checksum(checksum.read_bytes(), path.name)
 
 
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A file to write to that takes the name `path` if the block succeeds and vanishes if it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _transfer(url: str, path: Path, timeout: float, on_bytes: Callable[[int], object]) -> bool:
     """One attempt of `download`; HTTPError, UNREACHABLE or DataError where it fails."""
     digest, size = hashlib.sha256(), 0
-    with atomic(path) as part:
+    with atomic_path(path) as part:
         with urllib.request.urlopen(url, timeout=timeout) as response, part.open("wb") as file:
             length = response.headers["Content-Length"]
             while chunk := response.read(1 << 16):
@@ -104,8 +92,7 @@ def _transfer(url: str, path: Path, timeout: float, on_bytes: Callable[[int], ob
         expected = _parse_checksum(text, path.name)
         if digest.hexdigest() != expected:
             raise DataError(f"SHA-256 differs, expected {expected or repr(text[:80])}, got {digest.hexdigest()}")
-        with atomic(_checksum_path(path)) as checksum:
-            checksum.write_bytes(text)
+        write_atomic(_checksum_path(path), text)
     return True
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig, StudyConfig
 from fxtrade.core.errors import DataError, FxtradeError
+from fxtrade.core.files import to_jsonable
 from fxtrade.core.options import to_dict
 from fxtrade.data.bars import format_interval, parse_interval
 from fxtrade.labels import horizon
@@ -99,7 +100,7 @@ def run(config: RunConfig, results: Path, name: str = "", console: Console | Non
         "bars": len(sample.times),
         "rows": len(sample.place),
     }
-    outcome = files.to_jsonable(outcome)
+    outcome = to_jsonable(outcome)
     with console.task("report"):
         _write(folder, config, outcome)
     report.table(console, outcome, folder)

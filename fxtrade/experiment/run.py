@@ -13,6 +13,7 @@ from fxtrade import models
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import Interrupted
+from fxtrade.core.files import to_jsonable
 from fxtrade.core.options import to_dict
 from fxtrade.core.types import Forecast
 from fxtrade.data.bars import Panel, format_interval, parse_interval
@@ -29,7 +30,7 @@ from fxtrade.report.progress import Console
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.train import members
 from fxtrade.train.interrupt import Interrupt
-from fxtrade.train.keeping import kept
+from fxtrade.train.outputs import open_outputs
 from fxtrade.validate import surrogates
 
 
@@ -73,16 +74,19 @@ def run(
     files.write_json(folder / run_dir.RECORD, facts)
     console.say(f"run folder {folder}   (tensorboard --logdir {results})")
 
-    keep = {"identity": what, "keep": config.train.max_to_keep, "resume": bool(resume)}
+    saving = (config.train.max_to_keep, bool(resume))
     if config.pretrain.name != "none":
-        with kept(folder / "pretrain", **keep) as ends, Interrupt() as interrupt:
-            start, before = training.pretrain(config, data, console, "pre-training", interrupt=interrupt, **ends)
+        with open_outputs(folder / "pretrain", what, *saving) as outputs, Interrupt() as interrupt:
+            with console.training("pre-training", config.pretrain.steps) as bar:
+                callbacks = bar._replace(should_stop=interrupt.should_stop)
+                start, before = training.pretrain(config, data, outputs, callbacks)
         if interrupt.signal:
             raise _stopped(folder, interrupt.signal, before.step)
-    with kept(folder, **keep) as ends:
-        tracker = ends["tracker"]
-        with Interrupt() as interrupt:
-            trained = training.train(config, data, console, "training", start, interrupt=interrupt, **ends)
+    with open_outputs(folder, what, *saving) as outputs:
+        writer = outputs.metric_writer
+        with Interrupt() as interrupt, console.training("training", config.train.steps) as bar:
+            callbacks = bar._replace(should_stop=interrupt.should_stop)
+            trained = training.train(config, data, start, outputs, callbacks)
         if not interrupt.signal:
             with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
                 outcome = evaluate_run(config, data, trained, results, facts, console)
@@ -90,16 +94,16 @@ def run(
             raise _stopped(folder, interrupt.signal, trained.fit.step)
 
         outcome["run"] |= {"seconds": time.time() - began, "folder": folder.name}
-        outcome["history"] = tracker.rows
+        outcome["history"] = writer.rows
         numbers = headline(outcome)
         trial = {k: facts[k] for k in ("started", "config_hash", "data_fingerprint", "code")}
         ledger.append_trial(results, trial | {"run": folder.name} | numbers)  # before anyone sees the numbers
         files.write_json(folder / run_dir.RECORD, facts | {"seconds": outcome["run"]["seconds"], "metrics": numbers})
         files.write_json(folder / "report.json", outcome)
-        for title, pixels in report.write(folder, files.to_jsonable(outcome)).items():
-            tracker.image(title, pixels, trained.fit.step)
-        tracker.hparams(to_dict(config), numbers)
-        tracker.text("report", (folder / "report.md").read_text(), trained.fit.step)
+        for title, pixels in report.write(folder, to_jsonable(outcome)).items():
+            writer.image(title, pixels, trained.fit.step)
+        writer.hparams(to_dict(config), numbers)
+        writer.text("report", (folder / "report.md").read_text(), trained.fit.step)
     report.table(console, outcome, folder)
     return folder
 
@@ -176,7 +180,7 @@ def forecasts(
     config: RunConfig, trained: Trained, data: Dataset, tick: Callable[[int], None] = lambda n: None
 ) -> tuple[Forecast, list[float | None]]:
     """Of every row, by the trained weights or, if the config wants it, by weights that adapt; each member's rate."""
-    each = members.apart(trained.fit.params, config.train.ensemble.size)
+    each = members.unstack(trained.fit.params, config.train.ensemble.size)
     made = online_finetune.score(trained.model, build_loss(config), each, data, config.adapt, tick)
     return mixture.mixture([m.forecast for m in made]), [m.rate for m in made]
 
@@ -191,7 +195,9 @@ def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str, 
     """Accuracy of the same pipeline, trained anew, on a market without anything to find."""
     with console.bar(f"features of the {kind}", len(panel.times), "bars") as tick:
         data = dataset.prepare(config, panel, tick)
-    trained = training.train_from_scratch(config, data, console, f"null floor: {kind}")
+    trained = training.train_from_scratch(
+        config, data, lambda stage, steps: console.training(f"null floor: {kind}, {stage}", steps)
+    )
     made, _ = forecasts(config, trained, data)
     return table(baselines.decide(made), data)
 

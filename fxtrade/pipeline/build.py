@@ -8,8 +8,8 @@ from typing import Any
 import flax.linen as nn
 
 from fxtrade import losses, models
-from fxtrade.core import files
 from fxtrade.core.config import RunConfig
+from fxtrade.core.files import to_jsonable
 from fxtrade.core.options import to_dict
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.data.bars import format_interval
@@ -39,7 +39,7 @@ def build_loss(config: RunConfig) -> Callable[[Output, Segment], Array]:
 
 def identity(config: RunConfig, data: Dataset, fingerprint: str = "") -> dict[str, Any]:
     """What a checkpoint was trained on, JSON-like."""
-    return files.to_jsonable(
+    return to_jsonable(
         {
             "model": config.model.name,
             "model options": {k: str(v) for k, v in config.model.options.items()},

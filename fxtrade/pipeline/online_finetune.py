@@ -26,10 +26,10 @@ from fxtrade.metrics import classify
 from fxtrade.pipeline import predict
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.train import meta
-from fxtrade.train.members import each
+from fxtrade.train.members import map_members
 from fxtrade.train.segments import Plan, Series, device_series, gather
 
-GROUP = 16  # adaptations in one dispatch, all at once where `each` does so
+GROUP = 16  # adaptations in one dispatch, all at once where `map_members` does so
 
 
 class Adapted(NamedTuple):
@@ -140,6 +140,6 @@ def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: 
             said = predict.forecast_of_output(model.apply({"params": own}, series.x[at][None]))
             return jax.tree.map(lambda a: a[0, plan.warmup :], said)
 
-        return each(block, (starts, begins))
+        return map_members(block, (starts, begins))
 
     return blocks

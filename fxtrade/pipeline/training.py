@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,19 +20,20 @@ from fxtrade.pipeline import baselines
 from fxtrade.pipeline.build import build_loss, build_model
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.warm_start import load_initial_params
-from fxtrade.report.progress import Console
-from fxtrade.train import curriculum, meta, mixup, views
+from fxtrade.train import augment, curriculum, meta, mixup
+from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks
 from fxtrade.train.curriculum import Curriculum
-from fxtrade.train.loop import Fit, fit, fresh
+from fxtrade.train.hooks import StepHooks
+from fxtrade.train.loop import FitResult, TrainJob, fit, init_params
 from fxtrade.train.optim import HEADS
+from fxtrade.train.outputs import IN_MEMORY, TrainOutputs
 from fxtrade.train.segments import Plan, Series, device_series, loss_weight, plan, weights
-from fxtrade.train.step import Method
 from fxtrade.validate import splits
 
 
 class Trained(NamedTuple):
     model: nn.Module
-    fit: Fit
+    fit: FitResult
 
 
 def check(config: RunConfig) -> None:
@@ -42,68 +45,67 @@ def check(config: RunConfig) -> None:
     meta.check(config.train)
     if config.pretrain.name != "none":
         contrastive.build(config.pretrain.name, config.pretrain.options)
-        views.check(config.pretrain.views)
+        augment.check(config.pretrain.views)
 
 
-def train(config: RunConfig, data: Dataset, console: Console, title: str, start: Any = None, **options) -> Trained:
-    """Fit the config's model to the training span of these data, from the weights `start` or fresh ones.
-
-    `options` go to `train.loop.fit`.
-    """
+def train(
+    config: RunConfig,
+    data: Dataset,
+    params: Any = None,
+    outputs: TrainOutputs = IN_MEMORY,
+    callbacks: Callbacks = NO_CALLBACKS,
+) -> Trained:
+    """Fit the config's model to the training span of these data, from the weights `params` or random ones."""
     model = build_model(config)
-    series, valid, train_plan, valid_plan = spans(config, data, model)
+    (series, train_plan), valid = spans(config, data, model)
     train_plan = train_plan._replace(curriculum=make_curriculum(config, data, train_plan))
-    done = _fit(
-        config,
-        data,
-        console,
-        title,
-        model,
-        build_loss(config),
-        (series, train_plan),
-        (valid, valid_plan),
-        method=make_hooks(config, data, train_plan),
-        start=start,
-        **options,
-    )
-    return Trained(model, done)
+    hooks = make_hooks(config, data, train_plan)
+    job = TrainJob(model, build_loss(config), (series, train_plan), valid, hooks, params, _row_name(data))
+    return Trained(model, fit(job, config.train, config.optim, config.seed, outputs, callbacks))
 
 
-def pretrain(config: RunConfig, data: Dataset, console: Console, title: str, **options) -> tuple[Any, Fit]:
-    """Weights to start from, with fresh heads above what contrastive training has made of the rest, and that training.
+def pretrain(
+    config: RunConfig, data: Dataset, outputs: TrainOutputs = IN_MEMORY, callbacks: Callbacks = NO_CALLBACKS
+) -> tuple[Any, FitResult]:
+    """Weights to start from, random in the heads and contrastively trained below them, and the result of that training.
 
-    Labels play a part in "supervised" alone. The rows are those of training; validation rows choose the best step.
+    Only "supervised" uses the labels. The rows are those of training; validation rows choose the best step.
     """
     c = config.pretrain
-    model, views_of = build_model(config), views.presented(c.views)
-    series, valid, train_plan, valid_plan = spans(config, data, model)
-    short = dataclasses.replace(config.train, steps=c.steps, trainable="all", init_from="")
-    done = _fit(
-        dataclasses.replace(config, train=short),
-        data,
-        console,
-        title,
+    model, views = build_model(config), augment.make_augment(c.views)
+    train_span, valid_span = spans(config, data, model)
+    job = TrainJob(
         Projected(model, c.width, c.channels),
         contrastive.build(c.name, c.options),
-        (series, train_plan),
-        (valid, valid_plan),
-        method=Method(present=views_of, judged=views_of),
-        **options,
+        train_span,
+        valid_span,
+        StepHooks(augment=views, augment_eval=views),
+        row_name=_row_name(data),
     )
-    heads = fresh(model, series, config.seed, config.train.ensemble.size)[HEADS]
+    short = dataclasses.replace(config.train, steps=c.steps, trainable="all")
+    done = fit(job, short, config.optim, config.seed, outputs, callbacks)
+    heads = init_params(model, train_span[0], config.seed, config.train.ensemble.size)[HEADS]
     return {**done.params["encoder"], HEADS: heads}, done
 
 
-def train_from_scratch(config: RunConfig, data: Dataset, console: Console, title: str) -> Trained:
-    """All of training in memory: what comes before it, if the config wants that, then `train`."""
-    start = load_initial_params(config, data) if config.train.init_from else None
+def train_from_scratch(
+    config: RunConfig, data: Dataset, open_callbacks: Callable[[str, int], AbstractContextManager[Callbacks]]
+) -> Trained:
+    """All stages of training in memory: what the config wants before it, then `train`.
+
+    Args:
+        open_callbacks: given the name of a stage and its steps.
+    """
+    params = load_initial_params(config, data) if config.train.init_from else None
     if config.pretrain.name != "none":
-        start, _ = pretrain(config, data, console, f"{title}, pre-training")
-    return train(config, data, console, title, start)
+        with open_callbacks("pre-training", config.pretrain.steps) as callbacks:
+            params, _ = pretrain(config, data, callbacks=callbacks)
+    with open_callbacks("training", config.train.steps) as callbacks:
+        return train(config, data, params, callbacks=callbacks)
 
 
-def spans(config: RunConfig, data: Dataset, model: nn.Module) -> tuple[Series, Series, Plan, Plan]:
-    """The series with the weights of training and of validation, and the segments of both."""
+def spans(config: RunConfig, data: Dataset, model: nn.Module) -> tuple[tuple[Series, Plan], tuple[Series, Plan]]:
+    """The series with the weights of training, and its segments; the same of validation."""
     train_plan, valid_plan = plans(config, data, model.receptive_field)
     labels, rows = data.labels, data.split.train
     w = reweight_classes(labels.y, labels.w, rows, config.loss.effective_number_beta, config.loss.class_weights)
@@ -113,15 +115,15 @@ def spans(config: RunConfig, data: Dataset, model: nn.Module) -> tuple[Series, S
     if config.train.ensemble.method == "folds":
         own = splits.folds(rows, labels.end, config.train.ensemble.size, config.split.embargo)
         series = series._replace(w=jnp.asarray(np.stack([loss_weight(data.features, weighted, r) for r in own])))
-    return series, judged, train_plan, valid_plan
+    return (series, train_plan), (judged, valid_plan)
 
 
-def make_hooks(config: RunConfig, data: Dataset, train_plan: Plan) -> Method:
-    """How a step trains: by mixup, meta-learning, both or neither."""
-    c, present = config.train.meta, mixup.presented(config.train.mixup)
+def make_hooks(config: RunConfig, data: Dataset, train_plan: Plan) -> StepHooks:
+    """The hooks of mixup, meta-learning, both or neither."""
+    c, mix = config.train.meta, mixup.make_augment(config.train.mixup)
     if c.name == "none":
-        return Method(present=present)
-    return meta.method(c, train_plan, segment_scores("volatility", config, data, train_plan), present)
+        return StepHooks(augment=mix)
+    return meta.make_hooks(c, train_plan, segment_scores("volatility", config, data, train_plan), mix)
 
 
 def make_curriculum(config: RunConfig, data: Dataset, train_plan: Plan) -> Curriculum | None:
@@ -132,10 +134,10 @@ def make_curriculum(config: RunConfig, data: Dataset, train_plan: Plan) -> Curri
     return curriculum.make(c, segment_scores(c.name, config, data, train_plan), config.train.steps)
 
 
-def segment_scores(name: str, config: RunConfig, data: Dataset, train_plan: Plan) -> np.ndarray:
-    """How hard each training segment is, `[M]`, by one of `train.curriculum.SCORES`."""
+def segment_scores(name: curriculum.Score, config: RunConfig, data: Dataset, train_plan: Plan) -> np.ndarray:
+    """Difficulty of each training segment, by one of `train.curriculum.SCORES`."""
     weight = loss_weight(data.features, data.labels, data.split.train)
-    if name == "teacher":
+    if name == "teacher_loss":
         of_row = baselines.logistic_loss(data, config.seed)
     else:
         of_row = curriculum.row_scores(name, data.labels.ret, weight, config.seed)
@@ -161,9 +163,6 @@ def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan,
     return train, valid
 
 
-def _fit(config: RunConfig, data: Dataset, console: Console, title: str, *what, **options) -> Fit:
-    def time_of(row: int) -> str:
-        return str(data.panel.times[row].astype("datetime64[ns]").astype("datetime64[s]"))
-
-    with console.training(title, config.train.steps) as progress:
-        return fit(*what, config.train, config.optim, config.seed, progress=progress, row_name=time_of, **options)
+def _row_name(data: Dataset) -> Callable[[int], str]:
+    """Names a row by its time."""
+    return lambda row: str(data.panel.times[row].astype("datetime64[ns]").astype("datetime64[s]"))

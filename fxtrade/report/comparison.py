@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fxtrade.core.errors import FxtradeError
+from fxtrade.core.files import write_atomic
 from fxtrade.report import comparison_plots, summary
 from fxtrade.report.formatting import DASH, count, duration, fixed, interval, missing, percent, score
 from fxtrade.report.plotting import pixels, save_png
@@ -52,9 +52,7 @@ def write(folder: Path, outcome: dict[str, Any]) -> None:
     for name, figure in figures.items():
         save_png(folder / "plots" / f"{name}.png", pixels(figure))
     try:
-        part = folder / "report.md.part"
-        part.write_text(document(outcome, tuple(figures)))
-        os.replace(part, folder / "report.md")
+        write_atomic(folder / "report.md", document(outcome, tuple(figures)))
     except OSError as e:
         raise FxtradeError(f"the report in {folder} cannot be written: {e.strerror}; mend that and run again") from e
 

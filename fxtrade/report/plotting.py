@@ -7,7 +7,6 @@ Okabe and Ito (2008), which people with colour-blindness can tell apart.
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from matplotlib.image import imsave
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from fxtrade.core.errors import FxtradeError
+from fxtrade.core.files import atomic_path
 from fxtrade.report.formatting import missing
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -48,11 +48,9 @@ def save_png(path: Path, picture: np.ndarray) -> None:
     Raises:
         FxtradeError: the place cannot be written.
     """
-    part = path.with_name(f"{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        imsave(part, picture, format="png", pil_kwargs={"optimize": True})
-        os.replace(part, path)
+        with atomic_path(path) as part:
+            imsave(part, picture, format="png", pil_kwargs={"optimize": True})
     except OSError as e:
         raise FxtradeError(f"{path} cannot be written: {e.strerror}; choose another place") from e
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console as Rich
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fxtrade.train.callbacks import Callbacks, Evaluation
 
 
 class Console:
@@ -43,32 +46,34 @@ class Console:
             yield tick
 
     @contextlib.contextmanager
-    def training(self, title: str, steps: int) -> Iterator[TrainingBar]:
-        """A bar over training steps that prints a line at each evaluation."""
+    def training(self, title: str, steps: int) -> Iterator[Callbacks]:
+        """A bar over training steps, and a line at each evaluation; yields the callbacks of `train.loop.fit`."""
         with self._progress(*_columns(), TextColumn("{task.fields[rate]}")) as progress:
-            yield TrainingBar(self, progress, progress.add_task(title, total=steps, rate="compiling"), title)
+            task, began, done = progress.add_task(title, total=steps, rate="compiling"), None, 0
+
+            def on_progress(step: int, labels: int) -> None:
+                nonlocal began, done
+                now = time.perf_counter()
+                if began is None:  # the first dispatch compiled: its time says nothing about the rate
+                    began = now
+                else:
+                    done += labels
+                rate = f"{done / (now - began):,.0f} samples/s" if done else ""
+                progress.update(task, completed=step, rate=rate)
+
+            yield Callbacks(on_progress, lambda evaluation: self.say(f"{title}: {evaluation_line(evaluation)}"))
 
     def _progress(self, *columns) -> Progress:
         return Progress(*columns, console=self.rich, transient=True, disable=not self.rich.is_terminal)
 
 
-class TrainingBar:
-    """Where `train.loop.fit` reports to."""
-
-    def __init__(self, console: Console, progress: Progress, task, title: str):
-        self._console, self._progress, self._task, self._title = console, progress, task, title
-        self._labels, self._since = 0, None
-
-    def advance(self, step: int, labels: int, message: str = "") -> None:
-        now = time.perf_counter()
-        if self._since is None:  # the first dispatch compiled: its time says nothing about the rate
-            self._since = now
-        else:
-            self._labels += labels
-        speed = f"{self._labels / (now - self._since):,.0f} samples/s" if self._labels else ""
-        self._progress.update(self._task, completed=step, rate=speed)
-        if message:
-            self._console.say(f"{self._title}: {message}")
+def evaluation_line(e: Evaluation) -> str:
+    """An evaluation as a line of text."""
+    rate = f"  {e.labels_per_second:,.0f} samples/s" if math.isfinite(e.labels_per_second) else ""
+    return (
+        f"step {e.step}/{e.steps}  train loss {e.train_loss:.4f}  valid loss {e.valid_loss:.4f}  "
+        f"valid accuracy {100 * e.valid_accuracy:.2f} %{rate}{'  best' if e.best else ''}"
+    )
 
 
 def _columns() -> tuple:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fxtrade.core.errors import FxtradeError
+from fxtrade.core.files import write_atomic
 from fxtrade.report import markdown, plots
 from fxtrade.report.plotting import pixels, save_png
 from fxtrade.report.terminal import table
@@ -30,9 +30,7 @@ def write(folder: Path, outcome: dict[str, Any]) -> dict[str, np.ndarray]:
     for name, picture in pictures.items():
         save_png(folder / "plots" / f"{name}.png", picture)
     try:
-        part = folder / "report.md.part"
-        part.write_text(markdown.document(outcome, pictures))
-        os.replace(part, folder / "report.md")
+        write_atomic(folder / "report.md", markdown.document(outcome, pictures))
     except OSError as e:
         raise FxtradeError(f"the report in {folder} cannot be written: {e.strerror}; mend that and run again") from e
     return pictures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from fxtrade.core.files import write_atomic
 from fxtrade.report import study_plots
 from fxtrade.report.formatting import DASH, count, duration, fixed, interval, missing, percent
 from fxtrade.report.plotting import pixels, save_png
@@ -46,9 +46,7 @@ def write(folder: Path, outcome: dict[str, Any]) -> None:
     pictures = {name: pixels(figure) for name, figure in study_plots.figures(outcome).items()}
     for name, picture in pictures.items():
         save_png(folder / "plots" / f"{name}.png", picture)
-    part = folder / "study.md.part"
-    part.write_text(document(outcome, tuple(pictures)))
-    os.replace(part, folder / "study.md")
+    write_atomic(folder / "study.md", document(outcome, tuple(pictures)))
 
 
 def verdict(outcome: dict) -> str:

@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax: written beside their place and renamed, so that a kill at any moment leaves a whole one."""
+"""Checkpoints by Orbax, written beside their place and renamed, so that a kill at any moment leaves a whole one."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 
 from fxtrade.core.errors import CheckpointError
 from fxtrade.train import checksum
+from fxtrade.train.step import TrainState
 
 
 class Checkpoints:
-    """The last `keep` states of a run in `folder/last` and the best one in `folder/best`.
+    """The last `max_to_keep` states of a run in `folder/last` and the best one in `folder/best`.
 
-    Every checkpoint carries `identity`, what it was trained on (model, features, data...); restoring into a run with
-    another identity is refused, naming what differs.
+    Every checkpoint carries `identity`, what it was trained on (model, features, data...). Restoring it into a run with
+    another identity is an error that names the difference.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], keep: int = 3):
+    def __init__(self, folder: Path, identity: dict[str, Any], max_to_keep: int = 3):
         self.folder, self.identity = folder, identity
         self._managers = {
-            "last": self._manager(folder / "last", keep),
+            "last": self._manager(folder / "last", max_to_keep),
             "best": self._manager(folder / "best", 1),
         }
 
-    def save(self, state: Any, progress: dict[str, Any], best: bool) -> None:
+    def save(self, state: TrainState, progress: dict[str, Any], best: bool) -> None:
         """Write `state` (its `step` names the checkpoint) and the host's `progress`, a JSON dict.
 
         Raises:
             CheckpointError: the checkpoint cannot be written; earlier ones are untouched.
         """
         step = int(np.max(state.step))  # that of all members
-        # the best one first: a kill between the two must not leave progress that speaks of a best one that is not there
+        # the best one first: a kill between the two must not leave progress that names a best one that is missing
         for kind in ("best", "last") if best else ("last",):
             manager = self._managers[kind]
             if step in manager.all_steps():
@@ -53,7 +55,7 @@ class Checkpoints:
             except Exception as e:
                 raise CheckpointError(
                     f"cannot write checkpoint {self.folder / kind / str(step)}: {_first_line(e)}; make room or check "
-                    f"the permissions, then go on from step {self.latest() or 0} with --resume {self.folder.parent}"
+                    f"the permissions, then resume from step {self.latest() or 0} with --resume {self.folder.parent}"
                 ) from e
 
     def latest(self, kind: str = "last") -> int | None:
@@ -61,7 +63,7 @@ class Checkpoints:
         self._managers[kind].reload()
         return self._managers[kind].latest_step()
 
-    def restore(self, like: Any, kind: str = "last") -> tuple[Any, dict[str, Any]]:
+    def restore(self, like: PyTree, kind: str = "last") -> tuple[TrainState, dict[str, Any]]:
         """The newest state, shaped and placed as `like`, and the host's progress.
 
         Raises:
@@ -70,19 +72,19 @@ class Checkpoints:
         step = self.latest(kind)
         path = self.folder / kind / str(step)
         if step is None:
-            raise CheckpointError(f"{self.folder / kind}: there is no complete checkpoint to go on from")
+            raise CheckpointError(f"{self.folder / kind}: there is no complete checkpoint to resume from")
         if changed := checksum.damaged(path):
-            raise self._damaged(path, kind, f"{changed[0]} is not what was written")
+            raise self._damaged(path, kind, f"{changed[0]} differs from what was written")
         try:
             meta = self._managers[kind].restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
             identity, progress = meta["identity"], meta["progress"]
         except Exception as e:
             raise self._damaged(path, kind, _first_line(e)) from e
         for key in sorted({*identity, *self.identity}):
-            there, here = identity.get(key), self.identity.get(key)
-            if there != here:
+            theirs, ours = identity.get(key), self.identity.get(key)
+            if theirs != ours:
                 raise CheckpointError(
-                    f"{path} belongs to another run: its {key} is {there!r}, here it is {here!r}; "
+                    f"{path} belongs to another run: its {key} is {theirs!r}, here it is {ours!r}; "
                     "start a new run instead of resuming this one"
                 )
         try:
@@ -93,19 +95,22 @@ class Checkpoints:
         return restored["state"], progress
 
     def close(self) -> None:
+        """Close Orbax's managers."""
         for manager in self._managers.values():
             manager.close()
 
     def _damaged(self, path: Path, kind: str, reason: str) -> CheckpointError:
         earlier = sorted(s for s in self._managers[kind].all_steps() if str(s) != path.name)
-        advice = f"delete that folder to go on from step {earlier[-1]}" if earlier else "there is no other; start anew"
+        advice = (
+            f"delete that folder to resume from step {earlier[-1]}" if earlier else "there is no other; start a new run"
+        )
         return CheckpointError(f"checkpoint {path} is damaged and cannot be read ({reason}); {advice}")
 
     @staticmethod
-    def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
+    def _manager(folder: Path, max_to_keep: int) -> ocp.CheckpointManager:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+            options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep, enable_async_checkpointing=False)
             return ocp.CheckpointManager(folder.resolve(), options=options)
         except OSError as e:
             raise CheckpointError(f"{folder} cannot be written: {e.strerror}") from e

@@ -1,32 +1,31 @@
-"""Checksums of a folder's files: damage is seen before anything is read, even where it would pass for other numbers."""
+"""Checksums of a folder's files, by which damage is found before anything is read, even one flipped bit."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
+
+from fxtrade.core.files import write_atomic
 
 NAME = "checksums.json"
 
 
 def write(folder: Path) -> None:
-    """Put the BLAKE2 of every file in the folders of `folder` into `folder/checksums.json`, atomically."""
-    part = folder / f"{NAME}.part"
-    part.write_text(json.dumps(_digests(folder), indent=1))
-    os.replace(part, folder / NAME)
+    """Write the BLAKE2 of every file in the folders of `folder` to `folder/checksums.json`, atomically."""
+    write_atomic(folder / NAME, json.dumps(_digests(folder), indent=1))
 
 
 def damaged(folder: Path) -> list[str]:
-    """Files that are missing, changed or new since `write`; none if it never was called."""
+    """Names of files that are missing, changed or new since `write`; none if it was never called."""
     if not (folder / NAME).exists():
         return []
     try:
-        then = dict(json.loads((folder / NAME).read_text()))
+        written = dict(json.loads((folder / NAME).read_text()))
     except (ValueError, TypeError):
         return [NAME]
-    now = _digests(folder)
-    return sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    found = _digests(folder)
+    return sorted(name for name in {*written, *found} if written.get(name) != found.get(name))
 
 
 def _digests(folder: Path) -> dict[str, str]:

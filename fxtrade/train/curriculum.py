@@ -1,33 +1,36 @@
 """Curriculum learning (Bengio et al. 2009): from which segments a step may draw.
 
-Segments are put in order by a score, and a pacing function opens more and more of them. When all are open, training
-draws what it would have drawn without a curriculum, bit for bit.
+Segments are sorted by a difficulty score, and a pacing function opens more and more of them. When all are open,
+training draws the same batches as without a curriculum, bit for bit.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 
 from fxtrade.core.config import CurriculumConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import nearest
 from fxtrade.core.types import Array
 
-PACES = ("linear", "root", "exponential", "step")
-SCORES = ("none", "teacher", "signal", "volatility", "random")
-STEPS = 4  # of the pace that opens in steps
+Pace = Literal["linear", "root", "exponential", "step"]
+Score = Literal["none", "teacher_loss", "abs_return", "volatility", "random"]
+PACES: tuple[Pace, ...] = get_args(Pace)
+SCORES: tuple[Score, ...] = get_args(Score)
+STEPS = 4  # of the pace "step"
 
 
 class Curriculum(NamedTuple):
-    """Place `[M]` of each segment in the order, 0 first, and how fast the rest follow."""
+    """The order of the M segments of a plan, and how fast they are opened."""
 
-    rank: np.ndarray
-    pace: str
-    start: float
-    steps: int
+    rank: Int[np.ndarray, " M"]  # place of each segment in the order, 0 first
+    pace: Pace
+    start: float  # share of the segments that is open at the first step
+    steps: int  # after which all are open
 
 
 def check(config: CurriculumConfig) -> None:
@@ -37,11 +40,10 @@ def check(config: CurriculumConfig) -> None:
             raise ConfigError(f"there is no curriculum {kind} '{name}'{nearest(name, known)}")
 
 
-def make(config: CurriculumConfig, score: np.ndarray, steps: int) -> Curriculum:
+def make(config: CurriculumConfig, score: Float[np.ndarray, " M"], steps: int) -> Curriculum:
     """Segments with a low score first; with `reverse` those with a high one.
 
     Args:
-        score: `[M]` of the plan's segments.
         steps: of the whole training; all segments are open after the share `config.end` of them.
     """
     order = np.argsort(-score if config.reverse else score, kind="stable")
@@ -50,8 +52,8 @@ def make(config: CurriculumConfig, score: np.ndarray, steps: int) -> Curriculum:
     return Curriculum(rank, config.pace, config.start, max(round(config.end * steps), 1))
 
 
-def opened(curriculum: Curriculum, step: Array) -> Array:
-    """How many segments are open, at least one.
+def num_open_segments(curriculum: Curriculum, step: Int[Array, ""] | int) -> Int[Array, ""]:
+    """Number of segments that are open, at least one.
 
     The share is s(u) with u = step / steps up to 1 and s0 = `start`: s0 + (1 - s0) u; the root of s0^2 + (1 - s0^2) u
     (Platanios et al. 2019); s0^(1 - u); or s0 + (1 - s0) u in four steps.
@@ -67,32 +69,40 @@ def opened(curriculum: Curriculum, step: Array) -> Array:
     return jnp.where(u >= 1, count, jnp.clip(jnp.ceil(share * count), 1, count)).astype(jnp.int32)
 
 
-def reorder(curriculum: Curriculum, order: Array, step: Array) -> tuple[Array, Array]:
-    """An epoch's random order `[M]` of the segments with the open ones in front, and how many these are."""
-    count = opened(curriculum, step)
+def reorder(
+    curriculum: Curriculum, order: Int[Array, " M"], step: Int[Array, ""] | int
+) -> tuple[Int[Array, " M"], Int[Array, ""]]:
+    """An epoch's random order of the segments with the open ones in front, and the number of these."""
+    count = num_open_segments(curriculum, step)
     closed = jnp.asarray(curriculum.rank)[order] >= count
     return order[jnp.argsort(closed, stable=True)], count
 
 
-def row_scores(name: str, ret: np.ndarray, weight: np.ndarray, seed: int) -> np.ndarray:
-    """How hard each labelled row is, `[N, A]`, low for easy ones.
+def row_scores(
+    name: Score, ret: Float[np.ndarray, "N A"], weight: Float[np.ndarray, "N A"], seed: int
+) -> Float[np.ndarray, "N A"]:
+    """Difficulty of each labelled row, low for easy ones.
 
-    - "signal": minus |forward return| over its root mean square in the rows with weight, asset by asset: the further
-      price moved, the less of the label is noise.
+    - "abs_return": minus |forward return| over its root mean square in the rows with weight, asset by asset: the larger
+      the move, the smaller the share of noise in the label.
     - "volatility": the square of the same: calm rows first.
     - "random": a random number, as a control.
+
+    "teacher_loss", the loss of a simpler model, is computed by the caller.
     """
     if name == "random":
         return np.random.default_rng(seed).random(ret.shape)
     square = np.where(weight > 0, np.nan_to_num(ret) ** 2, 0)
     typical = square.sum(0) / np.maximum((weight > 0).sum(0), 1)
     relative = square / np.where(typical > 0, typical, 1)
-    return -np.sqrt(relative) if name == "signal" else relative
+    return -np.sqrt(relative) if name == "abs_return" else relative
 
 
-def segment_scores(of_row: np.ndarray, weight: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """Mean `[M]` of `of_row [N, A]` over the rows of each segment, by their weights `[N, A]`."""
-    sums = (np.where(weight > 0, of_row * weight, 0).sum(1), weight.sum(1, dtype=np.float64))
-    total, known = (np.concatenate([[0], s.cumsum()]) for s in sums)
-    ends = np.minimum(starts + length, len(of_row))
-    return (total[ends] - total[starts]) / np.maximum(known[ends] - known[starts], 1e-12)
+def segment_scores(
+    row_score: Float[np.ndarray, "N A"], weight: Float[np.ndarray, "N A"], starts: Int[np.ndarray, " M"], length: int
+) -> Float[np.ndarray, " M"]:
+    """Weighted mean of the scores of the rows of each segment."""
+    sums = (np.where(weight > 0, row_score * weight, 0).sum(1), weight.sum(1, dtype=np.float64))
+    total, mass = (np.concatenate([[0], s.cumsum()]) for s in sums)
+    ends = np.minimum(starts + length, len(row_score))
+    return (total[ends] - total[starts]) / np.maximum(mass[ends] - mass[starts], 1e-12)

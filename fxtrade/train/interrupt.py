@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request, so that the loop can finish its step, save and leave."""
+"""Ctrl-C and SIGTERM as a request, so that training can finish its step, save and stop."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ class Interrupt:
     """Within this context the first SIGINT or SIGTERM only sets `signal`; a second one acts as usual.
 
     With `at_once` the first one also raises KeyboardInterrupt, for work that has nothing to save. Only the main thread
-    can take signals; elsewhere the context does nothing.
+    receives signals; elsewhere the context does nothing.
     """
 
     def __init__(self, at_once: bool = False):
         self.signal: int | None = None
         self._at_once = at_once
         self._previous: dict = {}
+
+    def should_stop(self) -> bool:
+        """Whether a signal has come."""
+        return self.signal is not None
 
     def __enter__(self) -> Interrupt:
         try:

@@ -6,72 +6,72 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from fxtrade.core.config import OptimConfig, TrainConfig
 from fxtrade.core.errors import TrainingError
 from fxtrade.models import init
 from fxtrade.models.heads import in_units_of
-from fxtrade.train import members, mixup, optim
+from fxtrade.train import members, optim
+from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks, Evaluation
 from fxtrade.train.checkpoint import Checkpoints
-from fxtrade.train.interrupt import Interrupt
+from fxtrade.train.hooks import NO_HOOKS, Loss, StepHooks
+from fxtrade.train.outputs import IN_MEMORY, TrainOutputs
 from fxtrade.train.segments import Plan, Series
-from fxtrade.train.step import BATCHES, PARAMS, Info, Method, TrainState, create, make_evaluate, make_update
-from fxtrade.train.track import Tracker
+from fxtrade.train.step import BATCHES, PARAMS, Info, create, make_evaluate, make_update
 
 
-class Progress(Protocol):
-    """Where the loop reports to: a progress bar, or nothing."""
+class TrainJob(NamedTuple):
+    """What is trained, and on what."""
 
-    def advance(self, step: int, labels: int, message: str = "") -> None: ...
+    model: nn.Module
+    loss: Loss
+    train: tuple[Series, Plan]  # the series with the weights of the training rows, and its segments
+    valid: tuple[Series, Plan]  # the same of the validation rows
+    hooks: StepHooks = NO_HOOKS
+    init_params: PyTree | None = None  # of several members stacked; None draws random ones
+    row_name: Callable[[int], str] = str  # of a row of the series (its time), for error messages
 
 
 @dataclasses.dataclass
-class Early:
-    """Early stopping on the validation loss; saved with every checkpoint."""
+class EarlyStopping:
+    """The best validation loss, its step, and the evaluations since then; saved with every checkpoint."""
 
     best: float = float("inf")
     best_step: int = 0
-    bad: int = 0
+    since_best: int = 0
 
     def update(self, loss: float, step: int) -> bool:
-        """Take in an evaluation; True if it is the best so far."""
+        """Add an evaluation; True if it is the best so far."""
         better = loss < self.best
         if better:
             self.best, self.best_step = loss, step
-        self.bad = 0 if better else self.bad + 1
+        self.since_best = 0 if better else self.since_best + 1
         return better
 
 
-@dataclasses.dataclass
-class Fit:
-    """What training ended with.
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """The result of training."""
 
-    Attributes:
-        params: averaged weights at the best evaluation; of several members stacked, `[E, ...]`.
-        step: last step done.
-        best_step, best_loss: of the best evaluation.
-        labels_per_second: training speed, compilation and evaluation left out; nan if only one dispatch ran.
-        stopped: "finished", "early" or "interrupted".
-    """
-
-    params: Any
-    step: int
+    params: PyTree  # averaged weights at the best evaluation; of several members stacked, [E, ...]
+    step: int  # last one done
     best_step: int
-    best_loss: float
-    labels_per_second: float
-    stopped: str
+    best_loss: float  # lowest validation loss
+    labels_per_second: float  # without compilation and evaluation; nan if only one dispatch ran
+    stopped: Literal["finished", "early", "interrupted"]
 
 
-def fresh(model: nn.Module, series: Series, seed: int, count: int = 1) -> Any:
-    """Parameters that training starts from by default; of several members, with seeds from `seed` on, stacked."""
+def init_params(model: nn.Module, series: Series, seed: int, count: int = 1) -> PyTree:
+    """Random parameters to start from; of several members, with seeds from `seed` on, stacked."""
 
-    def one(seed: int) -> Any:
+    def one(seed: int) -> PyTree:
         params = init(model, jax.random.fold_in(jax.random.PRNGKey(seed), PARAMS), *series.x.shape[1:])
         if series.ret_w is None:
             return params
@@ -82,66 +82,48 @@ def fresh(model: nn.Module, series: Series, seed: int, count: int = 1) -> Any:
 
 
 def fit(
-    model: nn.Module,
-    loss: Callable,
-    train: tuple[Series, Plan],
-    valid: tuple[Series, Plan],
+    job: TrainJob,
     config: TrainConfig,
     optim_config: OptimConfig,
     seed: int,
-    *,
-    method: Method | None = None,
-    start: Any = None,
-    checkpoints: Checkpoints | None = None,
-    resume: bool = False,
-    tracker: Tracker | None = None,
-    progress: Progress | None = None,
-    interrupt: Interrupt | None = None,
-    row_name: Callable[[int], str] = str,
-) -> Fit:
+    outputs: TrainOutputs = IN_MEMORY,
+    callbacks: Callbacks = NO_CALLBACKS,
+) -> FitResult:
     """Train until `config.steps`, until patience ends, or until interrupted.
 
-    The state after step k is a function of config, data and seed alone: dispatches, evaluations and checkpoints fall on
+    The state after step k is a function of job, config and seed alone: dispatches, evaluations and checkpoints fall on
     fixed steps, so a run that was killed and resumed ends with the same bits as one that never stopped.
-
-    Args:
-        method: a way of training; None is plain descent with the config's mixup.
-        start: parameters to begin with, of several members stacked; None draws fresh ones.
-        checkpoints: where to save; None keeps everything in memory.
-        resume: go on from the last checkpoint if there is one.
-        row_name: names a row of the series (its time) in error messages.
 
     Raises:
         TrainingError: the loss is not finite; names the step, its batch and the last good checkpoint.
         CheckpointError: see `Checkpoints`.
     """
-    series, plan = train
-    assets = series.x.shape[1]
-    keys = [jax.random.PRNGKey(seed + i) for i in range(config.ensemble.size)]
-    ensemble = config.ensemble.size > 1
-    method = method or Method(present=mixup.presented(config.mixup))
+    (series, plan), (valid_series, valid_plan) = job.train, job.valid
+    checkpoints, writer = outputs.checkpoints, outputs.metric_writer
+    ensemble, keys = config.ensemble.size > 1, [jax.random.PRNGKey(seed + i) for i in range(config.ensemble.size)]
     optimizer = optim.optimizer(optim_config, config.steps, config.trainable)
-    decay = optim.averaging(optim_config, config.steps)
-    rate = optim.schedule(optim_config, config.steps)
-    update = make_update(model, loss, optimizer, plan, config.batch, decay, method, ensemble)
-    evaluate = make_evaluate(model, loss, valid[1], config.batch, method)
-    if start is None:
-        start = fresh(model, series, seed, config.ensemble.size)
+    decay, learning_rate = (f(optim_config, config.steps) for f in (optim.averaging, optim.schedule))
+    update = make_update(job.model, job.loss, optimizer, plan, config.batch, decay, job.hooks, ensemble)
+    evaluate = make_evaluate(job.model, job.loss, valid_plan, config.batch, job.hooks)
+    params = job.init_params
+    if params is None:
+        params = init_params(job.model, series, seed, config.ensemble.size)
     begin = functools.partial(create, optimizer=optimizer)
-    state, key = (jax.vmap(begin)(start), jnp.stack(keys)) if ensemble else (begin(start), keys[0])
-    early, best_params = Early(), state.ema
-    if resume and checkpoints and checkpoints.latest() is not None:
-        state, saved = checkpoints.restore(state)
+    state, key = (jax.vmap(begin)(params), jnp.stack(keys)) if ensemble else (begin(params), keys[0])
+    early, best_params = EarlyStopping(), state.ema
+    if outputs.resume and checkpoints and checkpoints.latest() is not None:
+        state, progress = checkpoints.restore(state)
         state = jax.tree.map(jnp.copy, state)  # it will be donated, and Orbax may have lent its own memory
-        early = Early(**saved)
+        early = EarlyStopping(**progress)
         best_params = checkpoints.restore(state, "best")[0].ema if early.best_step else state.ema
-    step, infos, clock = int(np.max(state.step)), [], _Clock()
+    step, infos, timed = int(np.max(state.step)), [], []
 
-    def score_of(params) -> Info:
-        """Of all members on average."""
+    def evaluate_members() -> Info:
+        """Mean over members."""
         if not ensemble:
-            return evaluate(params, valid[0])
-        return Info(*np.mean([evaluate(members.member(params, i), valid[0]) for i in range(config.ensemble.size)], 0))
+            return evaluate(state.ema, valid_series)
+        infos = [evaluate(p, valid_series) for p in members.unstack(state.ema, config.ensemble.size)]
+        return Info(*np.mean(infos, 0).tolist())
 
     def save(best: bool) -> None:
         if checkpoints:
@@ -149,96 +131,67 @@ def fit(
 
     stopped = "finished"
     while step < config.steps:
-        if config.patience and early.bad >= config.patience:
+        if config.patience and early.since_best >= config.patience:
             stopped = "early"
             break
-        if interrupt and interrupt.signal:
+        if callbacks.should_stop():
             save(best=False)
             stopped = "interrupted"
             break
         count = min(config.steps_per_call, config.steps - step)
-        with clock:
-            state, info = update(state, series, key, count)
-            info = jax.tree.map(np.asarray, info)
+        began = time.perf_counter()
+        state, info = update(state, series, key, count)
+        info = jax.tree.map(np.asarray, info)
+        seconds = time.perf_counter() - began
         finite = (np.isfinite(info.loss) & np.isfinite(info.grad_norm)).reshape(count, -1)
         if not finite.all():
-            at, who = np.argwhere(~finite)[0]
-            raise _not_finite(step + int(at), method, plan, keys[who], config.batch, checkpoints, row_name)
-        labels = count * config.batch * plan.length * assets * config.ensemble.size
-        clock.labels += labels
+            at, member = np.argwhere(~finite)[0]
+            raise _not_finite(job, step + int(at), keys[member], config.batch, checkpoints)
+        labels = count * config.batch * plan.length * series.x.shape[1] * config.ensemble.size
+        timed.append((labels, seconds))
         step += count
         infos.append(info)
-        message = ""
         if step % config.eval_every == 0 or step == config.steps:
-            score = score_of(state.ema)
-            if not np.isfinite(score.loss):
+            valid = evaluate_members()
+            if not np.isfinite(valid.loss):
                 raise TrainingError(
                     f"the validation loss after step {step} is not finite although training's is; "
-                    f"{_kept(checkpoints)}; look at the features of the validation rows"
+                    f"{_last_checkpoint(checkpoints)}; look at the features of the validation rows"
                 )
-            better = early.update(score.loss, step)
-            if better:
+            best = early.update(valid.loss, step)
+            if best:
                 best_params = jax.tree.map(np.array, state.ema)  # a copy: the state's memory will be donated
-            means = {k: float(np.mean(np.concatenate([getattr(i, k) for i in infos]))) for k in info._fields}
+            train = (float(np.mean(np.concatenate(parts))) for parts in zip(*infos, strict=True))
+            rates = float(learning_rate(step - 1)), _labels_per_second(timed)
+            evaluation = Evaluation(step, config.steps, *train, *rates, valid.loss, valid.accuracy, best)
             infos = []
-            if tracker:
-                tracker.scalars(
-                    step,
-                    {
-                        **{f"train/{k}": v for k, v in means.items()},
-                        "train/learning_rate": float(rate(step - 1)),
-                        "train/labels_per_second": clock.rate,
-                        "valid/loss": score.loss,
-                        "valid/accuracy": score.accuracy,
-                    },
-                )
-                tracker.histograms(step, state.ema)
-            save(best=better)
-            message = (
-                f"step {step}/{config.steps}  train loss {means['loss']:.4f}  valid loss {score.loss:.4f}  "
-                f"valid accuracy {100 * score.accuracy:.2f} %{clock}{'  best' if better else ''}"
-            )
-        if progress:
-            progress.advance(step, labels, message)
-    return Fit(best_params, step, early.best_step, early.best, clock.rate, stopped)
+            if writer:
+                writer.scalars(step, evaluation.scalars())
+                writer.histograms(step, state.ema)
+            save(best)
+            callbacks.on_evaluation(evaluation)
+        callbacks.on_progress(step, labels)
+    return FitResult(best_params, step, early.best_step, early.best, _labels_per_second(timed), stopped)
 
 
-class _Clock:
-    """Labels per second over all timed dispatches but the first, which compiles."""
-
-    def __init__(self):
-        self.labels, self._before, self._skipped, self._seconds = 0, 0.0, None, 0.0
-
-    def __enter__(self):
-        if self._skipped is None and self.labels:
-            self._skipped, self._seconds = self.labels, 0.0
-        self._before = time.perf_counter()
-
-    def __exit__(self, *_):
-        self._seconds += time.perf_counter() - self._before
-
-    def __str__(self):
-        return f"  {self.rate:,.0f} samples/s" if np.isfinite(self.rate) else ""
-
-    @property
-    def rate(self) -> float:
-        return (self.labels - self._skipped) / self._seconds if self._skipped and self._seconds else float("nan")
+def _labels_per_second(timed: list[tuple[int, float]]) -> float:
+    """Over all dispatches but the first, which compiles; nan if there are no others."""
+    labels, seconds = map(sum, zip(*timed[1:], strict=True)) if len(timed) > 1 else (float("nan"), 1.0)
+    return labels / seconds
 
 
-def _not_finite(step, method, plan, key, batch, checkpoints, row_name) -> TrainingError:
-    starts = np.asarray(method.starts(plan, jax.random.fold_in(key, BATCHES), step, batch))
-    where = ", ".join(f"{s} ({row_name(int(s))})" for s in starts)
+def _not_finite(job: TrainJob, step: int, key: jax.Array, batch: int, checkpoints: Checkpoints | None) -> TrainingError:
+    plan = job.train[1]
+    starts = np.asarray(job.hooks.sample_starts(plan, jax.random.fold_in(key, BATCHES), step, batch))
+    where = ", ".join(f"{s} ({job.row_name(int(s))})" for s in starts)
     return TrainingError(
         f"the loss is not finite at step {step}; its batch has the segments of {plan.length} bars from rows {where}; "
-        f"{_kept(checkpoints)}; try a lower optim.learning_rate or look at the data there"
+        f"{_last_checkpoint(checkpoints)}; try a lower optim.learning_rate or look at the data there"
     )
 
 
-def _kept(checkpoints: Checkpoints | None) -> str:
+def _last_checkpoint(checkpoints: Checkpoints | None) -> str:
     step = checkpoints.latest() if checkpoints else None
     if step is None:
         return "there is no checkpoint"
     return f"the last good checkpoint is step {step} in {checkpoints.folder}"
-
-
-__all__ = ["Early", "Fit", "Progress", "TrainState", "fit", "fresh"]

@@ -1,38 +1,40 @@
 """Ensembles: several members of one architecture, trained in one program.
 
 Member i is what a run with seed + i alone would be, to rounding: own weights, own batches, own dropout. All arrays of a
-stacked tree have the members in front, `[E, ...]`.
+stacked tree have the members as first axis E.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import PyTree
 
 from fxtrade.core import compat
 
 
-def each(f: Callable[[Any], Any], stacked: Any) -> Any:
-    """f of every member.
+def map_members(f: Callable[[PyTree], PyTree], stacked: PyTree) -> PyTree:
+    """Apply f to every member of a stacked tree.
 
-    A CPU takes one after the other, whose activations stay in its cache; batched over members, XLA's convolutions took
-    about twice as long there (benchmarks/RESULTS.md). Cards do all at once.
+    On a CPU one after the other, so that a member's activations stay in the cache; batched over members, XLA's
+    convolutions took about twice as long there (benchmarks/RESULTS.md). On accelerators all at once.
     """
     return lax.map(f, stacked) if compat.is_cpu() else jax.vmap(f)(stacked)
 
 
-def stack(trees: Sequence[Any]) -> Any:
+def stack(trees: Sequence[PyTree]) -> PyTree:
+    """The tree whose leaves are those of all trees, stacked."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def member(stacked: Any, i: int) -> Any:
+def member(stacked: PyTree, i: int) -> PyTree:
+    """Member i of a stacked tree."""
     return jax.tree.map(lambda a: a[i], stacked)
 
 
-def apart(trained: Any, count: int) -> list[Any]:
-    """The weights of each of `count` members; of a single one they are not stacked."""
+def unstack(trained: PyTree, count: int) -> list[PyTree]:
+    """The weights of each of `count` members; those of a single one are not stacked."""
     return [trained] if count == 1 else [member(trained, i) for i in range(count)]

@@ -1,101 +1,121 @@
 """Meta-learning: weights from which a few gradient steps on a market's last weeks do well on what follows.
 
-A batch is made of tasks. Weights theta adapt to a task's support by k steps of plain gradient descent, and are judged
-on its query; with phi the adapted weights of a task, the gradient that the optimiser gets is the mean over tasks of
+A batch is made of tasks. Weights theta adapt to a task's support by k steps of plain gradient descent, and are
+evaluated on its query; with phi the adapted weights of a task, the gradient that the optimiser gets is the mean over
+tasks of
 
 - "maml": d query_loss(phi(theta)) / d theta, through the k steps (Finn et al. 2017);
-- "fomaml": the slope of the query loss at phi, as if phi moved one to one with theta (same paper);
-- "reptile": (theta - phi) / (k rate), the mean of the slopes met on the support (Nichol et al. 2018). The paper steps
+- "fomaml": the gradient of the query loss at phi, as if d phi / d theta were the identity (same paper);
+- "reptile": (theta - phi) / (k rate), the mean of the gradients on the support (Nichol et al. 2018). The paper steps
   along theta - phi itself; divided, it is of the size of a gradient, whatever k and the rate.
 
 Tasks count by the weight of the rows that their gradient is of, as rows of a plain batch do. What is reported is loss
-and accuracy on the queries after adaptation. Validation too is by adapted weights: each segment's by those adapted to
-the `segments` segments before it, as far as they are validation rows whose labels are known by then.
+and accuracy on the queries after adaptation. Validation too uses adapted weights: for each segment those adapted to the
+`segments` segments before it, as far as they are validation rows whose labels are known by then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, PyTree
 
 from fxtrade.core.config import MetaConfig, TrainConfig
-from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output, Segment
-from fxtrade.train import curriculum, members
+from fxtrade.train import members
+from fxtrade.train.hooks import (
+    Augment,
+    Gradient,
+    Keys,
+    Objective,
+    PredictEval,
+    Scores,
+    StepHooks,
+    no_augment,
+    plain_gradient,
+)
+from fxtrade.train.meta_tasks import TASKS, blocks, regimes
 from fxtrade.train.optim import HEADS
-from fxtrade.train.segments import Plan, batch_segments, batch_starts
-from fxtrade.train.step import Keys, Method, as_it_is, plain_gradient
+from fxtrade.train.segments import Plan
 
-TASKS = ("blocks", "regimes")
+Meta = Literal["none", "reptile", "fomaml", "maml"]
+METAS: tuple[Meta, ...] = get_args(Meta)
 
 
 class Descent(NamedTuple):
-    """Steps of p <- p - rate d loss(p, step) / d p; with `only` = "heads" all else stays as it is."""
+    """Steps of p <- p - rate d loss(p, step) / d p; with `trainable` = "heads" all else stays fixed."""
 
-    loss: Callable[[Any, Array], Array]
+    loss: Callable[[PyTree, Array], Array]
     steps: int
-    rate: float
-    only: str = "all"
+    rate: float | Array
+    trainable: str = "all"
 
 
-def descend(descent: Descent, params: Any) -> tuple[Any, Any, Any]:
-    """The weights after all steps, the mean of the slopes met, and what moves before each step `[steps, ...]`.
+def descend(descent: Descent, params: PyTree) -> tuple[PyTree, PyTree, PyTree]:
+    """The weights after all steps, the mean gradient, and the trainable weights before each step `[steps, ...]`.
 
-    The latter two are of the heads alone if only these move.
+    The latter two are of the heads alone if only these are trainable.
     """
 
     def step(moving, i):
         slope = jax.grad(lambda m: descent.loss({**params, **m}, i))(moving)
         return jax.tree.map(lambda p, g: p - descent.rate * g, moving, slope), (slope, moving)
 
-    moving, (slopes, way) = lax.scan(step, _moving(descent, params), jnp.arange(descent.steps))
-    return {**params, **moving}, jax.tree.map(lambda g: g.mean(0), slopes), way
+    moving, (slopes, path) = lax.scan(step, _trainable(descent, params), jnp.arange(descent.steps))
+    return {**params, **moving}, jax.tree.map(lambda g: g.mean(0), slopes), path
 
 
-def carried_back(descent: Descent, params: Any, way: Any, slope: Any) -> Any:
-    """The slope at `params` of a function whose slope at the end of the way is given.
+def backprop_inner_loop(descent: Descent, params: PyTree, path: PyTree, gradient: PyTree) -> PyTree:
+    """The gradient at `params` of a function of the adapted weights, whose gradient there is given.
 
-    v <- v - rate H v from the last step to the first, H the Hessian of the loss before the step (its columns of what
-    moves). Its products are taken forward over the gradient (Pearlmutter 1994), which is cheaper than the transpose of
-    the gradient: its convolutions are those of training.
+    v <- v - rate H v from the last step to the first, H the Hessian of the loss before the step (its columns of what is
+    trainable). Its products are taken forward over the gradient (Pearlmutter 1994), which is cheaper than the transpose
+    of the gradient: its convolutions are those of training.
     """
 
     def step(v, before):
         moving, i = before
-        still = jax.tree.map(jnp.zeros_like, v)
-        here, direction = {**params, **moving}, {**still, **_moving(descent, v)}
-        _, bend = jax.jvp(jax.grad(lambda p: descent.loss(p, i)), (here,), (direction,))
-        return jax.tree.map(lambda a, b: a - descent.rate * b, v, bend), None
+        zeros = jax.tree.map(jnp.zeros_like, v)
+        here, direction = {**params, **moving}, {**zeros, **_trainable(descent, v)}
+        _, product = jax.jvp(jax.grad(lambda p: descent.loss(p, i)), (here,), (direction,))
+        return jax.tree.map(lambda a, b: a - descent.rate * b, v, product), None
 
-    return lax.scan(step, slope, (way, jnp.arange(descent.steps)), reverse=True)[0]
-
-
-def _moving(descent: Descent, params: Any) -> Any:
-    return params if descent.only == "all" else {HEADS: params[HEADS]}
+    return lax.scan(step, gradient, (path, jnp.arange(descent.steps)), reverse=True)[0]
 
 
-def maml(objective, descent, params, query, keys):
-    there, _, way = descend(descent, params)
-    found, slope = plain_gradient(objective, there, query, keys)
-    return found, carried_back(descent, params, way, slope)
+def _trainable(descent: Descent, params: PyTree) -> PyTree:
+    return params if descent.trainable == "all" else {HEADS: params[HEADS]}
 
 
-def fomaml(objective, descent, params, query, keys):
+ScoresAndGradient = tuple[Scores, PyTree]
+
+
+def maml(objective: Objective, descent: Descent, params: PyTree, query: Segment, keys: Keys) -> ScoresAndGradient:
+    """Scores on the query, and the gradient through the steps."""
+    adapted, _, path = descend(descent, params)
+    scores, gradient = plain_gradient(objective, adapted, query, keys)
+    return scores, backprop_inner_loop(descent, params, path, gradient)
+
+
+def fomaml(objective: Objective, descent: Descent, params: PyTree, query: Segment, keys: Keys) -> ScoresAndGradient:
+    """Scores on the query, and their gradient at the adapted weights."""
     return plain_gradient(objective, descend(descent, params)[0], query, keys)
 
 
-def reptile(objective, descent, params, query, keys):
-    there, slope, _ = descend(descent, params)
-    return objective(there, query, keys), slope
+def reptile(objective: Objective, descent: Descent, params: PyTree, query: Segment, keys: Keys) -> ScoresAndGradient:
+    """Scores on the query, and the mean gradient on the support."""
+    adapted, gradient, _ = descend(descent, params)
+    return objective(adapted, query, keys), gradient
 
 
-METAS = {"none": None, "reptile": reptile, "fomaml": fomaml, "maml": maml}
+TASK_GRADIENTS = {"reptile": reptile, "fomaml": fomaml, "maml": maml}
 
 
 def check(config: TrainConfig) -> None:
@@ -117,26 +137,28 @@ def check(config: TrainConfig) -> None:
         raise ConfigError("train.mixup mixes the segments of a support; make train.meta.segments at least 2")
 
 
-def method(config: MetaConfig, plan: Plan, score: np.ndarray | None = None, present: Callable = as_it_is) -> Method:
-    """The way of training of a config whose name is not "none".
+def make_hooks(
+    config: MetaConfig, plan: Plan, score: Float[np.ndarray, " M"] | None = None, augment: Augment = no_augment
+) -> StepHooks:
+    """The hooks of a config whose name is not "none".
 
     Args:
         plan: of the training rows.
-        score: `[M]` of its segments, such as their volatility, by which "regimes" sorts them.
-        present: of a `train.step.Method`, such as mixup; it gets the support or the query of one task.
+        score: of its segments, such as their volatility, by which "regimes" sorts them.
+        augment: such as mixup; it gets the support or the query of one task.
 
     Raises:
         DataError: no task can be made of the plan's segments.
     """
     starts = blocks(config, plan) if config.tasks == "blocks" else regimes(config, plan, score)
-    return Method(starts=starts, present=present, gradient=gradient(config), answer=answer(config))
+    return StepHooks(starts, augment, make_gradient(config), predict_eval=make_predict(config))
 
 
-def gradient(config: MetaConfig) -> Callable:
-    """The `gradient` of a `train.step.Method`: of a batch of tasks x (support, query) x `segments`."""
-    rule, size = METAS[config.name], config.segments
+def make_gradient(config: MetaConfig) -> Gradient:
+    """The `gradient` of `train.hooks.StepHooks`, for a batch of tasks x (support, query) x `segments`."""
+    task_gradient, size = TASK_GRADIENTS[config.name], config.segments
 
-    def of_batch(objective, params, segment: Segment, keys: Keys):
+    def gradient(objective: Objective, params: PyTree, segment: Segment, keys: Keys) -> ScoresAndGradient:
         tasks = jax.tree.map(lambda a: a.reshape(-1, 2, size, *a.shape[1:]), segment)
 
         def of_task(task):
@@ -146,89 +168,33 @@ def gradient(config: MetaConfig) -> Callable:
             def keys_of(step):
                 return jax.tree.map(lambda k: jax.random.fold_in(jax.random.fold_in(k, number), step), keys)
 
-            def on_support(p, step):
+            def support_loss(p, step):
                 return objective(p, support, keys_of(step))[0]
 
-            descent = Descent(on_support, config.steps, config.learning_rate, config.trainable)
-            weight = (support if rule is reptile else query).w.sum()
-            return weight, rule(objective, descent, params, query, keys_of(config.steps))
+            descent = Descent(support_loss, config.steps, config.learning_rate, config.trainable)
+            weight = (support if task_gradient is reptile else query).w.sum()
+            return weight, task_gradient(objective, descent, params, query, keys_of(config.steps))
 
-        weight, found = members.each(of_task, (jnp.arange(tasks.x.shape[0]), tasks))
+        weight, results = members.map_members(of_task, (jnp.arange(tasks.x.shape[0]), tasks))
         share = weight / jnp.maximum(weight.sum(), 1e-8)
-        return jax.tree.map(lambda a: jnp.tensordot(share.astype(a.dtype), a, 1), found)
+        return jax.tree.map(lambda a: jnp.tensordot(share.astype(a.dtype), a, 1), results)
 
-    return of_batch
+    return gradient
 
 
-def answer(config: MetaConfig) -> Callable:
-    """The `answer` of a `train.step.Method`: each segment's by weights that adapt to the segments before it."""
+def make_predict(config: MetaConfig) -> PredictEval:
+    """The `predict_eval` of `train.hooks.StepHooks`: each segment by weights adapted to the segments before it."""
 
-    def adapted(apply: Callable, loss: Callable, params, x: Array, earlier: Callable[[int], Segment]) -> Output:
+    def predict(apply, loss, params, x, earlier) -> Output:
         supports = [earlier(n) for n in range(config.segments, 0, -1)]
         support = jax.tree.map(lambda *a: jnp.stack(a, 1), *supports)
 
-        def one(pair):
+        def of_segment(pair):
             own, x = pair
-            descent = Descent(
-                lambda p, _: loss(apply(p, own.x), own), config.steps, config.learning_rate, config.trainable
-            )
-            there, *_ = descend(descent, params)
-            return jax.tree.map(lambda a: a[0], apply(there, x[None]))
+            descent = Descent(lambda p, _: loss(apply(p, own.x), own), config.steps, config.learning_rate, config.trainable)
+            adapted, *_ = descend(descent, params)
+            return jax.tree.map(lambda a: a[0], apply(adapted, x[None]))
 
-        return members.each(one, (support, x))
+        return members.map_members(of_segment, (support, x))
 
-    return adapted
-
-
-def blocks(config: MetaConfig, plan: Plan) -> Callable:
-    """Tasks that are stretches of time: the query follows the support at once, as at test time.
-
-    An epoch is a random permutation of the stretches, one from each segment with enough neighbours behind it, shifted
-    as those of `batch_starts`; the easiness of a stretch in a curriculum is that of its first segment.
-    """
-    size, length = 2 * config.segments, plan.length
-    behind = np.arange(len(plan.starts) - size + 1)
-    first = behind[plan.starts[behind + size - 1] - plan.starts[behind] == (size - 1) * length]
-    if not len(first):
-        raise DataError(
-            f"the training rows have no {size} segments of {length} bars in a row, support and query of a task; "
-            "use more data, a shorter train.segment_length or fewer train.meta.segments"
-        )
-    order = plan.curriculum
-    if order is not None:
-        order = order._replace(rank=order.rank[first].argsort().argsort().astype(np.int32))
-    stretches = plan._replace(starts=plan.starts[first], rows=plan.rows - (size - 1) * length, curriculum=order)
-
-    def starts(_: Plan, seed: Array, step: Array, batch: int) -> Array:
-        begin = batch_starts(stretches, seed, step, batch // size)
-        return (begin[:, None] + length * jnp.arange(size)).reshape(-1)
-
-    return starts
-
-
-def regimes(config: MetaConfig, plan: Plan, score: np.ndarray) -> Callable:
-    """Tasks whose segments are of one regime: segments by `score [M]`, cut into `regimes` parts of equal numbers.
-
-    The first segment of each task is the next of an epoch's permutation, as in `batch_segments`; the others are drawn
-    at random from the rest of its regime, those that a curriculum has not opened yet only when there are no more.
-    """
-    size, count = 2 * config.segments, len(plan.starts)
-    regime = score.argsort(kind="stable").argsort() * config.regimes // count
-    if np.bincount(regime, minlength=config.regimes).min() < size:
-        raise DataError(
-            f"{count} training segments in {config.regimes} regimes are fewer than {size} each, support and query of "
-            "a task; use more data, a shorter train.segment_length or fewer train.meta.regimes"
-        )
-    regime = jnp.asarray(regime)
-
-    def starts(_: Plan, seed: Array, step: Array, batch: int) -> Array:
-        first, shift = batch_segments(plan, seed, step, batch // size)
-        place = jax.random.uniform(jax.random.fold_in(jax.random.fold_in(seed, step), 2), (len(first), count))
-        if plan.curriculum is not None:
-            place += jnp.asarray(plan.curriculum.rank) >= curriculum.opened(plan.curriculum, step)
-        place += 2 * (regime != regime[first][:, None])
-        place = place.at[jnp.arange(len(first)), first].set(-1)
-        picked = jnp.asarray(plan.starts)[place.argsort(-1)[:, :size].reshape(-1)]
-        return jnp.clip(picked + shift, plan.warmup, plan.rows - plan.length)
-
-    return starts
+    return predict

@@ -1,39 +1,41 @@
-"""Mixup for series (Zhang et al. 2018): training on what lies between two segments of the same batch.
+"""Mixup for series (Zhang et al. 2018): training on points between two segments of the same batch.
 
-Both come from the training rows, so that nothing of another fold enters. lambda is drawn for each pair from
+Both are training segments, so that nothing of another fold enters. lambda is drawn for each pair from
 Beta(alpha, alpha); with lambda = 1 a segment stays as it is, with 0 its partner takes its place.
 
-- "segment": all inputs are mixed, x = lambda x_a + (1 - lambda) x_b at every step, and both labels count, with weights
+- "input": all inputs are mixed, x = lambda x_a + (1 - lambda) x_b at every step, and both labels count, with weights
   lambda w_a and (1 - lambda) w_b.
-- "latent": the last hidden states are mixed instead (manifold mixup, Verma et al. 2019). The heads are linear, so that
-  mixing their outputs is the same.
-- "cut": a stretch of 1 - lambda of the steps is taken from the partner, inputs, labels and weights (CutMix, Yun et al.
-  2019). Nothing in between is made up, but there are two seams, behind which a model's past is that of two times.
+- "manifold": the last hidden states are mixed instead (Verma et al. 2019). The heads are linear, so that mixing their
+  outputs is the same.
+- "cutmix": a stretch of 1 - lambda of the steps is taken from the partner, inputs, labels and weights (Yun et al.
+  2019). No value is interpolated, but at the two seams a model's past is that of two times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int, PRNGKeyArray
 
 from fxtrade.core.config import MixupConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import nearest
 from fxtrade.core.types import Array, Output, Segment
+from fxtrade.train.hooks import Augment, LossArgs
 from fxtrade.train.segments import reweighted
 
-MIXUPS = ("none", "segment", "latent", "cut")
+Mixup = Literal["none", "input", "manifold", "cutmix"]
+MIXUPS: tuple[Mixup, ...] = get_args(Mixup)
 
 
 class Pairs(NamedTuple):
-    """Index `[B]` of each segment's partner, lambda `[B]`, and where a cut begins `[B]`, 0 first .. 1 last."""
+    """Index of each segment's partner, lambda, and where a cut begins, from 0 (first step) to 1 (last)."""
 
-    partner: Array
-    share: Array
-    place: Array
+    partner: Int[Array, " B"]
+    share: Float[Array, " B"]
+    place: Float[Array, " B"]
 
 
 def check(config: MixupConfig) -> None:
@@ -42,18 +44,19 @@ def check(config: MixupConfig) -> None:
         raise ConfigError(f"there is no mixup '{config.name}'{nearest(config.name, MIXUPS)}")
 
 
-def presented(config: MixupConfig) -> Callable:
-    """The `present` of a `train.step.Method`."""
+def make_augment(config: MixupConfig) -> Augment:
+    """The `augment` of `train.hooks.StepHooks`."""
 
-    def present(segment: Segment, key: Array):
+    def augment(segment: Segment, key: PRNGKeyArray) -> tuple[Segment, LossArgs]:
         pairs = draw(config, key, segment.x.shape[0])
-        seen = inputs(config.name, segment, pairs)
-        return seen, lambda output: outputs(config.name, output, seen, pairs)
+        mixed = mix_inputs(config.name, segment, pairs)
+        return mixed, lambda output: mix_outputs(config.name, output, mixed, pairs)
 
-    return present
+    return augment
 
 
-def draw(config: MixupConfig, seed: Array, batch: int) -> Pairs:
+def draw(config: MixupConfig, seed: PRNGKeyArray, batch: int) -> Pairs:
+    """Random pairs of the segments of a batch."""
     partner, share, place = jax.random.split(seed, 3)
     return Pairs(
         jax.random.permutation(partner, batch),
@@ -62,13 +65,13 @@ def draw(config: MixupConfig, seed: Array, batch: int) -> Pairs:
     )
 
 
-def inputs(name: str, segment: Segment, pairs: Pairs) -> Segment:
-    """What the model sees, and the labels of it; "latent" leaves all as it is."""
+def mix_inputs(name: Mixup, segment: Segment, pairs: Pairs) -> Segment:
+    """What the model sees, and its labels; "manifold" changes nothing."""
     other = _partners(segment, pairs)
-    if name == "segment":
+    if name == "input":
         share = pairs.share[:, None, None, None]
         return segment.replace(x=share * segment.x + (1 - share) * other.x)
-    if name == "cut":
+    if name == "cutmix":
         steps = segment.x.shape[1]
         length = jnp.round((1 - pairs.share) * steps)[:, None]
         begin = jnp.floor(pairs.place[:, None] * (steps - length + 1))
@@ -81,25 +84,25 @@ def inputs(name: str, segment: Segment, pairs: Pairs) -> Segment:
     return segment
 
 
-def outputs(name: str, output: Output, segment: Segment, pairs: Pairs) -> tuple[Output, Segment]:
-    """Output and labels for the loss: with both labels, `[2 B, ...]`, where two segments were mixed."""
-    if name not in ("segment", "latent"):
+def mix_outputs(name: Mixup, output: Output, segment: Segment, pairs: Pairs) -> tuple[Output, Segment]:
+    """Output and labels for the loss: both labels, as a batch of 2 B segments, where two segments were mixed."""
+    if name not in ("input", "manifold"):
         return output, segment
     other = _partners(segment, pairs)
-    if name == "latent":
+    if name == "manifold":
 
         def mix(a: Array) -> Array:
             share = pairs.share.reshape(-1, *(1,) * (a.ndim - 1))
             return share * a + (1 - share) * a[pairs.partner]
 
         output = jax.tree.map(mix, output)
-    both = (_lighter(segment, pairs.share), _lighter(other, 1 - pairs.share))
+    both = (_scale_weights(segment, pairs.share), _scale_weights(other, 1 - pairs.share))
     twice = jax.tree.map(lambda a: jnp.concatenate([a, a]), output)
     return twice, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), *both)
 
 
-def _lighter(segment: Segment, share: Array) -> Segment:
-    """All weights of each segment times its share `[B]`."""
+def _scale_weights(segment: Segment, share: Float[Array, " B"]) -> Segment:
+    """The segment with all its weights times its share."""
     return reweighted(segment, lambda w: share.reshape(-1, *(1,) * (w.ndim - 1)) * w)
 
 

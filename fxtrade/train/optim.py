@@ -7,12 +7,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float, Int, PyTree
 from optax import contrib
 
 from fxtrade.core.config import OptimConfig
 from fxtrade.core.types import Array
 
-HEADS = "head"  # name of the submodule from which all that a model says comes
+HEADS = "head"  # name of the submodule that holds all heads of a model
 
 
 def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
@@ -26,50 +27,50 @@ def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
     return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup, steps, 0.01 * config.learning_rate)
 
 
-def decay_mask(params):
-    """Weight decay pulls on matrices and kernels, not on biases and the symbol embedding."""
+def decay_mask(params: PyTree) -> PyTree:
+    """True for matrices and kernels, which weight decay acts on; False for biases and the symbol embedding."""
     names = jax.tree_util.tree_map_with_path(lambda path, _: str(getattr(path[-1], "key", path[-1])), params)
     return jax.tree.map(lambda name: name == "kernel", names)
 
 
-def optimizer(config: OptimConfig, steps: int, only: str = "all") -> optax.GradientTransformation:
+def optimizer(config: OptimConfig, steps: int, trainable: str = "all") -> optax.GradientTransformation:
     """AdamW (Loshchilov & Hutter 2019) after clipping the gradient to `clip_norm` by its global norm.
 
     With `config.sam_rho` > 0 the gradient is the one at params + sam g / |g| instead (sharpness-aware minimisation, Foret
-    et al. 2021), which costs a second gradient a step. With `only` = "heads" everything else stays as it was.
+    et al. 2021), which costs a second gradient a step. With `trainable` = "heads" all other parameters are frozen.
     """
     chain = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(schedule(config, steps), weight_decay=config.weight_decay, mask=decay_mask),
     )
     if config.sam_rho:
-        chain = contrib.sam(chain, uphill(config.sam_rho), opaque_mode=True)
-    if only == "all":
+        chain = contrib.sam(chain, ascent_step(config.sam_rho), opaque_mode=True)
+    if trainable == "all":
         return chain
-    return optax.multi_transform({"trained": chain, "frozen": optax.set_to_zero()}, heads_alone)
+    return optax.multi_transform({"trained": chain, "frozen": optax.set_to_zero()}, label_heads)
 
 
-def uphill(radius: float) -> optax.GradientTransformation:
-    """The step -radius g / |g| of sharpness-aware minimisation, which turns its sign; none where g is zero."""
+def ascent_step(radius: float) -> optax.GradientTransformation:
+    """The step -radius g / |g| of sharpness-aware minimisation, whose sign `contrib.sam` turns; 0 where g is 0."""
 
-    def step(gradient, _):
-        length = optax.tree_utils.tree_norm(gradient)
-        return jax.tree.map(lambda g: -radius * g / jnp.maximum(length, 1e-12), gradient)
+    def step(gradient: PyTree, _: PyTree) -> PyTree:
+        norm = optax.tree_utils.tree_norm(gradient)
+        return jax.tree.map(lambda g: -radius * g / jnp.maximum(norm, 1e-12), gradient)
 
     return optax.stateless(step)
 
 
-def heads_alone(params):
+def label_heads(params: PyTree) -> PyTree:
     """ "trained" for the parameters of the heads, "frozen" for all others."""
     names = {name: "trained" if name == HEADS else "frozen" for name in params}
     return {name: jax.tree.map(lambda _, label=label: label, params[name]) for name, label in names.items()}
 
 
-def averaging(config: OptimConfig, steps: int) -> Callable[[Array], Array]:
+def averaging(config: OptimConfig, steps: int) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
     """Decay d by step of the averaged weights, ema <- d ema + (1 - d) params.
 
-    d = min(ema_decay, (1 + step) / (10 + step)), so that they do not linger at the initial values. With `config.swa_fraction` > 0 they
-    are the plain mean over the last share `swa_fraction` of the steps instead, and before that the weights themselves
+    d = min(ema_decay, (1 + step) / (10 + step)), so that the initial values are forgotten quickly. With `config.swa_fraction` > 0 the
+    average is the plain mean over the last share `swa` of the steps instead, and the weights themselves before that
     (stochastic weight averaging, Izmailov et al. 2018).
     """
     if not config.swa_fraction:

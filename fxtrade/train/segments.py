@@ -1,4 +1,4 @@
-"""Which stretches of the series a step trains on, and how they are gathered on the device."""
+"""The segments of the series that a step trains on, and how they are gathered on the device."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Array, Features, Labels, Segment
@@ -16,28 +17,28 @@ from fxtrade.train.curriculum import Curriculum, reorder
 
 
 class Series(NamedTuple):
-    """A whole history on the device: `x [N, A, F]`, `y [N, A]` int32, `ret [N, A]`, `w [N, A]` (0: carries no loss).
+    """A whole history on the device, with the fields of `core.types.Segment`. Rows with w = 0 carry no loss.
 
-    The rest as in `core.types.Segment`. Of an ensemble whose members train on rows of their own `w` is `[E, N, A]`.
+    w has the axis E where the members of an ensemble train on different rows.
     """
 
-    x: Array
-    y: Array
-    ret: Array
-    w: Array
-    ret_w: Array | None = None
-    horizon_y: Array | None = None
-    horizon_w: Array | None = None
+    x: Float[Array, "N A F"]
+    y: Int[Array, "N A"]
+    ret: Float[Array, "N A"]
+    w: Float[Array, "*E N A"]
+    ret_w: Float[Array, "N A"] | None = None
+    horizon_y: Int[Array, "N A H"] | None = None
+    horizon_w: Float[Array, "N A H"] | None = None
 
 
 class Plan(NamedTuple):
-    """First labelled rows `[M]` of the segments of an epoch, each `length` rows long after `warmup` more.
+    """First labelled rows of the M segments of an epoch, each `length` rows long after `warmup` more.
 
     Segments of one epoch do not overlap; each epoch shifts all of them by the same random offset of up to half a
-    length, so that their borders fall elsewhere. What a row's label says is known `reach` rows later.
+    length, so that their borders differ. A row's label is known `reach` rows later.
     """
 
-    starts: np.ndarray
+    starts: Int[np.ndarray, " M"]
     length: int
     warmup: int
     rows: int
@@ -50,30 +51,33 @@ class Plan(NamedTuple):
         return len(self.starts) * self.length
 
 
-def loss_weight(features: Features, labels: Labels, rows: np.ndarray) -> np.ndarray:
-    """The labels' weights `[N, A]`, 0 outside `rows` `[N]` bool and wherever a feature is not defined."""
+def loss_weight(features: Features, labels: Labels, rows: Bool[np.ndarray, " N"]) -> Float[np.ndarray, "N A"]:
+    """The labels' weights, 0 outside `rows` and wherever a feature is not defined."""
     return np.where(np.asarray(features.ok) & rows[:, None], labels.w, 0)
 
 
-def weights(features: Features, labels: Labels, rows: np.ndarray, returns: bool = False) -> dict[str, Array]:
-    """All weights of a `Series` on the device, 0 outside `rows` `[N]` bool; those of returns only if wanted."""
-    known, found = np.asarray(features.ok) & rows[:, None], {"w": loss_weight(features, labels, rows)}
+def weights(
+    features: Features, labels: Labels, rows: Bool[np.ndarray, " N"], returns: bool = False
+) -> dict[str, Float[Array, "N A ..."]]:
+    """All weights of a `Series` on the device, 0 outside `rows`; those of returns only if wanted."""
+    ok = np.asarray(features.ok) & rows[:, None]
+    by_field = {"w": loss_weight(features, labels, rows)}
     if returns:
-        found["ret_w"] = (known & np.isfinite(labels.ret)).astype(np.float32)
+        by_field["ret_w"] = (ok & np.isfinite(labels.ret)).astype(np.float32)
     if labels.horizon_w is not None:
-        found["horizon_w"] = np.where(known[..., None], labels.horizon_w, 0)
-    return {k: jnp.asarray(v) for k, v in found.items()}
+        by_field["horizon_w"] = np.where(ok[..., None], labels.horizon_w, 0)
+    return {k: jnp.asarray(v) for k, v in by_field.items()}
 
 
-def device_series(features: Features, labels: Labels, rows: np.ndarray, returns: bool = False) -> Series:
+def device_series(features: Features, labels: Labels, rows: Bool[np.ndarray, " N"], returns: bool = False) -> Series:
     """The series on the device, with the `weights` of `rows`."""
     arrays = (features.x, labels.y, np.nan_to_num(labels.ret))
-    further = None if labels.horizon_y is None else jnp.asarray(labels.horizon_y)
-    return Series(*map(jnp.asarray, arrays), **weights(features, labels, rows, returns), horizon_y=further)
+    horizon_y = None if labels.horizon_y is None else jnp.asarray(labels.horizon_y)
+    return Series(*map(jnp.asarray, arrays), **weights(features, labels, rows, returns), horizon_y=horizon_y)
 
 
-def plan(weight: np.ndarray, length: int, receptive_field: int, what: str = "training") -> Plan:
-    """Back-to-back segments over the rows where any asset has weight, `weight [N, A]`.
+def plan(weight: Float[Array, "N A"], length: int, receptive_field: int, what: str = "training") -> Plan:
+    """Back-to-back segments over the rows where any asset has weight.
 
     Raises:
         DataError: the series is too short for one segment and its warm-up, or nothing has weight.
@@ -96,17 +100,20 @@ def plan(weight: np.ndarray, length: int, receptive_field: int, what: str = "tra
     return Plan(starts, length, warmup, rows)
 
 
-def batch_starts(plan: Plan, seed: Array, step: Array, batch: int) -> Array:
-    """Starts `[batch]` of one step: a pure function of seed and step, so a resumed run draws what it would have drawn.
+def batch_starts(plan: Plan, seed: PRNGKeyArray, step: Int[Array, ""] | int, batch: int) -> Int[Array, " B"]:
+    """First labelled rows of the segments of one step: a pure function of seed and step.
 
-    An epoch is a random permutation of the segments; up to batch-1 of them, others each time, are left out at its end.
+    An epoch is a random permutation of the segments; up to batch - 1 of them, others each time, are left out at its
+    end.
     """
     picked, shift = batch_segments(plan, seed, step, batch)
     return jnp.clip(jnp.asarray(plan.starts)[picked] + shift, plan.warmup, plan.rows - plan.length)
 
 
-def batch_segments(plan: Plan, seed: Array, step: Array, batch: int) -> tuple[Array, Array]:
-    """Which of the plan's segments `batch_starts` draws, `[batch]`, and by how many rows the epoch shifts them."""
+def batch_segments(
+    plan: Plan, seed: PRNGKeyArray, step: Int[Array, ""] | int, batch: int
+) -> tuple[Int[Array, " B"], Int[Array, ""]]:
+    """Indices of the segments that `batch_starts` draws, and the number of rows by which the epoch shifts them."""
     per_epoch = max(len(plan.starts) // batch, 1)
     epoch = jax.random.fold_in(seed, step // per_epoch)
     order = jax.random.permutation(jax.random.fold_in(epoch, 0), len(plan.starts))
@@ -118,8 +125,8 @@ def batch_segments(plan: Plan, seed: Array, step: Array, batch: int) -> tuple[Ar
     return order[(step % per_epoch * batch + jnp.arange(batch)) % count], shift
 
 
-def gather(series: Series, starts: Array, plan: Plan) -> Segment:
-    """Segments `[B, warmup + length, ...]`; the warm-up rows have weight 0."""
+def gather(series: Series, starts: Int[Array, " B"], plan: Plan) -> Segment:
+    """A batch of segments of `warmup + length` rows; the warm-up rows have weight 0."""
     size = plan.warmup + plan.length
 
     def cut(a):
@@ -129,13 +136,12 @@ def gather(series: Series, starts: Array, plan: Plan) -> Segment:
     return weighted_where(segment, jnp.arange(size) >= plan.warmup)
 
 
-def weighted_where(segment: Segment, keep: Array) -> Segment:
-    """The segment without weights of any kind where `keep`, `[T]` or `[B, T]` bool, is False."""
-
+def weighted_where(segment: Segment, keep: Bool[Array, "*B T"]) -> Segment:
+    """The segment with weights of every kind set to 0 where `keep` is False."""
     return reweighted(segment, lambda w: jnp.where(keep.reshape(*keep.shape, *(1,) * (w.ndim - 2)), w, 0))
 
 
 def reweighted(segment: Segment, change: Callable[[Array], Array]) -> Segment:
-    """The segment with weights of every kind that it has changed, each `[B, T, A, ...]`."""
+    """The segment with `change` applied to its weights of every kind, each `[B, T, A, ...]`."""
     weights = {"w": segment.w, "ret_w": segment.ret_w, "horizon_w": segment.horizon_w}
     return segment.replace(**jax.tree.map(change, weights))

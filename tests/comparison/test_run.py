@@ -114,8 +114,8 @@ class TestWhatItLeaves:
     def test_a_cell_by_hand(self, finished, tiny_setting):
         """Trained and scored over all of history by the parts that a single run uses."""
         cell = grid.cells(config(), {"sim": 2})[0]
-        done = training.train(cell.stages[0], tiny_setting.training, Console(quiet=True), "")
-        own = members.apart(done.fit.params, 2)
+        done = training.train(cell.stages[0], tiny_setting.training)
+        own = members.unstack(done.fit.params, 2)
         made = mixture.mixture([predict.score(done.model, one, tiny_setting.data.features) for one in own])
         split, labels = tiny_setting.data.split, tiny_setting.data.labels
         table = accuracy.coverage_table(
@@ -308,8 +308,8 @@ def test_a_stage_starts_where_the_last_one_ended(tiny_setting, monkeypatch):
     (cell,) = grid.cells(config(own), {"sim": 2})
     calls, original = [], training.train
 
-    def watch(config, data, console, title, start=None, **options):
-        done = original(config, data, console, title, start=start, **options)
+    def watch(config, data, start):
+        done = original(config, data, start)
         calls.append((config.loss.name, start, done.fit.params))
         return done
 
@@ -333,9 +333,9 @@ def test_pre_training_comes_first(tiny_setting, monkeypatch):
     (cell,) = grid.cells(config(own), {"sim": 2})
     given_start, original = [], training.train
 
-    def watch(*rest, start=None, **options):
+    def watch(config, data, start):
         given_start.append(start)
-        return original(*rest, start=start, **options)
+        return original(config, data, start)
 
     monkeypatch.setattr(training, "train", watch)
     entry, _ = run.run_cell(cell, tiny_setting)

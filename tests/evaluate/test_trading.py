@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fxtrade.core import files
 from fxtrade.core.config import RunConfig, ScalerConfig, TradeConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.files import to_jsonable
 from fxtrade.core.types import Forecast
 from fxtrade.evaluate import trading
 from fxtrade.metrics import returns
@@ -51,7 +51,7 @@ class TestTrade:
         other = guess(data, -1.0)
         mixed = np.where(data.split.train[:, None, None], other.prob, earlier.prob)
         again = trading.trade(data, Forecast(mixed, earlier.ok), FREE, 1, {})
-        assert files.to_jsonable(again["strategy"]) == files.to_jsonable(foreseen["strategy"])
+        assert to_jsonable(again["strategy"]) == to_jsonable(foreseen["strategy"])
 
     def test_the_threshold_is_that_of_the_validation_rows(self, data):
         made = guess(data, 0.5)

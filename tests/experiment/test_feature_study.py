@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from fxtrade.core import files
 from fxtrade.core.config import RunConfig, freeze
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
+from fxtrade.core.files import to_jsonable
 from fxtrade.core.options import to_dict
 from fxtrade.data.bars import Panel
 from fxtrade.experiment import feature_study
@@ -49,7 +49,7 @@ def examined(config: RunConfig, panel: Panel | None = None, block: int = DAY) ->
     """The outcome without its files."""
     data = dataset.prepare(config, panel or dataset.load(config.data))
     sample, column = feature_study.select(data, config.study)
-    return files.to_jsonable(feature_study.test_columns(column, data.features.names, sample, config, block))
+    return to_jsonable(feature_study.test_columns(column, data.features.names, sample, config, block))
 
 
 def test_of(outcome: dict, column: str, horizon: int) -> dict[str, Any]:
@@ -253,7 +253,7 @@ class TestAwkward:
     def outcome(self, sample, columns: dict[str, np.ndarray]) -> dict:
         made = config(horizons=(1,))
         values = list(columns.values())
-        return files.to_jsonable(feature_study.test_columns(lambda f: values[f], tuple(columns), sample, made, DAY))
+        return to_jsonable(feature_study.test_columns(lambda f: values[f], tuple(columns), sample, made, DAY))
 
     def test_a_constant_column_is_undefined_and_no_error(self):
         sample, rng = self.sample()

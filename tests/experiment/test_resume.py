@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fxtrade.runs import ledger, run_dir
-from fxtrade.train.track import read
+from fxtrade.train.metric_writer import read_metrics
 from tests.helpers import tiny
 
 # long enough to be caught in the middle: an evaluation and a checkpoint every few milliseconds of training
@@ -78,9 +78,9 @@ def assert_same(folder, straight) -> None:
             assert once.keys() == again.keys() and len(once) > 20
             for name in once:
                 np.testing.assert_array_equal(once[name], again[name], err_msg=f"{kind} {step} {name}")
-    rows = read(folder / "metrics.jsonl")
+    rows = read_metrics(folder / "metrics.jsonl")
     assert [r["step"] for r in rows] == list(range(5, 125, 5))
-    expected = {r["step"]: r for r in read(straight / "metrics.jsonl")}
+    expected = {r["step"]: r for r in read_metrics(straight / "metrics.jsonl")}
     for row in rows:
         for key in ("valid/loss", "valid/accuracy", "train/learning_rate"):
             assert row[key] == expected[row["step"]][key]

@@ -13,9 +13,9 @@ from fxtrade.core.options import to_dict
 from fxtrade.pipeline import dataset, predict
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.train.checkpoint import Checkpoints
+from fxtrade.train.metric_writer import read_metrics
 from fxtrade.train.optim import optimizer
 from fxtrade.train.step import create
-from fxtrade.train.track import read
 from tests.helpers import tiny
 from tests.helpers.bar_files import columns, rows, write
 
@@ -32,7 +32,7 @@ def report(folder) -> dict:
 
 
 def metrics(folder) -> list[dict]:
-    return [{k: v for k, v in row.items() if k != SPEED} for row in read(folder / "metrics.jsonl")]
+    return [{k: v for k, v in row.items() if k != SPEED} for row in read_metrics(folder / "metrics.jsonl")]
 
 
 def best(folder):
@@ -76,7 +76,7 @@ class TestWhatItLeaves:
         }
         assert outcome["run"]["folder"] == finished.name and outcome["run"]["stopped"] == "finished"
         assert outcome["run"]["config"] == json.loads(json.dumps(to_dict(tiny.config())))
-        assert outcome["history"] == read(finished / "metrics.jsonl")
+        assert outcome["history"] == read_metrics(finished / "metrics.jsonl")
         assert outcome["data"]["symbols"] == ["SIM0", "SIM1"] and outcome["data"]["interval"] == "1h"
         rules = ["majority", "reversal", "momentum", "last taker side"]
         rivals = [*rules, "logistic regression", "gradient-boosted trees"]
@@ -178,10 +178,10 @@ KINDS = {
     "ordinal, cut, taught": {
         "label.classes": 3,
         "loss.name": "ordinal",
-        "train.mixup.name": "cut",
-        "train.curriculum.name": "teacher",
+        "train.mixup.name": "cutmix",
+        "train.curriculum.name": "teacher_loss",
     },
-    "sharpe": {"loss.name": "sharpe", "train.mixup.name": "latent", "train.curriculum.name": "signal"},
+    "sharpe": {"loss.name": "sharpe", "train.mixup.name": "manifold", "train.curriculum.name": "abs_return"},
 }
 
 
@@ -304,7 +304,7 @@ class TestResumingMistakes:
     def test_a_damaged_checkpoint_and_the_way_back(self, copy, finished):
         newest = copy / "checkpoints" / "last" / "40"
         (newest / "meta" / "metadata").write_text("")
-        with pytest.raises(CheckpointError, match=f"{newest} is damaged.*delete that folder to go on from step 30"):
+        with pytest.raises(CheckpointError, match=f"{newest} is damaged.*delete that folder to resume from step 30"):
             tiny.resume(copy)
         for path in sorted(newest.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()

@@ -25,7 +25,7 @@ def test_it_beats_the_best_threshold_after_cross_entropy():
     values.trade.update(fee_bps=20.0, half_spread_bps=0.0)
     config = freeze(values)
     data = dataset.prepare(config, dataset.load(config.data))
-    first = training.train(config, data, QUIET, "")
+    first = training.train(config, data)
 
     fine = dataclasses.replace(
         config,
@@ -33,7 +33,7 @@ def test_it_beats_the_best_threshold_after_cross_entropy():
         train=dataclasses.replace(config.train, steps=200, eval_every=20),
         optim=dataclasses.replace(config.optim, learning_rate=1e-3, warmup=10),
     )
-    tuned = training.train(fine, data, QUIET, "", first.fit.params)
+    tuned = training.train(fine, data, first.fit.params)
 
     def sharpe(trained, **trade):
         made = predict.score(trained.model, trained.fit.params, data.features)

@@ -1,4 +1,4 @@
-"""Outcomes of runs that never were, in the form of `experiment.run.judge` after `record.clean`."""
+"""Outcomes of runs that never were, in the form of `experiment.run.judge` after `core.files.to_jsonable`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from fxtrade.core.config import ViewsConfig
 from fxtrade.core.types import Segment
 from fxtrade.losses import contrastive
 from fxtrade.models.projector import Projected
-from fxtrade.train.views import two_views
+from fxtrade.train.augment import two_views
 
 SEGMENTS, T, BATCH, STEPS = 32, 32, 16, 200
 ENCODER = models.build("tcn", {"channels": 8, "blocks": 2, "symbol_embedding": False})

@@ -20,7 +20,8 @@ from fxtrade.metrics.classify import log_loss
 from fxtrade.pipeline import online_finetune, predict
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.train import meta
-from fxtrade.train.loop import fit
+from fxtrade.train.hooks import NO_HOOKS
+from fxtrade.train.loop import TrainJob, fit
 from fxtrade.train.segments import device_series, loss_weight, plan
 
 MODEL = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2})
@@ -217,8 +218,8 @@ def accuracies(names, length=64, steps=3, rate=1.0) -> dict[str, tuple[float, fl
     rows, found = market.split.test[:, None] & market.features.ok, {}
     for name in names:
         learnt = MetaConfig(name, steps=steps, learning_rate=rate)
-        method = None if name == "none" else meta.method(learnt, spans[0][1])
-        params = fit(MODEL, cross_entropy, *spans, config, descent, 0, method=method).params
+        hooks = NO_HOOKS if name == "none" else meta.make_hooks(learnt, spans[0][1])
+        params = fit(TrainJob(MODEL, cross_entropy, *spans, hooks), config, descent, 0).params
         made = [score(market, AdaptConfig(k, (rate,), every=32, lookback=length), params) for k in (0, steps)]
         found[name] = tuple(float((m.prob.argmax(-1) == market.labels.y)[rows].mean()) for m in made)
     return found

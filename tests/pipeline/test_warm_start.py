@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
+import signal
 
 import jax
 import numpy as np
@@ -14,13 +17,11 @@ from fxtrade.core.files import write_json
 from fxtrade.pipeline import dataset, training
 from fxtrade.pipeline.build import build_model
 from fxtrade.pipeline.warm_start import load_initial_params
-from fxtrade.report.progress import Console
 from fxtrade.runs import run_dir
+from fxtrade.train.callbacks import NO_CALLBACKS
 from fxtrade.train.optim import HEADS
 from tests.experiment.test_run import best, files, metrics
 from tests.helpers import tiny
-
-QUIET = Console(quiet=True)
 
 
 def same(a, b) -> bool:
@@ -38,7 +39,7 @@ class TestFromAnEarlierRun:
         start = load_initial_params(config, data)
         assert same(start, best(finished)[2])
         still = dataclasses.replace(config, optim=dataclasses.replace(config.optim, learning_rate=1e-30))
-        done = training.train_from_scratch(still, data, QUIET, "")
+        done = training.train_from_scratch(still, data, lambda stage, steps: contextlib.nullcontext(NO_CALLBACKS))
         for a, b in zip(jax.tree.leaves(done.fit.params), jax.tree.leaves(start), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
@@ -117,36 +118,37 @@ class TestPretraining:
     @pytest.mark.parametrize("name", ["simclr", "ts2vec", "supervised"])
     def test_what_is_below_the_heads_has_been_trained_and_the_heads_are_fresh(self, name):
         config, data = prepared({**PRETRAINED, "pretrain.name": name})
-        params, _ = training.pretrain(config, data, QUIET, "")
-        series = training.spans(config, data, build_model(config))[0]
-        untrained = training.fresh(build_model(config), series, config.seed)
+        params, _ = training.pretrain(config, data)
+        (series, _), _ = training.spans(config, data, build_model(config))
+        untrained = training.init_params(build_model(config), series, config.seed)
         assert jax.tree.structure(params) == jax.tree.structure(untrained)
         assert same(params[HEADS], untrained[HEADS]) and not same(params["gate0"], untrained["gate0"])
 
     def test_members_are_pretrained_each(self):
         config, data = prepared({**PRETRAINED, "train.ensemble.size": 2})
-        params, _ = training.pretrain(config, data, QUIET, "")
+        params, _ = training.pretrain(config, data)
         gates = params["gate0"]["kernel"]
         assert gates.shape[0] == 2 and not np.array_equal(gates[0], gates[1])
-        assert training.train(config, data, QUIET, "", params).fit.step == 20
+        assert training.train(config, data, params).fit.step == 20
 
     def test_a_linear_probe_leaves_it_alone(self):
         config, data = prepared({**PRETRAINED, "train.trainable": "heads"})
-        start, _ = training.pretrain(config, data, QUIET, "")
-        done = training.train(config, data, QUIET, "", start)
+        start, _ = training.pretrain(config, data)
+        done = training.train(config, data, start)
         for name, part in done.fit.params.items():
             assert same(part, start[name]) != (name == HEADS)
 
     def test_stopped_within_it_and_resumed_it_ends_with_the_same_bits(self, straight, tmp_path, monkeypatch):
         real = training.fit
 
-        def stopping(*args, interrupt, **options):
-            class Bar:
-                def advance(self, step, labels, message=""):
-                    if step >= 10:
-                        interrupt.signal = 15
+        def stopping(*args):
+            *rest, callbacks = args
 
-            return real(*args, interrupt=interrupt, **options | {"progress": Bar()})
+            def on_progress(step, labels):
+                if step == 10:
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+            return real(*rest, callbacks._replace(on_progress=on_progress))
 
         monkeypatch.setattr(training, "fit", stopping)
         with pytest.raises(Exception, match="stopped at step 10 and saved"):
@@ -171,14 +173,14 @@ class TestFolds:
         y = data.labels.y.copy()
         y[inside] = np.where(y[inside] >= 0, 1 - y[inside], -1)
         other = data._replace(labels=data.labels.replace(y=y))
-        a, b = (training.train(config, d, QUIET, "").fit.params for d in (data, other))
+        a, b = (training.train(config, d).fit.params for d in (data, other))
         for i in range(3):
             one, two = (jax.tree.map(lambda p: p[i], params) for params in (a, b))  # noqa: B023
             assert same(one, two) == (i == 1)
 
     def test_seeds_differ_too(self):
         config, data = prepared(self.CHANGES)
-        kernels = training.train(config, data, QUIET, "").fit.params["gate0"]["kernel"]
+        kernels = training.train(config, data).fit.params["gate0"]["kernel"]
         assert not np.array_equal(kernels[0], kernels[2])
 
     def test_one_member_has_no_folds(self):

@@ -4,7 +4,10 @@ import io
 
 import pytest
 
-from fxtrade.report.progress import Console
+from fxtrade.report.progress import Console, evaluation_line
+from fxtrade.train.callbacks import Evaluation
+
+LAST = Evaluation(10, 10, 0.51234, 0.5, 1.0, 1e-3, 1234.5, 0.6, 0.5551, True)
 
 
 @pytest.fixture
@@ -21,9 +24,17 @@ def test_in_a_pipe_only_lines_are_printed(pipe):
         tick(60)
         tick(40)
     with console.training("training", 10) as bar:
-        bar.advance(5, 64)
-        bar.advance(10, 64, "step 10/10")
-    assert pipe.getvalue().splitlines() == ["first [bold]not markup[/bold]", "training: step 10/10"]
+        bar.on_progress(5, 64)
+        bar.on_evaluation(LAST)
+        bar.on_progress(10, 64)
+        assert not bar.should_stop()
+    line = "training: step 10/10  train loss 0.5123  valid loss 0.6000  valid accuracy 55.51 %  1,234 samples/s  best"
+    assert pipe.getvalue().splitlines() == ["first [bold]not markup[/bold]", line]
+
+
+def test_a_line_without_a_speed_that_is_not_the_best():
+    line = evaluation_line(LAST._replace(labels_per_second=float("nan"), best=False))
+    assert line == "step 10/10  train loss 0.5123  valid loss 0.6000  valid accuracy 55.51 %"
 
 
 def test_long_lines_are_not_broken(pipe):
@@ -35,7 +46,7 @@ def test_quiet_says_nothing(pipe):
     console = Console(quiet=True, file=pipe)
     console.say("hello")
     with console.training("training", 10) as bar:
-        bar.advance(10, 64, "step 10/10")
+        bar.on_evaluation(LAST)
     assert pipe.getvalue() == ""
 
 

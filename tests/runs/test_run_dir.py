@@ -6,12 +6,8 @@ import os
 import re
 import threading
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fxtrade.core import files
 from fxtrade.core.config import DataConfig, RunConfig, TrainConfig
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.core.options import to_dict
@@ -43,30 +39,6 @@ class TestFolder:
         (tmp_path / "results").write_text("in the way")
         with pytest.raises(FxtradeError, match="cannot be written: .*; choose another place with --results"):
             run_dir.create(tmp_path / "results", CONFIG, "first")
-
-    def test_writing_is_all_or_nothing(self, tmp_path):
-        path = tmp_path / "a.json"
-        files.write_json(path, {"x": 1})
-        with pytest.raises(TypeError):
-            files.write_json(path, {"x": object()})
-        assert json.loads(path.read_text()) == {"x": 1}
-
-
-class TestClean:
-    @given(
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-            lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner),
-            max_leaves=8,
-        )
-    )
-    def test_anything_becomes_strict_json(self, value):
-        text = json.dumps(files.to_jsonable(value), allow_nan=False)
-        assert json.loads(text) == files.to_jsonable(value)
-
-    def test_numpy_numbers_and_what_is_not_finite(self):
-        dirty = {"a": np.float64("nan"), "b": np.float32(0.5), "c": (np.int64(3), np.bool_(True)), "d": float("-inf")}
-        assert files.to_jsonable(dirty) == {"a": None, "b": 0.5, "c": [3, True], "d": None}
 
 
 class TestConfigHash:

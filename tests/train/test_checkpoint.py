@@ -46,7 +46,7 @@ def same(a, b) -> bool:
 def saved(folder, steps=(10, 20, 30), best=20, **options) -> Checkpoints:
     checkpoints = Checkpoints(folder, WHO, **options)
     for step in steps:
-        checkpoints.save(state(step), {"best": 0.5, "best_step": step, "bad": 0}, step == best)
+        checkpoints.save(state(step), {"best": 0.5, "best_step": step, "since_best": 0}, step == best)
     return checkpoints
 
 
@@ -68,10 +68,10 @@ class TestSaving:
         restored, progress = Checkpoints(folder, WHO).restore(state(0))
         assert same(restored, state(30))
         assert jax.tree.structure(restored) == jax.tree.structure(state(0))
-        assert progress == {"best": 0.5, "best_step": 30, "bad": 0}
+        assert progress == {"best": 0.5, "best_step": 30, "since_best": 0}
 
     def test_the_best_is_kept_beside_the_last_ones(self, tmp_path):
-        checkpoints = saved(tmp_path, range(10, 70, 10), best=20, keep=2)
+        checkpoints = saved(tmp_path, range(10, 70, 10), best=20, max_to_keep=2)
         assert sorted(p.name for p in (tmp_path / "last").iterdir()) == ["50", "60"]
         assert same(checkpoints.restore(state(0), "best")[0], state(20))
         checkpoints.save(state(70), {}, best=True)
@@ -84,13 +84,13 @@ class TestSaving:
 
     def test_an_infinite_best_survives(self, tmp_path):
         checkpoints = Checkpoints(tmp_path, WHO)
-        checkpoints.save(state(5), {"best": float("inf"), "best_step": 0, "bad": 0}, best=False)
+        checkpoints.save(state(5), {"best": float("inf"), "best_step": 0, "since_best": 0}, best=False)
         assert checkpoints.restore(state(0))[1]["best"] == float("inf")
 
     def test_nothing_to_go_on_from(self, tmp_path):
         checkpoints = Checkpoints(tmp_path, WHO)
         assert checkpoints.latest() is None
-        with pytest.raises(CheckpointError, match="no complete checkpoint to go on from"):
+        with pytest.raises(CheckpointError, match="no complete checkpoint to resume from"):
             checkpoints.restore(state(0))
 
     def test_a_place_that_cannot_be_written(self, tmp_path):
@@ -161,7 +161,7 @@ class TestDamage:
             message = str(e.value)
             assert "\n" not in message
             assert f"checkpoint {newest} is damaged" in message and file.name in message
-            assert "delete that folder to go on from step 20" in message
+            assert "delete that folder to resume from step 20" in message
             file.write_bytes(whole)
         assert same(Checkpoints(folder, WHO).restore(state(0))[0], state(30))
 
@@ -174,7 +174,7 @@ class TestDamage:
 
     def test_the_only_one(self, folder):
         SPOIL["emptied"](folder / "best" / "20" / "meta" / "metadata")
-        with pytest.raises(CheckpointError, match="there is no other; start anew"):
+        with pytest.raises(CheckpointError, match="there is no other; start a new run"):
             Checkpoints(folder, WHO).restore(state(0), "best")
 
     def test_without_checksums_orbax_still_finds_what_it_can(self, folder):
@@ -183,7 +183,7 @@ class TestDamage:
         (newest / checksum.NAME).unlink()
         assert same(Checkpoints(folder, WHO).restore(state(0))[0], state(30))
         (newest / "meta" / "metadata").write_text("{")
-        with pytest.raises(CheckpointError, match="30 is damaged.*go on from step 20"):
+        with pytest.raises(CheckpointError, match="30 is damaged.*resume from step 20"):
             Checkpoints(folder, WHO).restore(state(0))
 
 
@@ -206,7 +206,7 @@ class TestFullDisk:
             checkpoints.save(state(40), {}, best=False)
         message = str(e.value)
         assert f"cannot write checkpoint {folder / 'last' / '40'}" in message and "make room" in message
-        assert f"go on from step 30 with --resume {folder.parent}" in message
+        assert f"resume from step 30 with --resume {folder.parent}" in message
         again = Checkpoints(folder, WHO)
         assert again.latest() == 30
         assert same(again.restore(state(0))[0], state(30))

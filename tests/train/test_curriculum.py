@@ -47,7 +47,7 @@ def test_at_full_pace_the_batches_are_those_without_a_curriculum_bit_for_bit(pac
 def test_only_open_segments_are_drawn_the_easy_ones_first(pace, reverse):
     p = with_curriculum(pace=pace, start=0.2, until=1.0, reverse=reverse)
     easy = np.argsort(-SCORE if reverse else SCORE)
-    counts = [int(curriculum.opened(p.curriculum, jnp.int32(step))) for step in range(STEPS + 1)]
+    counts = [int(curriculum.num_open_segments(p.curriculum, jnp.int32(step))) for step in range(STEPS + 1)]
     assert counts[0] == (np.ceil(0.2 * M)) and counts[-1] == M and (np.diff(counts) >= 0).all()
     met = set()
     for step in range(STEPS):
@@ -67,7 +67,7 @@ def test_paces_as_defined(u):
     }
     for pace, share in expected.items():
         made = curriculum.Curriculum(np.arange(1000), pace, 0.2, 1000)
-        assert abs(int(curriculum.opened(made, jnp.int32(round(1000 * u)))) - 1000 * share) <= 1
+        assert abs(int(curriculum.num_open_segments(made, jnp.int32(round(1000 * u)))) - 1000 * share) <= 1
 
 
 @given(st.integers(0, 1000))
@@ -81,13 +81,13 @@ def test_a_segment_scores_the_mean_of_its_rows(seed):
         np.testing.assert_allclose(score, (w * value[s : s + 12]).sum() / max(w.sum(), 1e-12), rtol=1e-9)
 
 
-def test_big_moves_are_easy_by_signal_and_hard_by_volatility_whatever_the_asset():
+def test_big_moves_are_easy_by_abs_return_and_hard_by_volatility_whatever_the_asset():
     ret = np.array([[0.1, 10.0], [0.2, 20.0], [0.4, 40.0], [np.nan, 5.0]])
-    weight = np.array([[1, 1], [1, 1], [1, 1], [0, 0]])
-    signal, volatility = (curriculum.row_scores(name, ret, weight, 0)[:3] for name in ("signal", "volatility"))
-    np.testing.assert_allclose(signal[:, 0], signal[:, 1])
-    np.testing.assert_allclose(signal[:, 0], -ret[:3, 0] / np.sqrt((ret[:3, 0] ** 2).mean()))
-    np.testing.assert_allclose(volatility, signal**2)
+    weight = np.array([[1.0, 1], [1, 1], [1, 1], [0, 0]])
+    easy, volatility = (curriculum.row_scores(name, ret, weight, 0)[:3] for name in ("abs_return", "volatility"))
+    np.testing.assert_allclose(easy[:, 0], easy[:, 1])
+    np.testing.assert_allclose(easy[:, 0], -ret[:3, 0] / np.sqrt((ret[:3, 0] ** 2).mean()))
+    np.testing.assert_allclose(volatility, easy**2)
     again = [curriculum.row_scores("random", ret, weight, seed) for seed in (0, 0, 1)]
     assert (again[0] == again[1]).all() and (again[0] != again[2]).any()
 
@@ -95,8 +95,8 @@ def test_big_moves_are_easy_by_signal_and_hard_by_volatility_whatever_the_asset(
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"name": "teachr"}, "no curriculum score 'teachr'; did you mean 'teacher'"),
-        ({"name": "signal", "pace": "cubic"}, "no curriculum pace 'cubic'"),
+        ({"name": "teacher"}, "no curriculum score 'teacher'; did you mean 'teacher_loss'"),
+        ({"name": "abs_return", "pace": "cubic"}, "no curriculum pace 'cubic'"),
     ],
 )
 def test_unknown_names(options, message):

@@ -14,29 +14,17 @@ from fxtrade.core.config import EnsembleConfig
 from fxtrade.core.errors import TrainingError
 from fxtrade.losses.classify import cross_entropy
 from fxtrade.train import members
+from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks
 from fxtrade.train.checkpoint import Checkpoints
-from fxtrade.train.loop import fit
+from fxtrade.train.loop import TrainJob, fit
+from fxtrade.train.outputs import IN_MEMORY, TrainOutputs
 from tests.helpers.toys import MODEL, OPTIM, TRAIN, spans
 
 ONCE = dataclasses.replace(TRAIN, steps=10, steps_per_call=5, eval_every=10, patience=0, ensemble=EnsembleConfig(3))
 
 
-class Stop:
-    """Asks the loop to stop when it has done this many dispatches."""
-
-    def __init__(self, after: int):
-        self.after, self.done = after, 0
-
-    def advance(self, step, labels, message=""):
-        self.done += 1
-
-    @property
-    def signal(self):
-        return 15 if self.done >= self.after else None
-
-
-def train(config=ONCE, seed=4, data=None, **options):
-    return fit(MODEL, cross_entropy, *(data or spans()), config, OPTIM, seed, **options)
+def train(config=ONCE, seed=4, data=None, outputs=IN_MEMORY, callbacks=NO_CALLBACKS):
+    return fit(TrainJob(MODEL, cross_entropy, *(data or spans())), config, OPTIM, seed, outputs, callbacks)
 
 
 @pytest.fixture(scope="module")
@@ -70,18 +58,18 @@ def test_side_by_side_as_one_after_the_other(together, monkeypatch):
 
 
 def test_stopped_and_resumed_it_ends_with_the_same_bits(together, tmp_path):
-    store = Checkpoints(tmp_path, {})
-    stop = Stop(after=1)
-    done = train(checkpoints=store, interrupt=stop, progress=stop)
+    store, steps = Checkpoints(tmp_path, {}), []
+    callbacks = Callbacks(lambda step, labels: steps.append(step), should_stop=lambda: bool(steps))
+    done = train(outputs=TrainOutputs(store), callbacks=callbacks)
     assert done.stopped == "interrupted" and done.step == 5
-    resumed = train(checkpoints=store, resume=True)
+    resumed = train(outputs=TrainOutputs(store, resume=True))
     jax.tree.map(np.testing.assert_array_equal, resumed.params, together.params)
 
 
-def test_members_taken_apart(together):
-    for i, one in enumerate(members.apart(together.params, 3)):
+def test_members_unstacked(together):
+    for i, one in enumerate(members.unstack(together.params, 3)):
         jax.tree.map(np.testing.assert_array_equal, one, members.member(together.params, i))
-    assert members.apart(together.params, 1) == [together.params]
+    assert members.unstack(together.params, 1) == [together.params]
 
 
 def test_a_loss_that_is_not_finite_names_the_step():

@@ -40,8 +40,8 @@ def pairs(share, place=0.5, partner=PARTNER):
 
 
 def mixed_loss(name, whole, p):
-    seen = mixup.inputs(name, whole, p)
-    return cross_entropy(*mixup.outputs(name, linear(seen.x), seen, p))
+    seen = mixup.mix_inputs(name, whole, p)
+    return cross_entropy(*mixup.mix_outputs(name, linear(seen.x), seen, p))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,29 +51,29 @@ def test_lambda_of_zero_or_one_is_identity(name, share):
     whole = segment()
     plain = cross_entropy(linear(whole.x), whole)
     np.testing.assert_allclose(mixed_loss(name, whole, pairs(share)), plain, rtol=1e-6)
-    seen = mixup.inputs(name, whole, pairs(share))
-    expected = whole if share == 1 or name == "latent" else jax.tree.map(lambda a: a[PARTNER], whole)
+    seen = mixup.mix_inputs(name, whole, pairs(share))
+    expected = whole if share == 1 or name == "manifold" else jax.tree.map(lambda a: a[PARTNER], whole)
     np.testing.assert_array_equal(seen.x, expected.x)
 
 
 @given(st.floats(0, 1, width=32), st.integers(0, 50))
-def test_segments_are_mixed_in_inputs_and_labels(share, seed):
+def test_inputs_and_labels_are_mixed(share, seed):
     whole, p = segment(seed), pairs(share)
     x = np.asarray(whole.x)
-    seen = mixup.inputs("segment", whole, p)
+    seen = mixup.mix_inputs("input", whole, p)
     np.testing.assert_allclose(seen.x, share * x + (1 - share) * x[PARTNER], rtol=1e-5, atol=1e-6)
     logp = np.asarray(jax.nn.log_softmax(linear(seen.x).logits), np.float64)
     y, w = np.asarray(whole.y), np.asarray(whole.w, np.float64)
     both = [(share, y, w), (1 - share, y[PARTNER], w[PARTNER])]
     total = sum(s * (-w_ * np.take_along_axis(logp, y_[..., None], -1)[..., 0]).sum() for s, y_, w_ in both)
     expected = total / sum(s * w_.sum() for s, _, w_ in both)
-    np.testing.assert_allclose(mixed_loss("segment", whole, p), expected, rtol=1e-4)
+    np.testing.assert_allclose(mixed_loss("input", whole, p), expected, rtol=1e-4)
 
 
 @given(st.floats(0, 1, width=32))
-def test_latent_mixing_is_mixing_of_the_last_hidden_states(share):
+def test_manifold_mixing_is_mixing_of_the_last_hidden_states(share):
     whole, p = segment(), pairs(share)
-    output, rows = mixup.outputs("latent", linear(whole.x), whole, p)
+    output, rows = mixup.mix_outputs("manifold", linear(whole.x), whole, p)
     h = np.asarray(linear(whole.x).embed)
     mixed = share * h + (1 - share) * h[PARTNER]
     np.testing.assert_allclose(output.embed, np.concatenate([mixed, mixed]), rtol=1e-5, atol=1e-6)
@@ -87,7 +87,7 @@ def test_latent_mixing_is_mixing_of_the_last_hidden_states(share):
 @given(st.floats(0, 1, width=32), st.floats(0, 1, width=32))
 def test_a_cut_takes_one_stretch_of_the_partner_with_its_labels(share, place):
     whole = segment()
-    rows = mixup.inputs("cut", whole, pairs(share, place))
+    rows = mixup.mix_inputs("cutmix", whole, pairs(share, place))
     from_partner = (np.asarray(rows.x) == np.asarray(whole.x)[PARTNER]).all((2, 3))
     own = (np.asarray(rows.x) == np.asarray(whole.x)).all((2, 3))
     assert (from_partner ^ own).all()
@@ -100,7 +100,7 @@ def test_a_cut_takes_one_stretch_of_the_partner_with_its_labels(share, place):
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
 def test_lambda_is_a_beta_variable_and_partners_are_of_the_batch(alpha):
-    drawn = [mixup.draw(MixupConfig("segment", alpha), jax.random.PRNGKey(i), 64) for i in range(30)]
+    drawn = [mixup.draw(MixupConfig("input", alpha), jax.random.PRNGKey(i), 64) for i in range(30)]
     share = np.concatenate([d.share for d in drawn])
     np.testing.assert_allclose(share.mean(), 0.5, atol=0.05)
     np.testing.assert_allclose(share.var(), 1 / (4 * (2 * alpha + 1)), rtol=0.15)
@@ -109,5 +109,5 @@ def test_lambda_is_a_beta_variable_and_partners_are_of_the_batch(alpha):
 
 
 def test_an_unknown_mixup_is_named():
-    with pytest.raises(ConfigError, match="there is no mixup 'segmnt'; did you mean 'segment'"):
-        mixup.check(MixupConfig("segmnt"))
+    with pytest.raises(ConfigError, match="there is no mixup 'inputs'; did you mean 'input'"):
+        mixup.check(MixupConfig("inputs"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,132 +10,113 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade import models
-from fxtrade.core.config import MixupConfig, OptimConfig
 from fxtrade.core.types import Output
 from fxtrade.losses.classify import cross_entropy
-from fxtrade.train import mixup, optim
+from fxtrade.train import optim
 from fxtrade.train.segments import Series, batch_starts, plan
-from fxtrade.train.step import BATCHES, DROPOUT, Method, create, make_evaluate, make_update
+from fxtrade.train.step import BATCHES, DROPOUT, create, make_evaluate, make_update
 from tests.helpers.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, series, within
 
 KEY, BATCH = jax.random.PRNGKey(5), 4
-UNMIXED = MixupConfig()
+DROPPING = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2, "dropout": 0.3})
+WHOLE, PLAN = within(series(), 0, 160)
 
 
-def start(model=MODEL, config: OptimConfig = OPTIM):
-    tx = optim.optimizer(config, 20)
-    return create(models.init(model, jax.random.PRNGKey(1), ASSETS, FEATURES), tx), tx
+def start():
+    optimizer = optim.optimizer(OPTIM, 20)
+    return create(models.init(DROPPING, jax.random.PRNGKey(1), ASSETS, FEATURES), optimizer), optimizer
 
 
-def updater(p, model=MODEL, config: OptimConfig = OPTIM, mix: MixupConfig = UNMIXED):
-    method = Method(present=mixup.presented(mix))
-    return make_update(model, cross_entropy, optim.optimizer(config, 20), p, BATCH, optim.averaging(config, 20), method)
+@pytest.fixture(scope="module")
+def update():
+    """One program for all tests, which train for 2 or 4 steps."""
+    optimizer, decay = optim.optimizer(OPTIM, 20), optim.averaging(OPTIM, 20)
+    return make_update(DROPPING, cross_entropy, optimizer, PLAN, BATCH, decay)
 
 
 def same(a, b) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
-def by_hand(model, p, whole, state, tx, ema):
-    """One step in plain code: NumPy slices, softmax, `jax.grad`, optax."""
-    starts = np.asarray(batch_starts(p, jax.random.fold_in(KEY, BATCHES), state.step, BATCH))
-    first = starts - p.warmup
-    size = p.warmup + p.length
-    x, y, w = (np.stack([np.asarray(a)[f : f + size] for f in first]) for a in (whole.x, whole.y, whole.w))
-    w[:, : p.warmup] = 0
-    rngs = {"dropout": jax.random.fold_in(jax.random.fold_in(KEY, DROPOUT), state.step)}
+@jax.jit
+def by_hand(params, x, y, w, key):
+    """((loss, logits), gradient) in plain code."""
 
     def objective(params):
-        logits = model.apply({"params": params}, x, train=True, rngs=rngs).logits
+        logits = DROPPING.apply({"params": params}, x, train=True, rngs={"dropout": key}).logits
         logp = jnp.take_along_axis(jax.nn.log_softmax(logits), y[..., None], -1)[..., 0]
         return -(w * logp).sum() / w.sum(), logits
 
-    (value, logits), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-    updates, opt = tx.update(grads, state.optimizer, state.params)
+    return jax.value_and_grad(objective, has_aux=True)(params)
+
+
+def step_by_hand(state, optimizer):
+    """One step by NumPy slices, softmax, `jax.grad` and optax."""
+    starts = np.asarray(batch_starts(PLAN, jax.random.fold_in(KEY, BATCHES), state.step, BATCH))
+    first, size = starts - PLAN.warmup, PLAN.warmup + PLAN.length
+    x, y, w = (np.stack([np.asarray(a)[f : f + size] for f in first]) for a in (WHOLE.x, WHOLE.y, WHOLE.w))
+    w[:, : PLAN.warmup] = 0
+    key = jax.random.fold_in(jax.random.fold_in(KEY, DROPOUT), state.step)
+    (value, logits), grads = by_hand(state.params, x, y, w, key)
+    updates, opt = optimizer.update(grads, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
-    d = min(ema, (1 + int(state.step)) / (10 + int(state.step)))
+    d = min(OPTIM.ema_decay, (1 + int(state.step)) / (10 + int(state.step)))
     average = jax.tree.map(lambda a, b: d * a + (1 - d) * b, state.ema, params)
     right = ((np.asarray(logits).argmax(-1) == y) & (w > 0)).sum() / (w > 0).sum()
     norm = np.sqrt(sum((np.asarray(g, np.float64) ** 2).sum() for g in jax.tree.leaves(grads)))
     return state.replace(step=state.step + 1, params=params, ema=average, optimizer=opt), (float(value), right, norm)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_steps_equal_plain_ones(dropout):
-    model = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2, "dropout": dropout})
-    whole, p = within(series(), 0, 160)
-    state, tx = start(model)
+def test_steps_equal_plain_ones(update):
+    state, optimizer = start()
     expected, reports = state, []
     for _ in range(4):
-        expected, report = by_hand(model, p, whole, expected, tx, OPTIM.ema_decay)
+        expected, report = step_by_hand(expected, optimizer)
         reports.append(report)
-    got, info = updater(p, model)(state, whole, KEY, 4)
+    got, info = update(state, WHOLE, KEY, 4)
     assert int(got.step) == 4
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6)
     np.testing.assert_allclose(np.stack(info, 1), reports, rtol=1e-4)
 
 
-def test_dispatches_of_any_size_are_the_same_training():
-    whole, p = within(series(), 0, 160)
-    update = updater(p)
-    once, _ = update(start()[0], whole, KEY, 6)
+def test_dispatches_of_any_size_are_the_same_training(update):
+    once, _ = update(start()[0], WHOLE, KEY, 4)
     parts = start()[0]
-    for count in (2, 4):
-        parts, _ = update(parts, whole, KEY, count)
+    for _ in range(2):
+        parts, _ = update(parts, WHOLE, KEY, 2)
     for a, b in zip(jax.tree.leaves(once), jax.tree.leaves(parts), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
-def test_the_seed_makes_the_run():
-    whole, p = within(series(), 0, 160)
-    update = updater(p)
-    once, again, other = (update(start()[0], whole, k, 4)[0] for k in (KEY, KEY, jax.random.PRNGKey(6)))
+def test_the_seed_makes_the_run(update):
+    once, again, other = (update(start()[0], WHOLE, k, 4)[0] for k in (KEY, KEY, jax.random.PRNGKey(6)))
     assert same(once, again)
     assert not same(once.params, other.params)
 
 
-@pytest.mark.parametrize("what", ["y", "ret"])
-def test_rows_without_weight_carry_no_loss(what):
-    """Labels of the warm-up and of rows outside the training span may be anything, also without a class."""
-    whole, p = within(series(), 40, 160)
-    garbage = jnp.where(whole.w > 0, getattr(whole, what), jnp.asarray(-1, getattr(whole, what).dtype))
-    update = updater(p)
-    once, again = (update(start()[0], s, KEY, 8)[0] for s in (whole, whole._replace(**{what: garbage})))
+def test_rows_without_weight_carry_no_loss(update):
+    """Their labels may be anything, also without a class."""
+    holes = WHOLE._replace(w=WHOLE.w.at[40:90].set(0))
+    garbage = {
+        k: jnp.where(holes.w > 0, getattr(holes, k), jnp.asarray(-1, getattr(holes, k).dtype)) for k in ("y", "ret")
+    }
+    once, again = (update(start()[0], s, KEY, 4)[0] for s in (holes, holes._replace(**garbage)))
     assert same(once, again)
 
 
-def test_warm_up_rows_carry_no_loss_though_they_have_weight_elsewhere():
-    """The rows just before a segment: with one segment only, they are never trained on."""
-    whole = series(n=REACH - 1 + 16)
-    p = plan(np.asarray(whole.w), 16, REACH)
-    assert len(p.starts) == 1
-    flipped = whole._replace(y=whole.y.at[: REACH - 1].set(1 - whole.y[: REACH - 1]))
-    inside = whole._replace(y=whole.y.at[REACH - 1 :].set(1 - whole.y[REACH - 1 :]))
-    update = updater(p)
-    plain, warm, changed = (update(start()[0], s, KEY, 4)[0].params for s in (whole, flipped, inside))
+def test_warm_up_rows_carry_no_loss_though_they_have_weight(update):
+    """The rows before the first segment are never trained on."""
+    assert PLAN.starts[0] == REACH - 1 > 0 and float(WHOLE.w[: REACH - 1].min()) > 0
+    warm = WHOLE._replace(y=WHOLE.y.at[: REACH - 1].set(1 - WHOLE.y[: REACH - 1]))
+    inside = WHOLE._replace(y=WHOLE.y.at[REACH - 1 :].set(1 - WHOLE.y[REACH - 1 :]))
+    plain, warm, changed = (update(start()[0], s, KEY, 4)[0].params for s in (WHOLE, warm, inside))
     assert same(plain, warm)
     assert not same(plain, changed)
 
 
-def test_average_follows_early_then_slowly():
-    """d = min(ema, (1 + step) / (10 + step)): 0.1 at first, `ema` later; 0 is no average at all."""
-    whole, p = within(series(), 0, 160)
-    update = updater(p)
-    state, _ = start()
-    average = jax.tree.map(np.array, state.params)  # a copy: the update will be given this memory
-    for step in range(6):
-        state, _ = update(state, whole, KEY, 1)
-        d = min(OPTIM.ema_decay, (1 + step) / (10 + step))
-        average = jax.tree.map(lambda a, b, d=d: d * a + (1 - d) * np.asarray(b), average, state.params)
-    for a, b in zip(jax.tree.leaves(state.ema), jax.tree.leaves(average), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
-    off, _ = updater(p, config=OptimConfig(ema_decay=0.0))(start()[0], whole, KEY, 3)
-    assert same(off.ema, off.params)
-
-
 class TestEvaluate:
-    @pytest.mark.parametrize("batch", [1, 3, 5])
+    @pytest.mark.parametrize("batch", [3, 5])
     def test_loss_and_accuracy_against_numpy_over_each_row_once(self, batch):
         whole = series(n=150)
         w = np.array(whole.w)
@@ -143,7 +125,7 @@ class TestEvaluate:
         whole = whole._replace(w=jnp.asarray(w))
         p = plan(w, 16, REACH)
         assert p.starts[-1] - p.starts[-2] < 16, "the last segment should overlap"
-        assert len(p.starts) % 3 and len(p.starts) % 5, "the last batch should be filled up"
+        assert len(p.starts) % batch, "the last batch should be filled up"
         params = models.init(MODEL, jax.random.PRNGKey(2), ASSETS, FEATURES)
         params["head"]["logits"]["kernel"] *= 200  # opinions
         logits = np.asarray(MODEL.apply({"params": params}, whole.x[None]).logits[0], np.float64)
@@ -176,10 +158,10 @@ class TestEvaluate:
         assert info.loss == pytest.approx((reachable * place[:, 0]).sum() / reachable.sum(), rel=1e-5)
 
 
-class Silent:
+class Silent(nn.Module):
     """A model without parameters or opinion."""
 
-    def apply(self, variables, x):
+    def __call__(self, x):
         return Output(jnp.zeros((*x.shape[:3], 2)), x)
 
 

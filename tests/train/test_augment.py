@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fxtrade.core.config import ViewsConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Segment
-from fxtrade.train import views
+from fxtrade.train import augment
 
 B, T, A, F = 4, 50, 2, 3
 OFF = {"scaling": 0.0, "jitter": 0.0, "dropout": 0.0, "masking": 0.0, "crop": 0.0}
@@ -37,7 +37,7 @@ def segment(seed=0, shape=(B, T, A), missing=0.2):
 @cache
 def compiled(**strengths):
     config = ViewsConfig(**OFF | strengths)
-    return jax.jit(lambda rows, seed: views.two_views(config, rows, jax.random.PRNGKey(seed)))
+    return jax.jit(lambda rows, seed: augment.two_views(config, rows, jax.random.PRNGKey(seed)))
 
 
 def made(rows, seed=0, **strengths):
@@ -147,15 +147,15 @@ def test_views_differ_by_the_key_alone():
     assert not np.array_equal(first.x, other.x) and not np.array_equal(first.x[:B], first.x[B:])
 
 
-def test_as_the_way_of_training_presents_them():
+def test_as_a_hook():
     rows, key = segment(), jax.random.PRNGKey(3)
     config = ViewsConfig(**ALL)
-    seen, for_loss = views.presented(config)(rows, key)
-    jax.tree.map(np.testing.assert_array_equal, seen, views.two_views(config, rows, key))
+    seen, for_loss = augment.make_augment(config)(rows, key)
+    jax.tree.map(np.testing.assert_array_equal, seen, augment.two_views(config, rows, key))
     assert for_loss("what the model said") == ("what the model said", seen)
 
 
 @pytest.mark.parametrize("key, value", [("jitter", -0.1), ("masking", 1.0), ("crop", 1.5), ("scaling", float("nan"))])
 def test_an_impossible_strength_is_named(key, value):
     with pytest.raises(ConfigError, match=f"views: {key} must be at least 0 and below .*, got {value}"):
-        views.check(ViewsConfig(**{key: value}))
+        augment.check(ViewsConfig(**{key: value}))

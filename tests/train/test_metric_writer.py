@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fxtrade.core.errors import FxtradeError
-from fxtrade.train.track import Tracker, read
+from fxtrade.train.metric_writer import MetricWriter, read_metrics
 
 
 def values(step: int) -> dict[str, float]:
@@ -16,16 +16,16 @@ def values(step: int) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def tracked(folder, steps=(10, 20, 30), **options):
-    with contextlib.closing(Tracker(folder, **options)) as tracker:
+def written(folder, steps=(10, 20, 30), **options):
+    with contextlib.closing(MetricWriter(folder, **options)) as writer:
         for step in steps:
-            tracker.scalars(step, values(step))
-            tracker.histograms(step, {"dense": {"kernel": np.full((2, 3), step, np.float32)}})
-        yield tracker
+            writer.scalars(step, values(step))
+            writer.histograms(step, {"dense": {"kernel": np.full((2, 3), step, np.float32)}})
+        yield writer
 
 
 def finished(folder, **options):
-    with tracked(folder, **options):
+    with written(folder, **options):
         pass
 
 
@@ -40,47 +40,52 @@ def events(folder):
 class TestMetrics:
     def test_each_evaluation_is_a_line(self, tmp_path):
         expected = [{"step": s, **values(s)} for s in (10, 20, 30)]
-        with tracked(tmp_path) as tracker:
+        with written(tmp_path) as writer:
             lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-            assert [json.loads(line) for line in lines] == expected == tracker.rows == read(tmp_path / "metrics.jsonl")
+            assert (
+                [json.loads(line) for line in lines]
+                == expected
+                == writer.rows
+                == read_metrics(tmp_path / "metrics.jsonl")
+            )
 
     def test_what_is_not_a_number_is_left_out(self, tmp_path):
-        with tracked(tmp_path, ()) as tracker:
-            tracker.scalars(10, {"a": float("nan"), "b": float("inf"), "c": np.float32(0.5)})
-        assert read(tmp_path / "metrics.jsonl") == [{"step": 10, "c": 0.5}]
+        with written(tmp_path, ()) as writer:
+            writer.scalars(10, {"a": float("nan"), "b": float("inf"), "c": np.float32(0.5)})
+        assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 10, "c": 0.5}]
 
     @pytest.mark.parametrize("at, kept", [(0, []), (15, [10]), (20, [10, 20]), (99, [10, 20, 30])])
     def test_resuming_forgets_what_came_after(self, tmp_path, at, kept):
         finished(tmp_path)
-        with tracked(tmp_path, (), resume_step=at) as tracker:
-            assert [r["step"] for r in tracker.rows] == kept
-            tracker.scalars(100, values(100))
-        assert [r["step"] for r in read(tmp_path / "metrics.jsonl")] == [*kept, 100]
+        with written(tmp_path, (), resume_step=at) as writer:
+            assert [r["step"] for r in writer.rows] == kept
+            writer.scalars(100, values(100))
+        assert [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl")] == [*kept, 100]
 
     def test_a_new_run_begins_empty(self, tmp_path):
         finished(tmp_path)
-        with tracked(tmp_path, ()) as tracker:
-            assert tracker.rows == [] and read(tmp_path / "metrics.jsonl") == []
+        with written(tmp_path, ()) as writer:
+            assert writer.rows == [] and read_metrics(tmp_path / "metrics.jsonl") == []
 
     @pytest.mark.parametrize("cut", [1, 10, 30])
     def test_a_line_that_a_kill_cut_short_is_left_out(self, tmp_path, cut):
         finished(tmp_path)
         path = tmp_path / "metrics.jsonl"
         path.write_text(path.read_text()[:-cut])
-        assert [r["step"] for r in read(path)] == ([10, 20, 30] if cut == 1 else [10, 20])
+        assert [r["step"] for r in read_metrics(path)] == ([10, 20, 30] if cut == 1 else [10, 20])
 
     def test_no_file_has_no_rows(self, tmp_path):
-        assert read(tmp_path / "none.jsonl") == []
+        assert read_metrics(tmp_path / "none.jsonl") == []
 
 
 class TestEvents:
     def test_tensorboard_shows_everything(self, tmp_path):
         picture = np.random.default_rng(0).integers(0, 256, (4, 6, 4), dtype=np.uint8)
         config = {"seed": 1, "model": {"name": "tcn", "options": {}}, "on": True, "list": (1, 2)}
-        with tracked(tmp_path) as tracker:
-            tracker.image("equity", picture, 30)
-            tracker.text("report", "# all *well*", 30)
-            tracker.hparams(config, {"a": 0.5, "b": float("nan")})
+        with written(tmp_path) as writer:
+            writer.image("equity", picture, 30)
+            writer.text("report", "# all *well*", 30)
+            writer.hparams(config, {"a": 0.5, "b": float("nan")})
         shown = events(tmp_path)
         assert [(e.step, e.value) for e in shown.Scalars("train/loss")] == [
             (s, pytest.approx(values(s)["train/loss"])) for s in (10, 20, 30)
@@ -97,15 +102,15 @@ class TestEvents:
 
     def test_it_is_on_disk_at_once(self, tmp_path):
         """A kill right after an evaluation loses nothing of it."""
-        with tracked(tmp_path):
+        with written(tmp_path):
             assert [e.step for e in events(tmp_path).Scalars("valid/loss")] == [10, 20, 30]
 
     def test_after_resuming_each_step_is_shown_once(self, tmp_path, monkeypatch):
         finished(tmp_path)
-        import tensorboardX.event_file_writer as writer
+        import tensorboardX.event_file_writer as events_file
 
-        later = writer.time.time() + 60  # events files are named by the second
-        monkeypatch.setattr(writer.time, "time", lambda: later)
+        later = events_file.time.time() + 60  # events files are named by the second
+        monkeypatch.setattr(events_file.time, "time", lambda: later)
         finished(tmp_path, steps=(20, 30, 40), resume_step=10)
         assert [e.step for e in events(tmp_path).Scalars("train/loss")] == [10, 20, 30, 40]
 
@@ -114,17 +119,17 @@ class TestTrouble:
     def test_a_file_in_place_of_the_folder(self, tmp_path):
         (tmp_path / "run").write_text("in the way")
         with pytest.raises(FxtradeError, match="cannot be written: Not a directory.*--results"):
-            Tracker(tmp_path / "run")
+            MetricWriter(tmp_path / "run")
 
     def test_a_full_disk_is_an_error_and_not_a_standstill(self, tmp_path):
-        tracker = Tracker(tmp_path)
+        writer = MetricWriter(tmp_path)
         with pytest.raises(FxtradeError, match="cannot be written: File too large; make room"), largest_file(3_000):
             for step in range(1, 200):
-                tracker.scalars(step, values(step))
-                tracker.histograms(step, {"kernel": np.random.default_rng(step).normal(size=100)})
-        rows = read(tmp_path / "metrics.jsonl")
+                writer.scalars(step, values(step))
+                writer.histograms(step, {"kernel": np.random.default_rng(step).normal(size=100)})
+        rows = read_metrics(tmp_path / "metrics.jsonl")
         assert [r["step"] for r in rows] == list(range(1, len(rows) + 1)) and len(rows) > 1
-        tracker.close()
+        writer.close()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,75 @@
+"""Two random views of every segment of a batch, for contrastive learning.
+
+Each view is changed at random, in this order; a strength of 0 leaves a change out (Chen et al. 2020 for the principle,
+Um et al. 2017 for jitter and scaling of series, Yue et al. 2022 for masking and cropping):
+
+- scaling: a factor e^(s n), n ~ N(0, 1), for each feature of a segment; signs stay.
+- jitter: noise from N(0, s^2) on every value; scaled features have a standard deviation of about 1.
+- dropout: a share of the features is 0 in the whole segment.
+- masking: a share of the bars is 0, like missing values, drawn for each asset. Such a bar keeps its weight: its
+  embedding has to be inferred from the bars before it.
+- crop: everything before a random row is 0, as before the beginning of a series, so that the two views of a bar have
+  different pasts. The row is uniform over the first share `crop` of the segment. Only rows that both views have keep
+  their weights.
+
+A row of a view depends on the same row of the segment alone, so that views are causal; a row without values has none
+in its views either.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from fxtrade.core.config import ViewsConfig
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.types import Segment
+from fxtrade.train.hooks import Augment, LossArgs
+from fxtrade.train.segments import weighted_where
+
+SHARES = ("dropout", "masking", "crop")
+
+
+def check(config: ViewsConfig) -> None:
+    """Raises ConfigError for a strength that is out of range."""
+    for key in ("scaling", "jitter", *SHARES):
+        value, most = getattr(config, key), 1 if key in SHARES else float("inf")
+        if not 0 <= value < most:
+            raise ConfigError(f"views: {key} must be at least 0 and below {most}, got {value}")
+
+
+def make_augment(config: ViewsConfig) -> Augment:
+    """The `augment` or `augment_eval` of `train.hooks.StepHooks`."""
+
+    def augment(segment: Segment, key: PRNGKeyArray) -> tuple[Segment, LossArgs]:
+        views = two_views(config, segment, key)
+        return views, lambda output: (output, views)
+
+    return augment
+
+
+def two_views(config: ViewsConfig, segment: Segment, key: PRNGKeyArray) -> Segment:
+    """A batch of 2 B segments: the first views of all segments, then the second ones in the same order.
+
+    Labels and returns are repeated; so are the weights of every kind, but for 0 before the later crop of the two.
+    """
+    views = jax.tree.map(lambda a: jnp.concatenate([a, a]), segment)
+    x, (rows, bars, assets, features) = views.x, views.x.shape
+    present = (x != 0).any(-1, keepdims=True)
+    scaling, jitter, dropout, masking, crop = jax.random.split(key, 5)
+    if config.scaling:
+        x = x * jnp.exp(config.scaling * jax.random.normal(scaling, (rows, 1, 1, features), x.dtype))
+    if config.jitter:
+        x = x + config.jitter * jax.random.normal(jitter, x.shape, x.dtype)
+    if config.dropout:
+        x = jnp.where(jax.random.bernoulli(dropout, config.dropout, (rows, 1, 1, features)), 0, x)
+    if config.masking:
+        x = jnp.where(jax.random.bernoulli(masking, config.masking, (rows, bars, assets, 1)), 0, x)
+    if config.crop:
+        begin = jnp.floor(config.crop * bars * jax.random.uniform(crop, (rows, 1)))
+        known = jnp.arange(bars) >= begin
+        x = jnp.where(known[..., None, None], x, 0)
+        both = known[: rows // 2] & known[rows // 2 :]
+        views = weighted_where(views, jnp.concatenate([both, both]))
+    return views.replace(x=jnp.where(present, x, 0))

@@ -1,0 +1,132 @@
+"""The metrics of a run on disk: `metrics.jsonl` and TensorBoard events."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree, UInt8
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+from fxtrade.core.errors import FxtradeError
+from fxtrade.core.files import append_line, write_atomic
+
+
+class MetricWriter:
+    """Writes `folder/metrics.jsonl`, one JSON object an evaluation, and events under `folder/tensorboard`.
+
+    Resuming at a step drops what was written after it: the lines of the file, and the events by TensorBoard's own
+    purge.
+
+    Raises:
+        FxtradeError: the folder cannot be written, at the beginning or later.
+    """
+
+    def __init__(self, folder: Path, resume_step: int | None = None):
+        self.path = folder / "metrics.jsonl"
+        with self._writing():
+            self.rows = [] if resume_step is None else [r for r in read_metrics(self.path) if r["step"] <= resume_step]
+            write_atomic(self.path, "".join(json.dumps(r) + "\n" for r in self.rows))
+            self._events = _Events(folder / "tensorboard", None if resume_step is None else resume_step + 1)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Add a line; keys such as "train/loss" become groups in TensorBoard. What is not finite is left out."""
+        values = {k: float(v) for k, v in values.items() if math.isfinite(v)}
+        row = {"step": step, **values}
+        self.rows.append(row)
+        with self._writing():
+            append_line(self.path, row)
+            for key, value in values.items():
+                self._events.add(summary.scalar(key, value), step)
+
+    def histograms(self, step: int, params: PyTree) -> None:
+        """Add the distribution of every parameter array."""
+        with self._writing():
+            for path, value in jax.tree_util.tree_leaves_with_path(params):
+                name = "/".join(str(getattr(p, "key", p)) for p in path)
+                values = np.asarray(value, np.float32)
+                self._events.add(summary.histogram(f"params/{name}", values, bins=64), step)
+
+    def image(self, name: str, pixels: UInt8[np.ndarray, "height width channels"], step: int) -> None:
+        """Add a picture of 3 or 4 channels."""
+        with self._writing():
+            self._events.add(summary.image(name, pixels[..., :3], dataformats="HWC"), step)
+
+    def text(self, name: str, markdown: str, step: int) -> None:
+        """Add a text."""
+        with self._writing():
+            self._events.add(summary.text(name, markdown), step)
+
+    def hparams(self, config: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Add a config and its results to TensorBoard's HParams page."""
+        flat = {k: v if isinstance(v, (bool, int, float, str)) else json.dumps(v) for k, v in _flatten(config)}
+        known = {f"hparam/{k}": float(v) for k, v in metrics.items() if math.isfinite(v)}
+        with self._writing():
+            for part in (*summary.hparams(flat, known), *(summary.scalar(k, v) for k, v in known.items())):
+                self._events.add(part, 0)
+
+    def close(self) -> None:
+        """Close the events file."""
+        with self._writing():
+            self._events.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as e:
+            raise FxtradeError(
+                f"{self.path.parent} cannot be written: {e.strerror}; make room there and continue with --resume, "
+                "or choose another place with --results"
+            ) from e
+
+
+class _Events:
+    """An events file in `folder`, written at once by the caller. With `purge_step` TensorBoard forgets what older files
+    hold of it and later steps.
+
+    tensorboardX's own `SummaryWriter` hands events to a thread; once that has failed (a full disk), the run waits
+    forever.
+    """
+
+    def __init__(self, folder: Path, purge_step: int | None):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = EventsWriter(str(folder / "events"))
+        if purge_step is not None:
+            start = SessionLog(status=SessionLog.START)
+            self._file.write_event(Event(wall_time=time.time(), step=purge_step, session_log=start))
+
+    def add(self, what: Any, step: int) -> None:
+        self._file.write_event(Event(wall_time=time.time(), step=step, summary=what))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a `metrics.jsonl`; a last line that a kill cut short is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

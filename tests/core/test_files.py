@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxtrade.core.files import append_line, atomic_path, to_jsonable, write_atomic, write_json
+
+
+@contextlib.contextmanager
+def largest_file(size: int):
+    """Writing beyond `size` bytes fails, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+class TestAtomic:
+    @pytest.mark.parametrize("content", ["é\n", b"\x00\xff", ""])
+    def test_content_is_replaced_in_a_folder_that_need_not_exist(self, tmp_path, content):
+        path = tmp_path / "new" / "a.txt"
+        for _ in range(2):
+            write_atomic(path, content)
+        assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
+        assert os.listdir(path.parent) == ["a.txt"]
+
+    def test_an_error_leaves_the_old_content_and_nothing_else(self, tmp_path):
+        path = tmp_path / "a.json"
+        write_json(path, {"x": 1})
+        with pytest.raises(TypeError):
+            write_json(path, {"x": object()})
+        with pytest.raises(OSError, match="File too large"), largest_file(100):
+            write_json(path, {"x": "1" * 1000})
+        with pytest.raises(KeyboardInterrupt), atomic_path(path) as part:
+            part.write_text("half")
+            raise KeyboardInterrupt
+        assert json.loads(path.read_text()) == {"x": 1} and os.listdir(tmp_path) == ["a.json"]
+
+    def test_a_file_in_place_of_the_folder(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OSError, match="Not a directory"):
+            write_atomic(tmp_path / "file" / "a", "")
+
+
+class TestAppend:
+    def test_lines_of_processes_side_by_side_stay_whole(self, tmp_path):
+        code = (
+            "import sys; from pathlib import Path; from fxtrade.core.files import append_line\n"
+            "for i in range(200): append_line(Path(sys.argv[1]), {'who': sys.argv[2], 'i': i, 'text': 'x' * 500})"
+        )
+        path = tmp_path / "lines.jsonl"
+        both = [subprocess.Popen([sys.executable, "-c", code, str(path), who]) for who in "ab"]
+        assert [process.wait() for process in both] == [0, 0]
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        assert all([r["i"] for r in rows if r["who"] == who] == list(range(200)) for who in "ab")
+
+    def test_a_full_disk_is_an_error(self, tmp_path):
+        path = tmp_path / "lines.jsonl"
+        with pytest.raises(OSError, match="File too large"), largest_file(100):
+            for i in range(100):
+                append_line(path, {"i": i})
+        assert path.stat().st_size == 100
+
+
+class TestJson:
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=8,
+        )
+    )
+    def test_anything_becomes_strict_json(self, value):
+        text = json.dumps(to_jsonable(value), allow_nan=False)
+        assert json.loads(text) == to_jsonable(value)
+
+    def test_numpy_numbers_and_what_is_not_finite(self):
+        dirty = {"a": np.float64("nan"), "b": np.float32(0.5), "c": (np.int64(3), np.bool_(True)), "d": float("-inf")}
+        assert to_jsonable(dirty) == {"a": None, "b": 0.5, "c": [3, True], "d": None}
