@@ -42,7 +42,7 @@ def fxtrade(args) -> dict:
     meta.TASK_GRADIENTS["reverse"] = reverse
     keys, answer, meter = Keys(*jax.random.split(jax.random.PRNGKey(0))), {}, measure.Meter(args)
     for name in args.models:
-        model, rng, found = models.build(name, {}, 2), np.random.default_rng(0), {}
+        model, rng, found = models.build(name, {}), np.random.default_rng(0), {}
         params = models.init(model, jax.random.PRNGKey(0), ASSETS, FEATURES)
         rows = (2 * TASKS, model.receptive_field - 1 + (64 if args.quick else SEGMENT), ASSETS)
         x, y = rng.standard_normal((*rows, FEATURES), np.float32), rng.integers(0, 2, rows, np.int32)

@@ -7,7 +7,8 @@ for all, four assets with 32 features; the probabilities must agree to 1e-5.
 
 * fxtrade score: `pipeline.predict.score` over the series, from NumPy to NumPy; compilation apart.
 * fxtrade step: its compiled program alone, on a chunk that is already on the device.
-* fxtrade windows: every sample from its own window of the receptive field, `last=True`; so many samples in a batch.
+* fxtrade windows: every sample from its own window of the receptive field, the last row of a dense output; so many
+  samples in a batch.
 * torch windows, usual: every sample from its own window of the receptive field, every layer at every step of it, as the
   public implementations do (Bai et al.); the head at the last step. Timed on a few thousand windows.
 * torch windows, lean: the same without the steps that the last one does not read.
@@ -68,7 +69,7 @@ def fxtrade(args) -> dict:
         @jax.jit
         def last(params, x, first):
             seen = x[first[:, None] + np.arange(model.receptive_field)]  # noqa: B023
-            return jax.nn.softmax(model.apply({"params": params}, seen, last=True).logits[:, 0])  # noqa: B023
+            return jax.nn.softmax(model.apply({"params": params}, seen).logits[:, -1])  # noqa: B023
 
         held = jax.device_put(x)
 

@@ -7,7 +7,7 @@ features by AdamW on a clipped gradient, from the same weights.
 
 * fxtrade: `train.step.make_update`, ten steps a dispatch, batches of 8 segments of 512 bars x 4 assets, and of 2048
   bars; averaged weights and reported accuracy included.
-* fxtrade windows: one window of the receptive field for each labelled bar, `last=True`.
+* fxtrade windows: one window of the receptive field for each labelled bar, the last row of a dense output.
 * torch windows: one window of the receptive field for each labelled bar; `usual` computes every layer at every step,
   `lean` leaves out the steps that the last one does not read.
 * torch dense: fxtrade's own segments.
@@ -100,7 +100,7 @@ def window_update(setup: Setup, batch: int):
 
     def objective(params, series, first):
         seen = series.x[first[:, None] + jnp.arange(reach + 1)]
-        logits = model.apply({"params": params}, seen, train=True, last=True).logits[:, 0]
+        logits = model.apply({"params": params}, seen, train=True).logits[:, -1]
         return optax.softmax_cross_entropy_with_integer_labels(logits, series.y[first + reach]).mean()
 
     def step(state, first, series):
@@ -222,8 +222,8 @@ def gradient(args) -> dict:
     """Training steps of the TCN with fxtrade's gradient of the causal convolution and with XLA's."""
     from fxtrade.models import layers
 
-    def derived(x, w, dilation, rows):
-        return rows.of(layers.dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation))
+    def derived(x, w, dilation):
+        return layers.dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
 
     meter, answer, own = measure.Meter(args), {}, layers.causal_conv
     for name, conv in (("own", own), ("xla", derived)):

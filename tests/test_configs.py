@@ -43,7 +43,7 @@ class TestEvery:
 
     def test_model_label_and_features_exist(self, file, variant):
         config = freeze(module(file).get_config(variant))
-        model = models.build(config.model.name, config.model.options, config.label.classes)
+        model = models.build(config.model.name, config.model.options, models.HeadSpec(config.label.classes))
         names = features.names(config.features, columns_of(variant))
         assert len(names) == len(set(names)) > 10
         assert config.label.name in labels.LABELS

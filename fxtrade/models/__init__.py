@@ -1,34 +1,38 @@
-"""Models: causal maps over time, `[B, T, A, F] -> Output` at every T.
+"""Networks: causal maps over time, `[B, T, A, F] -> Output` for any number of rows T.
 
-To add one, write a Flax module with a `receptive_field` property in its family's file and one line in `MODELS`. The
-tests of causality, receptive field and of dense = chunked = streaming run over this registry and apply by themselves.
+To add one, write a subclass of `Network` in a file of its own, a line in `MODELS`, and a test
+`test_<name>_matches_numpy` which compares it with loops in NumPy. The tests of causality, of the receptive field and of
+dense = chunked = streaming run over this registry.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.options import check_like, check_options, nearest
 from fxtrade.core.stream import Stream
-from fxtrade.core.types import Array, Features, Output
+from fxtrade.core.types import Features, Output
 from fxtrade.models.attention_tcn import AttentionTCN
 from fxtrade.models.cnn_lstm import CNNLSTM
 from fxtrade.models.gnn import GNN
-from fxtrade.models.heads import Says
+from fxtrade.models.heads import HeadSpec
 from fxtrade.models.lru import LRU
+from fxtrade.models.network import Network
 from fxtrade.models.tcn import TCN
 from fxtrade.models.transformer import Transformer
 from fxtrade.models.wavenet import WaveNet
 
-MODELS = {
+MODELS: dict[str, type[Network]] = {
     "tcn": TCN,
     "wavenet": WaveNet,
     "gnn": GNN,
@@ -39,33 +43,28 @@ MODELS = {
 }
 
 
-def build(name: str, options: Mapping[str, Any], classes: int = 2, **more: Any) -> nn.Module:
-    """The module of a config such as `name="tcn", options={"channels": 64}`; dtype may be given by name ("bfloat16").
-
-    It says what `Says(classes, **more)` says.
+def build(name: str, options: Mapping[str, Any], head_spec: HeadSpec | None = None) -> Network:
+    """Return the network of a config, such as `build("tcn", {"channels": 64})`.
 
     Raises:
-        ConfigError: an unknown model or option, or a value of the wrong type.
+        ConfigError: an unknown network or option, or a value of the wrong type.
     """
     if name not in MODELS:
         raise ConfigError(f"there is no model '{name}'{nearest(name, MODELS)}")
     module = MODELS[name]
-    known = {f.name: f for f in dataclasses.fields(module) if f.name not in ("parent", "name", "says")}
+    known = {f.name: f for f in dataclasses.fields(module) if f.name not in ("parent", "name", "head_spec")}
     check_options(known, options, f"model '{name}'")
-    values = dict(options)
+    hints = typing.get_type_hints(module)
     for key, value in options.items():
-        where = f"model '{name}': option {key}"
-        if key == "dtype":
-            values[key] = _dtype(value, where)
-            continue
-        check_like(known[key].default, value, where)
-        if key == "dropout" and not 0 <= value < 1:
-            raise ConfigError(f"{where} must be in [0, 1), got {value}")
-    return module(says=Says(classes, **more), **values)
+        check_like(known[key].default, value, f"model '{name}': option {key}")
+        choices = typing.get_args(hints[key])
+        if choices and value not in choices:
+            raise ConfigError(f"model '{name}': there is no {key} '{value}'{nearest(value, choices)}")
+    return module(head_spec=head_spec or HeadSpec(), **options)
 
 
-def init(model: nn.Module, seed: Array, assets: int, features: int) -> Any:
-    """Fresh parameters, float32."""
+def init(model: nn.Module, seed: PRNGKeyArray, assets: int, features: int) -> Any:
+    """Return fresh parameters, float32."""
     return jax.jit(model.init)(seed, jnp.zeros((1, 1, assets, features)))["params"]
 
 
@@ -74,11 +73,11 @@ def parameter_count(params: Any) -> int:
 
 
 def stream(model: nn.Module, params: Any) -> Stream:
-    """The model as a stream from `Features` rows `x [T, A, F]` to `Output` rows `[T, A, ...]`.
+    """Return the network as a stream from `Features` rows `x [T, A, F]` to `Output` rows `[T, A, ...]`.
 
-    Rows of `Features` that are not ok are zeros, as in training. The first `receptive_field - 1` rows of a series know
-    less past than the model can use. The parameters travel in the state, so that one compiled program serves all of
-    them.
+    Rows of `Features` that are not ok are zeros, as in training. The first `receptive_field - 1` rows of a series have
+    less past than the network can use. The parameters are part of the state, so that one compiled program serves all
+    parameters.
     """
 
     def init(rows: Features):
@@ -89,7 +88,7 @@ def stream(model: nn.Module, params: Any) -> Stream:
     return Stream(init, _step(model))
 
 
-@functools.cache  # one function for each model, which `jit` then compiles once
+@functools.cache  # the same function for equal networks, so that `jit` compiles it once
 def _step(model: nn.Module) -> Callable:
     def step(state, rows: Features):
         params, cache = state
@@ -99,10 +98,4 @@ def _step(model: nn.Module) -> Callable:
     return step
 
 
-def _dtype(name: Any, where: str):
-    if name not in ("float32", "bfloat16", "float16"):
-        raise ConfigError(f"{where} must be 'float32', 'bfloat16' or 'float16', got {name!r}")
-    return jnp.dtype(name)
-
-
-__all__ = ["MODELS", "Output", "Says", "build", "init", "parameter_count", "stream"]
+__all__ = ["MODELS", "HeadSpec", "Network", "Output", "build", "init", "parameter_count", "stream"]

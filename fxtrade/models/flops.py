@@ -1,4 +1,4 @@
-"""How much arithmetic a network takes, counted in its program."""
+"""The number of floating point operations of a network, counted in its jaxpr."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ ROWS = 1024  # of a series over which the count is averaged
 
 
 def flops_per_sample(model: nn.Module, assets: int, features: int) -> float:
-    """Floating point operations for one bar of one asset, when a series is scored dense.
+    """Return the floating point operations for one bar of one asset in a dense pass over a series.
 
-    Of matrix products and convolutions, two for each multiplication with its addition, within loops as often as they
-    run; elementwise work and what blocks of attention compute outside their band come on top or are counted in, as the
-    program has it on this backend. XLA's own count leaves out the repetitions of loops.
+    Counts matrix products and convolutions, at two operations for each multiplication and its addition, including those
+    in loops and those that blocked attention computes outside its band. Elementwise operations are not counted. XLA's
+    own count ignores the repetitions of loops.
     """
     x = jax.ShapeDtypeStruct((1, ROWS, assets, features), jnp.float32)
     params = jax.eval_shape(lambda: model.init(jax.random.PRNGKey(0), jnp.zeros((1, 1, assets, features)))["params"])
     program = jax.make_jaxpr(lambda p, x: model.apply({"params": p}, x))(params, x)
-    return count(program.jaxpr) / (ROWS * assets)
+    return count_flops(program.jaxpr) / (ROWS * assets)
 
 
-def count(program: Any) -> float:
-    """Of all products in a jaxpr and in those within it."""
+def count_flops(program: Any) -> float:
+    """Return the operations of all products in a jaxpr and in the jaxprs inside it."""
     total = 0.0
     for equation in program.eqns:
         name, parameters = equation.primitive.name, equation.params
@@ -41,11 +41,10 @@ def count(program: Any) -> float:
             total += 2 * size * np.prod(kernel, dtype=float) / kernel[spec[0]]
         else:
             times = parameters.get("length", 1) if name == "scan" else 1
-            total += times * sum(count(inner) for inner in _inside(parameters))
+            total += times * sum(count_flops(inner) for inner in _inner_jaxprs(parameters))
     return total
 
 
-def _inside(parameters: dict[str, Any]) -> list[Any]:
-    """The jaxprs among the parameters of an equation."""
+def _inner_jaxprs(parameters: dict[str, Any]) -> list[Any]:
     leaves = jax.tree.leaves(list(parameters.values()), is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr"))
     return [getattr(v, "jaxpr", v) for v in leaves if hasattr(v, "eqns") or hasattr(v, "jaxpr")]

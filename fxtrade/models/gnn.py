@@ -1,155 +1,149 @@
-"""Graph network: what each asset has seen, and then what the assets tell each other."""
+"""Graph network: causal convolutions over the bars of each asset, then messages between assets."""
 
 from __future__ import annotations
+
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Bool, Float
 
 from fxtrade.core import comoments
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
-from fxtrade.core.types import Array, Output
-from fxtrade.models.heads import Heads, Says
-from fxtrade.models.layers import embedded, unfold_assets, with_past
-from fxtrade.models.message import GraphAttention, GraphConv
-from fxtrade.models.rows import Past, plan
-from fxtrade.models.tcn import past_of_block, residual_block
+from fxtrade.core.types import Array
+from fxtrade.models import tcn
+from fxtrade.models.layers import DType, dropout, prepend_past, unfold_assets
+from fxtrade.models.message_passing import GraphAttention, GraphConv
+from fxtrade.models.network import Network
 
-GRAPHS, MESSAGES = ("full", "learnt", "correlation"), ("attention", "convolution")
-LEAST = 4  # rows that a correlation needs: of two it is 1 or -1, whatever they are
+Graph = Literal["full", "learnt", "correlation"]
+Message = Literal["attention", "convolution"]
+MIN_ROWS = 4  # for a correlation; that of two rows is always 1 or -1
 
 
-class GNN(nn.Module):
-    """The blocks of `TCN` for each asset, then at every bar `rounds` of h <- h + relu(message(norm(h))) over assets.
+class GNN(Network):
+    """The blocks of `TCN` for each asset, then `rounds` of h <- h + relu(message(norm(h))) over the assets of each bar.
 
-    `[B, T, A, F] -> Output`. `message`: "attention" (`GraphAttention` of `heads`) or "convolution" (`GraphConv`). Whom
-    an asset hears, `graph`:
+    `message` is `GraphAttention` with `heads` heads, or `GraphConv`. `graph` selects the neighbours of an asset:
 
     * "full": all others.
-    * "learnt": the others, by a matrix learnt with the weights (`LearntGraph` of `rank`).
-    * "correlation": those whose `column` of the inputs, counted from 1, has moved with its own over the last `window`
-      bars (`CorrelationGraph` of `links` neighbours).
+    * "learnt": the others, weighted by a learnt matrix (`LearntGraph` of `rank`).
+    * "correlation": those with which it was correlated over the last `window` bars (`CorrelationGraph` with `links`
+      neighbours), in the input `column`, counted from 1.
 
-    A row of zeros is an asset that is not there: it sends and hears nothing, and the others say exactly what they would
-    without it. Parameters do not depend on the number of assets but for embeddings: with neither `symbol_embedding` nor
-    a learnt graph, the same network serves any market, in any order.
+    An asset whose features are all 0 is absent: it exchanges no messages, and the outputs of the others are exactly
+    those of a market without it. Only the embeddings and a learnt graph depend on the number of assets. Without them
+    the same network applies to any number of assets in any order.
 
     Receptive field: 1 + 2 (kernel - 1) (2^blocks - 1) bars of every asset, with the correlation graph at least
-    `window`. Messages reach no further back, since they pass within one bar.
+    `window`. Messages do not extend it, because they pass within one bar.
 
     Raises:
-        ConfigError: an unknown graph or message, channels that do not divide among the heads, a window below 4 bars, or
-            a column that the inputs do not have.
+        ConfigError: channels that do not divide among the heads, a window below 4 bars, or a column that the inputs do
+            not have.
     """
 
-    says: Says = Says()
-    channels: int = 64
+    examples: ClassVar = (
+        {"channels": 8, "blocks": 2},
+        {"channels": 6, "blocks": 1, "message": "convolution", "graph": "correlation", "window": 12, "links": 1},
+        {"channels": 8, "blocks": 2, "kernel": 2, "graph": "learnt", "symbol_embedding": False},
+    )
+
     blocks: int = 5
     kernel: int = 3
     rounds: int = 2
-    message: str = "attention"
+    message: Message = "attention"
     heads: int = 2
-    graph: str = "full"
+    graph: Graph = "full"
     rank: int = 10
     links: int = 2
     window: int = 64
     column: int = 1
-    dropout: float = 0.0
-    symbol_embedding: bool = True
-    dtype: jnp.dtype = jnp.float32
 
     def __post_init__(self):
-        for key, value, known in (("graph", self.graph, GRAPHS), ("message", self.message, MESSAGES)):
-            if value not in known:
-                raise ConfigError(f"model 'gnn': there is no {key} '{value}'{nearest(value, known)}")
         if self.message == "attention" and self.channels % self.heads:
             raise ConfigError(f"model 'gnn': {self.channels} channels do not divide among {self.heads} heads")
-        if self.window < LEAST:
-            raise ConfigError(f"model 'gnn': option window must be at least {LEAST} bars, got {self.window}")
+        if self.window < MIN_ROWS:
+            raise ConfigError(f"model 'gnn': option window must be at least {MIN_ROWS} bars, got {self.window}")
         super().__post_init__()
 
     @property
-    def past(self) -> list[Past]:
-        return [layer for i in range(self.blocks) for layer in past_of_block(i, self.kernel)]
+    def receptive_field(self) -> int:
+        of_blocks = tcn.receptive_field(self.blocks, self.kernel)
+        return max(of_blocks, self.window) if self.graph == "correlation" else of_blocks
 
     @property
-    def receptive_field(self) -> int:
-        own = 1 + sum(layer.reach for layer in self.past)
-        return max(own, self.window) if self.graph == "correlation" else own
+    def mixes_assets(self) -> bool:
+        return True
 
-    @nn.compact
-    def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
-        rows, layers = plan(self, last)
-        h = embedded(rows.of(x), self.channels, self.symbol_embedding, self.dtype)
+    def hidden_states(self, x: Float[Array, "B T A F"], train: bool) -> Float[Array, "B T A C"]:
+        h = self.embed_inputs(x)
         for i in range(self.blocks):
-            h = residual_block(h, i, self.kernel, layers, self.dropout, train, self.dtype)
+            h = tcn.residual_block(h, i, self.kernel, self.dropout, train, self.dtype)
         h = unfold_assets(h, x.shape[2])
-        there = (x != 0).any(-1)
-        edges = self.edges(x, there)
-        if last:
-            edges, there = edges[:, -1:], there[:, -1:]
+        present = (x != 0).any(-1)
+        adjacency = self.adjacency(x, present)
         for i in range(self.rounds):
             y = nn.LayerNorm(dtype=self.dtype, name=f"norm{i}")(h)
             if self.message == "attention":
-                y = GraphAttention(self.channels, self.heads, self.dtype, name=f"message{i}")(y, edges, there)
+                layer = GraphAttention(self.channels, self.heads, self.dtype, name=f"message{i}")
             else:
-                y = GraphConv(self.channels, self.dtype, name=f"message{i}")(y, edges, there)
-            h = h + nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(nn.relu(y))
-        return Heads(self.says, name="head")(h)
+                layer = GraphConv(self.channels, self.dtype, name=f"message{i}")
+            h = h + dropout(nn.relu(layer(y, adjacency, present)), self.dropout, train)
+        return h
 
-    def edges(self, x: Array, there: Array) -> Array:
-        """Adjacency `[B, T, A, A]`."""
+    def adjacency(self, x: Float[Array, "B T A F"], present: Bool[Array, "B T A"]) -> Float[Array, "B T A A"]:
         if self.graph == "learnt":
-            return LearntGraph(self.rank, name="graph")(there)
+            return LearntGraph(self.rank, name="graph")(present)
         if self.graph == "full":
-            return jnp.ones((*there.shape, there.shape[-1]))
+            return jnp.ones((*present.shape, present.shape[-1]))
         if self.column > x.shape[-1]:
             raise ConfigError(f"model 'gnn': there is no column {self.column} (option column) in {x.shape[-1]} inputs")
-        return CorrelationGraph(self.links, self.window, self.dtype, name="graph")(x[..., self.column - 1], there)
+        return CorrelationGraph(self.links, self.window, self.dtype, name="graph")(x[..., self.column - 1], present)
 
 
 class LearntGraph(nn.Module):
-    """softmax_j(relu(e_i . f_j)) of learnt vectors of the assets that are there (Graph WaveNet, Wu et al. 2019)."""
+    """softmax_j(relu(e_i . f_j)) over present assets j, with learnt vectors e and f (Graph WaveNet, Wu et al. 2019)."""
 
     rank: int = 10
 
     @nn.compact
-    def __call__(self, there: Array) -> Array:
-        shape = (there.shape[-1], self.rank)
+    def __call__(self, present: Bool[Array, "*lead A"]) -> Float[Array, "*lead A A"]:
+        shape = (present.shape[-1], self.rank)
         receiver, sender = (self.param(name, nn.initializers.normal(1.0), shape) for name in ("receiver", "sender"))
         strength = nn.relu(receiver @ sender.T)
-        # presence `[..., A]` of the senders; a row without any becomes uniform, and none of its edges counts
-        return nn.softmax(jnp.where(there[..., None, :], strength, jnp.finfo(strength.dtype).min), -1)
+        # a row without any present sender becomes uniform instead of NaN; its edges are removed by `with_loops`
+        return nn.softmax(jnp.where(present[..., None, :], strength, jnp.finfo(strength.dtype).min), -1)
 
 
 class CorrelationGraph(nn.Module):
-    """Edges to the `links` others that are there with the highest correlation, of either end, weighted by it.
+    """Edges between assets of which one is among the `links` most correlated others of the other.
 
-    Pearson correlation of the values `x [B, T, A]` over those of the last `window` rows in which both are there, at
-    least half of them and four; only what is positive counts, so that an edge fades before it vanishes. Of equally high
-    ones all count, which needs no order of the assets. The graph is a given to the gradient. Its cache holds window - 1
-    rows.
+    The weight is the Pearson correlation over those of the last `window` rows in which both are present, which must be
+    at least half of them and at least 4. Correlations below 0 count as 0, so that an edge fades before it disappears.
+    Ties are all included, so that the order of the assets does not matter. There is no gradient through the graph. The
+    cache holds window - 1 rows.
     """
 
     links: int
     window: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DType = "float32"
 
     @nn.compact
-    def __call__(self, x: Array, there: Array) -> Array:
+    def __call__(self, x: Float[Array, "B T A"], present: Bool[Array, "B T A"]) -> Float[Array, "B T A A"]:
         assets = x.shape[-1]
-        rows = jnp.stack([x, there], -1).astype(self.dtype)
-        both = lax.stop_gradient(with_past(self, rows, self.window - 1).astype(jnp.float32))
-        values = jnp.moveaxis(jnp.where(both[..., 1] > 0, both[..., 0], jnp.nan), 1, 0)
+        rows = jnp.stack([x, present], -1).astype(self.dtype)
+        rows = lax.stop_gradient(prepend_past(self, rows, self.window - 1).astype(jnp.float32))
+        values = jnp.moveaxis(jnp.where(rows[..., 1] > 0, rows[..., 0], jnp.nan), 1, 0)
         i, j = np.triu_indices(assets)
-        least = max(self.window // 2, LEAST)
-        rho = comoments.comoments(values[..., i], values[..., j], self.window, least).correlation
-        place = np.zeros((assets, assets), int)
-        place[i, j] = place[j, i] = np.arange(len(i))
-        rho = jnp.moveaxis(rho, 0, 1)[..., place]
-        pair = there[..., :, None] & there[..., None, :] & ~np.eye(assets, dtype=bool)
-        rho = jnp.where(pair & (rho > 0), rho, 0)
-        chosen = rho >= lax.top_k(rho, min(self.links, assets))[0][..., -1:]
-        return jnp.where(chosen | jnp.swapaxes(chosen, -1, -2), rho, 0)
+        min_rows = max(self.window // 2, MIN_ROWS)
+        rho = comoments.comoments(values[..., i], values[..., j], self.window, min_rows).correlation
+        pair = np.zeros((assets, assets), int)
+        pair[i, j] = pair[j, i] = np.arange(len(i))
+        rho = jnp.moveaxis(rho, 0, 1)[..., pair]
+        both_present = present[..., :, None] & present[..., None, :] & ~np.eye(assets, dtype=bool)
+        rho = jnp.where(both_present & (rho > 0), rho, 0)
+        linked = rho >= lax.top_k(rho, min(self.links, assets))[0][..., -1:]
+        return jnp.where(linked | jnp.swapaxes(linked, -1, -2), rho, 0)

@@ -1,4 +1,4 @@
-"""From the last hidden state of a network to what it says."""
+"""The heads of a network: linear maps from its last hidden states to what it predicts."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from fxtrade.core.types import Array, Output
-from fxtrade.models.layers import Dense
+from fxtrade.models.layers import dense
 
-LEAST, MOST = -16.0, 3.0  # of log sigma: from a return of 1e-7 to one of 20
+MIN_LOG_SIGMA, MAX_LOG_SIGMA = -16.0, 3.0  # standard deviations of the return from 1e-7 to 20
 
 
-class Says(NamedTuple):
-    """What a network says at every bar: logits of `classes`, and more.
+class HeadSpec(NamedTuple):
+    """What a network predicts in each row.
 
     Attributes:
-        returns: mean and log standard deviation of the forward log return.
-        horizons: number of further horizons, with logits of as many classes each.
+        classes: number of classes K, of which there are logits.
+        returns: whether to predict also the mean and log standard deviation of the forward log return.
+        horizons: number of further horizons, with K logits each.
     """
 
     classes: int = 2
@@ -28,36 +30,41 @@ class Says(NamedTuple):
 
 
 class Heads(nn.Module):
-    """Linear maps, float32 whatever the network computes in: `[B, T, A, D] -> Output`.
+    """Linear heads, computed in float32 (float64 for hidden states in float64).
 
-    All start from "no opinion": logits whose loss is log K, a mean of zero. The mean is in units of the standard
-    deviation, mu = sigma m, with sigma a given to its gradient: a likelihood moves mu and sigma as if they were free.
+    Fresh heads predict next to nothing: logits near 0, a mean near 0. The mean is mu = sigma m for an output m of the
+    network, and sigma is a constant in the gradient of mu, so that a likelihood has the same gradient with respect to
+    mu and sigma as if these were independent parameters.
     """
 
-    says: Says = Says()
+    head_spec: HeadSpec = HeadSpec()
 
     @nn.compact
-    def __call__(self, h: Array) -> Output:
-        h = h.astype(jnp.float32)
+    def __call__(self, h: Float[Array, "B T A D"]) -> Output:
+        h = h.astype(jnp.promote_types(h.dtype, jnp.float32))
+        classes, returns, horizons = self.head_spec
 
         def linear(size: int, name: str) -> Array:
-            return Dense(size, kernel_init=nn.initializers.normal(0.01), name=name)(h)
+            return dense(h, size, name, kernel_init=nn.initializers.normal(0.01))
 
-        output = Output(linear(self.says.classes, "logits"), h)
-        if self.says.returns:
-            log_sigma = jnp.clip(linear(1, "log_sigma")[..., 0], LEAST, MOST)
+        output = Output(linear(classes, "logits"), h)
+        if returns:
+            log_sigma = jnp.clip(linear(1, "log_sigma")[..., 0], MIN_LOG_SIGMA, MAX_LOG_SIGMA)
             mu = lax.stop_gradient(jnp.exp(log_sigma)) * linear(1, "mean")[..., 0]
             output = output.replace(mu=mu, log_sigma=log_sigma)
-        if self.says.horizons:
-            logits = linear(self.says.horizons * self.says.classes, "further")
-            output = output.replace(horizon_logits=logits.reshape(*h.shape[:-1], self.says.horizons, self.says.classes))
+        if horizons:
+            logits = linear(horizons * classes, "further")
+            output = output.replace(horizon_logits=logits.reshape(*h.shape[:-1], horizons, classes))
         return output
 
 
-def in_units_of(params: Any, unit: Array) -> Any:
-    """Parameters of a network without opinion, whose sigma is `unit`: returns are far from 1."""
+def init_sigma_bias(params: Any, sigma: float | Float[Array, ""]) -> Any:
+    """Return fresh parameters with the bias of the `log_sigma` head at log `sigma`, if the network has this head.
+
+    A fresh bias of 0 predicts a standard deviation of 1, which is far above that of returns.
+    """
     heads = params.get("head", {})
     if "log_sigma" not in heads:
         return params
-    bias = jnp.full_like(heads["log_sigma"]["bias"], jnp.log(unit))
+    bias = jnp.full_like(heads["log_sigma"]["bias"], jnp.log(sigma))
     return {**params, "head": {**heads, "log_sigma": {**heads["log_sigma"], "bias": bias}}}

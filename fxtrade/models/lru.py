@@ -1,62 +1,54 @@
-"""Linear recurrent units: a deep network whose only memory is leaky sums, computed in parallel where that pays."""
+"""Linear recurrent units: a deep network whose only memory is leaky sums, computed in parallel where that is faster."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.linen as nn
-import jax.numpy as jnp
+from jaxtyping import Float
 
-from fxtrade.core.types import Array, Output
-from fxtrade.models.heads import Heads, Says
-from fxtrade.models.layers import CausalConv, Dense, embedded, unfold_assets
+from fxtrade.core.types import Array
+from fxtrade.models.layers import CausalConv, dense, dropout, unfold_assets
+from fxtrade.models.network import Network
 from fxtrade.models.recurrent import GatedRecurrence
-from fxtrade.models.rows import EVERYTHING, Past, plan
 
 
-class LRU(nn.Module):
-    """Residual blocks around a gated linear recurrence (Orvieto et al. 2023); `[B, T, A, F] -> Output`.
+class LRU(Network):
+    """Residual blocks around a gated linear recurrence (Orvieto et al. 2023).
 
         y = norm(h);   h <- h + W_o (silu(W_g y) * recurrence(conv(y)))
 
     The recurrent block of Griffin (De et al. 2024): a short causal convolution, a real diagonal recurrence
-    (`GatedRecurrence`), a gate beside them. The norm is over channels (Zhang & Sennrich 2019), never over time.
+    (`GatedRecurrence`) and a gate beside them. The norm is RMSNorm over channels (Zhang & Sennrich 2019).
 
-    `receptive_field` = 1 + warmup + blocks (kernel - 1): a fresh model's `embed` moves by less than `TOLERANCE`
-    (see `fxtrade.models.recurrent`) of its standard deviation when everything older is replaced. A trained one may
-    remember longer, but not for ever: whatever it has learnt, less than `TOLERANCE` of a block's state is left `warmup`
-    rows later.
+    Receptive field: 1 + warmup + blocks (kernel - 1) bars. Older rows still have an influence, but a small one: when
+    they are replaced, the `embed` of a fresh network changes by less than `recurrent.TOLERANCE` of its standard
+    deviation. A trained network may remember longer, with a bound: less than TOLERANCE of the state of a block is left
+    after `warmup` rows, whatever the parameters.
     """
 
-    says: Says = Says()
-    channels: int = 64
+    bounded_memory: ClassVar = False
+    examples: ClassVar = (
+        {"channels": 8, "blocks": 2, "warmup": 40},
+        {"channels": 6, "blocks": 3, "kernel": 2, "warmup": 20},
+    )
+
     blocks: int = 3
     kernel: int = 2
     warmup: int = 128
-    dropout: float = 0.0
-    symbol_embedding: bool = True
-    dtype: jnp.dtype = jnp.float32
 
     @property
     def receptive_field(self) -> int:
         return 1 + self.warmup + self.blocks * (self.kernel - 1)
 
-    @property
-    def past(self) -> list[Past]:
-        return self.blocks * [Past(1, self.kernel - 1), EVERYTHING]
-
-    @nn.compact
-    def __call__(self, x: Array, train: bool = False, last: bool = False) -> Output:
-        _, layers = plan(self, last)
-        assets = x.shape[2]
-        h = embedded(x, self.channels, self.symbol_embedding, self.dtype)
+    def hidden_states(self, x: Float[Array, "B T A F"], train: bool) -> Float[Array, "B T A C"]:
+        h = self.embed_inputs(x)
         for i in range(self.blocks):
             y = nn.RMSNorm(dtype=self.dtype, name=f"norm{i}")(h)
-            dilation, rows = next(layers)
-            u = CausalConv(self.channels, self.kernel, dilation, self.dtype, name=f"conv{i}")(y, rows)
+            u = CausalConv(self.channels, self.kernel, dtype=self.dtype, name=f"conv{i}")(y)
             u = GatedRecurrence(self.warmup, self.dtype, name=f"recurrence{i}")(u)
-            _, rows = next(layers)
-            h, y, u = (rows.of(a) for a in (h, y, u))
-            u = u * nn.silu(Dense(self.channels, dtype=self.dtype, name=f"gate{i}")(y))
-            u = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(u)
-            h = h + Dense(self.channels, dtype=self.dtype, name=f"mix{i}")(u)
+            u = u * nn.silu(dense(y, self.channels, f"gate{i}", self.dtype))
+            u = dropout(u, self.dropout, train)
+            h = h + dense(u, self.channels, f"mix{i}", self.dtype)
         h = nn.RMSNorm(dtype=self.dtype, name="norm")(h)
-        return Heads(self.says, name="head")(unfold_assets(h, assets))
+        return unfold_assets(h, x.shape[2])

@@ -23,13 +23,12 @@ def build_model(config: RunConfig) -> nn.Module:
         ConfigError: an unknown model, or options that do not fit it.
     """
     tasks = config.auxiliary
-    return models.build(
-        config.model.name,
-        config.model.options,
+    head_spec = models.HeadSpec(
         config.label.classes,
         returns=bool(tasks.volatility or tasks.expected_return),
         horizons=len(tasks.horizons),
     )
+    return models.build(config.model.name, config.model.options, head_spec)
 
 
 def build_loss(config: RunConfig) -> Callable[[Output, Segment], Array]:
@@ -43,7 +42,7 @@ def identity(config: RunConfig, data: Dataset, fingerprint: str = "") -> dict[st
         {
             "model": config.model.name,
             "model options": {k: str(v) for k, v in config.model.options.items()},
-            "says": list(build_model(config).says),
+            "head_spec": list(build_model(config).head_spec),
             "columns": list(data.features.names),
             "symbols": list(data.panel.symbols),
             "interval": format_interval(data.panel.interval),

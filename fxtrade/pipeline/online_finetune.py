@@ -72,7 +72,7 @@ def score(
             f"adapt.lookback = {config.lookback}: before the validation rows there are {starts[0] + config.lookback} "
             f"bars with known labels, {warmup} of which are the model's warm-up; look back less or use more data"
         )
-    series = device_series(data.features, data.labels, np.ones(rows, bool), model.says.returns)
+    series = device_series(data.features, data.labels, np.ones(rows, bool), model.head_spec.returns)
     blocks = adapted_blocks(model, loss, config, Plan(starts, config.lookback, warmup, rows))
     choosing = int(np.searchsorted(begins, rows - np.argmax(valid[::-1])))  # blocks up to the last validation row
 

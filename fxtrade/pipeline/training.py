@@ -110,8 +110,8 @@ def spans(config: RunConfig, data: Dataset, model: nn.Module) -> tuple[tuple[Ser
     labels, rows = data.labels, data.split.train
     w = reweight_classes(labels.y, labels.w, rows, config.loss.effective_number_beta, config.loss.class_weights)
     weighted = labels.replace(w=w)
-    series = device_series(data.features, weighted, rows, model.says.returns)
-    judged = series._replace(**weights(data.features, labels, data.split.valid, model.says.returns))
+    series = device_series(data.features, weighted, rows, model.head_spec.returns)
+    judged = series._replace(**weights(data.features, labels, data.split.valid, model.head_spec.returns))
     if config.train.ensemble.method == "folds":
         own = splits.folds(rows, labels.end, config.train.ensemble.size, config.split.embargo)
         series = series._replace(w=jnp.asarray(np.stack([loss_weight(data.features, weighted, r) for r in own])))

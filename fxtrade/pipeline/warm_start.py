@@ -19,7 +19,7 @@ from fxtrade.train import members, optim
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.step import create
 
-SAME = ("model", "model options", "says", "columns", "symbols", "interval")  # of the identities of both runs
+SAME = ("model", "model options", "head_spec", "columns", "symbols", "interval")  # of the identities of both runs
 
 
 def load_initial_params(config: RunConfig, data: Dataset) -> Any:

@@ -17,7 +17,7 @@ from jaxtyping import PyTree
 from fxtrade.core.config import OptimConfig, TrainConfig
 from fxtrade.core.errors import TrainingError
 from fxtrade.models import init
-from fxtrade.models.heads import in_units_of
+from fxtrade.models.heads import init_sigma_bias
 from fxtrade.train import members, optim
 from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks, Evaluation
 from fxtrade.train.checkpoint import Checkpoints
@@ -76,7 +76,7 @@ def init_params(model: nn.Module, series: Series, seed: int, count: int = 1) -> 
         if series.ret_w is None:
             return params
         square = jnp.sum(series.ret_w * series.ret**2) / jnp.maximum(jnp.sum(series.ret_w), 1)
-        return in_units_of(params, jnp.sqrt(jnp.maximum(square, 1e-14)))
+        return init_sigma_bias(params, jnp.sqrt(jnp.maximum(square, 1e-14)))
 
     return members.stack([one(seed + i) for i in range(count)]) if count > 1 else one(seed)
 

@@ -38,7 +38,7 @@ def metrics(folder) -> list[dict]:
 def best(folder):
     """Model, data and the averaged weights of the best checkpoint."""
     config = run_dir.load_config(folder)
-    model = models.build(config.model.name, config.model.options, config.label.classes)
+    model = models.build(config.model.name, config.model.options, models.HeadSpec(config.label.classes))
     data = dataset.prepare(config, dataset.load(config.data))
     params = models.init(model, jax.random.PRNGKey(0), *data.features.x.shape[1:])
     identity = json.loads(next(folder.glob("checkpoints/best/*/meta/metadata")).read_text())["identity"]

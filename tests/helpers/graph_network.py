@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from fxtrade import models
+from fxtrade.models import HeadSpec
 
 T, A, F = 24, 4, 5
 SMALL = {"channels": 6, "blocks": 2, "kernel": 2, "rounds": 2, "window": 9, "links": 1, "column": 2, "rank": 3}
@@ -19,7 +20,7 @@ LEAST = 4  # rows that a correlation needs
 def network(graph: str, message: str, embedding: bool = True, assets: int = A) -> tuple[nn.Module, dict]:
     """A model and random parameters, so large that messages matter."""
     options = {**SMALL, "graph": graph, "message": message, "symbol_embedding": embedding}
-    model = models.build("gnn", options, classes=3)
+    model = models.build("gnn", options, HeadSpec(3))
     shapes = jax.eval_shape(lambda seed: models.init(model, seed, assets, F), jax.random.PRNGKey(0))
     rng = np.random.default_rng(1)
 
@@ -63,21 +64,21 @@ def norm(x, p):
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
 
 
-def correlations(column, there, t, window, links):
+def correlations(column, present, t, window, links):
     """The graph at row t, pair by pair."""
     assets = column.shape[1]
     rho = np.zeros((assets, assets))
     for i, j in np.ndindex(assets, assets):
         span = slice(max(t - window + 1, 0), t + 1)
-        both = there[span, i] & there[span, j]
-        if i != j and there[t, i] and there[t, j] and both.sum() >= max(window // 2, LEAST):
+        both = present[span, i] & present[span, j]
+        if i != j and present[t, i] and present[t, j] and both.sum() >= max(window // 2, LEAST):
             rho[i, j] = max(np.corrcoef(column[span][both][:, [i, j]].T)[0, 1], 0)
     strongest = np.array([rho[i] >= np.sort(rho[i])[::-1][min(links, assets) - 1] for i in range(assets)])
     return np.where(strongest | strongest.T, rho, 0)
 
 
-def learnt(p, there):
-    strength = np.where(there, np.exp(relu(p["receiver"] @ p["sender"].T)), 0)
+def learnt(p, present):
+    strength = np.where(present, np.exp(relu(p["receiver"] @ p["sender"].T)), 0)
     return strength / np.maximum(strength.sum(1, keepdims=True), 1e-300)
 
 
@@ -101,7 +102,7 @@ def messages(p, h, edges):
 
 def by_hand(p, x, graph):
     """Of one series `[T, A, F]`: logits and the last hidden state."""
-    there = (x != 0).any(-1)
+    present = (x != 0).any(-1)
     h = dense(x, p["inputs"]) + p["asset"]["embedding"]
     for a in range(x.shape[1]):
         for i in range(SMALL["blocks"]):
@@ -112,10 +113,10 @@ def by_hand(p, x, graph):
     for t in range(len(x)):
         edges = np.ones((x.shape[1], x.shape[1]))
         if graph == "learnt":
-            edges = learnt(p["graph"], there[t])
+            edges = learnt(p["graph"], present[t])
         if graph == "correlation":
-            edges = correlations(x[..., SMALL["column"] - 1], there, t, SMALL["window"], SMALL["links"])
-        edges = edges * there[t] * there[t][:, None]
+            edges = correlations(x[..., SMALL["column"] - 1], present, t, SMALL["window"], SMALL["links"])
+        edges = edges * present[t] * present[t][:, None]
         np.fill_diagonal(edges, 1)
         for i in range(SMALL["rounds"]):
             h[t] = h[t] + relu(messages(p[f"message{i}"], norm(h[t], p[f"norm{i}"]), edges))

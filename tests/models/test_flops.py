@@ -9,11 +9,12 @@ import pytest
 from jax import lax
 
 from fxtrade import models
-from fxtrade.models.flops import ROWS, count, flops_per_sample
+from fxtrade.models.attention import BLOCK
+from fxtrade.models.flops import count_flops, flops_per_sample
 
 
 def counted(f, *shapes) -> float:
-    return count(jax.make_jaxpr(f)(*(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes)).jaxpr)
+    return count_flops(jax.make_jaxpr(f)(*(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes)).jaxpr)
 
 
 def test_products():
@@ -37,14 +38,14 @@ def test_a_tcn():
 
 
 def test_an_lstm_within_a_scan():
-    options = {"channels": 4, "hidden": 6, "kernel": 2, "lookback": ROWS, "warmup": 8}
+    options = {"channels": 4, "hidden": 6, "kernel": 2, "lookback": 33, "warmup": 8}
     model = models.build("cnn_lstm", options)
     products = 5 * 4 + 2 * 2 * 4 * 4 + (4 + 6) * 24 + 6 * 6 + 12 * 6 + 6 * 2
-    attention = 2 * (2 * ROWS - 1) * 6  # every state with all states at hand, scores and sums: one block
+    attention = 2 * 2 * BLOCK * 6  # scores and sums of every state with those of its block and the one before
     assert flops_per_sample(model, 3, 5) == pytest.approx(2 * (products + attention), rel=1e-3)
 
 
 def test_more_assets_of_a_model_that_does_not_mix_them_cost_the_same_each():
-    for name in ("wavenet", "lru", "transformer", "attention_tcn"):
-        one, many = (flops_per_sample(models.build(name, {}), n, 6) for n in (1, 8))
-        assert np.isclose(one, many) and one > 0
+    for model in (models.build(name, module.examples[0]) for name, module in models.MODELS.items()):
+        one, many = (flops_per_sample(model, n, 6) for n in (1, 8))
+        assert (np.isclose(one, many) or model.mixes_assets) and one > 0

@@ -1,6 +1,8 @@
-"""The graph network against loops in NumPy float64; assets in any order, absent ones, and the graphs themselves."""
+"""The graph network against loops in NumPy float64; permuted and absent assets; the graphs."""
 
 from __future__ import annotations
+
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from fxtrade import models
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Features
-from fxtrade.models.gnn import GRAPHS, MESSAGES, CorrelationGraph, LearntGraph
+from fxtrade.models.gnn import CorrelationGraph, Graph, LearntGraph, Message
 from tests.helpers.causality import chunks_are_whole, compiled, whole
 from tests.helpers.graph_network import (
     LEAST,
@@ -30,7 +32,8 @@ from tests.helpers.graph_network import (
 )
 from tests.helpers.networks import forward, made
 
-KINDS = [(graph, message) for graph in GRAPHS for message in MESSAGES]
+MESSAGES = get_args(Message)
+KINDS = [(graph, message) for graph in get_args(Graph) for message in MESSAGES]
 each = pytest.mark.parametrize("graph, message", KINDS)
 
 
@@ -39,18 +42,18 @@ def logits(model, params, x):
 
 
 @each
-def test_as_written_in_loops(graph, message):
+def test_gnn_matches_numpy(graph, message):
     model, params = network(graph, message)
     x = rows(missing=0.2)
     out = forward(model)(params, x)
     for b in range(2):
-        said, hidden = by_hand(wide(params), x[b].astype(np.float64), graph)
+        expected, hidden = by_hand(wide(params), x[b].astype(np.float64), graph)
         np.testing.assert_allclose(out.embed[b], hidden, rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(out.logits[b], said, rtol=1e-5, atol=2e-5)
+        np.testing.assert_allclose(out.logits[b], expected, rtol=1e-5, atol=2e-5)
 
 
-def moved(params, group, step, way):
-    return {**params, group: jax.tree.map(lambda a, d: a + step * d, params[group], way)}
+def moved(params, group, step, direction):
+    return {**params, group: jax.tree.map(lambda a, d: a + step * d, params[group], direction)}
 
 
 @each
@@ -59,13 +62,15 @@ def test_gradient_by_finite_differences_of_the_loops(graph, message):
     x, rng = rows(missing=0.2), np.random.default_rng(2)
     slope = jax.jit(jax.grad(lambda p: jnp.sum(jnp.sin(model.apply({"params": p}, x[:1]).logits))))(params)
     for group in params:
-        way = jax.tree.map(lambda a: rng.standard_normal(a.shape), params[group])
-        there, back = (
-            np.sin(by_hand(moved(wide(params), group, step, way), x[0].astype(np.float64), graph)[0]).sum()
+        direction = jax.tree.map(lambda a: rng.standard_normal(a.shape), params[group])
+        above, below = (
+            np.sin(by_hand(moved(wide(params), group, step, direction), x[0].astype(np.float64), graph)[0]).sum()
             for step in (1e-6, -1e-6)
         )
-        expected = (there - back) / 2e-6
-        ours = sum(np.sum(a * b) for a, b in zip(jax.tree.leaves(slope[group]), jax.tree.leaves(way), strict=True))
+        expected = (above - below) / 2e-6
+        ours = sum(
+            np.sum(a * b) for a, b in zip(jax.tree.leaves(slope[group]), jax.tree.leaves(direction), strict=True)
+        )
         np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3, err_msg=group)
 
 
@@ -74,7 +79,7 @@ def test_gradient_by_finite_differences_of_the_loops(graph, message):
 
 @each
 @given(st.integers(0, 1000), st.permutations(range(A)), st.floats(0, 1))
-def test_assets_in_another_order_say_the_same_in_that_order(graph, message, seed, order, missing):
+def test_permuted_assets_get_permuted_outputs(graph, message, seed, order, missing):
     model, params = network(graph, message, embedding=graph == "learnt")
     x = rows(seed, missing)
     moved = logits(model, of_assets(params, order), x[:, :, order])
@@ -83,7 +88,7 @@ def test_assets_in_another_order_say_the_same_in_that_order(graph, message, seed
 
 @each
 @given(st.integers(0, 1000), st.integers(0, A - 1))
-def test_the_others_say_what_they_would_without_an_absent_asset(graph, message, seed, gone):
+def test_an_absent_asset_has_no_influence(graph, message, seed, gone):
     model, params = network(graph, message)
     x, left = rows(seed), np.delete(np.arange(A), gone)
     x[:, :, gone] = 0
@@ -95,19 +100,19 @@ def test_the_others_say_what_they_would_without_an_absent_asset(graph, message, 
 
 
 @each
-def test_an_asset_may_vanish_and_come_back(graph, message):
+def test_an_asset_may_be_absent_for_a_while(graph, message):
     model, params = network(graph, message)
     x, left, away = rows(missing=0), [0, 1, 3], slice(8, 14)
     x[:, away, 2] = 0
     out, alone = logits(model, params, x), logits(model, of_assets(params, left), x[:, :, left])
     np.testing.assert_allclose(out[:, away][:, :, left], alone[:, away], rtol=1e-5, atol=1e-5)
     change = np.abs(out[:, :, left] - alone).max((0, 2, 3))
-    assert change[7] > 1e-3 and change[-1] > 1e-3, "where it is there it is heard"
+    assert change[7] > 1e-3 and change[-1] > 1e-3, "the others receive it while it is present"
 
 
 @pytest.mark.parametrize("graph", ["full", "correlation"])
 @pytest.mark.parametrize("message", MESSAGES)
-def test_without_embeddings_one_network_serves_any_market(graph, message):
+def test_without_embeddings_a_network_applies_to_any_number_of_assets(graph, message):
     model, params = network(graph, message, embedding=False)
     for assets in (1, 7):
         same = jax.eval_shape(lambda seed: models.init(model, seed, assets, F), jax.random.PRNGKey(0))  # noqa: B023
@@ -134,19 +139,19 @@ def test_no_market_makes_nan(graph, message, assets, missing):
 # --- the graphs
 
 
-def edges(column, there=None, links=2, window=9):
+def edges(column, present=None, links=2, window=9):
     """The correlation graph of one series `[T, A]`."""
-    there = np.ones(np.shape(column), bool) if there is None else there
-    return np.asarray(CorrelationGraph(links, window).apply({}, column[None].astype(np.float32), there[None])[0])
+    present = np.ones(np.shape(column), bool) if present is None else present
+    return np.asarray(CorrelationGraph(links, window).apply({}, column[None].astype(np.float32), present[None])[0])
 
 
 @given(st.integers(0, 1000), st.sampled_from([1, 2, 9]), st.sampled_from([4, 9, 11]), st.floats(0, 0.6))
 def test_the_correlation_graph_pair_by_pair(seed, links, window, missing):
     x = rows(seed, missing)[0]
-    there = (x != 0).any(-1)
-    made = edges(x[..., 0], there, links, window)
+    present = (x != 0).any(-1)
+    made = edges(x[..., 0], present, links, window)
     for t in range(T):
-        expected = correlations(x[..., 0].astype(float), there, t, window, links)
+        expected = correlations(x[..., 0].astype(float), present, t, window, links)
         np.testing.assert_allclose(made[t], expected, atol=1e-5)
 
 
@@ -158,10 +163,10 @@ def test_assets_that_move_together_are_neighbours():
     expected = np.zeros((5, 5), bool)
     expected[0, 2] = expected[2, 0] = expected[1, 3] = expected[3, 1] = True
     np.testing.assert_array_equal(made[100:, :4, :4] > 0.9, np.broadcast_to(expected[:4, :4], (100, 4, 4)))
-    assert (made[:, 4, [0, 2]] == 0).all(), "who moves against another is no neighbour"
+    assert (made[:, 4, [0, 2]] == 0).all(), "a negative correlation is not an edge"
 
 
-def test_of_equally_high_correlations_all_count():
+def test_ties_are_all_edges():
     one = np.random.default_rng(0).standard_normal(40)
     assert (edges(np.stack([one] * 4, 1), links=1)[20] > 0.99).sum() == 12
 
@@ -173,7 +178,7 @@ def test_without_enough_rows_or_any_spread_there_is_no_edge():
 
 
 @pytest.mark.parametrize("spread", [0, 1])
-def test_the_correlation_graph_is_a_given_to_the_gradient(spread):
+def test_the_correlation_graph_has_no_gradient(spread):
     x = 1 + spread * rows(missing=0)[..., 0]
     slope = jax.grad(lambda x: CorrelationGraph(2, 9).apply({}, x, np.ones(x.shape, bool)).sum())(x)
     np.testing.assert_array_equal(slope, 0)
@@ -193,13 +198,13 @@ def test_the_correlation_graph_streams(dtype):
     assert cache["graph"]["past"].shape == (1, SMALL["window"] - 1, 3, 2)
 
 
-def test_the_learnt_graph_is_shared_out_among_those_who_are_there():
-    there = np.array([[True] * A, [True, False, True, True], [False] * A])
-    params = LearntGraph().init(jax.random.PRNGKey(0), there)["params"]
+def test_the_learnt_graph_is_a_distribution_over_present_assets():
+    present = np.array([[True] * A, [True, False, True, True], [False] * A])
+    params = LearntGraph().init(jax.random.PRNGKey(0), present)["params"]
     assert params["receiver"].shape == params["sender"].shape == (A, 10)
-    made = np.asarray(LearntGraph().apply({"params": params}, there))
+    made = np.asarray(LearntGraph().apply({"params": params}, present))
     for row in range(2):
-        np.testing.assert_allclose(made[row], learnt(wide(params), there[row]), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(made[row], learnt(wide(params), present[row]), rtol=1e-5, atol=1e-6)
     assert np.isfinite(made[2]).all()
 
 
@@ -221,21 +226,7 @@ def test_stated_receptive_fields():
     assert stated(graph="correlation", window=62) == 62 and stated(window=62) == 61
 
 
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"graph": "corelation"}, "model 'gnn': there is no graph 'corelation'; did you mean 'correlation'"),
-        ({"message": "gat"}, r"model 'gnn': there is no message 'gat'.* \(known: attention, convolution\)"),
-        ({"channels": 10, "heads": 4}, "model 'gnn': 10 channels do not divide among 4 heads"),
-        ({"graph": "correlation", "window": 3}, "model 'gnn': option window must be at least 4 bars, got 3"),
-    ],
-)
-def test_what_does_not_fit(options, message):
-    with pytest.raises(ConfigError, match=message):
-        models.build("gnn", options)
-
-
-def test_a_column_that_is_not_there():
+def test_an_unknown_column():
     model = models.build("gnn", {"graph": "correlation", "column": 6})
     with pytest.raises(ConfigError, match=r"there is no column 6 \(option column\) in 5 inputs"):
         jax.eval_shape(lambda seed: models.init(model, seed, A, F), jax.random.PRNGKey(0))

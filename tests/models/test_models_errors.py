@@ -1,4 +1,4 @@
-"""What is wrong with a model config is said by name."""
+"""Errors in a model config name the model, the option and what is right."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 from fxtrade import models
 from fxtrade.core.errors import ConfigError
+from fxtrade.models import HeadSpec
 
 
 @pytest.mark.parametrize(
@@ -21,11 +22,21 @@ from fxtrade.core.errors import ConfigError
         ("tcn", {"channels": 0}, "option channels must be at least 1, got 0"),
         ("wavenet", {"symbol_embedding": 1}, "model 'wavenet': option symbol_embedding must be bool, got 1"),
         ("wavenet", {"dropout": "0.1"}, "option dropout must be float"),
-        ("wavenet", {"dropout": 1.0}, r"option dropout must be in \[0, 1\), got 1.0"),
+        ("wavenet", {"dropout": 1.0}, r"WaveNet: option dropout must be in \[0, 1\), got 1.0"),
         ("wavenet", {"dropout": -0.1}, r"option dropout must be in \[0, 1\)"),
         ("wavenet", {"dropout": float("nan")}, r"option dropout must be in \[0, 1\)"),
-        ("wavenet", {"dtype": "float8"}, "model 'wavenet': option dtype must be 'float32', 'bfloat16' or 'float16'"),
-        ("wavenet", {"dtype": jnp.float32}, "option dtype must be"),
+        ("wavenet", {"dtype": "float8"}, "model 'wavenet': there is no dtype 'float8'; did you mean 'float32'"),
+        ("wavenet", {"dtype": jnp.float32}, "option dtype must be str"),
+        ("cnn_lstm", {"front": "incepton"}, r"'cnn_lstm': there is no front 'incepton'; did you mean 'inception'\?"),
+        ("wavenet", {"condition": "all"}, "'wavenet': there is no condition 'all'"),
+        ("gnn", {"graph": "corelation"}, "model 'gnn': there is no graph 'corelation'; did you mean 'correlation'"),
+        ("gnn", {"message": "gat"}, r"model 'gnn': there is no message 'gat'.* \(known: attention, convolution\)"),
+        ("gnn", {"channels": 10, "heads": 4}, "model 'gnn': 10 channels do not divide among 4 heads"),
+        ("gnn", {"graph": "correlation", "window": 3}, "model 'gnn': option window must be at least 4 bars, got 3"),
+        ("transformer", {"positions": "rotry"}, "'transformer': there is no positions 'rotry'; did you mean 'rotary'"),
+        ("transformer", {"head_channels": 3}, "'transformer': option head_channels must be even for rotary positions"),
+        ("attention_tcn", {"head_channels": 5, "positions": "sinusoidal"}, "even for sinusoidal positions, got 5"),
+        ("attention_tcn", {"place": "abov"}, "'attention_tcn': there is no place 'abov'; did you mean 'above'"),
     ],
 )
 def test_what_does_not_fit(name, options, message):
@@ -35,7 +46,8 @@ def test_what_does_not_fit(name, options, message):
 
 def test_what_fits():
     model = models.build(
-        "wavenet", {"channels": 4, "dropout": 0, "dtype": "bfloat16", "symbol_embedding": False}, classes=3
+        "wavenet", {"channels": 4, "dropout": 0, "dtype": "bfloat16", "symbol_embedding": False}, HeadSpec(3)
     )
-    assert (model.channels, model.dropout, model.says.classes, model.symbol_embedding) == (4, 0, 3, False)
-    assert model.dtype == jnp.bfloat16
+    assert (model.channels, model.dropout, model.head_spec.classes, model.symbol_embedding) == (4, 0, 3, False)
+    assert model.dtype == "bfloat16"
+    assert models.build("transformer", {"head_channels": 3, "positions": "alibi"}).head_channels == 3

@@ -186,7 +186,7 @@ def test_the_choice_of_a_rate_knows_nothing_of_the_test_rows():
 
 
 def test_all_that_a_model_says_adapts():
-    model = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2}, returns=True, horizons=1)
+    model = MODEL.clone(head_spec=models.HeadSpec(returns=True, horizons=1))
     data = flipping()
     further = data.labels.replace(horizon_y=data.labels.y[..., None], horizon_w=data.labels.w[..., None])
     tasks = AuxiliaryConfig(direction=0.0, volatility=1.0, expected_return=1.0, horizons=(2,))

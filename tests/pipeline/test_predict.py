@@ -17,7 +17,7 @@ NETWORKS = [("wavenet", {"channels": 4, "skip_channels": 4, "layers": 3}), ("tcn
 def test_the_forecast_is_the_network_over_the_whole_series(name, options, classes, monkeypatch):
     """In chunks of any size, with the probabilities of a softmax; where features and receptive field are there."""
     monkeypatch.setattr(predict, "SAMPLES", 74)  # 37 rows of two assets
-    model = models.build(name, options, classes)
+    model = models.build(name, options, models.HeadSpec(classes))
     rng = np.random.default_rng(0)
     ok = rng.random((100, 2)) < 0.9
     x = np.where(ok[..., None], rng.normal(size=(100, 2, 3)), 0).astype(np.float32)

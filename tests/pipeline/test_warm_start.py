@@ -68,7 +68,7 @@ class TestFromAnEarlierRun:
         [
             ({"model.options.channels": 5}, "the model options of that run is .*'channels': '4'"),
             ({"data.synth.assets": 3}, "the symbols of that run is"),
-            ({"auxiliary.volatility": 1.0}, "the says of that run is"),
+            ({"auxiliary.volatility": 1.0}, "the head_spec of that run is"),
             ({"split.valid_fraction": 0.3}, "the train span of that run ends .* but here the valid span begins"),
             (
                 {"split.test_fraction": 0.2},

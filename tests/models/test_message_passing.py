@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 from fxtrade.core import compat
-from fxtrade.models.message import GraphAttention, GraphConv, pair_scores, with_loops
+from fxtrade.models.message_passing import GraphAttention, GraphConv, pair_scores, with_loops
+from tests.helpers.networks import random_params
 
 A, C, D = 5, 4, 6
 LAYERS = {
@@ -25,7 +26,7 @@ each = pytest.mark.parametrize("name", LAYERS)
 
 
 def draw(seed=0, assets=A, missing=0.3, sparse=0.4, lead=(2, 3)):
-    """Hidden states, a directed graph with weights of any size and loops, and who is there."""
+    """Hidden states, a directed graph with weights of any size and loops, and which assets are present."""
     rng = np.random.default_rng(seed)
     weight = rng.exponential(size=(*lead, assets, assets)) * (rng.random((*lead, assets, assets)) >= sparse)
     h = rng.standard_normal((*lead, assets, C))
@@ -34,10 +35,7 @@ def draw(seed=0, assets=A, missing=0.3, sparse=0.4, lead=(2, 3)):
 
 @cache
 def weights(name):
-    h, adjacency, there = draw()
-    shapes = jax.eval_shape(lambda: LAYERS[name].init(jax.random.PRNGKey(0), h, adjacency, there))["params"]
-    rng = np.random.default_rng(0)
-    return jax.tree.map(lambda s: (0.5 * rng.standard_normal(s.shape)).astype(np.float32), shapes)
+    return random_params(LAYERS[name], *draw(), scale=0.5)
 
 
 @cache
@@ -49,11 +47,11 @@ def apply(name, *given):
     return np.asarray(compiled(name)(weights(name), *given))
 
 
-def loops(adjacency, there):
+def loops(adjacency, present):
     """One graph `[A, A]`, node by node."""
     edges = np.zeros(adjacency.shape)
     for i, j in np.ndindex(edges.shape):
-        edges[i, j] = 1 if i == j else adjacency[i, j] if there[i] and there[j] else 0
+        edges[i, j] = 1 if i == j else adjacency[i, j] if present[i] and present[j] else 0
     return edges
 
 
@@ -88,55 +86,55 @@ def slopes(name):
 @each
 @given(st.integers(0, 1000), st.sampled_from([1, 2, 5]), st.floats(0, 1), st.floats(0, 1))
 def test_as_written_in_loops(name, seed, assets, missing, sparse):
-    h, adjacency, there = draw(seed, assets, missing, sparse)
+    h, adjacency, present = draw(seed, assets, missing, sparse)
     p = jax.tree.map(lambda a: a.astype(float), weights(name))
     layer = convolution if name == "convolution" else attention
-    out = apply(name, h, adjacency, there)
+    out = apply(name, h, adjacency, present)
     for b, t in np.ndindex(h.shape[:2]):
-        expected = layer(p, h[b, t].astype(float), loops(adjacency[b, t].astype(float), there[b, t]))
+        expected = layer(p, h[b, t].astype(float), loops(adjacency[b, t].astype(float), present[b, t]))
         np.testing.assert_allclose(out[b, t], expected, rtol=1e-5, atol=1e-5)
 
 
 @each
 @given(st.integers(0, 1000), st.permutations(range(A)))
 def test_permuted_assets_get_permuted_messages(name, seed, order):
-    h, adjacency, there = draw(seed)
-    moved = apply(name, h[..., order, :], adjacency[..., order, :][..., order], there[..., order])
-    np.testing.assert_allclose(moved, apply(name, h, adjacency, there)[..., order, :], rtol=1e-5, atol=1e-6)
+    h, adjacency, present = draw(seed)
+    moved = apply(name, h[..., order, :], adjacency[..., order, :][..., order], present[..., order])
+    np.testing.assert_allclose(moved, apply(name, h, adjacency, present)[..., order, :], rtol=1e-5, atol=1e-6)
 
 
 @each
 @given(st.integers(0, 1000), st.integers(0, A - 1))
-def test_an_absent_asset_is_not_heard_and_hears_nobody(name, seed, gone):
-    h, adjacency, there = draw(seed)
-    there[..., gone] = False
+def test_an_absent_asset_neither_sends_nor_receives(name, seed, gone):
+    h, adjacency, present = draw(seed)
+    present[..., gone] = False
     left = np.delete(np.arange(A), gone)
-    out = apply(name, h, adjacency, there)
-    smaller = apply(name, h[..., left, :], adjacency[..., left, :][..., left], there[..., left])
+    out = apply(name, h, adjacency, present)
+    smaller = apply(name, h[..., left, :], adjacency[..., left, :][..., left], present[..., left])
     np.testing.assert_allclose(out[..., left, :], smaller, rtol=1e-6, atol=1e-6)
-    alone = apply(name, h[..., [gone], :], np.zeros((2, 3, 1, 1)), there[..., [gone]])
+    alone = apply(name, h[..., [gone], :], np.zeros((2, 3, 1, 1)), present[..., [gone]])
     np.testing.assert_allclose(out[..., [gone], :], alone, rtol=1e-6, atol=1e-6)
     other = h.copy()
     other[..., gone, :] = 1e6
-    np.testing.assert_array_equal(apply(name, other, adjacency, there)[..., left, :], out[..., left, :])
+    np.testing.assert_array_equal(apply(name, other, adjacency, present)[..., left, :], out[..., left, :])
 
 
 @each
-def test_those_who_are_there_are_heard(name):
-    h, adjacency, there = draw(missing=0, sparse=0)
+def test_present_assets_are_received(name):
+    h, adjacency, present = draw(missing=0, sparse=0)
     other = h.copy()
     other[..., 2, :] += 1
-    change = np.abs(apply(name, other, adjacency, there) - apply(name, h, adjacency, there)).max(-1)
+    change = np.abs(apply(name, other, adjacency, present) - apply(name, h, adjacency, present)).max(-1)
     assert (change > 1e-4).all()
 
 
 @each
-@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("everyone", [True, False])
 @pytest.mark.parametrize("weight", [0, 1e-45, 1e-20, 1, 1e20])
 @pytest.mark.parametrize("scale", [0, 1, 1e4])
-def test_no_graph_makes_nan(name, there, weight, scale):
+def test_no_graph_makes_nan(name, everyone, weight, scale):
     h, adjacency, _ = draw()
-    adjacency, present = (adjacency > 0) * np.float32(weight), np.full(h.shape[:-1], there)
+    adjacency, present = (adjacency > 0) * np.float32(weight), np.full(h.shape[:-1], everyone)
 
     for leaf in jax.tree.leaves(slopes(name)(weights(name), scale * h, adjacency, present)):
         assert np.isfinite(leaf).all()
@@ -150,23 +148,23 @@ def test_messages_do_not_grow_with_the_number_of_neighbours(name):
 
 
 @given(st.integers(0, 1000), st.floats(0, 1))
-def test_a_convolution_stretches_nothing(seed, sparse):
+def test_the_normalised_adjacency_has_no_singular_value_above_one(seed, sparse):
     """The normalised adjacency itself: the layer with the identity as kernel, of unit vectors."""
-    _, adjacency, there = draw(seed, sparse=sparse, lead=())
+    _, adjacency, present = draw(seed, sparse=sparse, lead=())
     params = {"values": {"kernel": np.eye(A, dtype=np.float32)}, "bias": np.zeros(A, np.float32)}
-    share = GraphConv(A).apply({"params": params}, np.eye(A, dtype=np.float32), adjacency, there)
+    share = GraphConv(A).apply({"params": params}, np.eye(A, dtype=np.float32), adjacency, present)
     assert np.linalg.norm(np.asarray(share, float), 2) <= 1 + 1e-6
 
 
-def test_loops_weigh_one_whatever_the_adjacency_says():
-    _, adjacency, there = draw()
-    edges = np.asarray(with_loops(adjacency, there))
+def test_loops_have_weight_one():
+    _, adjacency, present = draw()
+    edges = np.asarray(with_loops(adjacency, present))
     np.testing.assert_array_equal(np.diagonal(edges, axis1=-2, axis2=-1), 1)
-    for b, t in np.ndindex(there.shape[:2]):
-        np.testing.assert_allclose(edges[b, t], loops(adjacency[b, t], there[b, t]))
+    for b, t in np.ndindex(present.shape[:2]):
+        np.testing.assert_allclose(edges[b, t], loops(adjacency[b, t], present[b, t]))
 
 
-def test_whom_one_listens_to_depends_on_who_one_is():
+def test_the_ranking_of_senders_depends_on_the_receiver():
     """What GATv2 can do and GAT cannot: two receivers rank the same two senders differently."""
     receiver, sender = (np.array([[[a, 0], [0, a]]], np.float32) for a in (4, -4))
     score = pair_scores(receiver, sender, np.ones((2, 1), np.float32))[:, 0, 0]  # sender, receiver
@@ -175,13 +173,13 @@ def test_whom_one_listens_to_depends_on_who_one_is():
 
 @each
 def test_gradient_by_finite_differences(name):
-    h, adjacency, there = draw(lead=(2,))
+    h, adjacency, present = draw(lead=(2,))
     layer = LAYERS[name].copy(dtype=jnp.float64)
     with compat.float64():
         wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (weights(name), h, adjacency + 0.1))
 
         def f(params, h, adjacency):
-            return jnp.sin(layer.apply({"params": params}, h, adjacency, there))
+            return jnp.sin(layer.apply({"params": params}, h, adjacency, present))
 
         assert f(*wide).dtype == jnp.float64
         check_grads(f, wide, order=1, modes=["rev"], rtol=1e-6)
@@ -189,9 +187,9 @@ def test_gradient_by_finite_differences(name):
 
 @each
 def test_half_precision_in_and_out_with_scores_in_float32(name):
-    h, adjacency, there = draw()
-    exact = apply(name, h, adjacency, there)
-    out = LAYERS[name].copy(dtype=jnp.bfloat16).apply({"params": weights(name)}, h, adjacency, there)
+    h, adjacency, present = draw()
+    exact = apply(name, h, adjacency, present)
+    out = LAYERS[name].copy(dtype=jnp.bfloat16).apply({"params": weights(name)}, h, adjacency, present)
     assert out.dtype == jnp.bfloat16
     np.testing.assert_allclose(out.astype(jnp.float32), exact, atol=0.05 * np.std(exact))
     half = jnp.asarray(h, jnp.bfloat16)

@@ -1,0 +1,92 @@
+"""Message passing between the assets of one bar.
+
+The adjacency holds weights >= 0, entry (i, j) for messages from j to i. An absent asset, and one without edges,
+receives only its own message. The layers depend on neither the number of the assets nor their order: permuted assets
+get permuted messages, and present assets get the same messages without the absent ones.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from fxtrade.core.types import Array
+from fxtrade.models.layers import DType, dense
+
+SLOPE = 0.2  # of the leaky relu in the scores, as in Brody et al.
+
+
+def with_loops(adjacency: Float[Array, "*lead A A"], present: Bool[Array, "*lead A"]) -> Float[Array, "*lead A A"]:
+    """Return the edges between present assets, and one of weight 1 from every asset to itself."""
+    loop = np.eye(adjacency.shape[-1], dtype=bool)
+    both_present = present[..., :, None] & present[..., None, :]
+    return jnp.where(loop, 1, jnp.where(both_present, adjacency, 0))
+
+
+class GraphConv(nn.Module):
+    """m = D^-1/2 A E^-1/2 h W + b with A of `with_loops`, D the degrees of its rows and E those of its columns.
+
+    With a symmetric adjacency D = E, and this is the graph convolution of Kipf & Welling (2017). No singular value of
+    the normalised adjacency is above 1, so that messages do not grow with the number of neighbours.
+    """
+
+    features: int
+    dtype: DType = "float32"
+
+    @nn.compact
+    def __call__(
+        self, h: Float[Array, "*lead A C"], adjacency: Float[Array, "*lead A A"], present: Bool[Array, "*lead A"]
+    ) -> Float[Array, "*lead A D"]:
+        edges = with_loops(adjacency, present)
+        share = edges / jnp.sqrt(edges.sum(-1, keepdims=True) * edges.sum(-2, keepdims=True))
+        values = dense(h, self.features, "values", self.dtype, use_bias=False)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        return jnp.einsum("...ij,...jc->...ic", share.astype(self.dtype), values) + bias
+
+
+class GraphAttention(nn.Module):
+    """m_i = sum_j p_ij s_j with p_ij = softmax_j(a . leaky(r_i + s_j) + log A_ij), A of `with_loops`.
+
+    r and s are linear in h: i as the receiver and j as the sender. Each of `heads` equal parts of the channels has its
+    own a and p. If all edges have weight 1 this is GATv2 (Brody, Alon & Yahav 2022); other weights scale the shares.
+    """
+
+    features: int
+    heads: int = 1
+    dtype: DType = "float32"
+
+    @nn.compact
+    def __call__(
+        self, h: Float[Array, "*lead A C"], adjacency: Float[Array, "*lead A A"], present: Bool[Array, "*lead A"]
+    ) -> Float[Array, "*lead A D"]:
+        size = self.features // self.heads
+        a = self.param("attention", nn.initializers.lecun_normal(), (size, self.heads)).astype(self.dtype)
+        receiver, sender = jnp.split(dense(h, 2 * self.features, "ends", self.dtype), 2, -1)
+        edges = jnp.moveaxis(with_loops(adjacency, present), -1, 0)[:, None]
+        score = pair_scores(receiver, sender, a)
+        score = jnp.where(edges > 0, score + jnp.log(jnp.where(edges > 0, edges, 1)), -jnp.inf)
+        share = nn.softmax(score, 0).astype(self.dtype)
+        values = sender.reshape(*sender.shape[:-1], self.heads, size)
+        return jnp.einsum("jh...i,...jhd->...ihd", share, values).reshape(sender.shape)
+
+
+def pair_scores(
+    receiver: Float[Array, "*lead A C"], sender: Float[Array, "*lead A C"], a: Float[Array, "size heads"]
+) -> Float[Array, "A heads *lead A"]:
+    """Compute a . leaky(r_i + s_j), in float32 or wider; the axis of the senders j is the first one.
+
+    In this order, one sender at a time and all heads in one product, the gradient of the layer takes the CPU a fifth to
+    two thirds less time than with the heads last or with all senders at once.
+    """
+    size, heads = a.shape
+    sum_dtype = jnp.promote_types(a.dtype, jnp.float32)
+    blocks = (np.eye(heads, dtype=a.dtype)[..., None] * a.T[:, None]).reshape(heads, heads * size)
+
+    def from_sender(j):
+        z = nn.leaky_relu(receiver + sender[..., j : j + 1, :], SLOPE)
+        score = jnp.einsum("hc,mc->hm", blocks, z.reshape(-1, z.shape[-1]), preferred_element_type=sum_dtype)
+        return score.reshape(heads, *z.shape[:-1])
+
+    return jnp.stack([from_sender(j) for j in range(sender.shape[-2])])
