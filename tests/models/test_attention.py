@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
-from network_loops import attention_loop, banded_loop, encoding, wide
 
 from fxtrade.core import compat
 from fxtrade.models import attention
 from fxtrade.models.attention import Attention, Positions, alibi_slopes, banded_attention, layer_norm, rotate, sinusoids
+from tests.helpers.network_loops import attention_loop, banded_loop, encoding, wide
 from tests.helpers.networks import assert_streams, random_params
 
 POSITIONS = get_args(Positions)

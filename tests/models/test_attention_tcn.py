@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from network_loops import assert_matches_numpy, attention_loop, embed, layer_norm, residual_block
 
 from fxtrade import models
 from fxtrade.models.attention_tcn import AttentionTCN
+from tests.helpers.network_loops import assert_matches_numpy, attention_loop, embed, layer_norm, residual_block
 from tests.helpers.networks import forward, inputs, made
 
 

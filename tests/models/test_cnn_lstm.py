@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
-from network_loops import assert_matches_numpy, conv, dense, embed, lstm, relu
 
 from fxtrade import models
 from fxtrade.core import compat
 from fxtrade.models.cnn_lstm import CNNLSTM, CausalMax, Convolutions, Inception, LastStates
+from tests.helpers.network_loops import assert_matches_numpy, conv, dense, embed, lstm, relu
 from tests.helpers.networks import assert_streams, random_params
 
 

@@ -66,7 +66,7 @@ def test_every_model_has_them_and_predicts_next_to_nothing_at_first(name):
     model = models.build(name, MODELS[name].examples[0], HeadSpec(2, returns=True, horizons=2))
     params = init_sigma_bias(models.init(model, jax.random.PRNGKey(0), ASSETS, FEATURES), 0.01)
     out = forward(model)(params, inputs(12))
-    assert out.further.shape == (1, 12, ASSETS, 2, 2)
+    assert out.horizon_logits.shape == (1, 12, ASSETS, 2, 2)
     np.testing.assert_allclose(np.exp(out.log_sigma), 0.01, rtol=0.3)
     np.testing.assert_allclose(out.mu, 0, atol=0.003)
 

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from network_loops import assert_matches_numpy, dense, embed, sigmoid
 
 from fxtrade import models
 from fxtrade.core import compat
 from fxtrade.core.types import Features
 from fxtrade.models.lru import LRU
 from tests.helpers.causality import chunks_are_whole, compiled
+from tests.helpers.network_loops import assert_matches_numpy, dense, embed, sigmoid
 from tests.helpers.networks import ASSETS, inputs, made
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
-from network_loops import lstm as lstm_loop
-from network_loops import sigmoid, wide
 
 from fxtrade.core import compat
 from fxtrade.models.recurrent import LSTM, TOLERANCE, GatedRecurrence, linear_recurrence, lstm
+from tests.helpers.network_loops import lstm as lstm_loop
+from tests.helpers.network_loops import sigmoid, wide
 from tests.helpers.networks import assert_streams, random_params
 
 MEMBERS, STEPS, CHANNELS = 3, 20, 4

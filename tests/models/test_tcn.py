@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from network_loops import assert_matches_numpy, embed, residual_block
 
 from fxtrade import models
 from fxtrade.models.tcn import TCN
+from tests.helpers.network_loops import assert_matches_numpy, embed, residual_block
 
 
 def hidden(model, p, x, a):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from network_loops import assert_matches_numpy, attention_loop, conv, dense, layer_norm, relu
 
 from fxtrade import models
 from fxtrade.core.types import Features
 from fxtrade.models.transformer import Transformer
 from tests.helpers.causality import in_chunks
+from tests.helpers.network_loops import assert_matches_numpy, attention_loop, conv, dense, layer_norm, relu
 from tests.helpers.networks import ASSETS, FEATURES, forward, inputs, made
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from network_loops import assert_matches_numpy, conv, dense, embed, relu, sigmoid
 
 from fxtrade import models
 from fxtrade.models.wavenet import WaveNet
+from tests.helpers.network_loops import assert_matches_numpy, conv, dense, embed, relu, sigmoid
 from tests.helpers.networks import forward, inputs, made
 
 
