@@ -36,7 +36,7 @@ def made(args) -> tuple[Features, Labels]:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((*shape, FEATURES), dtype=np.float32)
     y = rng.integers(0, 2, shape, dtype=np.int32)
-    labels = Labels(y, np.zeros(shape, np.float32), np.arange(len(y), dtype=np.int32), np.ones(shape, np.float32))
+    labels = Labels(y, np.zeros(shape, np.float32), np.zeros(shape, np.int32), np.ones(shape, np.float32))
     return Features(x, np.ones(shape, bool)), labels
 
 

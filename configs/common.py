@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from fxtrade import features
 from fxtrade.core.config import to_config_dict
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
+from fxtrade.core.registry import nearest
 
 BARS = {
     "log_return": {"horizons": (1, 2, 4, 8, 16, 32)},

@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 from configs import attention_tcn, cnn_lstm, gnn, lru, tcn, transformer, wavenet
 from fxtrade.comparison.grid import ComparisonConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest, to_dict
+from fxtrade.core.registry import nearest, to_dict
 
 WEEKLY = {"every": 10_080, "lookback": 2_880}  # bars of a minute
 MARKETS = {  # what a market needs beside its preset: 4,096 bars of single symbols in a step

@@ -11,13 +11,55 @@ from typing import Any
 
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
+from ml_collections.config_dict import placeholder
+from ml_collections.config_flags.tuple_parser import TupleParser
 
 from fxtrade.core import compat
+from fxtrade.core.config import OPTIONAL_TYPES
 from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted
-from fxtrade.core.options import nearest
-from fxtrade.features import FEATURES
+from fxtrade.core.registry import nearest
 
-OPEN = ("config.loss.options", "config.pretrain.options", "config.model.options")  # to keys that the config lacks
+OPEN = ("features", "options", "synth")  # groups that take new keys, which the registries check
+
+
+class _Optional(flags.ArgumentParser):
+    """The parser of a key that may be None."""
+
+    def __init__(self, parser: flags.ArgumentParser):
+        super().__init__()
+        self.parser = parser
+
+    def parse(self, argument: Any) -> Any:
+        return None if argument == "None" else self.parser.parse(argument)
+
+    def flag_type(self) -> str:
+        return f"{self.parser.flag_type()} or None"
+
+
+PARSERS = {int: flags.IntegerParser(), float: flags.FloatParser(), str: flags.ArgumentParser(), tuple: TupleParser()}
+for _kind, _parser in PARSERS.items():
+    config_flags.register_flag_parser_for_type(OPTIONAL_TYPES[_kind], _Optional(_parser))
+
+
+class _ConfigFile(flags.ArgumentParser):
+    """The parser of a config file that also makes room for the new keys which the command line sets in open groups."""
+
+    def __init__(self, parser: flags.ArgumentParser):
+        super().__init__()
+        self.parser = parser
+
+    def parse(self, path: str) -> ConfigDict:
+        try:
+            config = self.parser.parse(path)
+        except (AttributeError, KeyError) as e:
+            raise ConfigError(f"{path} cannot be used as a config: {e}") from e
+        if not isinstance(config, ConfigDict):
+            missing = "there is no such file, or its get_config() does not return a ConfigDict"
+            raise ConfigError(f"{path} is not a config: {missing}")
+        for argument in sys.argv:
+            if found := re.match(r"--?(?:no)?config\.([\w.]+)", argument):
+                _make_room(config, found[1].split("."))
+        return config
 
 
 def main(function: Callable[[], None]) -> int:
@@ -38,9 +80,11 @@ def main(function: Callable[[], None]) -> int:
 
 
 def config_flag() -> flags.FlagHolder:
-    """Define `--config`. It takes new keys, of which `parse` refuses all but features and options."""
+    """Define `--config`. The config is locked: only features and options take new keys."""
     about = "Config file, with an optional variant after a colon."
-    return config_flags.DEFINE_config_file("config", None, about, lock_config=False, accept_new_attributes=True)
+    holder = config_flags.DEFINE_config_file("config", None, about, lock_config=True)
+    flags.FLAGS["config"].parser = _ConfigFile(flags.FLAGS["config"].parser)
+    return holder
 
 
 def parse(argv: list[str]) -> None:
@@ -49,29 +93,21 @@ def parse(argv: list[str]) -> None:
     Overrides are of keys that the config has; `--config.features.rsi="{'windows': (14,)}"` adds a feature to it.
 
     Raises:
-        ConfigError: an unknown flag or config key, naming the nearest one, a wrong type, or words that are no flag.
+        ConfigError: an unknown flag or config key, naming the nearest one, a wrong type, or words that are not flags.
     """
     app.define_help_flags()
     try:
         rest = flags.FLAGS(argv)[1:]
     except flags.Error as e:
         raise ConfigError(str(e)) from e
-    except OSError as e:  # config_flags keeps the error of a file that it could not load and raises it on first use
-        raise ConfigError(_no_config(_config_name(argv))) from e
-    except (AttributeError, KeyError) as e:
-        raise _unknown_key(argv) or ConfigError(f"{_config_name(argv)} cannot be used as a config: {e}") from e
-    if unknown := _unknown_key(argv):
-        raise unknown
     if rest:
-        raise ConfigError(f"'{rest[0]}' is no flag; overrides are written --config.train.steps=100")
+        raise ConfigError(f"'{rest[0]}' is not a flag; overrides are written --config.train.steps=100")
 
 
 def required(config: ConfigDict | None, example: str) -> ConfigDict:
-    """The config, if the flag was given and its file could be read."""
+    """Return the config. Raises ConfigError if the flag was not given."""
     if config is None:
         raise ConfigError(f"name a config, for example {example}")
-    if not isinstance(config, ConfigDict):
-        raise ConfigError(_no_config(_config_name(sys.argv)))
     return config
 
 
@@ -83,45 +119,18 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _no_config(name: str) -> str:
-    return f"{name} is no config: there is no such file, or its get_config() does not return a ConfigDict"
-
-
-def _config_name(argv: list[str]) -> str:
-    """What `--config` names; empty if it is not there."""
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
-        if found := re.fullmatch(r"--?config(?:=(.*))?", argument):
-            return following if found[1] is None else found[1]
-    return ""
-
-
-def _unknown_key(argv: list[str]) -> ConfigError | None:
-    """The error of the first override `--config.a.b=1` whose key does not exist."""
-    paths = [found[1].split(".") for argument in argv if (found := re.match(r"--?config\.([\w.]+)", argument))]
-    if not paths:
-        return None
-    # absl has set the flags by now, or stopped before that: read the file once more
-    config = flags.FLAGS["config"].parser.parse(_config_name(argv))
-    return next((error for path in paths if (error := _missing(config, path))), None)
-
-
-def _missing(config: Any, path: list[str]) -> ConfigError | None:
-    """The error of a path that the config lacks, unless it adds a feature or an option of a loss or the model."""
-    walked = "config"
-    for i, key in enumerate(path, 1):
-        present = config.keys() if isinstance(config, ConfigDict) else ()
-        if walked in OPEN:
-            return None  # they depend on the loss or the model, which knows them
-        if key not in present:
-            new = FEATURES if walked == "config.features" else ()
-            if key not in new:
-                return ConfigError(f"{walked} has no key '{key}'{nearest(key, {*present, *new})}")
-            if path[i:]:
-                example = f"--{walked}.{key}=\"{{'{path[i]}': ...}}\""
-                return ConfigError(f"{walked} has no key '{key}'; add it with its options: {example}")
-            return None
-        config, walked = config[key], f"{walked}.{key}"
-    return None
+def _make_room(config: ConfigDict, path: list[str]) -> None:
+    """Add the keys of a path that the config lacks, in open groups. Raises ConfigError for another group."""
+    group, walked, is_open = config, "config", False
+    for key, following in zip(path, [*path[1:], None], strict=True):
+        if not isinstance(group, ConfigDict):
+            raise ConfigError(f"{walked} has no key '{key}': it is not a group")
+        if key not in group:
+            if not is_open:
+                raise ConfigError(f"{walked} has no key '{key}'{nearest(key, group.keys())}")
+            with group.unlocked():
+                group[key] = placeholder(object) if following is None else ConfigDict()
+        group, walked, is_open = group[key], f"{walked}.{key}", is_open or key in OPEN
 
 
 def _fail(message: Any, code: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +11,6 @@ import numpy as np
 
 from fxtrade import labels
 from fxtrade.core.config import RunConfig
-from fxtrade.core.options import to_dict
 from fxtrade.core.types import Forecast, Labels
 from fxtrade.data.bars import Panel, format_interval, parse_interval
 from fxtrade.evaluate import accuracy, trading
@@ -67,10 +65,9 @@ def make_setting(
     """Features, labels and spans of a market; `tick(rows)` reports progress."""
     data = dataset.prepare(config, panel, tick)
     judged = {config.label.name: data.labels}
-    if config.label.name != "volatility_direction" and config.label.classes == 2:
-        for kind in ("open_to_open", "close_to_close"):
-            if kind not in judged:
-                judged[kind] = labels.make(panel.bars, dataclasses.replace(config.label, name=kind))
+    for kind, other in labels.alternatives(config.label).items():
+        if kind not in judged:
+            judged[kind] = labels.make(panel.bars, other)
     day = np.full(len(panel.times), -1)
     test = data.split.test
     day[test] = np.unique(panel.times[test] // parse_interval(config.report.bootstrap_block), return_inverse=True)[1]
@@ -99,7 +96,7 @@ def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -
     """
     wanted, features = data.split.valid | data.split.test, data.features
     lead = LEAD * model.receptive_field
-    if config.adapt.steps:
+    if config.adapt.steps is not None:
         read = np.arange(
             max(int(wanted.argmax()) - lead - config.adapt.lookback - LEAD * config.label.horizon, 0), len(wanted)
         )
@@ -118,9 +115,9 @@ def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -
 
 def rows_of(data: Dataset, read: np.ndarray) -> Dataset:
     """The data of the rows `read`, in order, without panel; a label that ends between them ends with the next."""
-    features, labels, split = jax.tree.map(lambda a: np.asarray(a)[read], (data.features, data.labels, data.split))
-    end = np.minimum(np.searchsorted(read, labels.end), len(read) - 1)
-    return Dataset(None, features, labels.replace(end=end), split)
+    features, made, split = jax.tree.map(lambda a: np.asarray(a)[read], (data.features, data.labels, data.split))
+    end = np.minimum(np.searchsorted(read, made.end), len(read) - 1)
+    return Dataset(None, features, made.replace(end=end), split)
 
 
 def with_lead(wanted: np.ndarray, lead: int) -> np.ndarray:
@@ -143,13 +140,13 @@ def evaluate_cell(market: Setting, made: Forecast | Prediction) -> tuple[dict[st
     }
     sums = by_day(market, prediction)
     if probable:
-        labels = market.data.labels
-        scores = accuracy.scores(made, labels, split.test)
-        spread = accuracy.score_intervals(made, labels, split.test, times, c.report, c.seed)
+        own = market.data.labels
+        scores = accuracy.scores(made, own, split.test)
+        spread = accuracy.score_intervals(made, own, split.test, times, c.report, c.seed)
         outcome["scores"] = {key: scores[key] for key in SCORES}
         outcome["intervals"] = {key: spread[key] for key in SCORES}
         sums = sums._replace(**surprise_by_day(market, made))
-        if c.label.name != "volatility_direction":
+        if labels.spec(c.label).directional:
             earned = trading.net(market.data, made, c.trade, c.label.horizon)
             outcome["trading"] = {key: earned[key] for key in EARNED}
     return outcome, sums
@@ -178,7 +175,7 @@ def setting_facts(market: Setting) -> dict[str, Any]:
         "columns": data.features.names,
         "spans": {span: dataset.span_of(data, span) for span in ("train", "valid", "test")},
         "zero_moves": accuracy.zero_moves(data.labels, data.split.test),
-        "label": to_dict(c.label),
+        "label": labels.spec(c.label)._asdict(),
         "labels": list(market.labels),
         "coverages": c.report.coverages,
         "block": c.report.bootstrap_block,

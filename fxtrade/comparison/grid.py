@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from fxtrade.core import config as settings
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import build, check_options, nearest, to_dict
+from fxtrade.core.registry import Natural, check_names, from_mapping, require, to_dict
 
 PLAIN = "plain"  # the recipe that changes nothing, which the others are compared with
 PRETRAINING = 0.5  # of a stage's share of the budget, if it has any
@@ -24,16 +24,16 @@ Changes = Mapping[str, Any]  # keys of RunConfig, nested as there
 
 
 @dataclasses.dataclass(frozen=True)
-class ComparisonConfig:
+class ComparisonConfig(settings.Config):
     """Which models are trained in which ways on which markets, and for how long."""
 
     name: str = "comparison"
-    seed: int = 0
+    seed: Natural = 0
     seeds: int = 3  # members of every cell, with seeds seed, seed + 1, ...
     budget: int = 1_000_000  # bars of single symbols that a member is trained on, the same for every cell
     evaluations: int = 10  # of the validation loss on the way; the best weights are kept
     valid_rows: int = 100_000  # bars of single symbols that an evaluation sees, spread over the validation span
-    data: str = ""  # folder that the paths of the markets are in
+    data: str = "."  # folder that the paths of the markets are in
     markets: tuple[str, ...] = ("sim",)  # in the order of the report
     models: tuple[str, ...] = ("wavenet",)
     recipes: tuple[str, ...] = (PLAIN,)  # keys of `recipe_changes`
@@ -64,12 +64,7 @@ def freeze(values: Mapping[str, Any]) -> ComparisonConfig:
     """
     if isinstance(values, ConfigDict):
         values = values.to_dict()
-    config = build(ComparisonConfig, values, "config")
-    for key in ("seeds", "budget", "evaluations", "valid_rows"):
-        if getattr(config, key) < 1:
-            raise ConfigError(f"config.{key} = {getattr(config, key)}: must be at least 1")
-    if config.seed < 0:
-        raise ConfigError(f"config.seed = {config.seed}: must not be negative")
+    config = from_mapping(ComparisonConfig, values, "config")
     known = {
         "models": config.runs,
         "markets": set.intersection(*({*runs} for runs in config.runs.values())) if config.runs else set(),
@@ -77,12 +72,9 @@ def freeze(values: Mapping[str, Any]) -> ComparisonConfig:
     }
     for key, names in known.items():
         given = getattr(config, key)
-        if not given or len(set(given)) < len(given):
-            raise ConfigError(f"config.{key} = {given!r}: must be distinct names, at least one")
-        for name in given:
-            if name not in names:
-                raise ConfigError(f"config.{key}: there is no '{name}'{nearest(name, names)}")
-    check_options(known["markets"], config.market_changes, "config.market_changes")
+        require(len(set(given)) == len(given), f"config.{key}", given, "be distinct")
+        check_names(given, names, f"config.{key}: there is no")
+    check_names(config.market_changes, known["markets"], "config.market_changes: there is no")
     return config
 
 
@@ -109,13 +101,12 @@ def market_config(config: ComparisonConfig, market: str) -> RunConfig:
         ConfigError: a change does not fit, or recipes ask for different horizons.
     """
     model = config.models[0]
-    asked = {s.auxiliary.horizons for recipe in config.recipes for s in _stages(config, market, model, recipe, 1)} - {
-        ()
-    }
+    stages = (stage for recipe in config.recipes for stage in _stages(config, market, model, recipe, 1))
+    asked = {stage.auxiliary.horizons for stage in stages} - {None}
     if len(asked) > 1:
         raise ConfigError(f"recipes ask for different auxiliary.horizons, {sorted(asked)}; give them the same")
     values = _base(config, market, model)
-    values["auxiliary"]["horizons"] = next(iter(asked), ())
+    values["auxiliary"]["horizons"] = next(iter(asked), None)
     return _freeze(values, f"market '{market}'")
 
 
@@ -131,10 +122,10 @@ def _base(config: ComparisonConfig, market: str, model: str) -> dict[str, Any]:
     values |= {"name": f"{market}-{model}", "seed": config.seed}
     values["train"] |= {
         "ensemble": values["train"]["ensemble"] | {"size": config.seeds},
-        "patience": 0,
+        "patience": None,
     }  # every member sees the whole budget
     values = _merged(_merged(values, config.changes), config.market_changes.get(market, {}))
-    if values["data"]["path"]:
+    if values["data"]["path"] is not None:
         values["data"]["path"] = os.path.join(config.data, values["data"]["path"])
     return values
 

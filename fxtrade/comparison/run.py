@@ -20,7 +20,7 @@ from fxtrade.comparison.statistics import assemble
 from fxtrade.comparison.store import PLAN, CellStore
 from fxtrade.core import files
 from fxtrade.core.errors import Interrupted, TrainingError
-from fxtrade.core.options import to_dict
+from fxtrade.core.registry import to_dict
 from fxtrade.data.bars import Panel
 from fxtrade.ensemble import mixture
 from fxtrade.evaluate import trading
@@ -57,8 +57,11 @@ def run(
     """
     console = console or Console()
     folder = run_dir.run_folder(results, name or config.name)
+    settings = {m: grid.market_config(config, m) for m in config.markets}
+    for setting in settings.values():
+        dataset.check(setting)
     with console.task("reading bars"):
-        panels = {m: dataset.load(grid.market_config(config, m).data) for m in config.markets}
+        panels = {m: dataset.load(setting.data) for m, setting in settings.items()}
         prints = {m: panel.fingerprint() for m, panel in panels.items()}
     plan = grid.cells(config, {m: len(panel.symbols) for m, panel in panels.items()})
     for cell in plan:

@@ -1,123 +1,159 @@
 """The configuration of a run: frozen dataclasses, and the way from a config file and command-line overrides to them.
 
 `configs/*.py` build an `ml_collections.ConfigDict` from these defaults with `to_config_dict`, the command line
-overrides keys, and `freeze` turns the result into a `RunConfig`. Whatever does not fit is a `ConfigError` that names
-the key.
+overrides keys, and `freeze` turns the result into a `RunConfig`. Annotations state the types and ranges of values; a
+`__post_init__` checks values against each other. What does not fit is a `ConfigError` that names the key. `None`
+switches a thing off; so does the name "none".
 """
 
 from __future__ import annotations
 
 import dataclasses
+import types
+import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
-from fxtrade.core import rules
-from fxtrade.core.options import build, to_dict
+from fxtrade.core.registry import (
+    Fraction,
+    Interval,
+    Natural,
+    NonNegative,
+    Positive,
+    Share,
+    convert,
+    from_mapping,
+    option_types,
+    require,
+    to_dict,
+)
+
+Options = Mapping[str, Any]  # of the entry `name` of a registry, which checks them
+OPTIONAL_TYPES = {int: int | None, float: float | int | None, str: str | None, tuple: tuple | list | None}  # of flags
+Trainable = Literal["all", "heads"]  # "heads": everything below the heads stays as it is
+
+
+class Config:
+    """Base of config dataclasses: converts every field to its annotated type, or raises ConfigError naming it."""
+
+    def __post_init__(self):
+        for key, hint in option_types(type(self)).items():
+            object.__setattr__(self, key, convert(hint, getattr(self, key), key))
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """Where bars come from: the simulated market (`path` empty) or files."""
+class DataConfig(Config):
+    """Where bars come from: files, or the simulated market if `path` is None."""
 
-    path: str = ""
-    symbols: tuple[str, ...] = ()  # empty: every file in the folder
-    start: str = ""  # UTC dates such as 2024-04-11, inclusive; empty: from the beginning
-    end: str = ""  # exclusive
-    align: str = "intersection"  # of the symbols' spans: where all are listed; or "union": where any is
-    clock: str = "1s"  # rows of order-book data, e.g. "100ms"; "" makes every update a row
-    resample: str = ""  # e.g. "15m": make coarser bars of closed finer ones
-    synth: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # options of data.synth.SynthSpec
+    path: str | None = None
+    symbols: tuple[str, ...] | None = None  # None: every file in the folder
+    start: str | None = None  # UTC dates such as 2024-04-11, inclusive; None: from the beginning
+    end: str | None = None  # exclusive
+    align: Literal["intersection", "union"] = "intersection"  # of the symbols' spans
+    clock: str | None = "1s"  # rows of order-book data, e.g. "100ms"; None makes every update a row
+    resample: str | None = None  # e.g. "15m": make coarser bars of closed finer ones
+    synth: Options = dataclasses.field(default_factory=dict)  # options of data.synth.SynthSpec
 
 
 @dataclasses.dataclass(frozen=True)
-class ScalerConfig:
-    halflife: float = 500.0  # bars, of the exponentially weighted scalers
-    clip: float = 5.0  # standard deviations
+class ScalerConfig(Config):
+    """The first three options are those of most scalers; each gets the ones that it takes."""
+
+    halflife: Positive = 500.0  # bars, of the exponentially weighted scalers
+    clip: Positive = 5.0  # standard deviations
     name: str = "robust_zscore"  # a key of features.scale.SCALERS; "median_mad" and "rank_normal" are 20 times slower
-    window: int = 256  # bars, of the scalers by order statistics and of winsorising
-    winsor: float = 0.0  # columns are first limited to these upper and lower shares of the window; 0: not
+    window: Annotated[int, Interval(ge=2)] = 256  # bars, of the scalers by order statistics and of winsorising
+    winsor: Annotated[float, Interval(gt=0, lt=0.5)] | None = None  # columns are first limited to these quantiles
+    options: Options = dataclasses.field(default_factory=dict)  # further ones of that scaler
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelConfig:
+class LabelConfig(Config):
     name: str = "open_to_open"  # a key of labels.LABELS
     horizon: int = 1  # bars
-    classes: int = 2  # 3 adds "flat" inside the dead zone
-    flat_fraction: float = 0.33  # share of training rows that are flat when classes = 3
-    median_window: int = 2880  # bars of the trailing median, for name = "volatility_direction"
+    classes: Literal[2, 3] = 2  # 3 adds "flat"
+    flat_fraction: Fraction = 0.33  # share of training rows that are flat when classes = 3
+    options: Options = dataclasses.field(default_factory=dict)  # of that label, such as median_window
 
 
 @dataclasses.dataclass(frozen=True)
-class SplitConfig:
-    valid_fraction: float = 0.15  # share of the time span before the test span
-    test_fraction: float = 0.15  # last share of the time span
-    embargo: int = 0  # bars left out between the spans, besides purging
+class SplitConfig(Config):
+    """Shares and embargo are keys because folds, reports and errors read them, whatever the scheme."""
+
+    valid_fraction: Fraction = 0.15  # share of the time span before the test span
+    test_fraction: Fraction = 0.15  # last share of the time span
+    embargo: Natural = 0  # bars left out between the spans, besides purging
+    name: str = "by_time"  # a key of validate.splits.SPLITS
+    options: Options = dataclasses.field(default_factory=dict)  # further ones of that scheme
+
+    def __post_init__(self):
+        super().__post_init__()
+        room = 1 - self.valid_fraction - self.test_fraction
+        require(room > 0, "test_fraction", self.test_fraction, "leave rows for training, beside valid_fraction")
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Config):
     name: str = "wavenet"  # a key of models.MODELS
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of that module
+    options: Options = dataclasses.field(default_factory=dict)  # fields of that module
 
 
 @dataclasses.dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Config):
     name: str = "cross_entropy"  # a key of losses.LOSSES
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of that loss, such as gamma
-    effective_number_beta: float = (
-        0.0  # classes by 1 / their effective number in the training rows: 0 not, 0.9999 nearly, 1 fully
-    )
-    class_weights: tuple[float, ...] = ()  # a further weight for each class
+    options: Options = dataclasses.field(default_factory=dict)  # of that loss, such as gamma
+    effective_number_beta: Share | None = None  # weigh classes by 1 / effective number: 0.9999 nearly, 1 fully
+    class_weights: tuple[Positive, ...] | None = None  # a further weight for each class
 
 
 @dataclasses.dataclass(frozen=True)
-class AuxiliaryConfig:
+class AuxiliaryConfig(Config):
     """What is learnt at once, with its weight in the loss; 0 leaves it out, and then there is no head for it."""
 
-    direction: float = 1.0  # the loss above
-    volatility: float = 0.0  # log standard deviation of the forward return, by Gaussian likelihood
-    expected_return: float = 0.0  # mean of the forward return, in units of its deviation
-    horizons: tuple[int, ...] = ()  # further horizons of the label, bars
-    horizon_weight: float = 1.0  # of the cross-entropy at these, all together
+    direction: NonNegative = 1.0  # the loss above
+    volatility: NonNegative = 0.0  # log standard deviation of the forward return, by Gaussian likelihood
+    expected_return: NonNegative = 0.0  # mean of the forward return, in units of its deviation
+    horizons: tuple[int, ...] | None = None  # further horizons of the label, bars
+    horizon_weight: NonNegative = 1.0  # of the cross-entropy at these, all together
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimConfig:
-    learning_rate: float = 2e-3
-    schedule: str = "cosine"  # or "constant"; both after the warm-up
-    warmup: int = 50  # steps
-    weight_decay: float = 1e-3  # on matrices and kernels only
-    clip_norm: float = 1.0
-    ema_decay: float = 0.99  # decay of the averaged weights that evaluation uses; 0 switches it off
-    swa_fraction: float = 0.0  # last share of the steps over which weights are averaged evenly instead; 0: not
-    sam_rho: float = 0.0  # how far uphill the gradient is taken (sharpness-aware minimisation); 0: not
+class OptimConfig(Config):
+    learning_rate: Positive = 2e-3
+    schedule: Literal["cosine", "constant"] = "cosine"  # after the warm-up
+    warmup: Natural = 50  # steps
+    weight_decay: NonNegative = 1e-3  # on matrices and kernels only
+    clip_norm: Positive = 1.0
+    ema_decay: Fraction | None = 0.99  # decay of the averaged weights that evaluation uses
+    swa_fraction: Fraction | None = None  # last share of the steps over which weights are averaged evenly instead
+    sam_rho: Positive | None = None  # how far uphill the gradient is taken (sharpness-aware minimisation)
 
 
 @dataclasses.dataclass(frozen=True)
-class MixupConfig:
+class MixupConfig(Config):
     name: str = "none"  # one of train.mixup.MIXUPS
-    alpha: float = 0.2  # lambda ~ Beta(alpha, alpha): mostly near 0 or 1 when small, uniform at 1
+    alpha: Positive = 0.2  # lambda ~ Beta(alpha, alpha): mostly near 0 or 1 when small, uniform at 1
 
 
 @dataclasses.dataclass(frozen=True)
-class ViewsConfig:
+class ViewsConfig(Config):
     """How the two views of a segment differ in contrastive learning (`train.augment`); 0 leaves a change out."""
 
-    scaling: float = 0.1  # standard deviation of the log of a factor for each feature of a segment
-    jitter: float = 0.1  # standard deviation of noise on every value, in units of the scaled features
-    dropout: float = 0.1  # share of the features that are taken out of a segment
-    masking: float = 0.5  # share of the bars that are taken out
-    crop: float = 0.5  # largest share of a segment that is forgotten at its beginning
+    scaling: NonNegative = 0.1  # standard deviation of the log of a factor for each feature of a segment
+    jitter: NonNegative = 0.1  # standard deviation of noise on every value, in units of the scaled features
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # share of the features that are taken out of a segment
+    masking: Annotated[float, Interval(ge=0, lt=1)] = 0.5  # share of the bars that are taken out
+    crop: Annotated[float, Interval(ge=0, lt=1)] = 0.5  # largest share of a segment that is forgotten at its beginning
 
 
 @dataclasses.dataclass(frozen=True)
-class PretrainConfig:
-    """Contrastive training of everything below the heads, before they are trained with it, or alone (train.trainable)."""
+class PretrainConfig(Config):
+    """Contrastive training of everything below the heads, before these are trained with it or alone (train.trainable)."""
 
     name: str = "none"  # a key of losses.contrastive.CONTRASTIVE
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of that loss, such as temperature
+    options: Options = dataclasses.field(default_factory=dict)  # of that loss, such as temperature
     steps: int = 300
     width: int = 64  # of the hidden layer of the projection, which is thrown away afterwards
     channels: int = 32  # of the projection
@@ -125,16 +161,16 @@ class PretrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class CurriculumConfig:
+class CurriculumConfig(Config):
     name: str = "none"  # one of train.curriculum.SCORES: what makes a segment easy
     reverse: bool = False  # hard ones first, as a control
     pace: str = "root"  # one of train.curriculum.PACES
-    start: float = 0.25  # share of the segments that is open at the first step
-    end: float = 0.5  # share of the training after which all are
+    start: Share = 0.25  # share of the segments that is open at the first step
+    end: Share = 0.5  # share of the training after which all are
 
 
 @dataclasses.dataclass(frozen=True)
-class MetaConfig:
+class MetaConfig(Config):
     """Weights from which a few steps on a task's support do well on its query; a batch is tasks x (support, query)."""
 
     name: str = "none"  # one of train.meta.METAS
@@ -142,86 +178,102 @@ class MetaConfig:
     regimes: int = 3  # of equal numbers of segments, for tasks = "regimes"
     segments: int = 1  # of a support, and of a query
     steps: int = 3  # of plain gradient descent on the support
-    learning_rate: float = 0.1  # of these
-    trainable: str = "all"  # or "heads": only the heads adapt
+    learning_rate: Positive = 0.1  # of these
+    trainable: Trainable = "all"
 
 
 @dataclasses.dataclass(frozen=True)
-class EnsembleConfig:
+class EnsembleConfig(Config):
     """Members of an ensemble, trained in one program; their forecasts are averaged."""
 
     size: int = 1  # members, with seeds seed, seed + 1, ...
-    method: str = "seeds"  # or "folds": each member also leaves out another block of the training rows
+    method: Literal["seeds", "folds"] = "seeds"  # "folds": each member also leaves out another block of training rows
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.method != "folds" or self.size > 1, "size", self.size, "be at least 2, one for each fold (method)")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Config):
     steps: int = 1000
-    init_from: str = ""  # folder of an earlier run of the same model, from whose best weights training starts
-    trainable: str = "all"  # or "heads": everything below the heads stays as it is (a linear probe)
+    init_from: str | None = None  # folder of an earlier run of the same model, from whose best weights training starts
+    trainable: Trainable = "all"  # "heads" is a linear probe
     batch: int = 8  # segments a step
     segment_length: int = 512  # labelled bars of each symbol in a segment; the warm-up comes on top
     steps_per_call: int = 10  # steps in one compiled call
     eval_every: int = 100  # steps; a multiple of `steps_per_call`
-    patience: int = 5  # evaluations without improvement before stopping; 0: never
+    patience: int | None = 5  # evaluations without improvement before stopping
     max_to_keep: int = 3  # last checkpoints kept, besides the best
     ensemble: EnsembleConfig = EnsembleConfig()
     mixup: MixupConfig = MixupConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
     meta: MetaConfig = MetaConfig()
 
+    def __post_init__(self):
+        super().__post_init__()
+        whole = self.eval_every % self.steps_per_call == 0
+        require(whole, "eval_every", self.eval_every, f"be a multiple of steps_per_call ({self.steps_per_call})")
+
 
 @dataclasses.dataclass(frozen=True)
-class AdaptConfig:
+class AdaptConfig(Config):
     """Forecasts of the validation and the test span by weights that adapt again and again to what has just happened."""
 
-    steps: int = 0  # of plain gradient descent, each time from the trained weights; 0: none
-    learning_rates: tuple[float, ...] = (
-        0.1,
-    )  # of these, 0: none; of several the one with the least validation log loss
+    steps: int | None = None  # of plain gradient descent, each time from the trained weights
+    learning_rates: tuple[NonNegative, ...] = (0.1,)  # of several the one with the least validation log loss; 0: none
     every: int = 168  # bars from one adaptation to the next
     lookback: int = 672  # last bars whose labels are known: what is adapted to
-    trainable: str = "all"  # or "heads": everything below the heads stays as it is
+    trainable: Trainable = "all"
 
 
 @dataclasses.dataclass(frozen=True)
-class TradeConfig:
+class TradeConfig(Config):
     sizing: str = "threshold"  # a key of risk.SIZING: equal parts of the most confident; "proportional": p_up - p_down
-    coverage: float = 0.1  # share of most confident forecasts that are traded, threshold from validation rows
-    max_gross_exposure: float = 1.0  # largest sum of absolute weights
+    coverage: Share = 0.1  # share of most confident forecasts that are traded, threshold from validation rows
+    max_gross_exposure: NonNegative = 1.0  # largest sum of absolute weights
     allow_short: bool = True
-    fee_bps: float = 10.0  # a side
-    half_spread_bps: float = 1.0  # a side
-    latency: int = 0  # bars after the first possible fill
+    fee_bps: NonNegative = 10.0  # a side
+    half_spread_bps: NonNegative = 1.0  # a side
+    latency: Natural = 0  # bars after the first possible fill
 
 
 @dataclasses.dataclass(frozen=True)
-class ReportConfig:
-    coverages: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
+class ReportConfig(Config):
+    coverages: tuple[Share, ...] = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
     null_baseline: bool = True  # train the same pipeline on a random walk and on shuffled returns of the same data
-    bootstrap_samples: int = 2000  # samples
+    bootstrap_samples: int = 2000
     bootstrap_block: str = "1d"  # block of the bootstrap
 
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.coverages[0] == 1, "coverages", self.coverages, "begin with 1.0, all forecasts")
+
 
 @dataclasses.dataclass(frozen=True)
-class StudyConfig:
+class StudyConfig(Config):
     """The feature study; never part of a trial."""
 
     horizons: tuple[int, ...] = (1, 4, 16, 64)  # bars of the forward return, label "open_to_open"
-    span: str = "train"  # or "train+valid"; the test span stays closed
-    fdr: float = 0.05  # false discovery rate over all columns and horizons
-    bootstrap_samples: int = 1000  # samples
+    span: Literal["train", "train+valid"] = "train"  # the test span stays closed
+    fdr: Fraction = 0.05  # false discovery rate over all columns and horizons
+    bootstrap_samples: int = 1000
     bootstrap_block: str = "1d"  # block of the bootstrap; longer where a horizon needs it
     periods: int = 12  # equal stretches of the span that show stability
-    cluster_threshold: float = 0.7  # absolute rank correlation above which columns are redundant
+    cluster_threshold: Share = 0.7  # absolute rank correlation above which columns are redundant
+
+    def __post_init__(self):
+        super().__post_init__()
+        distinct = len(set(self.horizons)) == len(self.horizons)
+        require(distinct, "horizons", self.horizons, "be distinct")
 
 
 @dataclasses.dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Config):
     name: str = "run"
-    seed: int = 0
+    seed: Natural = 0
     data: DataConfig = DataConfig()
-    features: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    features: Mapping[str, Options] = dataclasses.field(default_factory=dict)  # options by key of features.FEATURES
     scaler: ScalerConfig = ScalerConfig()
     label: LabelConfig = LabelConfig()
     split: SplitConfig = SplitConfig()
@@ -236,20 +288,42 @@ class RunConfig:
     report: ReportConfig = ReportConfig()
     study: StudyConfig = StudyConfig()
 
+    def __post_init__(self):
+        super().__post_init__()
+        weights, horizons = self.loss.class_weights, self.auxiliary.horizons or ()
+        fits = weights is None or len(weights) == self.label.classes
+        require(fits, "loss.class_weights", weights, f"have {self.label.classes} weights, one for each class")
+        distinct = len({self.label.horizon, *horizons}) == 1 + len(horizons)
+        require(distinct, "auxiliary.horizons", horizons, "differ from each other and from label.horizon")
+        once = self.train.init_from is None or self.pretrain.name == "none"
+        require(once, "train.init_from", self.train.init_from, "be None where pretrain.name makes the first weights")
+
 
 def to_config_dict(config: RunConfig | None = None) -> ConfigDict:
-    """The config as a mutable `ConfigDict`, which config files edit and command-line flags override."""
-    return ConfigDict(to_dict(config or RunConfig()))
+    """Return the config as a mutable `ConfigDict`, which config files edit and command-line flags override."""
+    return ConfigDict(_references(config or RunConfig()))
 
 
 def freeze(values: Mapping[str, Any]) -> RunConfig:
-    """The `RunConfig` of nested mappings (a ConfigDict, parsed JSON).
+    """Return the `RunConfig` of nested mappings (a ConfigDict, parsed JSON).
 
     Raises:
         ConfigError: an unknown key (naming the nearest valid one), a wrong type or an impossible value.
     """
-    if isinstance(values, ConfigDict):
-        values = values.to_dict()
-    config = build(RunConfig, values, "config")
-    rules.check(config)
+    config = from_mapping(RunConfig, values.to_dict() if isinstance(values, ConfigDict) else values, "config")
+    require(bool(config.features), "config.features", {}, "name at least one feature")
     return config
+
+
+def _references(config: Config) -> dict[str, Any]:
+    """Return plain values; where a key may be None, a reference that keeps the type of its other values."""
+    values = to_dict(config)
+    for key, hint in option_types(type(config)).items():
+        first, *others = typing.get_args(hint) or (hint,)
+        if dataclasses.is_dataclass(hint):
+            values[key] = _references(getattr(config, key))
+        elif types.NoneType in others:
+            kind = typing.get_origin(first) or first
+            kind = typing.get_args(first)[0] if kind is Annotated else kind
+            values[key] = FieldReference(values[key], field_type=OPTIONAL_TYPES[kind])
+    return values

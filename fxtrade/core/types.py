@@ -85,7 +85,7 @@ class Labels:
     Attributes:
         y: `[N, A]` int32 class; -1 where there is no label or, with two classes, no move.
         ret: `[N, A]` float32 forward log return over the span of the label, NaN where undefined.
-        end: `[N]` int32, index of the last bar that the label of row t looks at (purging reads it).
+        end: `[N, A]` int32, index of the last bar that the label of row t looks at (purging reads it).
         w: `[N, A]` float32 sample weight, 0 where y is -1.
         horizon_y, horizon_w: `[N, A, H]`, classes and weights at H further horizons, or None.
     """

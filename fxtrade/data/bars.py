@@ -30,11 +30,12 @@ class Panel:
     Attributes:
         bars: `Bars` with NumPy leaves.
         times: `[N]` int64 ns, UTC, OPEN time of each bar; regular. Where every update of an order book is a row
-            (`data.book.read` with clock=""), the time of each update: rising, not regular.
+            (`data.book.read` without a clock), the time of each update: rising, not regular.
         symbols: A names.
         interval: int, ns between bars; of updates, the median of the spacings.
         source: where the bars come from, for people.
         edge: `[N, A]` true probability of an up move of the tradable label, only of simulated markets.
+        simulated: whether the prices are made up: by a simulation, or as a surrogate of others.
     """
 
     bars: Bars
@@ -43,6 +44,7 @@ class Panel:
     interval: int
     source: str
     edge: Array | None = None
+    simulated: bool = False
 
     def fingerprint(self) -> str:
         """Hash of clock, symbols and every value: two panels with the same one are the same data."""
@@ -77,7 +79,11 @@ def second_of_week(times: np.ndarray) -> np.ndarray:
 
 
 def read(
-    path: str | Path, symbols: tuple[str, ...] = (), start: str = "", end: str = "", align: str = "intersection"
+    path: str | Path,
+    symbols: tuple[str, ...] | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    align: str = "intersection",
 ) -> Panel:
     """Aligned bars of a file or of a folder with one file a symbol.
 
@@ -85,7 +91,7 @@ def read(
         path: a Parquet or CSV file, or a folder of `<SYMBOL>.parquet` / `.csv`. Columns: `timestamp` (or Binance's
             `open_time`), open, high, low, close, volume; optionally quote_volume, trades, taker_buy_base. Times are
             OPEN times in UTC: a timestamp column, or integers since 1970 in s, ms, us or ns (told by their size).
-        symbols: which files of the folder, in this order; empty takes all, sorted by name.
+        symbols: which files of the folder, in this order; None takes all, sorted by name.
         start, end: UTC dates or times, start inclusive and end exclusive.
         align: "intersection" (from the latest first bar to the earliest last one) or "union".
 

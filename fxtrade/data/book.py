@@ -17,17 +17,17 @@ from fxtrade.data.files import columns, day, find, instant
 MEMORY = 16 * 2**30  # bytes that the books of one panel may take
 
 
-def is_book(path: str | Path, symbols: tuple[str, ...] = ()) -> bool:
+def is_book(path: str | Path, symbols: tuple[str, ...] | None = None) -> bool:
     """Whether a file of this path holds order books, by the names of its columns."""
     return any(levels(columns(file)) for file in find(Path(path), symbols).values())
 
 
 def read(
     path: str | Path,
-    symbols: tuple[str, ...] = (),
-    clock: str = "1s",
-    start: str = "",
-    end: str = "",
+    symbols: tuple[str, ...] | None = None,
+    clock: str | None = "1s",
+    start: str | None = None,
+    end: str | None = None,
     align: str = "intersection",
     stale: str = "1m",
 ) -> Panel:
@@ -46,9 +46,9 @@ def read(
 
     Args:
         path: a Parquet or CSV file, or a folder of `<SYMBOL>.parquet` / `.csv`; columns: see `book_files`.
-        symbols: which files of the folder, in this order; empty takes all, sorted by name.
-        clock: such as "100ms"; rows begin at multiples of it since 1970. "" makes every update of one file a row at its
-            own time (updates of the same instant are one, the last): its prices are its mid, its trades are those
+        symbols: which files of the folder, in this order; None takes all, sorted by name.
+        clock: such as "100ms"; rows begin at multiples of it since 1970. None makes every update of one file a row at
+            its own time (updates of the same instant are one, the last): its prices are its mid, its trades are those
             since the update before, and `Panel.interval` is the median spacing.
         start, end: UTC dates or times, start inclusive and end exclusive, of rows.
         align: "intersection" (from the latest first row to the earliest last one) or "union".
@@ -57,19 +57,19 @@ def read(
     Raises:
         DataError: naming file, column and row of the first thing that is wrong (see `book_files`); sessions that do not
             overlap; fewer than two rows, or more than fit into memory.
-        ConfigError: clock is "" and there are several files.
+        ConfigError: clock is None and there are several files.
     """
     files = find(Path(path), symbols)
-    if not clock and len(files) > 1:
+    if clock is None and len(files) > 1:
         raise ConfigError(
-            f"data.clock = '' makes every update of one book a row, but these are {len(files)} of {path}; "
+            f"data.clock = None makes every update of one book a row, but these are {len(files)} of {path}; "
             "name one in data.symbols, or set a clock such as 1s"
         )
-    interval, oldest = parse_interval(clock) if clock else 0, parse_interval(stale)
+    interval, oldest = 0 if clock is None else parse_interval(clock), parse_interval(stale)
     window = instant(start, "start"), instant(end, "end")
     updates = {s: read_book(file) for s, file in files.items()}
     trades = [read_trades(file.parent / ".." / "trades" / file.name) for file in files.values()]
-    if clock:
+    if clock is not None:
         rows = _clocked(updates, interval, align, window, str(path))
     else:
         updates = {s: _last_of_each_instant(u) for s, u in updates.items()}

@@ -11,7 +11,7 @@ import polars as pl
 from fxtrade.core.errors import DataError
 
 
-def find(path: Path, symbols: tuple[str, ...]) -> dict[str, Path]:
+def find(path: Path, symbols: tuple[str, ...] | None) -> dict[str, Path]:
     """Files by symbol, the file's stem: of a file, or of a folder's .parquet and .csv files, all or those asked for.
 
     Raises:
@@ -23,7 +23,7 @@ def find(path: Path, symbols: tuple[str, ...]) -> dict[str, Path]:
     found = {f.stem: f for f in files}
     if not found:
         raise DataError(f"{path}: the folder has no .parquet or .csv files")
-    for s in symbols:
+    for s in symbols or ():
         if s not in found:
             raise DataError(f"{path}: no file for symbol {s} (there are {', '.join(found)})")
     return {s: found[s] for s in symbols} if symbols else found
@@ -87,13 +87,13 @@ def numbers(column: pl.Series, path: Path) -> pl.Series:
     raise DataError(f"{path}: column {column.name}, row {bad}: {column[bad]!r} is not a number")
 
 
-def instant(text: str, which: str) -> int | None:
-    """ns since 1970 of a UTC date or time of the config, `data.start` or `data.end`; None if it is empty.
+def instant(text: str | None, which: str) -> int | None:
+    """ns since 1970 of a UTC date or time of the config, `data.start` or `data.end`; None without one.
 
     Raises:
         DataError: it is no date.
     """
-    if not text:
+    if text is None:
         return None
     try:
         seconds = int(np.datetime64(text.replace("Z", ""), "s").astype(np.int64))

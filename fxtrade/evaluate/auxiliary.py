@@ -29,7 +29,7 @@ def judge(config: RunConfig, data: Dataset, made: Forecast) -> dict[str, Any]:
 def horizons(config: RunConfig, data: Dataset, made: Forecast) -> dict[str, list[dict[str, Any]]]:
     """Accuracy at every coverage of each further horizon, as `evaluate.coverage_table`."""
     tables = {}
-    for i, bars in enumerate(config.auxiliary.horizons):
+    for i, bars in enumerate(config.auxiliary.horizons or ()):
         prediction = baselines.decide(made.replace(prob=made.horizon_prob[:, :, i]))
         labels = data.labels.replace(y=data.labels.horizon_y[..., i])
         spans = data.split.valid, data.split.test, data.panel.times

@@ -12,7 +12,7 @@ import numpy as np
 from fxtrade.backtest import engine
 from fxtrade.core.config import TradeConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
+from fxtrade.core.registry import nearest
 from fxtrade.core.trading_types import Observation, Result, Rule
 from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.market import costs
@@ -21,7 +21,7 @@ from fxtrade.pipeline.dataset import Dataset
 from fxtrade.risk import SIZING, sizing
 from fxtrade.risk.rule import replay
 from fxtrade.risk.toward import buy_and_hold, only_changes
-from fxtrade.validate import significance
+from fxtrade.validate import significance, splits
 
 YEAR = 365  # days that crypto trades
 GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
@@ -36,7 +36,9 @@ def check(config: TradeConfig) -> None:
 def trade(
     data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int, trials: dict[str, float]
 ) -> dict[str, Any]:
-    """Backtest over the test span, from its first row, with a threshold fixed on the validation rows.
+    """Backtest from the first test row to the last, with a threshold fixed on the validation rows.
+
+    Nothing is held in rows of other spans between test rows.
 
     Args:
         trials: daily Sharpe ratio of every configuration tried on these data before, by its hash; deflates the Sharpe
@@ -124,20 +126,28 @@ def sizing_rule(config: TradeConfig, horizon: int, threshold: Array) -> Rule:
 
 def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int):
     """Bars and times of the test span, the threshold of confidence, and the target weights `[N, A]`."""
-    first = int(data.split.test.argmax())
-    bars = jax.tree.map(lambda a: a[first:], data.panel.bars)
+    traded = splits.trading_rows(data.split)
+    first, last = np.flatnonzero(traded)[[0, -1]]
+    span = slice(first, last + 1)
+    bars = jax.tree.map(lambda a: a[span], data.panel.bars)
+    forecast = forecast.replace(ok=forecast.ok & ~data.split.train[:, None])  # fitted rows are no evidence
     sure = np.asarray(sizing.confidence(forecast))
     threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
-    target = np.asarray(_targets(forecast, threshold, config, horizon, first))
-    return bars, data.panel.times[first:], threshold, target
+    target = np.asarray(_targets(forecast, threshold, config, horizon))
+    target = np.where(traded[:, None], target, 0)[span]
+    return bars, data.panel.times[span], threshold, np.asarray(_only_changes(forecast.ok[span], target))
 
 
-@partial(jax.jit, static_argnames=("config", "horizon", "first"))
-def _targets(forecast: Forecast, threshold: Array, config: TradeConfig, horizon: int, first: int) -> Array:
-    """Targets from row `first` on, where the account is empty; slices that were opened before are still held."""
-    target = replay(sizing_rule(config, horizon, threshold), forecast)
-    traded, target = jax.tree.map(lambda a: a[first:], (forecast, target))
-    return replay(only_changes(), traded, target)
+@partial(jax.jit, static_argnames=("config", "horizon"))
+def _targets(forecast: Forecast, threshold: Array, config: TradeConfig, horizon: int) -> Array:
+    """Targets of every row; slices that were opened before the account starts are still held."""
+    return replay(sizing_rule(config, horizon, threshold), forecast)
+
+
+@jax.jit
+def _only_changes(ok: Array, target: Array) -> Array:
+    """The targets of an account that starts empty in the first row."""
+    return replay(only_changes(), Forecast(prob=ok, ok=ok), target)
 
 
 @jax.jit

@@ -20,7 +20,7 @@ from fxtrade.core import files
 from fxtrade.core.config import RunConfig, StudyConfig
 from fxtrade.core.errors import DataError, FxtradeError
 from fxtrade.core.files import to_jsonable
-from fxtrade.core.options import to_dict
+from fxtrade.core.registry import to_dict
 from fxtrade.data.bars import format_interval, parse_interval
 from fxtrade.labels import horizon
 from fxtrade.metrics import bootstrap, ic
@@ -81,6 +81,7 @@ def run(config: RunConfig, results: Path, name: str = "", console: Console | Non
     began = time.time()
     block = parse_interval(config.study.bootstrap_block)
     folder = _vacant(results, name or f"{config.name}-features-{run_dir.timestamp()}")
+    dataset.check(config)
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         facts = provenance.provenance(config, panel.fingerprint())
@@ -122,7 +123,7 @@ def select(data: Dataset, config: StudyConfig) -> tuple[Sample, Callable[[int], 
         if h + 1 >= stop - first:
             raise DataError(f"study.horizons: {h} bars do not fit into the {config.span} span of {stop - first} bars")
     bars = jax.tree.map(lambda a: a[:stop], data.panel.bars)
-    returns = np.stack([horizon.open_to_open(bars, h).ret for h in config.horizons])
+    returns = np.stack([horizon.open_to_open(bars, horizon=h).ret for h in config.horizons])
     usable = inside[:stop, None] & np.asarray(data.features.ok[:stop]) & np.isfinite(returns).all(0)
     asset, row = np.nonzero(usable.T)
     if not asset.size:

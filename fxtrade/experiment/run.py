@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fxtrade import models
+from fxtrade import labels, models
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import Interrupted
 from fxtrade.core.files import to_jsonable
-from fxtrade.core.options import to_dict
+from fxtrade.core.registry import to_dict
 from fxtrade.core.types import Forecast
 from fxtrade.data.bars import Panel, format_interval, parse_interval
 from fxtrade.ensemble import mixture
@@ -55,6 +55,7 @@ def run(
     console = console or Console()
     began = time.time()
     # what would fail only after minutes fails now
+    dataset.check(config)
     training.check(config)
     trading.check(config.trade)
     with console.task("reading bars"):
@@ -66,7 +67,7 @@ def run(
         data = dataset.prepare(config, panel, tick)
     console.say(dataset.describe(data))
     training.plans(config, data, build_model(config).receptive_field)
-    start = load_initial_params(config, data) if config.train.init_from else None
+    start = load_initial_params(config, data) if config.train.init_from is not None else None
     folder = resume or run_dir.create(results, config, name)
     what = identity(config, data, fingerprint)
     spans = {span: span_of(data, span) for span in ("train", "valid", "test")}
@@ -132,11 +133,11 @@ def evaluate_run(
     if config.report.null_baseline:
         for kind, bars in null_panels(panel, config):
             floors[kind] = null_baseline(config, bars, console, kind, table)
-    other_label = {}
-    if config.label.name != "volatility_direction" and config.label.classes == 2:
-        for kind in ("open_to_open", "close_to_close"):
-            labels = dataset.labels.make(panel.bars, dataclasses.replace(config.label, name=kind))
-            other_label[kind] = table(prediction, data._replace(labels=labels))
+    spec = labels.spec(config.label)
+    other_label = {
+        name: table(prediction, data._replace(labels=labels.make(panel.bars, other)))
+        for name, other in labels.alternatives(config.label).items()
+    }
     scores = accuracy.scores(made, data.labels, split.test)
     spread = accuracy.score_intervals(made, data.labels, split.test, panel.times, config.report, config.seed)
     parameters = models.parameter_count(trained.fit.params)
@@ -144,6 +145,7 @@ def evaluate_run(
         "run": {
             **facts,
             "config": to_dict(config),
+            "label": spec._asdict(),
             "model": config.model.name,
             "parameters": parameters,
             "flops": flops_per_sample(trained.model, *data.features.x.shape[1:]),
@@ -155,6 +157,7 @@ def evaluate_run(
         },
         "data": {
             "source": panel.source,
+            "simulated": panel.simulated,
             "symbols": panel.symbols,
             "interval": format_interval(panel.interval),
             "bars": len(panel.times),
@@ -170,7 +173,7 @@ def evaluate_run(
         **auxiliary.judge(config, data, made),
         "groups": accuracy.grouped(prediction, data.labels, split.test, panel, config.report, config.seed),
     }
-    if config.label.name != "volatility_direction":
+    if spec.directional:
         with console.task("backtest"):
             outcome["trading"] = trading.trade(data, made, config.trade, config.label.horizon, others)
     return outcome
@@ -203,9 +206,10 @@ def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str, 
 
 
 def best_accuracy(config: RunConfig, data: Dataset) -> float | None:
-    """Accuracy of the oracle on the test rows; None where nobody knows (real data, other labels)."""
-    known = data.panel.edge is not None and config.label.name == "open_to_open" and config.label.horizon == 1
-    if not known or config.label.classes != 2:
+    """Return the accuracy of the oracle on the test rows; None where it is not known (real data, other labels)."""
+    spec = labels.spec(config.label)
+    next_bar = spec.directional and spec.tradable and not spec.path_dependent and spec.horizon == 1
+    if data.panel.edge is None or not next_bar or spec.classes != 2:
         return None
     rows = data.features.ok & (data.labels.y >= 0) & data.split.test[:, None]
     return float(((data.panel.edge > 0.5) == data.labels.y)[rows].mean())

@@ -6,18 +6,16 @@ Causality, prefix, streaming and gap tests run over this registry and apply by t
 
 from __future__ import annotations
 
-import inspect
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from fxtrade.core import registry
 from fxtrade.core.config import ScalerConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import check_like, check_options, nearest
 from fxtrade.core.stream import Kernels, Stream, from_kernels
 from fxtrade.core.types import Bars, Features
 from fxtrade.features import (
@@ -129,23 +127,19 @@ def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = N
         ConfigError: an unknown scaler, feature or option, or an option of the wrong type or not among its choices (at
             once); a value or bars that a feature rejects (when the first rows arrive).
     """
-    if scaler is not None:
-        scale.check(scaler.name)
-    for name, options in spec.items():
-        if name not in FEATURES:
-            raise ConfigError(f"there is no feature '{name}'{nearest(name, FEATURES)}")
-        _check_options(FEATURES[name].function, options, f"feature '{name}'")
+    scaled = None if scaler is None else scale.build(scaler)
+    functions = {name: registry.build(FEATURES, name, options, "feature") for name, options in spec.items()}
 
     def compute(k: Kernels, bars: Bars) -> Features:
         columns = {}
-        for name, options in spec.items():
-            new = FEATURES[name].function(k, bars, **options)
+        for name, function in functions.items():
+            new = function(k, bars)
             if twice := columns.keys() & new.keys():
                 raise ConfigError(f"feature '{name}' has a column that another feature has too: {min(twice)}")
             columns |= new
         finite = [jnp.where(jnp.isfinite(c), c, jnp.nan).astype(jnp.float32) for c in columns.values()]
-        if scaler is not None:
-            x = scale.scale(k, jnp.stack(finite, -1), scaler)
+        if scaled is not None:
+            x = scaled(k, jnp.stack(finite, -1))
             ok = jnp.isfinite(x).all(-1)
             return Features(jnp.where(ok[..., None], x, 0), ok, tuple(columns))
         # column by column, since every pass over the stacked ones costs as much as stacking them
@@ -153,21 +147,6 @@ def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = N
         return Features(jnp.stack([jnp.where(ok, c, 0) for c in finite], -1), ok, tuple(columns))
 
     return from_kernels(compute)
-
-
-def _check_options(function: Callable, options: Mapping[str, Any], where: str) -> None:
-    """Raise ConfigError for an option that does not exist, or whose type or choice is wrong."""
-    defaults = {p.name: p.default for p in list(inspect.signature(function).parameters.values())[2:]}
-    check_options(defaults, options, where)
-    hints = typing.get_type_hints(function)
-    for key, value in options.items():
-        check_like(defaults[key], value, f"{where}: option {key}")
-        item = typing.get_args(hints[key])[0] if isinstance(defaults[key], tuple) else hints[key]
-        if typing.get_origin(item) is typing.Literal:
-            choices = typing.get_args(item)
-            for choice in value if isinstance(defaults[key], tuple) else (value,):
-                if choice not in choices:
-                    raise ConfigError(f"{where}: option {key} cannot be '{choice}'{nearest(choice, choices)}")
 
 
 def names(spec: Mapping[str, Mapping[str, Any]], bars: Bars) -> tuple[str, ...]:

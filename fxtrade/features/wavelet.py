@@ -21,7 +21,7 @@ import pywt
 from jaxtyping import Float
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
+from fxtrade.core.registry import nearest
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.core.validity import nan_where_invalid

@@ -1,59 +1,156 @@
-"""Labels: what really happened after each row. Every label knows the last bar it looks at."""
+"""Labels: what happened after each row. Every label knows the last bar it looks at.
+
+To add one, write a function `f(bars, *, horizon, options) -> Forward` and one line below.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 
+from fxtrade.core import registry
 from fxtrade.core.config import LabelConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
-from fxtrade.core.types import Bars, Labels
-from fxtrade.labels import horizon, weights
+from fxtrade.core.types import Array, Bars, Labels
+from fxtrade.labels import barriers, horizon, weights
+
+
+class Label(NamedTuple):
+    """An entry of `LABELS`.
+
+    Attributes:
+        function: from bars to `Forward`.
+        title: name in tables.
+        question: what the label asks, to go into a sentence; `{way}` and `{bars}` are filled in.
+        directional: whether the class is the direction of a price.
+        tradable: whether the label starts at a price that a decision at its row can still trade at.
+        path_dependent: whether the end depends on the prices, or is `horizon` bars away in every row.
+        persistence: from bars to a score `[N, A]` known at each row, whose sign is the naive forecast of a label that
+            is not directional.
+    """
+
+    function: Callable[..., horizon.Forward]
+    title: str
+    question: str
+    directional: bool = True
+    tradable: bool = False
+    path_dependent: bool = False
+    persistence: Callable[..., Float[np.ndarray, "N A"]] | None = None
+
+
+class LabelSpec(NamedTuple):
+    """What reports and evaluation ask about the label of a config; see `Label`."""
+
+    name: str
+    horizon: int
+    classes: int
+    title: str
+    question: str
+    directional: bool
+    tradable: bool
+    path_dependent: bool
+
 
 LABELS = {
-    "open_to_open": horizon.open_to_open,
-    "close_to_close": horizon.close_to_close,
-    "volatility_direction": horizon.volatility_direction,
+    "open_to_open": Label(
+        horizon.open_to_open,
+        "next open to a later open (tradable)",
+        "whether the price goes {way} from the next open, the first price to trade at, to the open {bars} later",
+        tradable=True,
+    ),
+    "close_to_close": Label(
+        horizon.close_to_close,
+        "close to close",
+        "whether the price goes {way} from the last close to the close {bars} later",
+    ),
+    "volatility_direction": Label(
+        horizon.volatility_direction,
+        "volatility",
+        "whether the volatility of the next {bars} lies above or below its trailing median",
+        directional=False,
+        persistence=horizon.volatility_persistence,
+    ),
+    "triple_barrier": Label(
+        barriers.triple_barrier,
+        "triple barrier (tradable)",
+        "whether the price reaches its profit or its stop first, or neither, within {bars} from the next open",
+        tradable=True,
+        path_dependent=True,
+    ),
 }
 
 
-def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None, horizons: Sequence[int] = ()) -> Labels:
+def spec(config: LabelConfig) -> LabelSpec:
+    """Return what is known of the label of a config. Raises ConfigError if there is none of that name."""
+    registry.check_names([config.name], LABELS, "there is no label")
+    entry = LABELS[config.name]
+    way = "up, down or hardly anywhere" if config.classes == 3 else "up or down"
+    bars = f"{config.horizon} bar{'s' if config.horizon > 1 else ''}"
+    question = entry.question.format(way=way, bars=bars)
+    traits = entry.directional, entry.tradable, entry.path_dependent
+    return LabelSpec(config.name, config.horizon, config.classes, entry.title, question, *traits)
+
+
+def alternatives(config: LabelConfig) -> dict[str, LabelConfig]:
+    """Return the directional labels of a fixed horizon by name, on which forecasts of a directional one are compared.
+
+    There are none for other labels, and for three classes, whose borders differ from label to label.
+    """
+    if not spec(config).directional or config.classes != 2:
+        return {}
+    names = [name for name, entry in LABELS.items() if entry.directional and not entry.path_dependent]
+    return {name: dataclasses.replace(config, name=name, options={}) for name in names}
+
+
+def build(config: LabelConfig) -> Callable[[Bars], horizon.Forward]:
+    """Return the function of the label of a config. Raises ConfigError for an unknown label or option."""
+    return registry.build(LABELS, config.name, config.options, "label", horizon=config.horizon)
+
+
+def persistence(bars: Bars, config: LabelConfig) -> Float[np.ndarray, "N A"]:
+    """Return the score whose sign is the naive forecast of a label that is not directional."""
+    functions = {config.name: LABELS[config.name].persistence}
+    return registry.build(functions, config.name, config.options, "label", horizon=config.horizon)(bars)
+
+
+def make(
+    bars: Bars, config: LabelConfig, train: Bool[Array, " N"] | None = None, horizons: Sequence[int] = ()
+) -> Labels:
     """Classes, forward returns, end indices and uniqueness weights of every row.
 
     Two classes: 0 down, 1 up; a value of exactly zero has no class (y = -1, but `ret` is there, so that the share of
-    zero moves can be told). Three classes: 0 down, 1 flat, 2 up, flat where |value| is at most the `flat_fraction` quantile
-    of the training rows' |value|, a threshold for each asset; one without training rows gets no labels.
+    zero moves can be told). Three classes: 0 down, 1 flat, 2 up, flat where the label says so, or where |value| is at
+    most the `flat_fraction` quantile of the training rows' |value|, a threshold for each asset; an asset without
+    training rows then gets no labels.
 
     Args:
-        train: `[N]` bool, rows that the dead zone may be taken from; needed for three classes.
-        horizons: further horizons in bars, whose classes and weights come along; `end` is then that of the longest.
+        train: rows that the threshold of the third class may be taken from.
+        horizons: further horizons in bars, whose classes and weights come along; `end` is then the latest of all.
 
     Raises:
-        ConfigError: an unknown label, or three classes without training rows.
+        ConfigError: an unknown label or option, or three classes without training rows.
     """
-    if config.name not in LABELS:
-        raise ConfigError(f"there is no label '{config.name}'{nearest(config.name, LABELS)}")
-    forward = LABELS[config.name](bars, config.horizon, config.median_window)
+    forward = build(config)(bars)
     value, known = forward.value, np.isfinite(forward.value)
     rows, assets = value.shape
     if config.classes == 2:
         y = np.where(value > 0, 1, 0)
         labelled = known & (value != 0)
     else:
-        if train is None or not train.any():
-            raise ConfigError("label.classes = 3 takes its dead zone from training rows, but there are none")
-        zone = _dead_zone(value, known & train[:, None], config.flat_fraction)
-        y = np.where(np.abs(value) <= zone, 1, np.where(value > 0, 2, 0))
-        labelled = known & np.isfinite(zone)
-    w = np.zeros((rows, assets), np.float32)
+        flat, labelled = _flat(forward, known, config.flat_fraction, train)
+        y = np.where(flat, 1, np.where(value > 0, 2, 0))
+    first = np.arange(rows) + forward.first_offset
+    last, end = (np.arange(rows)[:, None] + offset for offset in (forward.last_offset, forward.end_offset))
+    last, end = np.broadcast_to(last, value.shape), np.broadcast_to(np.minimum(end, rows - 1), value.shape)
+    w = np.zeros(value.shape, np.float32)
     for a in range(assets):
         t = np.flatnonzero(labelled[:, a])
-        w[t, a] = weights.average_uniqueness(t + forward.first, t + forward.last, rows + forward.last)
-    end = np.minimum(np.arange(rows) + forward.looks, rows - 1).astype(np.int32)
-    made = Labels(np.where(labelled, y, -1).astype(np.int32), forward.ret.astype(np.float32), end, w)
+        w[t, a] = weights.average_uniqueness(first[t], last[t, a], rows + int(np.max(forward.last_offset)))
+    made = Labels(np.where(labelled, y, -1).astype(np.int32), forward.ret.astype(np.float32), end.astype(np.int32), w)
     if not horizons:
         return made
     further = [make(bars, dataclasses.replace(config, horizon=h), train) for h in horizons]
@@ -64,7 +161,13 @@ def make(bars: Bars, config: LabelConfig, train: np.ndarray | None = None, horiz
     )
 
 
-def _dead_zone(value: np.ndarray, rows: np.ndarray, share: float) -> np.ndarray:
-    """The `share` quantile of |value| over the rows of each asset `[A]`; NaN without rows."""
-    columns = zip(value.T, rows.T, strict=True)
-    return np.array([np.quantile(np.abs(v[r]), share) if r.any() else np.nan for v, r in columns])
+def _flat(forward: horizon.Forward, known: np.ndarray, share: float, train: np.ndarray | None):
+    """Return the rows of the class "flat" and the rows that have a class, `[N, A]` bool each."""
+    if forward.flat is not None:
+        return forward.flat, known
+    if train is None or not train.any():
+        raise ConfigError("label.classes = 3 takes the class 'flat' from training rows, but there are none")
+    size = np.abs(forward.value)
+    columns = zip(size.T, (known & train[:, None]).T, strict=True)
+    threshold = np.array([np.quantile(v[r], share) if r.any() else np.nan for v, r in columns])
+    return size <= threshold, known & np.isfinite(threshold)

@@ -1,20 +1,23 @@
-"""How much a label says that no other label says too."""
+"""Sample weights: how much of a label no other label contains, and how rare its class is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from fxtrade.core.types import Array
 
 
-def average_uniqueness(first: np.ndarray, last: np.ndarray, bars: int) -> np.ndarray:
-    """Mean of 1 / (number of labels alive) over the bars that each label spans, `[M]`.
+def average_uniqueness(first: Int[Array, " M"], last: Int[Array, " M"], bars: int) -> Float[np.ndarray, " M"]:
+    """Mean of 1 / (number of labels alive) over the bars that each label spans.
 
     Lopez de Prado (2018), Advances in Financial Machine Learning, 4.4.
 
     Args:
-        first, last: `[M]` first and last bar of each label, inclusive.
-        bars: number of bars N.
+        first, last: first and last bar of each label, inclusive.
+        bars: number of bars.
     """
     alive = np.zeros(bars + 1)
     np.add.at(alive, first, 1)
@@ -25,35 +28,45 @@ def average_uniqueness(first: np.ndarray, last: np.ndarray, bars: int) -> np.nda
     return (area[last + 1] - area[first]) / (last - first + 1)
 
 
-def known_at(end: np.ndarray) -> np.ndarray:
-    """Last row `[N]` that label and weight of each row depend on, from the last row `end [N]` that the label looks at.
+def known_at(end: Int[Array, "N A"]) -> Int[np.ndarray, " N"]:
+    """Return the last row that labels and weights of each row depend on, given the last row that each label looks at.
 
-    The weight is how much of the label no other label says too, so it hangs on those that begin before it has ended.
+    The weight is how much of the label no other label contains. So it depends on all labels of the same asset that
+    begin before this one has ended. They may end later, also where they began before it.
     """
-    return end[np.maximum(end - 1, 0)]
+    latest = np.maximum.accumulate(end, 0)
+    return np.take_along_axis(latest, np.maximum(end - 1, 0), 0).max(1)
 
 
 def reweight_classes(
-    y: np.ndarray, w: np.ndarray, rows: np.ndarray, beta: float = 0.0, alpha: Sequence[float] = ()
-) -> np.ndarray:
-    """Weights `[N, A]` in which rare classes count more; their sum over `rows` stays what it was.
+    y: Int[Array, "N A"],
+    w: Float[Array, "N A"],
+    rows: Bool[Array, " N"],
+    effective_number_beta: float | None = None,
+    class_weights: Sequence[float] | None = None,
+) -> Float[np.ndarray, "N A"]:
+    """Return weights in which rare classes count more; their sum over `rows` stays what it was.
 
-    w[k] <- w[k] alpha[k] / E[k] times a constant, with E[k] = (1 - beta^n[k]) / (1 - beta) the effective number of the
-    n[k] rows of class k (Cui et al. 2019): as they are with beta = 0, and with beta = 1, where E[k] = n[k], all classes
-    have the same sum. n is counted in weight, since labels that overlap are not whole ones. A class that does not occur
-    in these rows keeps its weights.
+    w[k] <- w[k] class_weight[k] / E[k] times a constant, with E[k] = (1 - beta^n[k]) / (1 - beta) the effective number
+    of the n[k] rows of class k (Cui et al. 2019): with beta = 1, where E[k] = n[k], all classes have the same sum. n is
+    counted in weight, since labels that overlap are not whole ones. A class that does not occur in these rows keeps
+    its weights.
 
     Args:
-        y: `[N, A]` classes from 0; any value where w is 0.
-        w: `[N, A]` weights.
-        rows: `[N]` bool, the training rows.
-        alpha: a weight for each class, or nothing.
+        y: classes from 0; any value where w is 0.
+        rows: the training rows.
+        effective_number_beta: beta; None: E[k] = 1.
+        class_weights: one for each class; None: 1.
     """
+    beta, alpha = effective_number_beta, class_weights or ()
     inside = rows[:, None] & (w > 0)
     classes = max(int(y.max(initial=0)) + 1, len(alpha))
     n = np.bincount(y[inside], w[inside].astype(np.float64), minlength=classes)
     seen = n > 0
-    effective = n if beta == 1 else -np.expm1(n * np.log(beta)) / (1 - beta) if beta else np.ones(classes)
+    if beta is None:
+        effective = np.ones(classes)
+    else:
+        effective = n if beta == 1 else -np.expm1(n * np.log(beta)) / (1 - beta)
     factor = np.asarray(alpha, float) if len(alpha) else np.ones(classes)
     factor = np.divide(factor, effective, out=np.ones(classes), where=seen)
     factor[seen] *= n.sum() / max((factor * n).sum(), 1e-300)

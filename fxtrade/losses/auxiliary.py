@@ -40,7 +40,7 @@ def with_auxiliary(
 ) -> Callable[[Output, Segment], Array]:
     """The sum of `loss`, the direction's, and of the tasks that the config gives a weight, times their weights."""
     tasks = {volatility: config.volatility, expected_return: config.expected_return}
-    tasks[horizon_cross_entropy] = config.horizon_weight if config.horizons else 0.0
+    tasks[horizon_cross_entropy] = 0.0 if config.horizons is None else config.horizon_weight
     wanted = {task: weight for task, weight in tasks.items() if weight}
     if not wanted and config.direction == 1:
         return loss

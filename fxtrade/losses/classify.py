@@ -7,31 +7,36 @@ might be it" (Szegedy et al. 2016): a share s of it is spread evenly.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 import optax
 
+from fxtrade.core.registry import Interval, NonNegative
 from fxtrade.core.types import Array, Output, Segment
+
+Smoothing = Annotated[float, Interval(ge=0, lt=1)]
 
 LEAST = 1e-7  # of 1 - p: powers below 1 have no slope at 0
 
 
-def cross_entropy(output: Output, segment: Segment, *, smoothing: float = 0.0) -> Array:
+def cross_entropy(output: Output, segment: Segment, *, smoothing: Smoothing = 0.0) -> Array:
     """Mean of -log p(y)."""
     return focal(output, segment, gamma=0.0, smoothing=smoothing)
 
 
-def focal(output: Output, segment: Segment, *, gamma: float = 2.0, smoothing: float = 0.0) -> Array:
+def focal(output: Output, segment: Segment, *, gamma: NonNegative = 2.0, smoothing: Smoothing = 0.0) -> Array:
     """Mean of -(1 - p(y))^gamma log p(y): what is known already counts less (Lin et al. 2017).
 
-    gamma = 0 is the cross-entropy. The alpha of the paper is in the weights of the classes (`config.loss.class_weights`).
+    gamma = 0 is the cross-entropy. The alpha of the paper is in the weights of the rows (`config.loss.class_weights`).
     """
     log_p = jax.nn.log_softmax(output.logits)
     target = optax.smooth_labels(jax.nn.one_hot(_classes(output, segment), log_p.shape[-1]), smoothing)
     return mean(jnp.sum(target * _surprise(log_p, gamma), -1), segment.w)
 
 
-def ordinal(output: Output, segment: Segment, *, gamma: float = 0.0, smoothing: float = 0.0) -> Array:
+def ordinal(output: Output, segment: Segment, *, gamma: NonNegative = 0.0, smoothing: Smoothing = 0.0) -> Array:
     """Mean over the borders between classes of the (focal) cross-entropy of being above: down < flat < up.
 
     With P(y > k) the sum of the softmax above k, so that taking a rise for a fall costs more than taking it for

@@ -12,24 +12,24 @@ weights; with more than two rows of a label it is not `supervised`, since it lea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
+from fxtrade.core import registry
+from fxtrade.core.registry import Interval
 from fxtrade.core.types import Array, Output, Segment
-from fxtrade.losses import with_options
 from fxtrade.losses.classify import mean
 
+Temperature = Annotated[float, Interval(ge=1e-3)]
 NEVER = -1e30  # similarity to a row that does not count: its share is exactly 0
 LEAST = 1e-8  # added to a squared length: an embedding of zeros has a finite slope
 
 
-def nt_xent(output: Output, segment: Segment, *, temperature: float = 0.1, anchors: int = 512) -> Array:
+def nt_xent(output: Output, segment: Segment, *, temperature: Temperature = 0.1, anchors: int = 512) -> Array:
     """Mean of -log(e^s_ij / sum_{k != i} e^s_ik), i and j the views of a bar, k all others and j (Chen et al. 2020).
 
     SimCLR's normalised temperature-scaled cross-entropy. With n bars it is log(2 n - 1) where all embeddings are the
@@ -49,8 +49,8 @@ def ts2vec(
     output: Output,
     segment: Segment,
     *,
-    temperature: float = 0.1,
-    alpha: float = 0.5,
+    temperature: Temperature = 0.1,
+    alpha: Annotated[float, Interval(ge=0, lt=1)] = 0.5,
     block: int = 64,
     bars: int = 64,
 ) -> Array:
@@ -62,7 +62,7 @@ def ts2vec(
     takes scalar products in place of cosines over a temperature, and all bars.
 
     Args:
-        alpha: share of the contrast between series, in [0, 1).
+        alpha: share of the contrast between series.
         block: rows of a level that are told apart in time; the cost grows with T x block.
         bars: rows of a level at which series are told apart, evenly spread over those with weight.
     """
@@ -77,7 +77,7 @@ def ts2vec(
     return alpha * series + (1 - alpha) * times
 
 
-def supcon(output: Output, segment: Segment, *, temperature: float = 0.1, anchors: int = 512) -> Array:
+def supcon(output: Output, segment: Segment, *, temperature: Temperature = 0.1, anchors: int = 512) -> Array:
     """Mean of -1/|P_i| sum_{p in P_i} log(e^s_ip / sum_{k != i} e^s_ik), P_i all others of i's class.
 
     The supervised contrastive loss in its better form L_out (SupCon, Khosla et al. 2020). Rows that are alone in their
@@ -184,11 +184,9 @@ CONTRASTIVE = {"simclr": nt_xent, "ts2vec": ts2vec, "supervised": supcon}
 
 
 def build(name: str, options: Mapping[str, Any]) -> Callable[[Output, Segment], Array]:
-    """The loss of a name and options such as `{"temperature": 0.2}`.
+    """Return the loss of a name and options such as `{"temperature": 0.2}`.
 
     Raises:
         ConfigError: an unknown name or option, or a value that is impossible.
     """
-    if name not in CONTRASTIVE:
-        raise ConfigError(f"there is no contrastive loss '{name}'{nearest(name, CONTRASTIVE)}")
-    return with_options(CONTRASTIVE[name], options, f"contrastive loss '{name}'")
+    return registry.build(CONTRASTIVE, name, options, "contrastive loss")

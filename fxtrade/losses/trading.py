@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fxtrade.core.registry import Interval
 from fxtrade.core.types import Array, Output, Segment
 
 SPREAD = 1e-12  # of variance: a portfolio that stands still has a Sharpe ratio of zero
 
 
-def sharpe(output: Output, segment: Segment, *, cost: float = 11e-4, horizon: int = 1) -> Array:
+def sharpe(
+    output: Output, segment: Segment, *, cost: Annotated[float, Interval(ge=0, lt=1)] = 11e-4, horizon: int = 1
+) -> Array:
     """Minus the Sharpe ratio per bar, net of costs, of holding `expected_position` in equal parts of all assets.
 
     A forecast at t is held for `horizon` bars with 1 / horizon of the capital, as in overlapping portfolios (Jegadeesh

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
+from fxtrade.core.registry import nearest
 from fxtrade.core.trading_types import Fill, Market
 from fxtrade.core.types import Array
 from fxtrade.market import costs

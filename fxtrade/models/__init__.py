@@ -7,9 +7,7 @@ dense = chunked = streaming run over this registry.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,8 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import check_like, check_options, nearest
+from fxtrade.core import registry
 from fxtrade.core.stream import Stream
 from fxtrade.core.types import Features, Output
 from fxtrade.models.attention_tcn import AttentionTCN
@@ -49,18 +46,7 @@ def build(name: str, options: Mapping[str, Any], head_spec: HeadSpec | None = No
     Raises:
         ConfigError: an unknown network or option, or a value of the wrong type.
     """
-    if name not in MODELS:
-        raise ConfigError(f"there is no model '{name}'{nearest(name, MODELS)}")
-    module = MODELS[name]
-    known = {f.name: f for f in dataclasses.fields(module) if f.name not in ("parent", "name", "head_spec")}
-    check_options(known, options, f"model '{name}'")
-    hints = typing.get_type_hints(module)
-    for key, value in options.items():
-        check_like(known[key].default, value, f"model '{name}': option {key}")
-        choices = typing.get_args(hints[key])
-        if choices and value not in choices:
-            raise ConfigError(f"model '{name}': there is no {key} '{value}'{nearest(value, choices)}")
-    return module(head_spec=head_spec or HeadSpec(), **options)
+    return registry.build(MODELS, name, options, "model", head_spec=head_spec or HeadSpec())
 
 
 def init(model: nn.Module, seed: PRNGKeyArray, assets: int, features: int) -> Any:

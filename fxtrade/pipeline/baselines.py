@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from fxtrade import labels
 from fxtrade.core.config import LabelConfig
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Bars, Forecast, Labels
@@ -61,11 +62,11 @@ def all_baselines(data: Dataset, label: LabelConfig, seed: int) -> dict[str, Pre
 
 def rules(data: Dataset, label: LabelConfig) -> dict[str, Prediction]:
     """The baselines of one line."""
-    bars, labels, train = data.panel.bars, data.labels, data.split.train
-    always = {"majority": majority(labels, train, label.classes)}
-    if label.name == "volatility_direction":
-        return always | {"persistence": volatility_persistence(bars, label)}
-    return always | one_line_rules(bars, label.classes)
+    bars, train = data.panel.bars, data.split.train
+    always = {"majority": majority(data.labels, train, label.classes)}
+    if labels.spec(label).directional:
+        return always | one_line_rules(bars, label.classes)
+    return always | {"persistence": _sign(labels.persistence(bars, label), label.classes)}
 
 
 def learned(data: Dataset, classes: int, seed: int) -> dict[str, Forecast]:
@@ -76,11 +77,11 @@ def learned(data: Dataset, classes: int, seed: int) -> dict[str, Forecast]:
     }
 
 
-def majority(labels: Labels, train: np.ndarray, classes: int) -> Prediction:
+def majority(made: Labels, train: np.ndarray, classes: int) -> Prediction:
     """The class that is most frequent in the training rows, always."""
-    y = labels.y[train]
+    y = made.y[train]
     best = np.bincount(y[y >= 0], minlength=classes).argmax()
-    return Prediction(np.full(labels.y.shape, best), np.zeros(labels.y.shape), np.ones(labels.y.shape, bool))
+    return Prediction(np.full(made.y.shape, best), np.zeros(made.y.shape), np.ones(made.y.shape, bool))
 
 
 def one_line_rules(bars: Bars, classes: int) -> dict[str, Prediction]:
@@ -90,12 +91,6 @@ def one_line_rules(bars: Bars, classes: int) -> dict[str, Prediction]:
     if bars.taker_buy is not None:
         rules["last taker side"] = _sign(np.asarray(2 * bars.taker_buy - bars.volume, np.float64), classes)
     return rules
-
-
-def volatility_persistence(bars: Bars, label: LabelConfig) -> Prediction:
-    """Volatility stays on the side of its median on which it has been over the last h bars."""
-    past = horizon.log_realised_volatility(bars, label.horizon)
-    return _sign(past - horizon.trailing_median(past, label.median_window), label.classes)
 
 
 def logistic(data: Dataset, classes: int, seed: int) -> Forecast:

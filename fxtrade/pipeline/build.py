@@ -10,7 +10,7 @@ import flax.linen as nn
 from fxtrade import losses, models
 from fxtrade.core.config import RunConfig
 from fxtrade.core.files import to_jsonable
-from fxtrade.core.options import to_dict
+from fxtrade.core.registry import to_dict
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.data.bars import format_interval
 from fxtrade.pipeline.dataset import Dataset
@@ -26,7 +26,7 @@ def build_model(config: RunConfig) -> nn.Module:
     head_spec = models.HeadSpec(
         config.label.classes,
         returns=bool(tasks.volatility or tasks.expected_return),
-        horizons=len(tasks.horizons),
+        horizons=len(tasks.horizons or ()),
     )
     return models.build(config.model.name, config.model.options, head_spec)
 
@@ -47,7 +47,7 @@ def identity(config: RunConfig, data: Dataset, fingerprint: str = "") -> dict[st
             "symbols": list(data.panel.symbols),
             "interval": format_interval(data.panel.interval),
             "label": to_dict(config.label),
-            "horizons": list(config.tasks.horizons),
+            "horizons": list(config.auxiliary.horizons or ()),
             "data fingerprint": fingerprint,
         }
     )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fxtrade import features, labels
-from fxtrade.core import stream
+from fxtrade.core import registry, stream
 from fxtrade.core.config import DataConfig, RunConfig
 from fxtrade.core.errors import DataError
-from fxtrade.core.options import check_options
 from fxtrade.core.types import Features, Labels, Split
 from fxtrade.data import bars, book, synth
 from fxtrade.data.bars import Panel, format_interval
@@ -29,37 +28,44 @@ class Dataset(NamedTuple):
     split: Split
 
 
+def check(config: RunConfig) -> None:
+    """Raise ConfigError if a feature, the scaler, the label, the split or one of their options is unknown."""
+    features.build(config.features, config.scaler)
+    labels.build(config.label)
+    splits.build(config.split)
+
+
 def load(config: DataConfig) -> Panel:
-    """Bars or order books from files, or bars of the simulated market if the config names no path.
+    """Return bars or order books from files, or bars of the simulated market if the config names no path.
 
     Raises:
         DataError, ConfigError: see `data.bars.read`, `data.book.read` and `data.synth.SynthSpec`.
     """
     c = config
-    if not c.path:
+    if c.path is None:
         panel = simulated(c.synth)
     elif book.is_book(c.path, c.symbols):
         panel = book.read(c.path, c.symbols, c.clock, c.start, c.end, c.align)
     else:
         panel = bars.read(c.path, c.symbols, c.start, c.end, c.align)
-    return resample(panel, config.resample) if config.resample else panel
+    return panel if c.resample is None else resample(panel, c.resample)
 
 
-def simulated(options) -> Panel:
-    """The simulated market with these options of `SynthSpec`; `interval` is written like "1h"."""
-    check_options([f.name for f in dataclasses.fields(synth.SynthSpec)], options, "data.synth")
+def simulated(options: Mapping[str, Any]) -> Panel:
+    """Return the simulated market with these options of `SynthSpec`; `interval` is written like "1h"."""
+    registry.check_names(options, registry.option_types(synth.SynthSpec), "data.synth has no option")
     options = dict(options)
     if "interval" in options:
         options["interval"] = bars.parse_interval(options["interval"])
     spec = synth.SynthSpec(**options)
     market = synth.simulate(spec)
     symbols = tuple(f"SIM{i}" for i in range(spec.assets))
-    kind = "planted edge" if spec.edge else "random walk"
-    return Panel(market.bars, market.times, symbols, spec.interval, f"simulated market ({kind})", market.edge)
+    source = f"simulated market ({'planted edge' if spec.edge else 'random walk'})"
+    return Panel(market.bars, market.times, symbols, spec.interval, source, market.edge, simulated=True)
 
 
 def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambda n: None) -> Dataset:
-    """Features, labels and spans of a panel; `tick(rows)` reports progress.
+    """Return features, labels and split of a panel; `tick(rows)` reports progress.
 
     Raises:
         DataError, ConfigError: something in the config does not fit the data.
@@ -67,7 +73,8 @@ def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambd
     transform = features.build(config.features, config.scaler)
     columns = features.names(config.features, panel.bars)
     made = stream.run(transform, panel.bars, tick=tick)
-    horizons = config.auxiliary.horizons
+    horizons = config.auxiliary.horizons or ()
+    # two classes need no training rows, and the ends of labels do not depend on the number of classes
     looks = labels.make(panel.bars, dataclasses.replace(config.label, classes=2), horizons=horizons)
     present = (np.asarray(made.ok) & np.isfinite(looks.ret)).any(1)
     if not present.any():
@@ -75,15 +82,16 @@ def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambd
             f"no row of these {len(present)} bars has both a label and defined features; use more data, a shorter "
             f"scaler.halflife (here {config.scaler.halflife:g} bars), shorter windows or symbols with fewer gaps"
         )
-    split = splits.by_time(
-        present, looks.end, config.split.valid_fraction, config.split.test_fraction, config.split.embargo
-    )
+    split = splits.build(config.split)(present, looks.end.max(1))
     final = looks if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
     return Dataset(panel, made.replace(names=columns), final, split)
 
 
 def span_of(data: Dataset, name: str) -> dict[str, Any]:
-    """From when to when (UTC, minutes) the span goes, its bars, and its labels whose features are defined."""
+    """Return the first and last time (UTC, minutes) of a span, its bars, and its labels whose features are defined.
+
+    Rows between the two need not all belong to it.
+    """
     rows = np.flatnonzero(getattr(data.split, name))
     times = data.panel.times[rows[[0, -1]]].astype("datetime64[ns]").astype("datetime64[m]")
     usable = data.features.ok[rows] & (data.labels.y[rows] >= 0)

@@ -1,8 +1,8 @@
 """Forecasts by weights that adapt again and again to what has just happened: rolling fine-tuning.
 
-From the first validation row on, every `every` rows, the trained weights take a few steps of plain gradient descent on
-the last `lookback` rows whose labels are known by then, and score the rows up to the next time. Each time they start
-from the trained weights again, so that errors do not pile up, and a forecast depends on a bounded past.
+From the first validation or test row on, every `every` rows, the trained weights take a few steps of plain gradient
+descent on the last `lookback` rows whose labels are known by then, and score the rows up to the next time. Each time
+they start from the trained weights again, so that errors do not pile up, and a forecast depends on a bounded past.
 
 What rate these weights bear differs from network to network, and too high a one ruins them. Of several rates each
 member takes the one by which its forecasts of the validation rows have the least log loss; 0 is the plain forecast.
@@ -47,8 +47,8 @@ def score(
     config: AdaptConfig,
     tick: Callable[[int], None] = lambda n: None,
 ) -> list[Adapted]:
-    """`forecast.score` of the data's features by each member, whose weights adapt from the first validation row on if
-    the config says so.
+    """`forecast.score` of the data's features by each member, whose weights adapt from the first validation or test row
+    on if the config says so.
 
     A row is adapted to by the weight of its label, not at all where it has none: weights stay as they are if that is
     so of all `lookback` rows, as after a long gap. Dropout is off.
@@ -58,15 +58,16 @@ def score(
         members: the trained weights of each, all of the same shape.
 
     Raises:
-        DataError: there are fewer than `lookback` known labels, behind a warm-up, before the first validation row.
+        DataError: there are fewer than `lookback` known labels, behind a warm-up, before the first of these rows.
         TrainingError: the steps have led to weights that are not finite.
     """
-    if not config.steps:
+    if config.steps is None:
         return [Adapted(predict.score(model, params, data.features, tick), None) for params in members]
     rows, valid = len(data.features.x), data.split.valid
-    first, warmup = int(np.argmax(valid)), model.receptive_field - 1
+    first, warmup = int(np.argmax(valid | data.split.test)), model.receptive_field - 1
     begins = np.arange(first, rows, config.every)
-    starts = np.searchsorted(known_at(data.labels.end), begins) - config.lookback
+    known = np.maximum.accumulate(known_at(data.labels.end))  # of all rows up to each
+    starts = np.searchsorted(known, begins) - config.lookback
     if starts[0] < warmup:
         raise DataError(
             f"adapt.lookback = {config.lookback}: before the validation rows there are {starts[0] + config.lookback} "

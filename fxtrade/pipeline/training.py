@@ -45,7 +45,6 @@ def check(config: RunConfig) -> None:
     meta.check(config.train)
     if config.pretrain.name != "none":
         contrastive.build(config.pretrain.name, config.pretrain.options)
-        augment.check(config.pretrain.views)
 
 
 def train(
@@ -96,7 +95,7 @@ def train_from_scratch(
     Args:
         open_callbacks: given the name of a stage and its steps.
     """
-    params = load_initial_params(config, data) if config.train.init_from else None
+    params = load_initial_params(config, data) if config.train.init_from is not None else None
     if config.pretrain.name != "none":
         with open_callbacks("pre-training", config.pretrain.steps) as callbacks:
             params, _ = pretrain(config, data, callbacks=callbacks)
@@ -113,7 +112,7 @@ def spans(config: RunConfig, data: Dataset, model: nn.Module) -> tuple[tuple[Ser
     series = device_series(data.features, weighted, rows, model.head_spec.returns)
     judged = series._replace(**weights(data.features, labels, data.split.valid, model.head_spec.returns))
     if config.train.ensemble.method == "folds":
-        own = splits.folds(rows, labels.end, config.train.ensemble.size, config.split.embargo)
+        own = splits.folds(rows, labels.end.max(1), config.train.ensemble.size, config.split.embargo)
         series = series._replace(w=jnp.asarray(np.stack([loss_weight(data.features, weighted, r) for r in own])))
     return (series, train_plan), (judged, valid_plan)
 

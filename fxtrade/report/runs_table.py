@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fxtrade.core.errors import ConfigError, FxtradeError
-from fxtrade.core.options import nearest
+from fxtrade.core.registry import nearest
 from fxtrade.report import summary
 from fxtrade.report.formatting import DASH, count, duration, fixed, gain, interval, missing, percent
 from fxtrade.report.plotting import (

@@ -18,7 +18,7 @@ import jax
 
 import fxtrade
 from fxtrade.core.config import RunConfig
-from fxtrade.core.options import to_dict
+from fxtrade.core.registry import to_dict
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "polars", "scikit-learn")
 
@@ -67,10 +67,10 @@ def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
     """Return the entries of nested `values` that `defaults` do not have."""
     found = {}
     for key, value in values.items():
-        default = defaults.get(key)
+        known, default = key in defaults, defaults.get(key)
         if isinstance(value, Mapping) and isinstance(default, Mapping):
             value, default = _differing(value, default), {}
-        if value != default:
+        if not known or value != default:  # None may be the default, or a value that is new
             found[key] = value
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from fxtrade.core.config import RunConfig, freeze
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.core.files import write_json
-from fxtrade.core.options import to_dict
+from fxtrade.core.registry import to_dict
 
 CONFIG, RECORD, REPORT = "config.json", "run.json", "report.json"
 

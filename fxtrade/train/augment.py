@@ -23,20 +23,9 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from fxtrade.core.config import ViewsConfig
-from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Segment
 from fxtrade.train.hooks import Augment, LossArgs
 from fxtrade.train.segments import weighted_where
-
-SHARES = ("dropout", "masking", "crop")
-
-
-def check(config: ViewsConfig) -> None:
-    """Raises ConfigError for a strength that is out of range."""
-    for key in ("scaling", "jitter", *SHARES):
-        value, most = getattr(config, key), 1 if key in SHARES else float("inf")
-        if not 0 <= value < most:
-            raise ConfigError(f"views: {key} must be at least 0 and below {most}, got {value}")
 
 
 def make_augment(config: ViewsConfig) -> Augment:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from fxtrade.core.config import CurriculumConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
+from fxtrade.core.registry import nearest
 from fxtrade.core.types import Array
 
 Pace = Literal["linear", "root", "exponential", "step"]

@@ -131,7 +131,7 @@ def fit(
 
     stopped = "finished"
     while step < config.steps:
-        if config.patience and early.since_best >= config.patience:
+        if config.patience is not None and early.since_best >= config.patience:
             stopped = "early"
             break
         if callbacks.should_stop():

@@ -27,7 +27,7 @@ from jaxtyping import Float, PyTree
 
 from fxtrade.core.config import MetaConfig, TrainConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
+from fxtrade.core.registry import nearest
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.train import members
 from fxtrade.train.hooks import (
@@ -191,7 +191,9 @@ def make_predict(config: MetaConfig) -> PredictEval:
 
         def of_segment(pair):
             own, x = pair
-            descent = Descent(lambda p, _: loss(apply(p, own.x), own), config.steps, config.learning_rate, config.trainable)
+            descent = Descent(
+                lambda p, _: loss(apply(p, own.x), own), config.steps, config.learning_rate, config.trainable
+            )
             adapted, *_ = descend(descent, params)
             return jax.tree.map(lambda a: a[0], apply(adapted, x[None]))
 

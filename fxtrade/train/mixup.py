@@ -21,7 +21,7 @@ from jaxtyping import Float, Int, PRNGKeyArray
 
 from fxtrade.core.config import MixupConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import nearest
+from fxtrade.core.registry import nearest
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.train.hooks import Augment, LossArgs
 from fxtrade.train.segments import reweighted

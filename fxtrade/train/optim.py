@@ -36,14 +36,15 @@ def decay_mask(params: PyTree) -> PyTree:
 def optimizer(config: OptimConfig, steps: int, trainable: str = "all") -> optax.GradientTransformation:
     """AdamW (Loshchilov & Hutter 2019) after clipping the gradient to `clip_norm` by its global norm.
 
-    With `config.sam_rho` > 0 the gradient is the one at params + sam g / |g| instead (sharpness-aware minimisation, Foret
-    et al. 2021), which costs a second gradient a step. With `trainable` = "heads" all other parameters are frozen.
+    With `config.sam_rho` the gradient is the one at params + sam_rho g / |g| instead (sharpness-aware minimisation,
+    Foret et al. 2021), which costs a second gradient a step. With `trainable` = "heads" all other parameters are
+    frozen.
     """
     chain = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(schedule(config, steps), weight_decay=config.weight_decay, mask=decay_mask),
     )
-    if config.sam_rho:
+    if config.sam_rho is not None:
         chain = contrib.sam(chain, ascent_step(config.sam_rho), opaque_mode=True)
     if trainable == "all":
         return chain
@@ -69,11 +70,12 @@ def label_heads(params: PyTree) -> PyTree:
 def averaging(config: OptimConfig, steps: int) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
     """Decay d by step of the averaged weights, ema <- d ema + (1 - d) params.
 
-    d = min(ema_decay, (1 + step) / (10 + step)), so that the initial values are forgotten quickly. With `config.swa_fraction` > 0 the
-    average is the plain mean over the last share `swa` of the steps instead, and the weights themselves before that
-    (stochastic weight averaging, Izmailov et al. 2018).
+    d = min(ema_decay, (1 + step) / (10 + step)), so that the initial values are forgotten quickly; 0 without
+    `ema_decay`. With `config.swa_fraction` the average is the plain mean over that last share of the steps instead, and
+    the weights themselves before that (stochastic weight averaging, Izmailov et al. 2018).
     """
-    if not config.swa_fraction:
-        return lambda step: jnp.minimum(config.ema_decay, (1.0 + step) / (10.0 + step))
+    if config.swa_fraction is None:
+        limit = 0.0 if config.ema_decay is None else config.ema_decay
+        return lambda step: jnp.minimum(limit, (1.0 + step) / (10.0 + step))
     first = round((1 - config.swa_fraction) * steps)
     return lambda step: jnp.maximum(step - first, 0) / (jnp.maximum(step - first, 0) + 1.0)

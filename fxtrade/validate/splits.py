@@ -1,32 +1,55 @@
-"""Which rows may be trained on, which choose and which judge."""
+"""Which rows are trained on, which select a model and which test it.
+
+A split is a mask over rows; nothing may assume that a span is contiguous. To add a scheme, write a function
+`f(present, end, *, valid_fraction, test_fraction, embargo, options) -> Split` and one line in `SPLITS`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from jaxtyping import Bool, Int
 
+from fxtrade.core import registry
+from fxtrade.core.config import SplitConfig
 from fxtrade.core.errors import DataError
-from fxtrade.core.types import Split
+from fxtrade.core.types import Array, Split
 
 
-def by_time(present: np.ndarray, end: np.ndarray, valid: float, test: float, embargo: int = 0) -> Split:
-    """Training, validation and test spans one after the other, purged.
+def build(config: SplitConfig) -> Callable[[Bool[Array, " N"], Int[Array, " N"]], Split]:
+    """Return the scheme of a config. Raises ConfigError for an unknown scheme or option."""
+    shared = {key: getattr(config, key) for key in ("valid_fraction", "test_fraction", "embargo")}
+    return registry.build(SPLITS, config.name, config.options, "split", **shared)
+
+
+def by_time(
+    present: Bool[Array, " N"],
+    end: Int[Array, " N"],
+    *,
+    valid_fraction: float,
+    test_fraction: float,
+    embargo: int = 0,
+) -> Split:
+    """Return training, validation and test spans one after the other, purged.
 
     A row of an earlier span is dropped where its label looks into a later one, or into the `embargo` rows before it:
     `end` comes before both. Features look back only, so later spans need no purge.
 
     Args:
-        present: `[N]` bool, rows that have data; shares are counted in these, so that gaps do not move the borders.
-        end: `[N]` last row that the label of each row looks at.
-        valid, test: shares of the rows; training gets the rest.
+        present: rows that have data; fractions are counted in these, so that gaps do not move the borders.
+        end: last row that a label of each row looks at, of all assets.
+        valid_fraction, test_fraction: of the rows; training gets the rest.
 
     Raises:
         DataError: a span is empty.
     """
     rows = np.arange(len(present))
     data = np.flatnonzero(present)
-    borders = [int(round(len(data) * share)) for share in (1 - valid - test, 1 - test)]
+    borders = [int(round(len(data) * share)) for share in (1 - valid_fraction - test_fraction, 1 - test_fraction)]
     if not 0 < borders[0] < borders[1] < len(data):
-        raise DataError(f"{len(data)} bars cannot be split into training, {valid:.0%} validation and {test:.0%} test")
+        shares = f"{valid_fraction:.0%} validation and {test_fraction:.0%} test"
+        raise DataError(f"{len(data)} bars cannot be split into training, {shares}")
     first_valid, first_test = (int(data[b]) for b in borders)
 
     def span(start: int, stop: int | None) -> np.ndarray:
@@ -43,8 +66,11 @@ def by_time(present: np.ndarray, end: np.ndarray, valid: float, test: float, emb
     return split
 
 
-def folds(train: np.ndarray, end: np.ndarray, count: int, embargo: int = 0) -> np.ndarray:
-    """Training rows `[count, N]` of each of `count` members: all but one block of time, another for each.
+SPLITS = {"by_time": by_time}
+
+
+def folds(train: Bool[Array, " N"], end: Int[Array, " N"], count: int, embargo: int = 0) -> Bool[np.ndarray, "G N"]:
+    """Return the training rows of each of `count` members: all but one block of rows, another for each.
 
     Blocks have equally many training rows. Rows before a block are dropped, too, where their label looks into it, and
     the `embargo` rows after it.
@@ -62,3 +88,14 @@ def folds(train: np.ndarray, end: np.ndarray, count: int, embargo: int = 0) -> n
         first, last = block[0], block[-1]
         kept[i] = train & ((end < first) | (rows > last + embargo))
     return kept
+
+
+def trading_rows(split: Split) -> Bool[np.ndarray, " N"]:
+    """Return the rows in which a strategy is tested: from a test row on, until a row of another span follows.
+
+    Rows without features or labels belong to no span, and a position is held through them.
+    """
+    rows = np.arange(len(split.test))
+    inside = split.train | split.valid | split.test
+    last = np.maximum.accumulate(np.where(inside, rows, -1))
+    return (last >= 0) & split.test[last]

@@ -25,7 +25,7 @@ def random_walk(panel: Panel, seed: int) -> Panel:
     old = panel.bars
     mirrored = None if old.taker_buy is None else np.where(flip, old.volume - old.taker_buy, old.taker_buy)
     bars = _rebuild(old.replace(taker_buy=mirrored, book=_mirrored(old.book, old.close, flip)), *shape)
-    return dataclasses.replace(panel, bars=bars, source=f"{panel.source}, random walk", edge=None)
+    return _surrogate(panel, bars, "random walk")
 
 
 def shuffled(panel: Panel, block: int, seed: int) -> Panel:
@@ -46,7 +46,11 @@ def shuffled(panel: Panel, block: int, seed: int) -> Panel:
     old = panel.bars
     moved = jax.tree.map(lambda a: a[rows], old).replace(second_of_week=old.second_of_week)
     bars = _rebuild(moved, *(part[rows] for part in _shape(old)))
-    return dataclasses.replace(panel, bars=bars, source=f"{panel.source}, shuffled in blocks of {block}", edge=None)
+    return _surrogate(panel, bars, f"shuffled in blocks of {block}")
+
+
+def _surrogate(panel: Panel, bars: Bars, how: str) -> Panel:
+    return dataclasses.replace(panel, bars=bars, source=f"{panel.source}, {how}", edge=None, simulated=True)
 
 
 def _shape(bars: Bars) -> tuple[np.ndarray, ...]:

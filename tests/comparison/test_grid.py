@@ -49,11 +49,11 @@ class TestCells:
         by_name = {c.name: c for c in cells({"seed": 5, "seeds": 2, "changes": {"optim": {"sam_rho": 0.1}}})}
         (plain,), (focal,) = by_name["sim wavenet plain"].stages, by_name["sim wavenet focal"].stages
         assert plain.model.name == "wavenet" and plain.data.synth["bars"] == 180_000
-        assert (plain.seed, plain.train.ensemble.size, plain.train.patience, plain.optim.sam_rho) == (5, 2, 0, 0.1)
+        assert (plain.seed, plain.train.ensemble.size, plain.train.patience, plain.optim.sam_rho) == (5, 2, None, 0.1)
         assert plain.features == common.market("sim", "wavenet").features.to_dict()
         assert dataclasses.replace(focal, loss=plain.loss, name=plain.name) == plain
         (hourly,) = by_name["hourly tcn plain"].stages
-        assert hourly.data.path == "folder/bars_1h" and plain.data.path == ""
+        assert hourly.data.path == "folder/bars_1h" and plain.data.path is None
 
     def test_stages_share_the_budget(self):
         first, second = next(c for c in cells() if c.name == "sim wavenet tuned").stages
@@ -76,7 +76,7 @@ class TestCells:
         asked = {"focal": {"auxiliary": {"horizons": (4, 16)}}, "tuned": {}}
         config = grid.freeze(TINY | {"recipe_changes": asked})
         assert grid.market_config(config, "sim").auxiliary.horizons == (4, 16)
-        assert grid.market_config(grid.freeze(TINY), "sim").auxiliary.horizons == ()
+        assert grid.market_config(grid.freeze(TINY), "sim").auxiliary.horizons is None
         both = grid.freeze(TINY | {"recipe_changes": asked | {"tuned": {"auxiliary": {"horizons": (8,)}}}})
         with pytest.raises(ConfigError, match=r"different auxiliary.horizons, \[\(4, 16\), \(8,\)\]"):
             grid.market_config(both, "sim")
@@ -97,22 +97,25 @@ class TestCells:
 BAD = {
     "unknown key": ({"budgets": 1}, "config has no key 'budgets'; did you mean 'budget'?"),
     "wrong type": ({"budget": "many"}, "config.budget must be int, got 'many'"),
-    "no budget": ({"budget": 0}, "config.budget = 0: must be at least 1"),
-    "no seeds": ({"seeds": 0}, "config.seeds = 0: must be at least 1"),
-    "negative seed": ({"seed": -1}, "config.seed = -1: must not be negative"),
+    "no budget": ({"budget": 0}, "config.budget must be at least 1, got 0"),
+    "no seeds": ({"seeds": 0}, "config.seeds must be at least 1, got 0"),
+    "negative seed": ({"seed": -1}, "config.seed must be at least 0, got -1"),
     "unknown market": ({"markets": ("hour",)}, "config.markets: there is no 'hour'; did you mean 'hourly'?"),
     "unknown model": ({"models": ("wavnet",)}, "config.models: there is no 'wavnet'; did you mean 'wavenet'?"),
     "unknown recipe": ({"recipes": ("focl",)}, "config.recipes: there is no 'focl'; did you mean 'focal'?"),
-    "twice the same": ({"models": ("tcn", "tcn")}, "config.models = ('tcn', 'tcn'): must be distinct names"),
-    "nothing": ({"recipes": ()}, "config.recipes = (): must be distinct names, at least one"),
-    "changes of no market": ({"market_changes": {"hour": {}}}, "config.market_changes has no option 'hour'"),
+    "twice the same": ({"models": ("tcn", "tcn")}, "config.models must be distinct, got ('tcn', 'tcn')"),
+    "nothing": ({"recipes": ()}, "config.recipes must be a list with at least one item, got ()"),
+    "changes of no market": (
+        {"market_changes": {"hour": {}}},
+        "config.market_changes: there is no 'hour'; did you mean 'hourly'?",
+    ),
     "unknown key of a run": (
         {"recipe_changes": {"focal": {"loss": {"nam": "focal"}}, "tuned": {}}},
         "recipe 'focal' of wavenet on hourly: config.loss has no key 'nam'; did you mean 'name'?",
     ),
     "impossible value of a run": (
         {"changes": {"train": {"batch": 0}}},
-        "config.train.batch = 0: must be at least 1",
+        "config.train.batch must be at least 1, got 0",
     ),
     "shares": (
         {"recipe_changes": {"focal": {}, "tuned": ({"share": 0.9}, {"share": 0.2})}},

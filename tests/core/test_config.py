@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core.config import RunConfig, freeze, to_config_dict
+from fxtrade.core.config import AdaptConfig, LabelConfig, RunConfig, freeze, to_config_dict
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.options import to_dict
+from fxtrade.core.registry import to_dict
 
 FEATURES = {"log_return": {"horizons": (1, 5)}, "calendar": {}}
 VALID = {"features": FEATURES}
@@ -75,16 +75,19 @@ def test_frozen():
     "values, message",
     [
         ({"train": {"step": 1}}, r"config\.train has no key 'step'; did you mean 'steps'\?"),
-        ({"trian": {}}, r"config has no key 'trian'; did you mean 'train'\? \(known: adapt, data, features,"),
+        (
+            {"trian": {}},
+            r"config has no key 'trian'; did you mean 'train'\? \(known: adapt, auxiliary, data, features,",
+        ),
         ({"zzzz": 1}, r"config has no key 'zzzz' \(known: "),
         ({"train": 5}, r"config\.train must be a group of keys, got 5"),
-        ({"train": {"steps": 1.5}}, r"config\.train\.steps must be int, got 1\.5 \(float\)"),
+        ({"train": {"steps": 1.5}}, r"config\.train\.steps must be int, got 1\.5"),
         ({"train": {"steps": True}}, r"config\.train\.steps must be int, got True"),
         ({"train": {"steps": "10"}}, r"config\.train\.steps must be int, got '10'"),
         ({"trade": {"allow_short": 1}}, r"config\.trade\.allow_short must be bool, got 1"),
         ({"trade": {"fee_bps": True}}, r"config\.trade\.fee_bps must be float, got True"),
         ({"trade": {"fee_bps": None}}, r"config\.trade\.fee_bps must be float, got None"),
-        ({"data": {"symbols": "BTCUSDT"}}, r"config\.data\.symbols must be a list, got 'BTCUSDT'"),
+        ({"data": {"symbols": "BTCUSDT"}}, r"config\.data\.symbols must be a list with .* or None, got 'BTCUSDT'"),
         ({"data": {"symbols": ["BTCUSDT", 3]}}, r"config\.data\.symbols\[1\] must be str, got 3"),
         ({"data": {"synth": [1]}}, r"config\.data\.synth must be a group of keys"),
         ({"report": {"coverages": ("all",)}}, r"config\.report\.coverages\[0\] must be float"),
@@ -113,7 +116,6 @@ def test_whole_numbers_are_fine_where_a_float_is_wanted():
         ("label.classes", 4),
         ("label.flat_fraction", 0.0),
         ("label.flat_fraction", 1.0),
-        ("label.median_window", 0),
         ("split.valid_fraction", 0.0),
         ("split.test_fraction", -0.1),
         ("split.test_fraction", 0.85),
@@ -121,9 +123,19 @@ def test_whole_numbers_are_fine_where_a_float_is_wanted():
         ("scaler.halflife", 0.0),
         ("scaler.clip", 0.0),
         ("scaler.clip", float("nan")),
+        ("scaler.winsor", 0.5),
+        ("scaler.winsor", 0.0),
+        ("loss.effective_number_beta", 0.0),
+        ("loss.class_weights", (1.0,)),
+        ("loss.class_weights", (1.0, 0.0)),
+        ("auxiliary.horizons", (1,)),
+        ("auxiliary.horizons", ()),
+        ("pretrain.views.dropout", 1.0),
         ("optim.schedule", "linear"),
         ("optim.learning_rate", 0.0),
         ("optim.ema_decay", 1.0),
+        ("optim.ema_decay", 0.0),
+        ("optim.sam_rho", 0.0),
         ("optim.warmup", -1),
         ("optim.weight_decay", -1e-3),
         ("optim.clip_norm", 0.0),
@@ -134,13 +146,15 @@ def test_whole_numbers_are_fine_where_a_float_is_wanted():
         ("train.eval_every", 0),
         ("train.eval_every", 15),
         ("train.max_to_keep", 0),
-        ("train.patience", -1),
+        ("train.patience", 0),
+        ("train.ensemble", {"method": "folds"}),
+        ("train.trainable", "head"),
         ("train.meta.steps", 0),
         ("train.meta.segments", 0),
         ("train.meta.regimes", 0),
         ("train.meta.learning_rate", 0.0),
         ("train.meta.trainable", "head"),
-        ("adapt.steps", -1),
+        ("adapt.steps", 0),
         ("adapt.every", 0),
         ("adapt.lookback", 0),
         ("adapt.learning_rates", (float("nan"),)),
@@ -154,19 +168,46 @@ def test_whole_numbers_are_fine_where_a_float_is_wanted():
         ("trade.half_spread_bps", -1.0),
         ("trade.max_gross_exposure", -1.0),
         ("report.coverages", (1.0, 0.0)),
+        ("report.coverages", (0.5,)),
         ("report.bootstrap_samples", 0),
+        ("study.horizons", (1, 1)),
     ],
 )
 def test_impossible_values(key, bad):
     group = key.split(".")[0]
-    with pytest.raises(ConfigError, match=rf"config\.{group}[.\w]* = .*: "):
+    with pytest.raises(ConfigError, match=rf"^config\.{group}[.\w\[\]]* must .*, got "):
         freeze(changed(key, bad))
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.sampled_from([2, 3]))
 def test_possible_values_pass(factor, dispatch, classes):
     values = changed("train.eval_every", factor * dispatch)
-    values["train"]["dispatch"] = dispatch
+    values["train"]["steps_per_call"] = dispatch
     values["label"]["classes"] = classes
     config = freeze(values)
     assert (config.train.eval_every, config.label.classes) == (factor * dispatch, classes)
+
+
+def test_values_are_checked_without_a_file_too():
+    with pytest.raises(ConfigError, match="^horizon must be at least 1, got 0"):
+        LabelConfig(horizon=0)
+    assert LabelConfig(flat_fraction=0.5) == dataclasses.replace(LabelConfig(), flat_fraction=0.5)
+    assert AdaptConfig(learning_rates=[0, 1]).learning_rates == (0.0, 1.0)
+
+
+OFF = ("data.path", "data.symbols", "data.clock", "train.init_from", "train.patience", "optim.ema_decay", "adapt.steps")
+
+
+def test_none_is_off_and_may_be_set_from_the_command_line():
+    """As config_flags sets values: by key, of the type that the key has."""
+    off = to_config_dict()
+    off.update_from_flattened_dict(dict.fromkeys(OFF), "")
+    off.features = FEATURES
+    config = freeze(off)
+    assert config.train.patience is None and config.optim.ema_decay is None and config.data.clock is None
+    on = to_config_dict(config)
+    on.train.patience, on.optim.sam_rho, on.data.symbols, on.data.path = 3, 1, ["A"], "folder"
+    config = freeze(on)
+    assert (config.train.patience, config.optim.sam_rho, config.data.symbols) == (3, 1.0, ("A",))
+    with pytest.raises(TypeError):
+        on.train.patience = "3"

@@ -133,7 +133,7 @@ class TestTrades:
 
     def test_each_update_has_the_trades_since_the_one_before(self, folder):
         """Those at 1000 and 1999 ms are after 900 and after 1500; that at 50 ms is before all."""
-        panel = book.read(folder, clock="")
+        panel = book.read(folder, clock=None)
         np.testing.assert_array_equal(panel.bars.volume[:, 0], np.float32([0, 0, 2, 12, np.nan]))
         np.testing.assert_array_equal(panel.bars.trades[:, 0], np.float32([0, 0, 1, 2, np.nan]))
 
@@ -142,7 +142,7 @@ class TestEveryUpdate:
     TABLE = snapshots([100, 400, 400, 1000, 3999], [100, 102, 98, 104, 106])
 
     def test_is_a_row_at_its_own_time(self, tmp_path):
-        panel = book.read(write(tmp_path / "A.parquet", self.TABLE), clock="")
+        panel = book.read(write(tmp_path / "A.parquet", self.TABLE), clock=None)
         np.testing.assert_array_equal(panel.times, START * SECOND + np.array([100, 400, 1000, 3999]) * SECOND // 1000)
         np.testing.assert_array_equal(prices(panel), np.float32([[m] * 4 for m in (100, 98, 104, 106)]))
         np.testing.assert_array_equal(panel.bars.book.bid_size[:, 0, 0], [1, 3, 4, 5])
@@ -151,15 +151,15 @@ class TestEveryUpdate:
 
     def test_of_a_span(self, tmp_path):
         path = write(tmp_path / "A.parquet", self.TABLE)
-        panel = book.read(path, clock="", start="2024-01-01T00:00:01", end="2024-01-02")
+        panel = book.read(path, clock=None, start="2024-01-01T00:00:01", end="2024-01-02")
         np.testing.assert_array_equal(panel.bars.close[:, 0], [104, 106])
 
     def test_of_one_file_only(self, tmp_path):
         for name in "AB":
             write(tmp_path / f"{name}.csv", self.TABLE)
-        with pytest.raises(ConfigError, match=r"data\.clock = '' .* of one book .* 2 of .* data\.symbols"):
-            book.read(tmp_path, clock="")
-        assert book.read(tmp_path, ("B",), clock="").symbols == ("B",)
+        with pytest.raises(ConfigError, match=r"data\.clock = None .* of one book .* 2 of .* data\.symbols"):
+            book.read(tmp_path, clock=None)
+        assert book.read(tmp_path, ("B",), clock=None).symbols == ("B",)
 
 
 class TestSeveral:

@@ -176,8 +176,8 @@ class TestClocks:
             {"start": "2024-01-01T00:00:04"},
             {"start": "9999-01-01"},
             {"end": "1999-01-01"},
-            {"start": "2024-01-01T00:00:04", "clock": ""},
-            {"end": "1999-01-01", "clock": ""},
+            {"start": "2024-01-01T00:00:04", "clock": None},
+            {"end": "1999-01-01", "clock": None},
         ],
     )
     def test_fewer_than_two_rows(self, tmp_path, options):

@@ -32,7 +32,7 @@ def case(seed: int = 0, skill: float = 0.5, classes: int = 2) -> tuple[Predictio
     y = np.where(rng.random((N, ASSETS)) < 0.1, -1, y).astype(np.int32)
     ret = np.where(y >= 0, rng.normal(0, 0.01, (N, ASSETS)) + 0.01 * (y - 0.5), 0).astype(np.float32)
     ok = rng.random((N, ASSETS)) < 0.9
-    labels = Labels(y, ret, np.arange(N, dtype=np.int32), (y >= 0).astype(np.float32))
+    labels = Labels(y, ret, np.zeros(y.shape, np.int32), (y >= 0).astype(np.float32))
     return Prediction(guess, sure, ok), labels
 
 
@@ -130,7 +130,7 @@ class TestScores:
         rows = made.ok & (labels.y >= 0) & TEST[:, None]
         day = np.broadcast_to((TIMES // (86_400 * 10**9))[:, None], rows.shape)[rows]
         right = (made.prob.argmax(-1) == labels.y)[rows]
-        expected = bootstrap.ratio_interval(right, np.ones(len(day)), day, CONFIG.bootstrap, seed=3)
+        expected = bootstrap.ratio_interval(right, np.ones(len(day)), day, CONFIG.bootstrap_samples, seed=3)
         assert got["accuracy"] == pytest.approx(expected, rel=1e-12)
 
     def test_only_test_rows_count(self):

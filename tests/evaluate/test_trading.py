@@ -137,6 +137,45 @@ def test_a_sizing_rule_that_does_not_exist_is_refused():
         trading.check(dataclasses.replace(FREE, sizing="proportion"))
 
 
+@pytest.fixture(scope="module")
+def holed(data):
+    """The data with training rows between test rows, and where."""
+    rows = np.flatnonzero(data.split.test)
+    hole = np.zeros(len(data.split.test), bool)
+    hole[rows[100] : rows[180]] = True
+    split = data.split.replace(test=data.split.test & ~hole, train=data.split.train | hole)
+    return data._replace(split=split), hole
+
+
+class TestHoles:
+    """Test rows in two parts, training rows between them."""
+
+    def test_nothing_is_traded_between_the_parts(self, data, holed):
+        holed, hole = holed
+        made = guess(data, 1.0)
+        before = np.arange(len(hole)) < np.argmax(data.split.test) - 8  # of which nothing is still held
+        inside = Forecast(made.prob, made.ok & (hole | data.split.valid & before)[:, None])
+        for horizon in (1, 8):
+            assert trading.trade(holed, inside, FREE, horizon, {})["strategy"]["trades"] == 0
+        assert trading.trade(data, inside, FREE, 1, {})["strategy"]["trades"] > 0
+
+    def test_what_is_forecast_there_does_not_matter(self, data, holed):
+        holed, hole = holed
+        made, other = guess(data, 1.0), guess(data, -1.0)
+        mixed = Forecast(np.where(hole[:, None, None], other.prob, made.prob), made.ok)
+        for horizon in (1, 8):
+            one, two = (trading.trade(holed, f, FREE, horizon, {})["strategy"] for f in (made, mixed))
+            assert to_jsonable(one) == to_jsonable(two)
+            assert one["exposure"] < trading.trade(data, made, FREE, horizon, {})["strategy"]["exposure"]
+
+    def test_it_ends_with_the_last_test_row(self, data, holed):
+        rows = np.flatnonzero(data.split.test)
+        tail = np.arange(len(data.split.test)) >= rows[200]
+        split = data.split.replace(test=data.split.test & ~tail, train=data.split.train | tail)
+        curve = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1, {})["curve"]
+        assert curve["time"][-1] <= data.panel.times[rows[200]]
+
+
 def test_a_test_span_of_one_day(data):
     """Too short for anything but the return; nothing breaks."""
     day = data.panel.times // 86_400_000_000_000

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from fxtrade.core.config import RunConfig, freeze
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
 from fxtrade.core.files import to_jsonable
-from fxtrade.core.options import to_dict
+from fxtrade.core.registry import to_dict
 from fxtrade.data.bars import Panel
 from fxtrade.experiment import feature_study
 from fxtrade.pipeline import dataset

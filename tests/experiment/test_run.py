@@ -9,7 +9,7 @@ import pytest
 
 from fxtrade import models
 from fxtrade.core.errors import CheckpointError, FxtradeError
-from fxtrade.core.options import to_dict
+from fxtrade.core.registry import to_dict
 from fxtrade.pipeline import dataset, predict
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.train.checkpoint import Checkpoints
@@ -172,7 +172,7 @@ class TestAgain:
 
 SMALL = {"log_return": {"horizons": (1, 2)}, "volume_zscore": {"windows": (8,)}}  # features that compile quickly
 KINDS = {
-    "volatility": {"label.name": "volatility_direction", "label.horizon": 4, "label.median_window": 48},
+    "volatility": {"label.name": "volatility_direction", "label.horizon": 4, "label.options.median_window": 48},
     "three classes, weighted": {"label.classes": 3, "label.horizon": 3, "loss.effective_number_beta": 1.0},
     "null floor": {"report.null_baseline": True},
     "ordinal, cut, taught": {

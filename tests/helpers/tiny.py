@@ -32,7 +32,7 @@ OVERRIDES = {
     "train.segment_length": 32,
     "train.steps_per_call": 5,
     "train.eval_every": 10,
-    "train.patience": 0,
+    "train.patience": None,
     "report.null_baseline": False,
     "report.bootstrap_samples": 20,
 }

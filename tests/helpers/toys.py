@@ -12,7 +12,7 @@ from fxtrade.train.segments import Plan, Series, plan
 N, ASSETS, FEATURES = 240, 2, 3
 MODEL = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2})
 REACH = MODEL.receptive_field
-TRAIN = TrainConfig(steps=40, batch=4, segment_length=16, steps_per_call=5, eval_every=10, patience=0)
+TRAIN = TrainConfig(steps=40, batch=4, segment_length=16, steps_per_call=5, eval_every=10, patience=None)
 OPTIM = OptimConfig(learning_rate=0.02, schedule="constant", warmup=0, ema_decay=0.9)
 
 

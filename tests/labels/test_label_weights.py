@@ -14,6 +14,8 @@ from fxtrade.labels import LABELS
 from fxtrade.labels.weights import average_uniqueness, known_at, reweight_classes
 from tests.helpers.markets import bars, gap
 
+OPTIONS = {"volatility_direction": {"median_window": 20}, "triple_barrier": {"volatility_window": 20}}
+
 
 def test_published_numbers():
     """Lopez de Prado (2018), 4.5.3: labels on bars {1-3}, {3-4}, {5-6}."""
@@ -66,13 +68,15 @@ def test_a_weight_looks_no_further_than_the_labels_beside_it(name, t, h=4, n=120
     """Labels are no features: the weight of row t counts the labels that share bars with it, the last of which starts
     h - 1 rows later and ends h - 1 rows after the end of t. Nothing after that may change it.
     """
-    config, market = LabelConfig(name, h, median_window=20), bars(n)
+    config, market = LabelConfig(name, h, options=OPTIONS.get(name, {})), bars(n)
     made = labels.make(market, config)
-    beyond = np.arange(n) > made.end[t] + h - 1
-    after = labels.make(gap(market, beyond), config)
-    np.testing.assert_array_equal(after.w[: t + 1], made.w[: t + 1])
-    nearer = labels.make(gap(market, np.arange(n) >= made.end[t] + h - 1), config)
-    assert (nearer.w[t] != made.w[t]).all()
+    last = int(made.end[t].max()) + h - 1
+    after = labels.make(gap(market, np.arange(n) > last), config)
+    np.testing.assert_array_equal(after.w[t], made.w[t])
+    if not LABELS[name].path_dependent:
+        np.testing.assert_array_equal(after.w[:t], made.w[:t])
+        nearer = labels.make(gap(market, np.arange(n) >= last), config)
+        assert (nearer.w[t] != made.w[t]).all()
 
 
 class TestClassBalanced:
@@ -96,7 +100,9 @@ class TestClassBalanced:
         made = reweight_classes(y, w, np.array([True, True, True, False, False]), 1.0)
         np.testing.assert_allclose(made[:, 0], [0.75, 0.75, 1.5, 1, 0])
 
-    @given(st.integers(0, 100), st.sampled_from([0.0, 0.5, 0.99, 0.9999, 1.0]), st.sampled_from([(), (1.0, 3.0, 0.5)]))
+    @given(
+        st.integers(0, 100), st.sampled_from([None, 0.5, 0.99, 0.9999, 1.0]), st.sampled_from([None, (1.0, 3.0, 0.5)])
+    )
     def test_by_the_effective_number_of_each_class_and_its_alpha(self, seed, beta, alpha):
         """Cui et al. (2019), eq. 2, counted one sample at a time: E_n = 1 + beta E_{n-1}."""
         rng = np.random.default_rng(seed)
@@ -105,7 +111,7 @@ class TestClassBalanced:
         w = np.ones(y.shape, np.float32)
         made, effective = reweight_classes(y, w, rows, beta, alpha), np.zeros(3)
         for k in y[rows].ravel():
-            effective[k] = 1 + beta * effective[k]
+            effective[k] = 1 + (beta or 0) * effective[k]
         factor = np.array(alpha or (1, 1, 1)) / effective
         np.testing.assert_allclose(made[0, 0] / made[1, 0], factor[y[0, 0]] / factor[y[1, 0]], rtol=1e-4)
         np.testing.assert_allclose(made, (factor * made[0, 0] / factor[y[0, 0]])[y], rtol=1e-4)
@@ -122,7 +128,7 @@ def test_a_label_settles_with_the_last_that_overlaps_it():
     price = 100 * np.exp(np.cumsum(rng.standard_normal((80, 1)), 0) / 50)
     for name in LABELS:
         for horizon in (1, 3, 6):
-            config = LabelConfig(name=name, horizon=horizon, median_window=10)
+            config = LabelConfig(name, horizon, options={k: 10 for k in OPTIONS.get(name, {})})
 
             def made(last, config=config):
                 p = np.where(np.arange(80)[:, None] < last, price, np.nan).astype(np.float32)
@@ -132,7 +138,8 @@ def test_a_label_settles_with_the_last_that_overlaps_it():
 
             whole = made(80)
             known = known_at(whole.end)
-            assert (np.diff(known) >= 0).all() and (known >= whole.end).all()
+            assert (known >= whole.end[:, 0]).all()
+            assert LABELS[name].path_dependent or (np.diff(known) >= 0).all()
             for t in (30, 47, 60):
                 rows = known < t
                 assert t - rows.sum() <= 2 * horizon + 2

@@ -16,10 +16,15 @@ from tests.helpers.markets import bars, gap, messy
 
 N = 120
 TRAIN = np.arange(N) < 70
+OPTIONS = {"volatility_direction": {"median_window": 20}, "triple_barrier": {"volatility_window": 20}}
 
 
 def make(market, name="open_to_open", h=1, classes=2, train=TRAIN, **options):
-    return labels.make(market, LabelConfig(name, h, classes, median_window=20, **options), train)
+    return labels.make(market, LabelConfig(name, h, classes, options=OPTIONS.get(name, {}), **options), train)
+
+
+def rows_after(n):
+    return np.tile(np.minimum(np.arange(N) + n, N - 1)[:, None], 2)
 
 
 def by_loop(market, f):
@@ -48,7 +53,7 @@ def test_tradable_runs_from_the_next_open_to_the_open_h_bars_later(h):
     expected = by_loop(MARKET, lambda t, a: np.log(HOLED["open"][t + 1 + h, a] / HOLED["open"][t + 1, a]))
     np.testing.assert_allclose(made.ret, expected, rtol=1e-6)
     np.testing.assert_array_equal(made.y, np.where(np.isnan(expected), -1, expected > 0))
-    np.testing.assert_array_equal(made.end, np.minimum(np.arange(N) + 1 + h, N - 1))
+    np.testing.assert_array_equal(made.end, rows_after(1 + h))
     assert np.isnan(made.ret[-1 - h :]).all() and np.isfinite(made.ret[-2 - h]).all()
 
 
@@ -58,7 +63,7 @@ def test_close_runs_from_this_close_to_the_close_h_bars_later(h):
     expected = by_loop(MARKET, lambda t, a: np.log(HOLED["close"][t + h, a] / HOLED["close"][t, a]))
     np.testing.assert_allclose(made.ret, expected, rtol=1e-6)
     np.testing.assert_array_equal(made.y, np.where(np.isnan(expected), -1, expected > 0))
-    np.testing.assert_array_equal(made.end, np.minimum(np.arange(N) + h, N - 1))
+    np.testing.assert_array_equal(made.end, rows_after(h))
 
 
 @pytest.mark.parametrize("h", [1, 4])
@@ -80,11 +85,11 @@ def test_volatility_is_compared_with_its_own_trailing_median(h):
         return log_rv(t + h, a) - np.median(past) if len(past) >= window // 2 else np.nan
 
     expected = by_loop(MARKET, value)
-    forward = horizon.volatility_direction(MARKET, h, window)
+    forward = horizon.volatility_direction(MARKET, horizon=h, median_window=window)
     np.testing.assert_allclose(forward.value, expected, rtol=1e-6, atol=1e-9)
     made = make(MARKET, "volatility_direction", h)
     np.testing.assert_array_equal(made.y, np.where(np.isnan(expected), -1, expected > 0))
-    np.testing.assert_array_equal(made.end, np.minimum(np.arange(N) + h, N - 1))
+    np.testing.assert_array_equal(made.end, rows_after(h))
     np.testing.assert_array_equal(np.isfinite(made.ret), np.isfinite(make(MARKET, "close_to_close", h).ret))
 
 
@@ -156,10 +161,12 @@ def test_an_unknown_label():
 def test_a_label_looks_at_nothing_after_its_end(name, recipe, h, t):
     market = recipe.bars()
     made = make(market, name, h)
-    for _, changed in futures(market, int(made.end[t])):
-        again = make(changed, name, h)
-        np.testing.assert_array_equal(again.y[: t + 1], made.y[: t + 1])
-        np.testing.assert_array_equal(again.ret[: t + 1], made.ret[: t + 1])
+    for end in set(made.end[t].tolist()):
+        ended = made.end <= end
+        for _, changed in futures(market, end):
+            again = make(changed, name, h)
+            for field in ("y", "ret", "end"):
+                np.testing.assert_array_equal(getattr(again, field)[ended], getattr(made, field)[ended])
     assert made.y.dtype == np.int32 and made.end.dtype == np.int32
     assert made.ret.dtype == np.float32 and made.w.dtype == np.float32
     assert ((made.w > 0) == (made.y >= 0)).all() and (made.w <= 1).all()
@@ -177,11 +184,11 @@ def test_the_end_is_not_later_than_it_must_be(name, h):
 
 @pytest.mark.parametrize("name", LABELS)
 def test_labels_of_the_tradable_kind_start_after_the_decision(name):
-    """Prices up to the close of t are known; the tradable label must not contain them."""
+    """Prices up to the close of t are known; a tradable label must not contain them."""
     market, t = bars(N), 50
     past = np.arange(N)[:, None] <= t
     same = np.array_equal(make(doubled(market, past), name).ret[t], make(market, name).ret[t])
-    assert same == (name == "open_to_open")
+    assert same == LABELS[name].tradable
 
 
 @given(st.integers(1, 200), st.integers(1, 30), st.integers(0, 100))
@@ -189,16 +196,17 @@ def test_short_series_and_long_horizons(rows, h, seed):
     market = bars(rows, seed=seed)
     for name in LABELS:
         made = make(market, name, h, train=None)
-        assert made.y.shape == made.ret.shape == made.w.shape == (rows, 2) and made.end.shape == (rows,)
-        assert (made.y[max(rows - h, 0) :] == -1).all()
+        assert made.y.shape == made.ret.shape == made.w.shape == (rows, 2) and made.end.shape == (rows, 2)
+        open_end = 2 if LABELS[name].path_dependent else h
+        assert (made.y[max(rows - open_end, 0) :] == -1).all()
 
 
-@pytest.mark.parametrize("name", ["open_to_open", "close_to_close", "volatility_direction"])
+@pytest.mark.parametrize("name", LABELS)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_further_horizons_come_along(name, classes):
     """Each is the label of that horizon by itself; `end` is that of the longest, so that purging sees it."""
     market, train = bars(120), np.arange(120) < 80
-    configs = {h: LabelConfig(name, h, classes, median_window=20) for h in (2, 1, 7)}
+    configs = {h: LabelConfig(name, h, classes, options=OPTIONS.get(name, {})) for h in (2, 1, 7)}
     got = labels.make(market, configs[2], train, horizons=(1, 7))
     alone = {h: labels.make(market, c, train) for h, c in configs.items()}
     np.testing.assert_array_equal(got.y, alone[2].y)
@@ -206,3 +214,21 @@ def test_further_horizons_come_along(name, classes):
         np.testing.assert_array_equal(got.horizon_y[..., i], alone[h].y)
         np.testing.assert_array_equal(got.horizon_w[..., i], alone[h].w)
     np.testing.assert_array_equal(got.end, alone[7].end)
+
+
+def test_every_label_says_what_it_is():
+    for name, entry in LABELS.items():
+        for classes in (2, 3):
+            spec = labels.spec(LabelConfig(name, 4, classes))
+            assert (spec.name, spec.horizon, spec.classes, spec.tradable) == (name, 4, classes, entry.tradable)
+            assert "4 bars" in spec.question and "{" not in spec.question
+        assert entry.directional == (entry.persistence is None)
+    with pytest.raises(ConfigError, match="there is no label 'open_to_opem'"):
+        labels.spec(LabelConfig("open_to_opem"))
+
+
+def test_labels_that_forecasts_are_compared_on():
+    assert list(labels.alternatives(LabelConfig("triple_barrier", 3))) == ["open_to_open", "close_to_close"]
+    assert labels.alternatives(LabelConfig("close_to_close", 3))["open_to_open"] == LabelConfig("open_to_open", 3)
+    assert not labels.alternatives(LabelConfig("volatility_direction"))
+    assert not labels.alternatives(LabelConfig("open_to_open", classes=3))

@@ -54,10 +54,9 @@ def test_a_price_that_stood_still_gives_no_opinion(data):
     assert not rules["momentum"].ok[50].any() and not rules["reversal"].ok[50].any()
 
 
-def test_volatility_persists(panel):
-    label = LabelConfig(name="volatility_direction", horizon=6, median_window=60)
-    made = baselines.volatility_persistence(panel.bars, label)
-    past = horizon.log_realised_volatility(panel.bars, 6)
+def test_volatility_persists(data):
+    label = LabelConfig(name="volatility_direction", horizon=6, options={"median_window": 60})
+    made, past = baselines.rules(data, label)["persistence"], horizon.log_realised_volatility(data.panel.bars, 6)
     for t in (100, 500, 1_500):
         median = np.nanmedian(past[t - 59 : t + 1], axis=0)
         np.testing.assert_array_equal(made.y[t], past[t] > median)
@@ -106,7 +105,9 @@ def planted(classes: int = 2, rows: int = 6_000) -> dataset.Dataset:
     ok[7::90] = False
     span = np.arange(rows) * 10 // rows
     split = Split(span < 6, (span >= 6) & (span < 8), span >= 8)
-    labels = Labels(y, np.zeros(y.shape, np.float32), np.arange(rows), (y >= 0).astype(np.float32))
+    labels = Labels(
+        y, np.zeros(y.shape, np.float32), np.tile(np.arange(rows)[:, None], y.shape[1:]), (y >= 0).astype(np.float32)
+    )
     return dataset.Dataset(None, Features(x, ok), labels, split)
 
 
@@ -184,7 +185,7 @@ LEARNED = ["logistic regression", "gradient-boosted trees"]
     "label, names",
     [
         (LabelConfig(), ["majority", "reversal", "momentum", "last taker side", *LEARNED]),
-        (LabelConfig("volatility_direction", 4, median_window=48), ["majority", "persistence", *LEARNED]),
+        (LabelConfig("volatility_direction", 4, options={"median_window": 48}), ["majority", "persistence", *LEARNED]),
     ],
     ids=["open_to_open", "volatility"],
 )

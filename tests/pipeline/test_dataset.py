@@ -33,7 +33,7 @@ class TestLoad:
         np.testing.assert_array_equal(panel.bars.close, market.bars.close)
         np.testing.assert_array_equal(panel.edge, market.edge)
         assert panel.symbols == ("SIM0", "SIM1", "SIM2") and bars.format_interval(panel.interval) == "15m"
-        assert panel.source == "simulated market (planted edge)"
+        assert panel.source == "simulated market (planted edge)" and panel.simulated
         flat = dataset.load(DataConfig(synth={"bars": 300, "edge": 0.0}))
         assert flat.source == "simulated market (random walk)" and (flat.edge == 0.5).all()
 
@@ -42,7 +42,7 @@ class TestLoad:
             write(tmp_path / f"{symbol}.csv", columns(n=40))
         chosen = DataConfig(str(tmp_path), ("B",), "2024-01-01T00:05", "2024-01-01T00:35", resample="5m")
         panel = dataset.load(chosen)
-        assert panel.symbols == ("B",)
+        assert panel.symbols == ("B",) and not panel.simulated
         np.testing.assert_array_equal(panel.times, (START + 300 * np.arange(1, 7)) * 10**9)
 
     def test_files_of_books_make_rows_of_the_clock(self, tmp_path):
@@ -53,10 +53,10 @@ class TestLoad:
         assert panel.symbols == ("B",)
         np.testing.assert_array_equal(panel.times, (START + np.arange(2, 6)) * 10**9)
         np.testing.assert_array_equal(panel.bars.close[:, 0], [105, 107, 109, 111])
-        updates = dataset.load(dataclasses.replace(chosen, clock=""))
+        updates = dataset.load(dataclasses.replace(chosen, clock=None))
         np.testing.assert_array_equal(np.diff(updates.times), 500_000_000)
         write(tmp_path / "C.csv", columns(n=40))
-        assert dataset.load(dataclasses.replace(chosen, symbols=("C",), start="", end="")).bars.book is None
+        assert dataset.load(dataclasses.replace(chosen, symbols=("C",), start=None, end=None)).bars.book is None
         coarse = dataset.load(dataclasses.replace(chosen, clock="500ms", resample="2s"))
         np.testing.assert_array_equal(coarse.bars.book.bid_price[:, 0, 0], [106, 110])
 
@@ -79,7 +79,7 @@ class TestLoad:
 
 
 class TestPrepare:
-    @pytest.mark.parametrize("clock", ["1s", ""])
+    @pytest.mark.parametrize("clock", ["1s", None])
     def test_books_go_the_way_of_bars(self, tmp_path, clock):
         """Features, labels and spans of rows that carry a book."""
         mids = 100 + np.cumsum(np.random.default_rng(0).choice([-1, 1], 600)) / 8
@@ -130,6 +130,33 @@ class TestPrepare:
         label = LabelConfig(name="close_to_close", horizon=3)
         made = dataset.prepare(config(label=label), panel)
         np.testing.assert_array_equal(made.labels.y, labels.make(panel.bars, label).y)
+
+    def test_ends_that_differ_by_row_and_asset(self, panel):
+        label = LabelConfig("triple_barrier", 8, options={"volatility_window": 50})
+        made = dataset.prepare(config(label=label), panel)
+        ends = made.labels.end - np.arange(len(panel.times))[:, None]
+        assert (ends[:, 0] != ends[:, 1]).any() and set(np.unique(ends[100:-20])) == set(range(2, 10))
+        for earlier, later in (("train", "valid"), ("valid", "test")):
+            first = int(getattr(made.split, later).argmax())
+            rows = getattr(made.split, earlier)
+            assert made.labels.end[rows].max() < first
+            # nothing is purged that need not be: a row before the border is left out only if one of its labels reaches it
+            left = np.flatnonzero(~(made.split.train | made.split.valid | made.split.test))
+            near = left[(left > np.flatnonzero(rows)[0]) & (left < first)]
+            known = (made.features.ok & np.isfinite(made.labels.ret)).any(1)
+            assert len(near) and (made.labels.end[near].max(1) >= first)[known[near]].all()
+
+    def test_unknown_names_are_found_before_anything_is_read(self):
+        dataset.check(CONFIG)
+        for changes, message in [
+            ({"features": {"rsii": {}}}, "no feature 'rsii'; did you mean 'rsi'"),
+            ({"scaler": ScalerConfig(name="ew")}, "no scaler 'ew'"),
+            ({"label": LabelConfig("tripel_barrier")}, "no label 'tripel_barrier'; did you mean 'triple_barrier'"),
+            ({"label": LabelConfig(options={"stop": 1.0})}, "label 'open_to_open' has no option 'stop'"),
+            ({"split": SplitConfig(name="by_tme")}, "no split 'by_tme'; did you mean 'by_time'"),
+        ]:
+            with pytest.raises(ConfigError, match=message):
+                dataset.check(config(**changes))
 
     def test_progress_is_told(self, panel):
         ticks = []

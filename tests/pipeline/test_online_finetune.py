@@ -26,7 +26,7 @@ from fxtrade.train.segments import device_series, loss_weight, plan
 
 MODEL = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2})
 WARMUP = MODEL.receptive_field - 1
-CONFIG = AdaptConfig(steps=2, learning_learning_rates=(0.5,), every=20, lookback=32)
+CONFIG = AdaptConfig(steps=2, learning_rates=(0.5,), every=20, lookback=32)
 
 
 def by_thirds(n: int, end: np.ndarray, first: float = 0.5) -> Split:
@@ -42,7 +42,7 @@ def flipping(n: int = 170, assets: int = 2, every: int = 1_000_000, noise: float
     ret = (sign * x[..., 0] + noise * rng.standard_normal((n, assets))).astype(np.float32)
     ok, end = rng.random((n, assets)) < 0.95, np.minimum(np.arange(n) + 2, n - 1).astype(np.int32)
     w = rng.uniform(0.5, 1, (n, assets)).astype(np.float32)
-    made = Labels((ret > 0).astype(np.int32), ret, end, w)
+    made = Labels((ret > 0).astype(np.int32), ret, np.tile(end[:, None], assets), w)
     return Dataset(None, Features(np.where(ok[..., None], x, 0), ok), made, by_thirds(n, end))
 
 
@@ -97,7 +97,7 @@ def test_rows_are_scored_by_weights_that_adapted_to_the_last_known_labels(only):
 def test_no_steps_are_the_plain_forecast():
     data, params = flipping(), opinionated()
     plain = predict.score(MODEL, params, data.features)
-    off = score(data, dataclasses.replace(CONFIG, steps=0), params)
+    off = score(data, dataclasses.replace(CONFIG, steps=None), params)
     still = score(data, dataclasses.replace(CONFIG, learning_rates=(0.0,)), params)
     for made in (off, still):
         np.testing.assert_array_equal(made.prob, plain.prob)
@@ -114,7 +114,7 @@ def test_nothing_depends_on_the_future_bit_for_bit(panel, horizon):
 
     def data(bars, x):
         made = label_room.make(bars, LabelConfig(horizon=horizon))
-        return Dataset(None, Features(x, np.ones((n, 2), bool)), made, by_thirds(n, made.end))
+        return Dataset(None, Features(x, np.ones((n, 2), bool)), made, by_thirds(n, made.end.max(1)))
 
     whole = data(bars, x)
     score_all = partial(score, config=dataclasses.replace(CONFIG, every=25))
@@ -213,14 +213,14 @@ def accuracies(names, length=64, steps=3, rate=1.0) -> dict[str, tuple[float, fl
     both = market.split.train, market.split.valid
     series = [device_series(market.features, market.labels, rows) for rows in both]
     spans = [(s, plan(np.asarray(s.w), length, MODEL.receptive_field)) for s in series]
-    config = TrainConfig(steps=200, batch=8, segment_length=length, eval_every=50, patience=0)
+    config = TrainConfig(steps=200, batch=8, segment_length=length, eval_every=50, patience=None)
     descent = OptimConfig(learning_rate=0.02, warmup=10, ema_decay=0.9)
     rows, found = market.split.test[:, None] & market.features.ok, {}
     for name in names:
         learnt = MetaConfig(name, steps=steps, learning_rate=rate)
         hooks = NO_HOOKS if name == "none" else meta.make_hooks(learnt, spans[0][1])
         params = fit(TrainJob(MODEL, cross_entropy, *spans, hooks), config, descent, 0).params
-        made = [score(market, AdaptConfig(k, (rate,), every=32, lookback=length), params) for k in (0, steps)]
+        made = [score(market, AdaptConfig(k, (rate,), every=32, lookback=length), params) for k in (None, steps)]
         found[name] = tuple(float((m.prob.argmax(-1) == market.labels.y)[rows].mean()) for m in made)
     return found
 

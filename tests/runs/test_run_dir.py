@@ -10,7 +10,7 @@ import pytest
 
 from fxtrade.core.config import DataConfig, RunConfig, TrainConfig
 from fxtrade.core.errors import ConfigError, FxtradeError
-from fxtrade.core.options import to_dict
+from fxtrade.core.registry import to_dict
 from fxtrade.runs import ledger, provenance, run_dir
 
 CONFIG = RunConfig(name="me", features={"log_return": {"horizons": (1, 2)}})
@@ -27,7 +27,7 @@ class TestFolder:
 
     def test_a_run_is_never_overwritten(self, tmp_path):
         folder = run_dir.create(tmp_path, CONFIG, "first")
-        with pytest.raises(FxtradeError, match=f"{folder} holds a run already; go on with --resume {folder}"):
+        with pytest.raises(FxtradeError, match=f"{folder} holds a run already; resume it with --resume {folder}"):
             run_dir.create(tmp_path, CONFIG, "first")
 
     @pytest.mark.parametrize("name", ["a/b", "../a", "/a", ".", ".."])
@@ -72,7 +72,7 @@ class TestConfigHash:
         class Later(RunConfig):
             novelty: float = 0.5
 
-        monkeypatch.setattr(run_dir, "RunConfig", Later)
+        monkeypatch.setattr(provenance, "RunConfig", Later)
         fields = {f.name: getattr(CONFIG, f.name) for f in dataclasses.fields(CONFIG)}
         assert provenance.config_hash(Later(**fields)) == before
         assert provenance.config_hash(Later(**fields, novelty=0.7)) != before
@@ -85,6 +85,11 @@ class TestConfigHash:
             "features": {"log_return": {"horizons": (1, 2)}},
             "train": {"steps": 999},
         }
+
+    def test_an_option_that_is_none_counts(self):
+        plain, none = ({"log_return": options} for options in ({}, {"horizons": None}))
+        hashes = [provenance.config_hash(dataclasses.replace(CONFIG, features=f)) for f in (plain, none)]
+        assert hashes[0] != hashes[1]
 
     def test_it_survives_the_file(self, tmp_path):
         folder = run_dir.create(tmp_path, CONFIG, "a")
@@ -145,7 +150,7 @@ def test_provenance_says_where_a_run_came_from(monkeypatch):
     assert facts["data_fingerprint"] == "abc" and facts["config_hash"] == provenance.config_hash(CONFIG)
     assert facts["command"] == "python scripts/train.py --config x"
     assert facts["cores"] == os.cpu_count() and facts["devices"]
-    assert set(facts["packages"]) == set(run_dir.PACKAGES)
+    assert set(facts["packages"]) == set(provenance.PACKAGES)
     assert all(re.match(r"\d+\.", v) for v in facts["packages"].values())
     assert re.match(r"\d+\.\d+\.\d+", facts["code"])
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts

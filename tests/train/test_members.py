@@ -20,7 +20,7 @@ from fxtrade.train.loop import TrainJob, fit
 from fxtrade.train.outputs import IN_MEMORY, TrainOutputs
 from tests.helpers.toys import MODEL, OPTIM, TRAIN, spans
 
-ONCE = dataclasses.replace(TRAIN, steps=10, steps_per_call=5, eval_every=10, patience=0, ensemble=EnsembleConfig(3))
+ONCE = dataclasses.replace(TRAIN, steps=10, steps_per_call=5, eval_every=10, patience=None, ensemble=EnsembleConfig(3))
 
 
 def train(config=ONCE, seed=4, data=None, outputs=IN_MEMORY, callbacks=NO_CALLBACKS):

@@ -92,7 +92,7 @@ def test_sam_takes_the_gradient_uphill():
     g = slope(params)
     length = np.sqrt(sum((np.asarray(v) ** 2).sum() for v in g.values()))
     climbed = {k: params[k] + 0.05 * g[k] / length for k in params}
-    tx, plain = (optimizer(dataclasses.replace(config, sam_rho=rho), 10) for rho in (0.05, 0.0))
+    tx, plain = (optimizer(dataclasses.replace(config, sam_rho=rho), 10) for rho in (0.05, None))
     got, _ = tx.update(g, tx.init(params), params, grad_fn=lambda p, _: slope(p))
     expected, _ = plain.update(slope(climbed), plain.init(params), params)
     for key in params:

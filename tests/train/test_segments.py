@@ -150,7 +150,7 @@ def test_weight_is_where_labels_features_and_span_are():
     ok, w = rng.random((50, 2)) < 0.7, rng.uniform(0, 1, (50, 2)).astype(np.float32)
     ret = np.where(rng.random((50, 2)) < 0.1, np.nan, 1).astype(np.float32)
     features = Features(rng.normal(size=(50, 2, 3)).astype(np.float32), ok)
-    labels = Labels(np.zeros((50, 2), np.int32), ret, np.arange(50, dtype=np.int32), w)
+    labels = Labels(np.zeros((50, 2), np.int32), ret, np.zeros((50, 2), np.int32), w)
     rows = rng.random(50) < 0.5
     expected = w * ok * rows[:, None]
     np.testing.assert_array_equal(loss_weight(features, labels, rows), expected)

@@ -8,12 +8,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fxtrade import labels
-from fxtrade.core.config import LabelConfig
+from fxtrade.core.config import LabelConfig, SplitConfig
 from fxtrade.core.errors import DataError
-from fxtrade.validate.splits import by_time, folds
+from fxtrade.core.types import Split
+from fxtrade.validate import splits
+from fxtrade.validate.splits import folds, trading_rows
 from tests.helpers.markets import bars, gap
 
 NAMES = ("train", "valid", "test")
+
+
+def split_by_time(present, end, valid, test, embargo=0):
+    return splits.build(SplitConfig(valid, test, embargo))(present, end)
 
 
 def ends(n, h):
@@ -33,7 +39,7 @@ def test_no_label_reaches_a_later_span_nor_its_embargo(n, h, embargo, valid, tes
     present = np.random.default_rng(seed).random(n) < share
     end = ends(n, h)
     try:
-        split = by_time(present, end, valid, test, embargo)
+        split = split_by_time(present, end, valid, test, embargo)
     except DataError:
         assume(False)
     spans = [np.flatnonzero(getattr(split, name)) for name in NAMES]
@@ -51,7 +57,7 @@ def test_no_label_reaches_a_later_span_nor_its_embargo(n, h, embargo, valid, tes
 
 
 def test_by_hand():
-    split = by_time(np.ones(20, bool), ends(20, 2), valid=0.25, test=0.25, embargo=1)
+    split = split_by_time(np.ones(20, bool), ends(20, 2), 0.25, 0.25, embargo=1)
     assert np.flatnonzero(split.train).tolist() == list(range(0, 7))  # end < 10 - 1
     assert np.flatnonzero(split.valid).tolist() == list(range(10, 12))  # end < 15 - 1
     assert np.flatnonzero(split.test).tolist() == list(range(15, 20))
@@ -59,14 +65,14 @@ def test_by_hand():
 
 def test_the_embargo_comes_besides_purging():
     for embargo in range(4):
-        split = by_time(np.ones(100, bool), ends(100, 5), 0.2, 0.2, embargo)
+        split = split_by_time(np.ones(100, bool), ends(100, 5), 0.2, 0.2, embargo)
         assert np.flatnonzero(split.train).max() == 60 - 5 - embargo - 1
         assert np.flatnonzero(split.valid).max() == 80 - 5 - embargo - 1
 
 
 def test_shares_are_counted_in_rows_with_data():
     present = np.arange(200) >= 100
-    split = by_time(present, ends(200, 0), 0.2, 0.2)
+    split = split_by_time(present, ends(200, 0), 0.2, 0.2)
     assert [int(getattr(split, name).sum()) for name in NAMES] == [60, 20, 20]
 
 
@@ -74,7 +80,7 @@ def test_with_labels_of_a_market_with_gaps():
     market = gap(bars(200), slice(90, 110))
     made = labels.make(market, LabelConfig("open_to_open", 4))
     present = np.isfinite(made.ret).any(1)
-    split = by_time(present, made.end, 0.2, 0.2, embargo=3)
+    split = split_by_time(present, made.end.max(1), 0.2, 0.2, embargo=3)
     for earlier, later in (("train", "valid"), ("valid", "test")):
         seen = made.end[getattr(split, earlier)].max()
         first = np.flatnonzero(getattr(split, later)).min()
@@ -85,18 +91,33 @@ def test_with_labels_of_a_market_with_gaps():
 
 
 @pytest.mark.parametrize(
-    "n, valid, test", [(0, 0.15, 0.15), (1, 0.15, 0.15), (2, 0.3, 0.3), (5, 0.01, 0.2), (5, 0.2, 0.01), (4, 0.5, 0.5)]
+    "n, valid, test", [(0, 0.15, 0.15), (1, 0.15, 0.15), (2, 0.3, 0.3), (5, 0.01, 0.2), (5, 0.2, 0.01), (4, 0.49, 0.5)]
 )
 def test_too_few_rows(n, valid, test):
     with pytest.raises(DataError, match=f"{n} bars cannot be split into training, .* validation and .* test"):
-        by_time(np.ones(n, bool), ends(n, 1), valid, test)
+        split_by_time(np.ones(n, bool), ends(n, 1), valid, test)
 
 
 @pytest.mark.parametrize("h, embargo, span", [(80, 0, "train"), (1, 90, "train"), (12, 0, "valid")])
 def test_a_span_that_purging_empties(h, embargo, span):
     shares = (0.3, 0.2) if span == "train" else (0.1, 0.2)
     with pytest.raises(DataError, match=f"the {span} span is empty after purging"):
-        by_time(np.ones(100, bool), ends(100, h), *shares, embargo)
+        split_by_time(np.ones(100, bool), ends(100, h), *shares, embargo)
+
+
+def test_rows_of_trading():
+    """From a test row to the next row of another span: rows of none do not end it."""
+    spans = "..tttt.v.vvt.TT.T..ttTT..v"
+    split = Split(*(np.array([s == kind for s in spans]) for kind in "tvT"))
+    expected = "             ######  #### "
+    assert "".join(" #"[int(row)] for row in trading_rows(split)) == expected
+
+
+def test_all_rows_after_the_border_are_traded_by_time():
+    present = np.random.default_rng(0).random(100) < 0.8
+    split = split_by_time(present, ends(100, 4), 0.2, 0.2)
+    rows = np.flatnonzero(trading_rows(split))
+    np.testing.assert_array_equal(rows, np.arange(np.argmax(split.test), 100))
 
 
 class TestFolds:

@@ -175,7 +175,7 @@ def test_directions_of_the_random_walk_are_fair_and_independent_of_the_past(mark
     up, known = market.edge > 0.5, market.edge != 0.5
 
     def hits(p):
-        move = horizon.open_to_open(p.bars, 1).value
+        move = horizon.open_to_open(p.bars, horizon=1).value
         return np.mean((up == (move > 0))[np.isfinite(move) & (move != 0) & known])
 
     error = 0.5 / np.sqrt(len(market.times))  # assets are mirrored together, so that two count as one
@@ -186,9 +186,9 @@ def test_directions_of_the_random_walk_are_fair_and_independent_of_the_past(mark
     trend = panel_of(bars(2000))
     up = np.exp(0.01 * np.arange(2000))[:, None].astype(np.float32)
     rising = trend.bars.replace(**{c: getattr(trend.bars, c) * up for c in ("open", "high", "low", "close")})
-    move = horizon.close_to_close(surrogates.random_walk(dataclasses.replace(trend, bars=rising), 0).bars, 1).value[
-        :-1, 0
-    ]
+    walk = surrogates.random_walk(dataclasses.replace(trend, bars=rising), 0)
+    move = horizon.close_to_close(walk.bars, horizon=1).value[:-1, 0]
+    assert walk.simulated and not trend.simulated
     assert abs(np.mean(move > 0) - 0.5) < 4 * 0.5 / np.sqrt(2000)
     assert abs(np.corrcoef(move[1:] > 0, move[:-1] > 0)[0, 1]) < 4 / np.sqrt(2000)
 
