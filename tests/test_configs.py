@@ -16,7 +16,7 @@ from fxtrade.core.types import Bars
 from fxtrade.data.bars import parse_interval
 from tests.helpers import markets
 
-ALONE = {"comparison"}  # of many runs: tests/experiment/test_recipes.py
+ALONE = {"comparison", "common"}  # of many runs; what the others share
 FILES = sorted({p.stem for p in (Path(__file__).parents[1] / "configs").glob("*.py")} - ALONE)
 EVERY = [(file, variant) for file in FILES for variant in common.MARKETS]
 
