@@ -1,161 +1,221 @@
-"""What a comparison has found so far: what follows from all of its finished cells together."""
+"""The report of a comparison, from all of its finished cells together."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from jaxtyping import Num
 
-from fxtrade.comparison.cell import Sums
-from fxtrade.comparison.grid import PLAIN
-from fxtrade.comparison.store import PLAN, CellStore, Entry
+from fxtrade.comparison.grid import PLAIN, ComparisonConfig
+from fxtrade.comparison.store import PLAN, CellStore, Plan
 from fxtrade.core.errors import FxtradeError
-from fxtrade.core.files import to_jsonable
+from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.metrics import bootstrap
+from fxtrade.report.comparison_schema import (
+    BaselineSummary,
+    CellResult,
+    ComparisonReport,
+    ComparisonRow,
+    Differences,
+    MarketReport,
+    NamedTest,
+    PairedTest,
+    RecipeEffect,
+    RecipeReport,
+)
 from fxtrade.validate import discovery
 
-TREES = "gradient-boosted trees"
+BASELINE = "gradient-boosted trees"  # that all cells are compared with
 COVERAGES = (1.0, 0.1)  # at which forecasts are compared
-SAMPLES, LEVEL = 2000, 0.95  # of the bootstrap
-RIVALS = ("trees", "plain")  # of every cell
-Ratio = tuple[np.ndarray, np.ndarray]  # numerator and denominator by day, [G]
+SAMPLES = 2000  # of the bootstrap
+FALSE_DISCOVERY_RATE = 0.05
+
+Key = TypeVar("Key")
+Ratio = tuple[Num[np.ndarray, " blocks"], Num[np.ndarray, " blocks"]]  # numerator and denominator
 
 
-def assemble(kept: CellStore) -> dict[str, Any]:
-    """Everything that the report says, as one JSON-like dict, from the finished ones among the cells of the plan.
+class MarketCells(NamedTuple):
+    """The finished baselines and cells of a market, without those whose training failed, and their sums by hash."""
+
+    name: str
+    coverages: tuple[float, ...]
+    results: list[CellResult]
+    sums: dict[str, DailySums]
+
+    def compared(self) -> list[float]:
+        return [c for c in COVERAGES if c in self.coverages]
+
+    def pairs(self, rival: str) -> dict[str, str]:
+        """Return the cells that are compared with the baseline or with plain training, and with which, by hash."""
+        if rival == BASELINE:
+            baseline = [r.hash for r in self.results if r.is_baseline and r.model == BASELINE]
+            return {r.hash: baseline[0] for r in self.results if baseline and not r.is_baseline}
+        plain = {r.model: r.hash for r in self.results if r.recipe == PLAIN}
+        cells = (r for r in self.results if not r.is_baseline and r.recipe != PLAIN)
+        return {r.hash: plain[r.model] for r in cells if r.model in plain}
+
+
+def assemble(store: CellStore) -> ComparisonReport:
+    """Return the report on the finished cells of the plan.
 
     Raises:
         FxtradeError: the folder holds no plan, or a file is damaged.
     """
-    path = kept.folder / PLAN
     try:
-        plan = json.loads(path.read_text())
-        config, cells = plan["config"], [kept.entries[h] for h in plan["cells"] if h in kept.entries]
-        order = {(m, r): (i, j) for i, m in enumerate(config["models"]) for j, r in enumerate(config["recipes"])}
-        cells.sort(key=lambda e: order[e["model"], e["recipe"]])
-    except (OSError, ValueError, KeyError) as e:
-        raise FxtradeError(f"{kept.folder} is no comparison: {path} is missing or damaged ({e!r})") from e
-    cells, seed = [dict(e) for e in cells], config["seed"]
-    markets, sums = [], {}
-    for name, of in plan["markets"].items():
-        if of not in kept.entries:
-            continue
-        base = [dict(e) for e in kept.entries.values() if e.get("of") == of and e["kind"] == "baseline"]
-        rows = [*base, *(e for e in cells if e["market"] == name)]
-        sums |= {e["hash"]: kept.sums(e) for e in rows if "error" not in e}
-        markets.append({**kept.entries[of], "name": name, "rows": rows})
-        against(rows, sums, markets[-1]["coverages"], seed)
-    for rival in RIVALS:
-        _corrected([test for m in markets for row in m["rows"] for test in row.get(rival, {}).values()])
-        _corrected([test for m in markets for row in m["rows"] if (test := row.get("nats", {}).get(rival))])
-    found = [e for r in config["recipes"] if r != PLAIN and (e := of_recipe(r, markets, sums, seed))]
-    _corrected([test for effect in found for part in effect["markets"].values() for test in part.values()])
-    _corrected([test for effect in found for test in effect["nats"].values()])
-    counts = {"done": len(cells), "planned": len(plan["cells"]), "seconds": sum(e["seconds"] for e in cells)}
-    run = {**plan["run"], **counts, "folder": kept.folder.name, "config": config}
-    return to_jsonable({"run": run, "markets": markets, "recipes": found, "goal": goal(markets)})
+        plan = Plan.read(store.folder / PLAN)
+    except FxtradeError as e:
+        raise FxtradeError(f"{store.folder} is not a comparison: {e}") from e
+    config = plan.config
+    order = {(m, r): (i, j) for i, m in enumerate(config.models) for j, r in enumerate(config.recipes)}
+    cells = [store.results[h] for h in plan.cells if h in store.results]
+    cells.sort(key=lambda r: order[r.model, r.recipe])
+    rows = {
+        name: [
+            *(r for r in store.results.values() if r.is_baseline and r.setting == setting),
+            *(r for r in cells if r.market == name),
+        ]
+        for name, setting in plan.settings.items()
+        if setting in store.settings
+    }
+    markets = [_market(store, name, plan.settings[name], results) for name, results in rows.items()]
+    from_baseline, from_plain = (against(rival, markets, config.seed) for rival in (BASELINE, PLAIN))
+    reports = tuple(
+        MarketReport(
+            name=name,
+            data=(setting := store.settings[plan.settings[name]]).data,
+            labels=setting.labels,
+            coverages=setting.coverages,
+            rows=tuple(ComparisonRow(r, from_baseline.get(r.hash), from_plain.get(r.hash)) for r in results),
+        )
+        for name, results in rows.items()
+    )
+    return ComparisonReport(
+        folder=store.folder.name,
+        environment=plan.environment,
+        models=config.models,
+        recipe_names=config.recipes,
+        market_names=config.markets,
+        seeds=config.seeds,
+        budget=config.budget,
+        done=len(cells),
+        planned=len(plan.cells),
+        seconds=sum(r.seconds for r in cells),
+        baseline=BASELINE,
+        plain=PLAIN,
+        false_discovery_rate=FALSE_DISCOVERY_RATE,
+        markets=reports,
+        recipes=recipe_reports(config, markets, from_plain),
+        summary=summarize(reports),
+    )
 
 
-def against(rows: list[Entry], sums: dict[str, Sums], coverages: list[float], seed: int) -> None:
-    """Adds to the cells of a market the paired differences from the trees and from the same model's plain recipe: of
-    accuracies, and as "nats" of the log loss, positive where the rival's is higher."""
-    trees = next((e for e in rows if e["kind"] == "baseline" and e["model"] == TREES), None)
-    plain = {e["model"]: e for e in rows if e["kind"] == "cell" and e["recipe"] == PLAIN and "error" not in e}
-    for row in rows:
-        if row["kind"] != "cell" or "error" in row:
-            continue
-        rivals = {"trees": trees, "plain": plain.get(row["model"]) if row["recipe"] != PLAIN else None}
-        for name, rival in rivals.items():
-            if rival:
-                pair = [sums[row["hash"]]], [sums[rival["hash"]]]
-                row[name] = {_key(c): _difference(*pair, coverages.index(c), seed) for c in _compared(coverages)}
-                if nats := _nats(*pair, seed):
-                    row.setdefault("nats", {})[name] = nats
-
-
-def of_recipe(recipe: str, markets: list[dict], sums: dict[str, Sums], seed: int) -> dict[str, Any] | None:
-    """What a recipe adds to the accuracy of the plain one, on average over the models that have both, by market; as
-    "nats" what it takes from the log loss.
-
-    `helped` of `models` are better than plain.
-    """
-    found: dict[str, dict] = {}
-    nats: dict[str, dict] = {}
+def against(rival: str, markets: Sequence[MarketCells], seed: int) -> dict[str, Differences]:
+    """Return the paired differences of the cells from the baseline or from plain training, by hash."""
+    accuracy, log_loss = {}, {}
     for market in markets:
-        cells = {(e["model"], e["recipe"]): e for e in market["rows"] if e["kind"] == "cell" and "error" not in e}
-        models = [m for m, r in cells if r == recipe and (m, PLAIN) in cells]
-        if models:
-            pair = [[sums[cells[m, r]["hash"]] for m in models] for r in (recipe, PLAIN)]
-            found[market["name"]] = {
-                _key(c): _difference(*pair, market["coverages"].index(c), seed)
-                | {
-                    "models": len(models),
-                    "helped": sum(cells[m, recipe]["plain"][_key(c)]["value"] > 0 for m in models),
-                }
-                for c in _compared(market["coverages"])
-            }
-            if gained := _nats(*pair, seed):
-                nats[market["name"]] = gained
-    if not found:
-        return None
-    mean = float(np.mean([part["1"]["value"] for part in found.values()]))
-    return {"recipe": recipe, "mean": mean, "markets": found, "nats": nats}
-
-
-def goal(markets: list[dict]) -> dict[str, Any]:
-    """How many cells were compared with the trees, and which are above them after correction for their number; of log
-    losses only how many are better and worse."""
-    tests = [
-        {"market": market["name"], "model": row["model"], "recipe": row["recipe"], "coverage": float(c), **test}
-        for market in markets
-        for row in market["rows"]
-        if "trees" in row
-        for c, test in row["trees"].items()
-    ]
-    nats = [row["nats"]["trees"] for market in markets for row in market["rows"] if "trees" in row.get("nats", {})]
-    known = [t for t in tests if t["p"] is not None and not np.isnan(t["p"])]
-    beaten = [t for t in known if t["low"] > 0 and t["q"] <= 1 - LEVEL]
+        for ours, theirs in market.pairs(rival).items():
+            pair = [market.sums[ours]], [market.sums[theirs]]
+            for c in market.compared():
+                accuracy[ours, c] = accuracy_difference(*pair, market.coverages.index(c), seed)
+            if test := log_loss_difference(*pair, seed):
+                log_loss[ours] = test
+    accuracy, log_loss = corrected(accuracy), corrected(log_loss)
     return {
-        "comparisons": len(known),
-        "beaten": sorted(beaten, key=lambda t: t["q"]),
-        "below": sum(t["high"] < 0 and t["q"] <= 1 - LEVEL for t in known),
-        "best": max(known, key=lambda t: t["low"], default=None),
-        "nats": {
-            "comparisons": len(nats),
-            "better": sum(t["low"] > 0 and t["q"] <= 1 - LEVEL for t in nats),
-            "worse": sum(t["high"] < 0 and t["q"] <= 1 - LEVEL for t in nats),
-        },
+        ours: Differences({c: accuracy[ours, c] for c in market.compared()}, log_loss.get(ours))
+        for market in markets
+        for ours in market.pairs(rival)
     }
 
 
-def _corrected(tests: list[dict]) -> None:
-    for test, q in zip(tests, discovery.benjamini_hochberg([t["p"] for t in tests]), strict=True):
-        test["q"] = float(q)
+def recipe_reports(
+    config: ComparisonConfig, markets: Sequence[MarketCells], from_plain: Mapping[str, Differences]
+) -> tuple[RecipeReport, ...]:
+    """Return what each recipe changes against plain training, on average over the models that have both."""
+    accuracy, log_loss, hashes = {}, {}, {}
+    for market in markets:
+        plain = market.pairs(PLAIN)
+        for recipe in config.recipes:
+            ours = [r.hash for r in market.results if r.recipe == recipe and r.hash in plain]
+            if not ours:
+                continue
+            hashes[recipe, market.name] = ours
+            pair = [market.sums[h] for h in ours], [market.sums[plain[h]] for h in ours]
+            for c in market.compared():
+                accuracy[recipe, market.name, c] = accuracy_difference(*pair, market.coverages.index(c), config.seed)
+            if test := log_loss_difference(*pair, config.seed):
+                log_loss[recipe, market.name] = test
+    accuracy, log_loss = corrected(accuracy), corrected(log_loss)
+    found: dict[str, dict[str, RecipeEffect]] = {}
+    for (recipe, name), ours in sorted(hashes.items(), key=lambda item: config.recipes.index(item[0][0])):
+        tests = {c: test for (r, n, c), test in accuracy.items() if (r, n) == (recipe, name)}
+        improved = {c: sum(from_plain[h].accuracy[c].value > 0 for h in ours) for c in tests}
+        differences = Differences(tests, log_loss.get((recipe, name)))
+        found.setdefault(recipe, {})[name] = RecipeEffect(len(ours), improved, differences)
+    return tuple(
+        RecipeReport(recipe, float(np.mean([e.differences.accuracy[1.0].value for e in effects.values()])), effects)
+        for recipe, effects in found.items()
+    )
 
 
-def _difference(ours: list[Sums], theirs: list[Sums], coverage: int, seed: int) -> dict[str, float]:
-    """Of accuracies on the first label, on average over pairs."""
-    return _paired(*([(s.right[0, coverage], s.count[0, coverage]) for s in side] for side in (ours, theirs)), seed)
+def summarize(markets: Sequence[MarketReport]) -> BaselineSummary:
+    """Return how many cells are significantly above and below the baseline."""
+    tests = [test for test in _named_tests(markets) if not np.isnan(test.test.p)]
+    losses = [row.from_baseline.log_loss for market in markets for row in market.rows if row.from_baseline]
+    losses = [test for test in losses if test]
+    return BaselineSummary(
+        tests=len(tests),
+        above=tuple(sorted((t for t in tests if _positive(t.test)), key=lambda t: t.test.q)),
+        below=sum(_negative(t.test) for t in tests),
+        nearest=max(tests, key=lambda t: t.test.low, default=None),
+        log_loss_tests=len(losses),
+        log_loss_better=sum(map(_positive, losses)),
+        log_loss_worse=sum(map(_negative, losses)),
+    )
 
 
-def _nats(ours: list[Sums], theirs: list[Sums], seed: int) -> dict[str, float] | None:
-    """By how much their log loss is above ours, on average over pairs; None if anyone's is not known."""
+def corrected(tests: Mapping[Key, PairedTest]) -> dict[Key, PairedTest]:
+    """Return the tests with q-values for all of them together."""
+    q = discovery.benjamini_hochberg([t.p for t in tests.values()])
+    return {k: dataclasses.replace(t, q=float(x)) for (k, t), x in zip(tests.items(), q, strict=True)}
+
+
+def accuracy_difference(ours: Sequence[DailySums], theirs: Sequence[DailySums], coverage: int, seed: int) -> PairedTest:
+    """Return the difference of accuracies on the first label, on average over pairs."""
+    return _paired(*([(s.correct[0, coverage], s.count[0, coverage]) for s in side] for side in (ours, theirs)), seed)
+
+
+def log_loss_difference(ours: Sequence[DailySums], theirs: Sequence[DailySums], seed: int) -> PairedTest | None:
+    """Return by how much our log loss is lower, on average over pairs; None if one of them is not known."""
     if any(s.rows is None for s in (*ours, *theirs)):
         return None
-    return _paired(*([(s.surprise, s.rows) for s in side] for side in (theirs, ours)), seed)
+    return _paired(*([(s.log_loss, s.rows) for s in side] for side in (theirs, ours)), seed)
 
 
-def _paired(ours: list[Ratio], theirs: list[Ratio], seed: int) -> dict[str, float]:
+def _paired(ours: list[Ratio], theirs: list[Ratio], seed: int) -> PairedTest:
     """The mean difference of ratios; days on which nothing counts are left out."""
-    parts = np.array([list(zip(*side, strict=True)) for side in (ours, theirs)])  # [2, 2, R, G]
+    parts = np.array([list(zip(*side, strict=True)) for side in (ours, theirs)])  # [side, part, pair, block]
     parts = parts[..., parts[:, 1].any((0, 1))]
-    return bootstrap.paired_difference(*parts, SAMPLES, LEVEL, seed)._asdict()
+    return PairedTest(*bootstrap.paired_difference(*parts, SAMPLES, seed=seed))
 
 
-def _compared(coverages: list[float]) -> list[float]:
-    return [c for c in COVERAGES if c in coverages]
+def _market(store: CellStore, name: str, setting: str, results: list[CellResult]) -> MarketCells:
+    good = [r for r in results if not r.error]
+    return MarketCells(name, store.settings[setting].coverages, good, {r.hash: store.sums(r) for r in good})
 
 
-def _key(coverage: float) -> str:
-    return f"{coverage:g}"
+def _named_tests(markets: Sequence[MarketReport]) -> Iterator[NamedTest]:
+    for market in markets:
+        for row in market.rows:
+            for c, test in row.from_baseline.accuracy.items() if row.from_baseline else ():
+                yield NamedTest(market.name, row.result.model, row.result.recipe, c, test)
+
+
+def _positive(test: PairedTest) -> bool:
+    return test.low > 0 and test.q <= FALSE_DISCOVERY_RATE
+
+
+def _negative(test: PairedTest) -> bool:
+    return test.high < 0 and test.q <= FALSE_DISCOVERY_RATE

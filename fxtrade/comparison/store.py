@@ -2,40 +2,72 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fxtrade.comparison.cell import Sums
+from fxtrade.comparison.grid import ComparisonConfig
+from fxtrade.core import files
+from fxtrade.core.codec import Versioned, from_jsonable
 from fxtrade.core.errors import FxtradeError
-from fxtrade.core.files import append_line, atomic_path, to_jsonable, write_atomic
+from fxtrade.evaluate.accuracy import DailySums
+from fxtrade.evaluate.results import DataSummary
+from fxtrade.labels import LabelSpec
+from fxtrade.report.comparison_schema import CellResult
+from fxtrade.runs.provenance import Environment
 
 PLAN, CELLS, SUMS = "plan.json", "cells.jsonl", "sums"
-Entry = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingResult:
+    """What all forecasts of a market were trained and evaluated on; stored when its baselines are complete."""
+
+    hash: str
+    market: str
+    data: DataSummary
+    labels: tuple[LabelSpec, ...]
+    coverages: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan(Versioned):
+    """What a comparison consists of: hash of the setting by market, and hashes of the cells."""
+
+    config: ComparisonConfig
+    settings: Mapping[str, str]
+    cells: tuple[str, ...]
+    environment: Environment
+    version: int = 1
 
 
 class CellStore:
-    """Finished cells and baselines in `folder`: one line each in `cells.jsonl`, and their sums by day in `sums/`.
+    """Finished cells and baselines in `folder`: a line each in `cells.jsonl`, and their sums by day in `sums/`.
 
-    A cell is there as a whole or not at all: its line is written last, by one write. A line without an end does not
-    count: a kill has cut it short, or another process is just writing it.
+    A cell is stored as a whole or not at all: its line is written last, by one write. A line without an end does not
+    count: it was cut short, or another process is writing it.
 
     Raises:
         FxtradeError: a line is damaged.
     """
 
     def __init__(self, folder: Path):
-        self.folder, self.entries = folder, {}
+        self.folder = folder
+        self.results: dict[str, CellResult] = {}
+        self.settings: dict[str, SettingResult] = {}
         path = folder / CELLS
-        for number, line in enumerate(_whole(path).splitlines(), 1):
+        for number, line in enumerate(_complete(path).splitlines(), 1):
             try:
-                entry = json.loads(line)
-                self.entries[entry["hash"]] = entry
-            except (ValueError, TypeError, KeyError) as e:
-                raise FxtradeError(f"{path}, line {number} is damaged; delete it, and its cell is done anew") from e
+                self._enter(json.loads(line), f"{path}, line {number}")
+            except (ValueError, TypeError, KeyError, AttributeError, FxtradeError) as e:
+                raise FxtradeError(
+                    f"{path}, line {number} is damaged; delete it, and its cell is recomputed ({e})"
+                ) from e
 
     def repair(self) -> None:
         """Take a line that was cut short out of the file, before the first `add`.
@@ -44,30 +76,52 @@ class CellStore:
             FxtradeError: the folder cannot be written.
         """
         path = self.folder / CELLS
-        whole = _whole(path)
-        if path.exists() and len(whole) < path.stat().st_size:
-            self._writing(lambda: write_atomic(path, whole))
+        complete = _complete(path)
+        if path.exists() and len(complete) < path.stat().st_size:
+            self._write(lambda: files.write_atomic(path, complete))
 
-    def add(self, entry: Entry, sums: Sums | None) -> None:
+    def add(self, result: CellResult, sums: DailySums | None = None) -> None:
+        """Store a cell or baseline; a cell whose training failed has no sums."""
+
         def write():
             if sums is not None:
-                with atomic_path(self.folder / SUMS / f"{entry['hash']}.npz") as part, part.open("wb") as f:
-                    np.savez_compressed(f, **{k: v for k, v in sums._asdict().items() if v is not None})
-            append_line(self.folder / CELLS, entry)
+                content = io.BytesIO()
+                np.savez_compressed(content, **{k: v for k, v in sums._asdict().items() if v is not None})
+                files.write_atomic(self._sums(result), content.getvalue())
+            files.append_line(self.folder / CELLS, {"result": result})
 
-        self._writing(write)
-        self.entries[entry["hash"]] = to_jsonable(entry)
+        self._write(write)
+        self.results[result.hash] = result
 
-    def sums(self, entry: Entry) -> Sums:
-        """Raises FxtradeError if they are not there or damaged."""
-        path = self.folder / SUMS / f"{entry['hash']}.npz"
+    def add_setting(self, setting: SettingResult) -> None:
+        """Store a setting, after its baselines."""
+        self._write(lambda: files.append_line(self.folder / CELLS, {"setting": setting}))
+        self.settings[setting.hash] = setting
+
+    def sums(self, result: CellResult) -> DailySums:
+        """Return the sums of a result. Raises FxtradeError if they are missing or damaged."""
+        path = self._sums(result)
         try:
             with np.load(path) as f:
-                return Sums(**f)
-        except (OSError, ValueError, KeyError) as e:
-            raise FxtradeError(f"{path} cannot be read ({e}); delete {CELLS} in its folder to do all cells anew") from e
+                return DailySums(**f)
+        except (OSError, ValueError, TypeError) as e:
+            raise FxtradeError(
+                f"{path} cannot be read ({e}); delete {CELLS} in its folder to recompute all cells"
+            ) from e
 
-    def _writing(self, write: Callable[[], None]) -> None:
+    def _enter(self, line: dict[str, Any], where: str) -> None:
+        ((kind, values),) = line.items()
+        if kind == "setting":
+            setting = from_jsonable(SettingResult, values, where)
+            self.settings[setting.hash] = setting
+        else:
+            result = from_jsonable(CellResult, values, where)
+            self.results[result.hash] = result
+
+    def _sums(self, result: CellResult) -> Path:
+        return self.folder / SUMS / f"{result.hash}.npz"
+
+    def _write(self, write: Callable[[], None]) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write()
@@ -75,7 +129,7 @@ class CellStore:
             raise FxtradeError(f"{self.folder} cannot be written: {e.strerror}; make room and start again") from e
 
 
-def _whole(path: Path) -> bytes:
-    """The lines that have an end; none of a file that is not there."""
+def _complete(path: Path) -> bytes:
+    """The lines that have an end; none if there is no file."""
     content = path.read_bytes() if path.exists() else b""
     return content[: content.rfind(b"\n") + 1]

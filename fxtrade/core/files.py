@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -35,22 +36,23 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Write `to_jsonable(values)` atomically.
-
-    Raises:
-        FxtradeError: the place cannot be written.
-    """
+def write_text(path: Path, text: str) -> None:
+    """Write a text atomically. Raises FxtradeError if the place cannot be written."""
     try:
-        write_atomic(path, json.dumps(to_jsonable(values), indent=1) + "\n")
+        write_atomic(path, text)
     except OSError as e:
         raise FxtradeError(f"{path} cannot be written: {e.strerror}; choose another place with --results") from e
 
 
-def append_line(path: Path, values: Mapping[str, Any]) -> None:
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON atomically; NaN and infinities become null. Raises FxtradeError if the place cannot be written."""
+    write_text(path, json.dumps(to_jsonable(values), indent=1) + "\n")
+
+
+def append_line(path: Path, entry: Any) -> None:
     """Append one line of JSON by one `write`, so that processes side by side do not mix their lines. OSError as it
     comes."""
-    line = (json.dumps(to_jsonable(values)) + "\n").encode()
+    line = (json.dumps(to_jsonable(entry)) + "\n").encode()
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         while line:  # a full disk takes a part of the line; the next write then raises
@@ -60,7 +62,9 @@ def append_line(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def to_jsonable(value: Any) -> Any:
-    """Lists, dicts and Python scalars of nested values; NaN and infinities become None, since JSON has none."""
+    """Return `value` in plain dicts, lists and scalars; NaN and infinities become None, dataclasses become dicts."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {k: to_jsonable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

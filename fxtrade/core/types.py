@@ -104,7 +104,7 @@ class Segment:
 
     The first R-1 steps are warm-up for a model with receptive field R: w is 0 there, so that they carry no loss.
 
-    For further tasks (`losses.auxiliary`), else None: `ret_w [B, T, A]`, weight of the return as such, which is there also
+    For auxiliary losses, else None: `ret_w [B, T, A]`, weight of the return itself, which is there also
     where it is zero and has no class; `horizon_y, horizon_w [B, T, A, H]`, classes and weights at H further horizons.
     """
 

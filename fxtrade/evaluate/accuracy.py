@@ -1,149 +1,198 @@
-"""How good forecasts are on rows that nothing was fitted or chosen on."""
+"""Accuracy and scores of forecasts on the test span."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.config import ReportConfig
-from fxtrade.core.types import Forecast, Labels
-from fxtrade.data.bars import Panel, parse_interval
-from fxtrade.metrics import bootstrap, classify
-from fxtrade.metrics import score_intervals as intervals
-from fxtrade.pipeline.baselines import Prediction
-from fxtrade.pipeline.predict import labelled
+from fxtrade.core.types import Array, Forecast, Labels, Split
+from fxtrade.data.bars import parse_interval
+from fxtrade.evaluate.results import CoverageCurve, CoverageRow, CoverageTable, Estimate, GroupRow, Reliability, Scores
+from fxtrade.metrics import bootstrap, classify, score_intervals
+from fxtrade.pipeline.baselines import Prediction, decide
+from fxtrade.pipeline.dataset import Dataset
 
-CURVE = tuple(np.round(np.geomspace(0.02, 1.0, 30), 4))
+CURVE = tuple(np.round(np.geomspace(0.02, 1.0, 30), 4).tolist())  # coverages of the curve
 
 
-def coverage_table(
-    prediction: Prediction,
-    labels: Labels,
-    valid: np.ndarray,
-    test: np.ndarray,
-    times: np.ndarray,
-    config: ReportConfig,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Accuracy on the test rows above confidence thresholds that were fixed on the validation rows.
+class EvaluatedRows(NamedTuple):
+    """The M entries of the test span that have a prediction and a label, by time, then by asset.
 
-    Each entry: target coverage, the share really covered, accuracy, its interval (block bootstrap over time, all assets
-    of a block together) and the number of rows.
+    Attributes:
+        row, asset: place of each entry.
+        y, ret: its label.
+        predicted, confidence: the prediction.
+        prob: probabilities, which sum to one; None of a prediction without.
+        block: block of the bootstrap.
+        labelled: number of labelled test entries, with or without a prediction.
+        thresholds: for each of the report's coverages the confidence that counts.
     """
-    chosen = prediction.ok & (labels.y >= 0)
-    rows = chosen & test[:, None]
-    sure, right = prediction.confidence[rows], (prediction.y == labels.y)[rows].astype(float)
-    blocks = bootstrap.block_ids(
-        np.broadcast_to(times[:, None], rows.shape)[rows], parse_interval(config.bootstrap_block)
+
+    row: Int[np.ndarray, " M"]
+    asset: Int[np.ndarray, " M"]
+    y: Int[np.ndarray, " M"]
+    ret: Float[np.ndarray, " M"]
+    predicted: Int[np.ndarray, " M"]
+    confidence: Float[np.ndarray, " M"]
+    prob: Float[np.ndarray, "M K"] | None
+    block: Int[np.ndarray, " M"]
+    labelled: int
+    thresholds: tuple[float, ...]
+
+    @property
+    def correct(self) -> Bool[np.ndarray, " M"]:
+        return self.predicted == self.y
+
+
+class DailySums(NamedTuple):
+    """Sums within each block of the test span, of which differences of two forecasts are made.
+
+    Attributes:
+        correct, count: correct forecasts, and all forecasts above the threshold, by label and coverage.
+        log_loss, rows: sum of -log p of the classes of the first label, and its number of forecasts; None of a
+            prediction without probabilities.
+    """
+
+    correct: Int[np.ndarray, "labels coverages blocks"]
+    count: Int[np.ndarray, "labels coverages blocks"]
+    log_loss: Float[np.ndarray, " blocks"] | None = None
+    rows: Int[np.ndarray, " blocks"] | None = None
+
+
+def bootstrap_blocks(data: Dataset, config: ReportConfig) -> Int[np.ndarray, " N"]:
+    """Return the bootstrap's block of each row of the test span, counted from 0; -1 outside."""
+    times, test = data.panel.times, data.split.test
+    blocks = np.full(len(times), -1)
+    blocks[test] = bootstrap.block_ids(times[test], parse_interval(config.bootstrap_block))
+    return blocks
+
+
+def gather(
+    forecast: Forecast | Prediction,
+    labels: Labels,
+    split: Split,
+    blocks: Int[np.ndarray, " N"],
+    coverages: Sequence[float],
+) -> EvaluatedRows:
+    """Return the entries that evaluators count, with thresholds that are fixed on the validation span.
+
+    Args:
+        blocks: of `bootstrap_blocks`.
+    """
+    prediction = decide(forecast) if isinstance(forecast, Forecast) else forecast
+    labelled = (labels.y >= 0) & split.test[:, None]
+    chosen = prediction.ok & labelled
+    row, asset = np.nonzero(chosen)
+    prob = None
+    if isinstance(forecast, Forecast):
+        prob = np.asarray(forecast.prob)[chosen].astype(np.float64)
+        prob = prob / prob.sum(-1, keepdims=True)
+    return EvaluatedRows(
+        row=row,
+        asset=asset,
+        y=labels.y[chosen],
+        ret=labels.ret[chosen],
+        predicted=prediction.y[chosen],
+        confidence=prediction.confidence[chosen],
+        prob=prob,
+        block=blocks[row],
+        labelled=int(labelled.sum()),
+        thresholds=confidence_thresholds(prediction, labels, split.valid, coverages),
     )
-    labelled = (labels.y >= 0) & test[:, None]
-    table, least = [], thresholds(prediction, labels, valid, config.coverages)
-    for coverage, threshold in zip(config.coverages, least, strict=True):
-        covered = (sure >= threshold).astype(float)
-        low, high = bootstrap.ratio_interval(right * covered, covered, blocks, config.bootstrap_samples, seed=seed)
-        count = int(covered.sum())
-        table.append(
-            {
-                "target": coverage,
-                "coverage": count / max(int(labelled.sum()), 1),
-                "accuracy": float((right * covered).sum() / count) if count else float("nan"),
-                "low": low,
-                "high": high,
-                "rows": count,
-            }
-        )
-    return table
 
 
-def thresholds(prediction: Prediction, labels: Labels, valid: np.ndarray, coverages: Sequence[float]) -> list[float]:
-    """For each of `coverages` the confidence that this share of the labelled validation rows reaches.
+def confidence_thresholds(
+    prediction: Prediction, labels: Labels, valid: Bool[Array, " N"], coverages: Sequence[float]
+) -> tuple[float, ...]:
+    """Return for each coverage the confidence that this share of the labelled validation rows reaches.
 
-    At full coverage -inf, which leaves nothing out, however sure the validation rows were; so where there are none.
+    At full coverage, and where there are no validation rows, it is -inf.
     """
     before = prediction.confidence[prediction.ok & (labels.y >= 0) & valid[:, None]]
-    return [-np.inf if c >= 1 or not len(before) else float(np.quantile(before, 1 - c)) for c in coverages]
+    return tuple(-np.inf if c >= 1 or not len(before) else float(np.quantile(before, 1 - c)) for c in coverages)
 
 
-def scores(forecast: Forecast, labels: Labels, test: np.ndarray) -> dict[str, Any]:
-    """Accuracy, balanced accuracy, MCC, Brier, log loss, ECE, IC and the curves of the plots, on the test rows."""
-    rows, prob, y = labelled(forecast, labels, test)
-    ret = labels.ret[rows]
-    confidence, correct = classify.top_label(prob, y)
-    mean, frequency, count = classify.reliability(prob, y)
-    tilt = prob[:, -1] - prob[:, 0]
-    known = np.isfinite(ret)
-    return {
-        "rows": int(rows.sum()),
-        "accuracy": classify.accuracy(prob, y),
-        "balanced_accuracy": classify.balanced_accuracy(prob, y),
-        "mcc": classify.mcc(prob, y),
-        "brier": classify.brier(prob, y),
-        "log_loss": classify.log_loss(prob, y),
-        "ece": classify.ece(prob, y),
-        "ic": classify.ic(tilt[known], ret[known]),
-        "rank_ic": classify.rank_ic(tilt[known], ret[known]),
-        "curve": {"coverage": list(CURVE), "accuracy": classify.coverage_curve(confidence, correct, CURVE).tolist()},
-        "reliability": {"confidence": mean.tolist(), "frequency": frequency.tolist(), "count": count.tolist()},
-    }
-
-
-def score_intervals(
-    forecast: Forecast, labels: Labels, test: np.ndarray, times: np.ndarray, config: ReportConfig, seed: int
-) -> dict[str, list[float]]:
-    """[low, high] of each of `scores` that is one number, by the same blocks as in `coverage_table`."""
-    rows, prob, y = labelled(forecast, labels, test)
-    blocks = bootstrap.block_ids(
-        np.broadcast_to(times[:, None], rows.shape)[rows], parse_interval(config.bootstrap_block)
-    )
-    tilt, ret, options = prob[:, -1] - prob[:, 0], labels.ret[rows], {"samples": config.bootstrap_samples, "seed": seed}
-    known = np.isfinite(ret)
-    found = intervals.of_classes(prob, y, blocks, **options)
-    found |= intervals.of_orders(tilt[known], ret[known], blocks[known], **options)
-    return {name: list(ends) for name, ends in found.items()}
-
-
-def log_loss(forecast: Forecast, labels: Labels, test: np.ndarray) -> float:
-    """That of `scores` alone."""
-    return classify.log_loss(*labelled(forecast, labels, test)[1:])
-
-
-def surprise(forecast: Forecast, labels: Labels, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows `[N, A]` bool that `scores` are of, and of each -log p of its class, `[M]`."""
-    rows, prob, y = labelled(forecast, labels, test)
-    return rows, classify.surprise(prob, y)
-
-
-def grouped(
-    prediction: Prediction, labels: Labels, test: np.ndarray, panel: Panel, config: ReportConfig, seed: int
-) -> dict[str, list[dict[str, Any]]]:
-    """Accuracy with interval by symbol and by month of the test rows."""
-    rows = prediction.ok & (labels.y >= 0) & test[:, None]
-    right = (prediction.y == labels.y).astype(float)
-    block_of = np.broadcast_to(
-        bootstrap.block_ids(panel.times, parse_interval(config.bootstrap_block))[:, None], rows.shape
-    )
-    months = panel.times.astype("datetime64[ns]").astype("datetime64[M]")
-
-    def entry(name: str, mask: np.ndarray) -> dict[str, Any]:
-        hits = right[mask]
+def coverage_table(rows: EvaluatedRows, config: ReportConfig, seed: int) -> CoverageTable:
+    """Return the accuracy above each threshold, with its interval (block bootstrap over time, all assets together)."""
+    table, correct = [], rows.correct.astype(float)
+    for target, threshold in zip(config.coverages, rows.thresholds, strict=True):
+        covered = (rows.confidence >= threshold).astype(float)
         low, high = bootstrap.ratio_interval(
-            hits, np.ones_like(hits), block_of[mask], config.bootstrap_samples, seed=seed
+            correct * covered, covered, rows.block, config.bootstrap_samples, seed=seed
         )
-        return {"name": name, "rows": int(mask.sum()), "accuracy": float(hits.mean()), "low": low, "high": high}
-
-    columns = np.arange(rows.shape[1])
-    symbols = [(s, rows & (columns == a)) for a, s in enumerate(panel.symbols)]
-    by_month = [(str(m), rows & (months == m)[:, None]) for m in np.unique(months[test])]
-    return {
-        "symbol": [entry(s, m) for s, m in symbols if m.any()],
-        "month": [entry(s, m) for s, m in by_month if m.any()],
-    }
+        count = int(covered.sum())
+        accuracy = float((correct * covered).sum() / count) if count else math.nan
+        table.append(CoverageRow(target, count / max(rows.labelled, 1), accuracy, low, high, count))
+    return tuple(table)
 
 
-def zero_moves(labels: Labels, test: np.ndarray) -> float:
-    """Share of the test rows whose price does not move over the label's span."""
-    ret = labels.ret[test]
-    known = np.isfinite(ret)
-    return float((ret[known] == 0).mean()) if known.any() else float("nan")
+def scores(rows: EvaluatedRows, config: ReportConfig, seed: int) -> Scores:
+    """Return the scores of a forecast's probabilities, with intervals by the same blocks as in `coverage_table`."""
+    prob, y = rows.prob, rows.y
+    edge, known = prob[:, -1] - prob[:, 0], np.isfinite(rows.ret)
+    edge, ret = edge[known], rows.ret[known]
+    options = {"samples": config.bootstrap_samples, "seed": seed}
+    intervals = score_intervals.of_classes(prob, y, rows.block, **options)
+    intervals |= score_intervals.of_orders(edge, ret, rows.block[known], **options)
+    of_classes = ("accuracy", "balanced_accuracy", "mcc", "brier", "log_loss", "ece")
+    values = {name: getattr(classify, name)(prob, y) for name in of_classes}
+    values |= {"ic": classify.ic(edge, ret), "rank_ic": classify.rank_ic(edge, ret)}
+    return Scores(rows=len(y), **{name: Estimate(value, *intervals[name]) for name, value in values.items()})
+
+
+def coverage_curve(rows: EvaluatedRows) -> CoverageCurve:
+    """Return the accuracy of the most confident share of the rows, for every share."""
+    confidence, correct = classify.top_label(rows.prob, rows.y)
+    return CoverageCurve(CURVE, tuple(classify.coverage_curve(confidence, correct, CURVE).tolist()))
+
+
+def reliability(rows: EvaluatedRows) -> Reliability:
+    """Return confidence and accuracy by bins of confidence."""
+    return Reliability(*(tuple(x.tolist()) for x in classify.reliability(rows.prob, rows.y)))
+
+
+def by_symbol(rows: EvaluatedRows, symbols: Sequence[str], config: ReportConfig, seed: int) -> tuple[GroupRow, ...]:
+    """Return the accuracy in each symbol."""
+    return _by_group(rows, {name: rows.asset == i for i, name in enumerate(symbols)}, config, seed)
+
+
+def by_month(
+    rows: EvaluatedRows, times: Int[np.ndarray, " N"], config: ReportConfig, seed: int
+) -> tuple[GroupRow, ...]:
+    """Return the accuracy in each calendar month."""
+    month = times[rows.row].astype("datetime64[ns]").astype("datetime64[M]")
+    return _by_group(rows, {str(m): month == m for m in np.unique(month)}, config, seed)
+
+
+def _by_group(
+    rows: EvaluatedRows, groups: Mapping[str, np.ndarray], config: ReportConfig, seed: int
+) -> tuple[GroupRow, ...]:
+    found = []
+    for name, inside in groups.items():
+        if inside.any():
+            hits, block = rows.correct[inside].astype(float), rows.block[inside]
+            ends = bootstrap.ratio_interval(hits, np.ones_like(hits), block, config.bootstrap_samples, seed=seed)
+            found.append(GroupRow(name, len(hits), float(hits.mean()), *ends))
+    return tuple(found)
+
+
+def daily_sums(by_label: Sequence[EvaluatedRows], blocks: int) -> DailySums:
+    """Return the sums of a forecast within each of so many blocks, on one or several labels.
+
+    Probabilities are evaluated on the first label.
+    """
+    first = by_label[0]
+    sums = np.zeros((2, len(by_label), len(first.thresholds), blocks), np.int32)
+    for i, rows in enumerate(by_label):
+        for j, threshold in enumerate(rows.thresholds):
+            covered = rows.confidence >= threshold
+            sums[:, i, j] = [np.bincount(rows.block, covered & hit, blocks) for hit in (rows.correct, True)]
+    if first.prob is None:
+        return DailySums(*sums)
+    loss = np.bincount(first.block, classify.negative_log_likelihood(first.prob, first.y), blocks)
+    return DailySums(*sums, loss, np.bincount(first.block, minlength=blocks))

@@ -1,82 +1,87 @@
-"""What a model says beside the direction, judged on the test rows."""
+"""Evaluation of a model's auxiliary heads on the test span."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
+from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.config import RunConfig
-from fxtrade.core.types import Bars, Forecast
+from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.evaluate import accuracy
+from fxtrade.evaluate.results import AuxiliaryResult, CoverageTable, ReturnScores, ReturnsResult
 from fxtrade.labels import horizon
 from fxtrade.metrics import classify, distribution
-from fxtrade.pipeline import baselines
 from fxtrade.pipeline.dataset import Dataset
 
-HALFLIFE = 32  # bars, of the volatility that a forecast has to beat
+HALFLIFE = 32  # bars, of the trailing volatility
 
 
-def judge(config: RunConfig, data: Dataset, made: Forecast) -> dict[str, Any]:
-    """`horizons`, a coverage table by further horizon, and `returns`; each is empty if the model does not say it."""
-    return {
-        "horizons": {} if made.horizon_prob is None else horizons(config, data, made),
-        "returns": {} if made.sigma is None else returns(data, made, config.label.horizon),
-    }
+def auxiliary(config: RunConfig, data: Dataset, forecast: Forecast, blocks: Int[np.ndarray, " N"]) -> AuxiliaryResult:
+    """Return the results of the heads that the forecast has.
+
+    Args:
+        blocks: of `accuracy.bootstrap_blocks`.
+    """
+    return AuxiliaryResult(
+        horizons={} if forecast.horizon_prob is None else horizons(config, data, forecast, blocks),
+        returns=None if forecast.sigma is None else returns(data, forecast, config.label.horizon),
+    )
 
 
-def horizons(config: RunConfig, data: Dataset, made: Forecast) -> dict[str, list[dict[str, Any]]]:
-    """Accuracy at every coverage of each further horizon, as `evaluate.coverage_table`."""
+def horizons(
+    config: RunConfig, data: Dataset, forecast: Forecast, blocks: Int[np.ndarray, " N"]
+) -> dict[int, CoverageTable]:
+    """Return the accuracy at every coverage, by further horizon."""
     tables = {}
     for i, bars in enumerate(config.auxiliary.horizons or ()):
-        prediction = baselines.decide(made.replace(prob=made.horizon_prob[:, :, i]))
+        made = forecast.replace(prob=forecast.horizon_prob[:, :, i])
         labels = data.labels.replace(y=data.labels.horizon_y[..., i])
-        spans = data.split.valid, data.split.test, data.panel.times
-        tables[str(bars)] = accuracy.coverage_table(prediction, labels, *spans, config.report, config.seed)
+        rows = accuracy.gather(made, labels, data.split, blocks, config.report.coverages)
+        tables[bars] = accuracy.coverage_table(rows, config.report, config.seed)
     return tables
 
 
-def returns(data: Dataset, made: Forecast, bars: int) -> dict[str, Any]:
-    """Scores of mean and deviation of the forward return on the test rows, beside two that need no model.
+def returns(data: Dataset, forecast: Forecast, bars: int) -> ReturnsResult:
+    """Return scores of mean and deviation of the forward return, beside two forecasts without a model.
 
     "constant" is the root mean square of each asset's training returns, "trailing" the exponentially weighted one of
-    its one-bar returns up to the row, times the root of the horizon; both with a mean of zero. Rows are those where all
+    its one-bar returns up to the row, times the root of the horizon; both have a mean of zero. Rows are those where all
     three are defined.
     """
     ret = np.asarray(data.labels.ret, np.float64)
     constant = np.broadcast_to(_root_mean_square(ret, data.split.train), ret.shape)
     trailing = trailing_volatility(data.panel.bars) * np.sqrt(bars)
-    rows = made.ok & np.isfinite(ret) & data.split.test[:, None] & (constant > 0) & (trailing > 0)
-    happened, zero = ret[rows], np.zeros(rows.sum())
-    forecasts = {
-        "model": (made.mu[rows], made.sigma[rows]),
-        "trailing": (zero, trailing[rows]),
-        "constant": (zero, constant[rows]),
-    }
-    return {
-        "rows": int(rows.sum()),
-        "rank_ic": classify.rank_ic(made.mu[rows], happened),
-        "forecasts": {
-            name: {
-                "log_score": distribution.log_score(mu, sigma, happened),
-                "inside_90": distribution.inside(mu, sigma, happened, 0.9),
-                "rank_correlation": classify.rank_ic(sigma, np.abs(happened)),
-            }
-            for name, (mu, sigma) in forecasts.items()
-        },
-    }
+    rows = forecast.ok & np.isfinite(ret) & data.split.test[:, None] & (constant > 0) & (trailing > 0)
+    happened, zero, mu = ret[rows], np.zeros(rows.sum()), forecast.mu[rows]
+
+    def scores(mu: np.ndarray, sigma: np.ndarray) -> ReturnScores:
+        return ReturnScores(
+            log_score=distribution.log_score(mu, sigma, happened),
+            inside_90=distribution.inside(mu, sigma, happened, 0.9),
+            rank_correlation=classify.rank_ic(sigma, np.abs(happened)),
+        )
+
+    return ReturnsResult(
+        rows=int(rows.sum()),
+        rank_ic=classify.rank_ic(mu, happened),
+        model=scores(mu, forecast.sigma[rows]),
+        trailing=scores(zero, trailing[rows]),
+        constant=scores(zero, constant[rows]),
+    )
 
 
-def trailing_volatility(bars: Bars) -> np.ndarray:
-    """Root of the exponentially weighted mean square of the closes' log returns `[N, A]`; NaN before the first."""
+def trailing_volatility(bars: Bars) -> Float[np.ndarray, "N A"]:
+    """Return the root of the exponentially weighted mean square of the closes' log returns; NaN before the first."""
     squares = pl.DataFrame(horizon.log_ratio(bars.close, -1, 0) ** 2).fill_nan(None)
     mean = squares.select(pl.all().ewm_mean(half_life=HALFLIFE, ignore_nulls=True).forward_fill())
     return np.sqrt(mean.fill_null(np.nan).to_numpy())
 
 
-def _root_mean_square(ret: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """`[A]`, NaN where there is no return."""
-    known = np.where(np.isfinite(ret) & rows[:, None], ret, 0)
-    count = (np.isfinite(ret) & rows[:, None]).sum(0)
-    return np.sqrt(np.divide((known**2).sum(0), count, out=np.full(ret.shape[1], np.nan), where=count > 0))
+def _root_mean_square(ret: Float[np.ndarray, "N A"], rows: Bool[Array, " N"]) -> Float[np.ndarray, " A"]:
+    """By asset; NaN where there is no return."""
+    known = np.isfinite(ret) & rows[:, None]
+    count = known.sum(0)
+    return np.sqrt(
+        np.divide((np.where(known, ret, 0) ** 2).sum(0), count, out=np.full(ret.shape[1], np.nan), where=count > 0)
+    )

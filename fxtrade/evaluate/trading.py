@@ -1,13 +1,14 @@
-"""What the forecasts would have earned, net of costs, beside holding the assets."""
+"""Backtest of a forecast over the test span, net of costs, beside buy and hold."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, Int
 
 from fxtrade.backtest import engine
 from fxtrade.core.config import TradeConfig
@@ -15,6 +16,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import nearest
 from fxtrade.core.trading_types import Observation, Result, Rule
 from fxtrade.core.types import Array, Bars, Forecast
+from fxtrade.evaluate.results import CostCell, EquityCurve, Estimate, TradingResult, TradingSummary
 from fxtrade.market import costs
 from fxtrade.metrics import alpha, returns
 from fxtrade.pipeline.dataset import Dataset
@@ -34,11 +36,9 @@ def check(config: TradeConfig) -> None:
 
 
 def trade(
-    data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int, trials: dict[str, float]
-) -> dict[str, Any]:
-    """Backtest from the first test row to the last, with a threshold fixed on the validation rows.
-
-    Nothing is held in rows of other spans between test rows.
+    data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int, trials: Mapping[str, float]
+) -> TradingResult:
+    """Backtest from the first test row on, with a threshold that is fixed on the validation rows.
 
     Args:
         trials: daily Sharpe ratio of every configuration tried on these data before, by its hash; deflates the Sharpe
@@ -50,30 +50,29 @@ def trade(
     held = engine.backtest(bars, np.asarray(_buy_and_hold(bars)), market)
     markets, names = costs.grid(GRID_FEES, GRID_LATENCY)
     grid = engine.stress(bars, target, markets)
-    benchmark = returns.by_period(times, held.equity, "day")[1]
-    return {
-        "threshold": float(threshold),
-        "strategy": summary(times, strategy, trials, benchmark),
-        "buy_and_hold": summary(times, held, {}, None),
-        "grid": [
-            {"fee_bps": fee, "latency": latency, **_short(times, equity)}
-            for (fee, latency), equity in zip(names, grid.equity, strict=True)
-        ],
-        "curve": _curve(times, strategy, held),
-    }
+    return TradingResult(
+        threshold=float(threshold),
+        strategy=summarize(times, strategy, trials, returns.by_period(times, held.equity, "day")[1]),
+        buy_and_hold=summarize(times, held),
+        grid=tuple(_cell(times, *name, equity) for name, equity in zip(names, grid.equity, strict=True)),
+        curve=_curve(times, strategy, held),
+    )
 
 
-def net(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> dict[str, float]:
-    """The `summary` of the strategy of `trade` alone, without a word on other trials."""
+def trade_alone(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> TradingSummary:
+    """Return the summary of the strategy of `trade`, without benchmark and other trials."""
     bars, times, _, target = _orders(data, forecast, config, horizon)
     market = costs.market(config.fee_bps, config.half_spread_bps, config.latency)
-    return summary(times, engine.backtest(bars, target, market), {}, None)
+    return summarize(times, engine.backtest(bars, target, market))
 
 
-def summary(
-    times: np.ndarray, result: Result, trials: dict[str, float], benchmark: np.ndarray | None
-) -> dict[str, float]:
-    """Metrics of one backtest; conventions in `metrics.returns`, Sharpe inference on daily returns."""
+def summarize(
+    times: Int[np.ndarray, " N"],
+    result: Result,
+    trials: Mapping[str, float] | None = None,
+    benchmark: Float[np.ndarray, " days"] | None = None,
+) -> TradingSummary:
+    """Return the metrics of one backtest; conventions in `metrics.returns`, Sharpe inference on daily returns."""
     day = returns.by_period(times, result.equity, "day")[1]
     week, month = (returns.by_period(times, result.equity, p)[1] for p in ("week", "month"))
     moments = significance.moments(day)
@@ -81,35 +80,34 @@ def summary(
     cost = sum(result.costs.values(), np.zeros_like(result.equity))
     per_asset = result.traded / np.maximum(result.traded.sum(1, keepdims=True), 1e-300) * cost[:, None]
     trades = returns.trade_returns(result.weight, result.pnl, per_asset)
-    ratios = [r for r in (*trials.values(), float(moments.sharpe)) if np.isfinite(r)]
-    bars_a_year = YEAR * 86_400e9 / (times[1] - times[0])
-    values = {
-        "total_return": float(result.equity[-1] - 1),
-        "annual_return": returns.annual_return(day, YEAR),
-        "sharpe": returns.sharpe(day, YEAR),
-        "sharpe_low": float(low * np.sqrt(YEAR)),
-        "sharpe_high": float(high * np.sqrt(YEAR)),
-        "psr": float(significance.probabilistic_sharpe(moments)),
-        "dsr": significance.deflated_sharpe(day, ratios) if ratios else float("nan"),
-        "trials": len(ratios),
-        "daily_sharpe": float(moments.sharpe),
-        "sortino": returns.sortino(day, YEAR),
-        "calmar": returns.calmar(day, YEAR),
-        "max_drawdown": returns.max_drawdown(result.equity),
-        "max_drawdown_days": returns.max_drawdown_duration(result.equity) * (times[1] - times[0]) / 86_400e9,
-        "win_rate_trade": returns.win_rate(trades),
-        "win_rate_day": returns.win_rate(day),
-        "win_rate_week": returns.win_rate(week),
-        "win_rate_month": returns.win_rate(month),
-        "trades": len(trades),
-        "turnover_a_year": returns.turnover(result.traded, result.equity) * bars_a_year,
-        "exposure": returns.exposure(result.weight),
-        "cost": float(cost.sum()),
-    }
+    ratios = [r for r in (*(trials or {}).values(), float(moments.sharpe)) if np.isfinite(r)]
+    interval = times[1] - times[0]
+    against = {}
     if benchmark is not None:
-        against = alpha.alpha_beta(day, benchmark, YEAR)
-        values |= {"alpha": against.alpha, "alpha_t": against.alpha_t, "beta": against.beta}
-    return values
+        fit = alpha.alpha_beta(day, benchmark, YEAR)
+        against = {"alpha": fit.alpha, "alpha_t": fit.alpha_t, "beta": fit.beta}
+    return TradingSummary(
+        total_return=float(result.equity[-1] - 1),
+        annual_return=returns.annual_return(day, YEAR),
+        sharpe=Estimate(returns.sharpe(day, YEAR), float(low * np.sqrt(YEAR)), float(high * np.sqrt(YEAR))),
+        psr=float(significance.probabilistic_sharpe(moments)),
+        dsr=significance.deflated_sharpe(day, ratios) if ratios else float("nan"),
+        trials=len(ratios),
+        daily_sharpe=float(moments.sharpe),
+        sortino=returns.sortino(day, YEAR),
+        calmar=returns.calmar(day, YEAR),
+        max_drawdown=returns.max_drawdown(result.equity),
+        max_drawdown_days=float(returns.max_drawdown_duration(result.equity) * interval / 86_400e9),
+        win_rate_trade=returns.win_rate(trades),
+        win_rate_day=returns.win_rate(day),
+        win_rate_week=returns.win_rate(week),
+        win_rate_month=returns.win_rate(month),
+        trades=len(trades),
+        turnover_a_year=float(returns.turnover(result.traded, result.equity) * (YEAR * 86_400e9 / interval)),
+        exposure=returns.exposure(result.weight),
+        cost=float(cost.sum()),
+        **against,
+    )
 
 
 def sizing_rule(config: TradeConfig, horizon: int, threshold: Array) -> Rule:
@@ -155,18 +153,18 @@ def _buy_and_hold(bars: Bars) -> Array:
     return replay(buy_and_hold(), Observation(bars=bars))
 
 
-def _short(times: np.ndarray, equity: np.ndarray) -> dict[str, float]:
+def _cell(times: np.ndarray, fee_bps: float, latency: int, equity: np.ndarray) -> CostCell:
     day = returns.by_period(times, equity, "day")[1]
-    return {"total_return": float(equity[-1] - 1), "sharpe": returns.sharpe(day, YEAR)}
+    return CostCell(float(fee_bps), int(latency), float(equity[-1] - 1), returns.sharpe(day, YEAR))
 
 
-def _curve(times: np.ndarray, strategy: Result, held: Result) -> dict[str, list]:
-    """Equity at the end of each day, and the worst drawdown within it."""
+def _curve(times: np.ndarray, strategy: Result, held: Result) -> EquityCurve:
     day = times // 86_400_000_000_000
     last = np.flatnonzero(np.append(day[1:] != day[:-1], True))
     first = np.concatenate([[0], last[:-1] + 1])
-    curve: dict[str, list] = {"time": times[last].tolist()}
-    for name, result in (("strategy", strategy), ("buy_and_hold", held)):
-        curve[name] = result.equity[last].tolist()
-        curve[f"{name}_drawdown"] = np.minimum.reduceat(returns.drawdown(result.equity), first).tolist()
-    return curve
+
+    def daily(result: Result) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        drawdown = np.minimum.reduceat(returns.drawdown(result.equity), first)
+        return tuple(result.equity[last].tolist()), tuple(drawdown.tolist())
+
+    return EquityCurve(tuple(times[last].tolist()), *daily(strategy), *daily(held))

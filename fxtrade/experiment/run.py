@@ -1,230 +1,248 @@
-"""One run from config to report."""
+"""One run, from a config to its report: load, prepare, check, train, evaluate, record, report."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fxtrade import labels, models
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import Interrupted
-from fxtrade.core.files import to_jsonable
 from fxtrade.core.registry import to_dict
 from fxtrade.core.types import Forecast
-from fxtrade.data.bars import Panel, format_interval, parse_interval
+from fxtrade.data.bars import Panel, parse_interval
 from fxtrade.ensemble import mixture
 from fxtrade.evaluate import accuracy, auxiliary, trading
+from fxtrade.evaluate.data import comparable_labels, summarize_data
+from fxtrade.evaluate.headline import headline
+from fxtrade.evaluate.results import NAN, CoverageTable
 from fxtrade.models.flops import flops_per_sample
 from fxtrade.pipeline import baselines, dataset, online_finetune, training
+from fxtrade.pipeline.baselines import Prediction
 from fxtrade.pipeline.build import build_loss, build_model, identity
-from fxtrade.pipeline.dataset import Dataset, span_of
+from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.training import Trained
 from fxtrade.pipeline.warm_start import load_initial_params
-from fxtrade.report import report
+from fxtrade.report import report as run_report
 from fxtrade.report.progress import Console
+from fxtrade.report.schema import LabelTable, LossRow, RunReport, TrainingSummary
 from fxtrade.runs import ledger, provenance, run_dir
+from fxtrade.runs.ledger import Trial
+from fxtrade.runs.provenance import Provenance
 from fxtrade.train import members
 from fxtrade.train.interrupt import Interrupt
 from fxtrade.train.outputs import open_outputs
 from fxtrade.validate import surrogates
 
 
-def _stopped(folder: Path, number: int, step: int) -> Interrupted:
-    return Interrupted(
-        f"stopped at step {step} and saved; resume with: python scripts/train.py --resume {folder}", number
-    )
+class Job(NamedTuple):
+    """What a run trains and evaluates: a config with its data, and the weights to start from (None: random ones)."""
+
+    config: RunConfig
+    data: Dataset
+    identity: dict[str, Any]
+    provenance: Provenance
+    params: Any
 
 
 def run(
     config: RunConfig, results: Path, name: str = "", resume: Path | None = None, console: Console | None = None
 ) -> Path:
-    """Load, train, forecast, backtest and report; returns the run's folder.
+    """Train, evaluate and report; return the run's folder.
 
     Everything that can be wrong with config and data is found before training starts. With `resume` the run in that
-    folder goes on from its last checkpoint, with its own config.
+    folder continues from its last checkpoint, with its own config.
 
     Raises:
-        FxtradeError: something the user can mend; the message says what.
+        FxtradeError: a mistake that the user can correct; the message says how.
         Interrupted: SIGINT or SIGTERM came during training or after it; the state is saved.
     """
-    console = console or Console()
-    began = time.time()
-    # what would fail only after minutes fails now
-    dataset.check(config)
-    training.check(config)
-    trading.check(config.trade)
-    with console.task("reading bars"):
-        panel = dataset.load(config.data)
-        fingerprint = panel.fingerprint()
-    parse_interval(config.report.bootstrap_block)
-    ledger.read(resume.parent if resume else results)
-    with console.bar("features", len(panel.times), "bars") as tick:
-        data = dataset.prepare(config, panel, tick)
-    console.say(dataset.describe(data))
-    training.plans(config, data, build_model(config).receptive_field)
-    start = load_initial_params(config, data) if config.train.init_from is not None else None
+    console, began = console or Console(), time.time()
+    job = prepare(config, results, console)
     folder = resume or run_dir.create(results, config, name)
-    what = identity(config, data, fingerprint)
-    spans = {span: span_of(data, span) for span in ("train", "valid", "test")}
-    facts = provenance.provenance(config, fingerprint) | {"identity": what, "spans": spans}
-    files.write_json(folder / run_dir.RECORD, facts)
+    record = {
+        "provenance": job.provenance,
+        "identity": job.identity,
+        "spans": {span: dataset.span_of(job.data, span) for span in ("train", "valid", "test")},
+    }
+    files.write_json(folder / run_dir.RECORD, record)
     console.say(f"run folder {folder}   (tensorboard --logdir {results})")
 
-    saving = (config.train.max_to_keep, bool(resume))
+    saving = job.identity, config.train.max_to_keep, bool(resume)
     if config.pretrain.name != "none":
-        with open_outputs(folder / "pretrain", what, *saving) as outputs, Interrupt() as interrupt:
+        with open_outputs(folder / "pretrain", *saving) as outputs, Interrupt() as interrupt:
             with console.training("pre-training", config.pretrain.steps) as bar:
                 callbacks = bar._replace(should_stop=interrupt.should_stop)
-                start, before = training.pretrain(config, data, outputs, callbacks)
-        if interrupt.signal:
-            raise _stopped(folder, interrupt.signal, before.step)
-    with open_outputs(folder, what, *saving) as outputs:
+                params, fit = training.pretrain(config, job.data, outputs, callbacks)
+        stop_if_asked(interrupt, folder, fit.step)
+        job = job._replace(params=params)
+    with open_outputs(folder, *saving) as outputs:
         writer = outputs.metric_writer
         with Interrupt() as interrupt, console.training("training", config.train.steps) as bar:
             callbacks = bar._replace(should_stop=interrupt.should_stop)
-            trained = training.train(config, data, start, outputs, callbacks)
-        if not interrupt.signal:
-            with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
-                outcome = evaluate_run(config, data, trained, results, facts, console)
-        if interrupt.signal:
-            raise _stopped(folder, interrupt.signal, trained.fit.step)
-
-        outcome["run"] |= {"seconds": time.time() - began, "folder": folder.name}
-        outcome["history"] = writer.rows
-        numbers = headline(outcome)
-        trial = {k: facts[k] for k in ("started", "config_hash", "data_fingerprint", "code")}
-        ledger.append_trial(results, trial | {"run": folder.name} | numbers)  # before anyone sees the numbers
-        files.write_json(folder / run_dir.RECORD, facts | {"seconds": outcome["run"]["seconds"], "metrics": numbers})
-        files.write_json(folder / "report.json", outcome)
-        for title, pixels in report.write(folder, to_jsonable(outcome)).items():
+            trained = training.train(config, job.data, job.params, outputs, callbacks)
+        stop_if_asked(interrupt, folder, trained.fit.step)
+        with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
+            report = evaluate_run(job, trained, writer.rows, folder, began, console)
+        stop_if_asked(interrupt, folder, trained.fit.step)
+        trial = make_trial(report)
+        ledger.append_trial(results, trial)  # before anyone sees the numbers
+        files.write_json(folder / run_dir.RECORD, record | {"seconds": report.seconds, "metrics": trial.metrics})
+        report.write(folder / run_dir.REPORT)
+        for title, pixels in run_report.write(folder, report).items():
             writer.image(title, pixels, trained.fit.step)
-        writer.hparams(to_dict(config), numbers)
+        writer.hparams(to_dict(config), trial.metrics)
         writer.text("report", (folder / "report.md").read_text(), trained.fit.step)
-    report.table(console, outcome, folder)
+    run_report.table(console, report, folder)
     return folder
 
 
+def prepare(config: RunConfig, results: Path, console: Console) -> Job:
+    """Load the data and check all that would fail only after minutes of training."""
+    dataset.check(config)
+    training.check(config)
+    trading.check(config.trade)
+    parse_interval(config.report.bootstrap_block)
+    with console.task("reading bars"):
+        panel = dataset.load(config.data)
+        fingerprint = panel.fingerprint()
+    ledger.read(results)
+    with console.bar("features", len(panel.times), "bars") as on_progress:
+        data = dataset.prepare(config, panel, on_progress)
+    console.say(dataset.describe(data))
+    training.plans(config, data, build_model(config).receptive_field)
+    params = load_initial_params(config, data) if config.train.init_from is not None else None
+    return Job(config, data, identity(config, data, fingerprint), provenance.provenance(config, fingerprint), params)
+
+
+def stop_if_asked(interrupt: Interrupt, folder: Path, step: int) -> None:
+    """Raise Interrupted if a signal has come; the run is saved at that step."""
+    if interrupt.signal:
+        resume = f"resume with: python scripts/train.py --resume {folder}"
+        raise Interrupted(f"stopped at step {step} and saved; {resume}", interrupt.signal)
+
+
 def evaluate_run(
-    config: RunConfig, data: Dataset, trained: Trained, results: Path, facts: dict, console: Console
-) -> dict[str, Any]:
-    """Everything that the report says, as one JSON-like dict; the test span is opened here and nowhere else."""
-    panel, split = data.panel, data.split
-    count = config.train.ensemble.size
-    with console.bar("scoring", len(panel.times) * count, "bars") as tick:
-        made, rates = forecasts(config, trained, data, tick)
-    others, opened = ledger.past_trials(results, facts["data_fingerprint"], facts["config_hash"])
+    job: Job, trained: Trained, metrics: list[dict], folder: Path, began: float, console: Console
+) -> RunReport:
+    """Evaluate a trained model. No other function reads the test span of a run.
 
-    def table(prediction, source: Dataset):
-        split, times = source.split, source.panel.times
-        return accuracy.coverage_table(
-            prediction, source.labels, split.valid, split.test, times, config.report, config.seed
-        )
-
-    prediction = baselines.decide(made)
+    Args:
+        metrics: rows of metrics.jsonl.
+        began: time at which the run began.
+    """
+    config, data = job.config, job.data
+    with console.bar("scoring", len(data.panel.times) * config.train.ensemble.size, "bars") as on_progress:
+        forecast, rates = forecasts(config, trained, data, on_progress)
+    others, opened = ledger.past_trials(folder.parent, job.provenance.data_fingerprint, job.provenance.config_hash)
     with console.task("baselines"):
-        rivals = {k: table(p, data) for k, p in baselines.all_baselines(data, config.label, config.seed).items()}
-    tables = {config.model.name: table(prediction, data), **rivals}
-    floors = {}
+        predictions = baselines.all_baselines(data, config.label, config.seed)
+        tables = {name: coverage_table(config, data, prediction) for name, prediction in predictions.items()}
+    nulls = {}
     if config.report.null_baseline:
-        for kind, bars in null_panels(panel, config):
-            floors[kind] = null_baseline(config, bars, console, kind, table)
-    spec = labels.spec(config.label)
-    other_label = {
-        name: table(prediction, data._replace(labels=labels.make(panel.bars, other)))
-        for name, other in labels.alternatives(config.label).items()
+        nulls = {kind: null_baseline(config, panel, console, kind) for kind, panel in null_panels(data.panel, config)}
+
+    options, blocks = (config.report, config.seed), accuracy.bootstrap_blocks(data, config.report)
+    by_label = {
+        label: accuracy.gather(forecast, made, data.split, blocks, config.report.coverages)
+        for label, made in comparable_labels(config, data).items()
     }
-    scores = accuracy.scores(made, data.labels, split.test)
-    spread = accuracy.score_intervals(made, data.labels, split.test, panel.times, config.report, config.seed)
-    parameters = models.parameter_count(trained.fit.params)
-    outcome = {
-        "run": {
-            **facts,
-            "config": to_dict(config),
-            "label": spec._asdict(),
-            "model": config.model.name,
-            "parameters": parameters,
-            "flops": flops_per_sample(trained.model, *data.features.x.shape[1:]),
-            "receptive_field": trained.model.receptive_field,
-            "adapted_at": rates,
-            "opened_before": opened,
-            "trials_before": len(others),
-            **dataclasses.asdict(dataclasses.replace(trained.fit, params=None)),
-        },
-        "data": {
-            "source": panel.source,
-            "simulated": panel.simulated,
-            "symbols": panel.symbols,
-            "interval": format_interval(panel.interval),
-            "bars": len(panel.times),
-            "columns": data.features.names,
-            "spans": {name: span_of(data, name) for name in ("train", "valid", "test")},
-            "zero_moves": accuracy.zero_moves(data.labels, split.test),
-            "best_accuracy": best_accuracy(config, data),
-        },
-        "accuracy": tables,
-        "null": floors,
-        "labels": other_label,
-        "scores": {**scores, "intervals": spread},
-        **auxiliary.judge(config, data, made),
-        "groups": accuracy.grouped(prediction, data.labels, split.test, panel, config.report, config.seed),
-    }
-    if spec.directional:
+    label = labels.spec(config.label)
+    rows = by_label.pop(label)
+    traded = None
+    if label.directional:
         with console.task("backtest"):
-            outcome["trading"] = trading.trade(data, made, config.trade, config.label.horizon, others)
-    return outcome
+            traded = trading.trade(data, forecast, config.trade, config.label.horizon, others)
+    return RunReport(
+        folder=folder.name,
+        provenance=job.provenance,
+        config=config,
+        data=summarize_data(config, data),
+        label=label,
+        training=summarize_training(config, data, trained, rates),
+        history=tuple(LossRow(r["step"], r.get("train/loss", NAN), r.get("valid/loss", NAN)) for r in metrics),
+        opened_before=opened,
+        trials_before=len(others),
+        accuracy=accuracy.coverage_table(rows, *options),
+        baselines=tables,
+        null_baselines=nulls,
+        other_labels=tuple(LabelTable(k, accuracy.coverage_table(other, *options)) for k, other in by_label.items()),
+        scores=accuracy.scores(rows, *options),
+        curve=accuracy.coverage_curve(rows),
+        reliability=accuracy.reliability(rows),
+        symbols=accuracy.by_symbol(rows, data.panel.symbols, *options),
+        months=accuracy.by_month(rows, data.panel.times, *options),
+        auxiliary=auxiliary.auxiliary(config, data, forecast, blocks),
+        trading=traded,
+        seconds=time.time() - began,
+    )
+
+
+def coverage_table(config: RunConfig, data: Dataset, forecast: Forecast | Prediction) -> CoverageTable:
+    """Return the accuracy of a forecast on the label of the config."""
+    blocks = accuracy.bootstrap_blocks(data, config.report)
+    rows = accuracy.gather(forecast, data.labels, data.split, blocks, config.report.coverages)
+    return accuracy.coverage_table(rows, config.report, config.seed)
 
 
 def forecasts(
-    config: RunConfig, trained: Trained, data: Dataset, tick: Callable[[int], None] = lambda n: None
+    config: RunConfig, trained: Trained, data: Dataset, on_progress: Callable[[int], None] = lambda n: None
 ) -> tuple[Forecast, list[float | None]]:
-    """Of every row, by the trained weights or, if the config wants it, by weights that adapt; each member's rate."""
+    """Return the forecast of every row, by weights that adapt if the config says so, and the rate of each member."""
     each = members.unstack(trained.fit.params, config.train.ensemble.size)
-    made = online_finetune.score(trained.model, build_loss(config), each, data, config.adapt, tick)
+    made = online_finetune.score(trained.model, build_loss(config), each, data, config.adapt, on_progress)
     return mixture.mixture([m.forecast for m in made]), [m.rate for m in made]
 
 
-def null_panels(panel: Panel, config: RunConfig):
-    """The two null markets of the protocol."""
+def null_panels(panel: Panel, config: RunConfig) -> Iterator[tuple[str, Panel]]:
+    """Yield surrogate markets without anything to predict, by kind."""
     yield "random walk", surrogates.random_walk(panel, config.seed)
     yield "shuffled", surrogates.shuffled(panel, config.label.horizon, config.seed)
 
 
-def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str, table) -> list[dict[str, Any]]:
-    """Accuracy of the same pipeline, trained anew, on a market without anything to find."""
-    with console.bar(f"features of the {kind}", len(panel.times), "bars") as tick:
-        data = dataset.prepare(config, panel, tick)
+def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) -> CoverageTable:
+    """Return the accuracy of the same pipeline, trained from scratch on a surrogate market."""
+    with console.bar(f"features of the {kind}", len(panel.times), "bars") as on_progress:
+        data = dataset.prepare(config, panel, on_progress)
     trained = training.train_from_scratch(
-        config, data, lambda stage, steps: console.training(f"null floor: {kind}, {stage}", steps)
+        config, data, lambda stage, steps: console.training(f"null baseline: {kind}, {stage}", steps)
     )
-    made, _ = forecasts(config, trained, data)
-    return table(baselines.decide(made), data)
+    return coverage_table(config, data, forecasts(config, trained, data)[0])
 
 
-def best_accuracy(config: RunConfig, data: Dataset) -> float | None:
-    """Return the accuracy of the oracle on the test rows; None where it is not known (real data, other labels)."""
-    spec = labels.spec(config.label)
-    next_bar = spec.directional and spec.tradable and not spec.path_dependent and spec.horizon == 1
-    if data.panel.edge is None or not next_bar or spec.classes != 2:
-        return None
-    rows = data.features.ok & (data.labels.y >= 0) & data.split.test[:, None]
-    return float(((data.panel.edge > 0.5) == data.labels.y)[rows].mean())
+def summarize_training(
+    config: RunConfig, data: Dataset, trained: Trained, rates: list[float | None]
+) -> TrainingSummary:
+    """Return what the report says about training."""
+    fit = trained.fit
+    return TrainingSummary(
+        model=config.model.name,
+        parameters=models.parameter_count(fit.params),
+        flops=flops_per_sample(trained.model, *data.features.x.shape[1:]),
+        receptive_field=trained.model.receptive_field,
+        step=fit.step,
+        best_step=fit.best_step,
+        best_loss=float(fit.best_loss),
+        labels_per_second=fit.labels_per_second,
+        stopped=fit.stopped,
+        adapted_at=tuple(rate for rate in rates if rate is not None),
+    )
 
 
-def headline(outcome: dict[str, Any]) -> dict[str, float]:
-    """The few numbers that a run is compared by."""
-    own = outcome["accuracy"][outcome["run"]["model"]]
-    values = {
-        "accuracy": own[0]["accuracy"],
-        "log_loss": outcome["scores"]["log_loss"],
-        "labels_per_second": outcome["run"]["labels_per_second"],
-    }
-    values |= {f"accuracy_top_{100 * row['target']:g}": row["accuracy"] for row in own[1:]}
-    for key in ("sharpe", "daily_sharpe", "max_drawdown", "total_return", "win_rate_week"):
-        if "trading" in outcome:
-            values[key] = outcome["trading"]["strategy"][key]
-    return {k: v for k, v in values.items() if v is not None}
+def make_trial(report: RunReport) -> Trial:
+    """Return the run's entry in the ledger."""
+    source, net = report.provenance, report.trading and report.trading.strategy
+    metrics = headline(report.accuracy, report.scores, net)
+    return Trial(
+        config_hash=source.config_hash,
+        data_fingerprint=source.data_fingerprint,
+        run=report.folder,
+        started=source.environment.started,
+        code=source.environment.code,
+        daily_sharpe=net.daily_sharpe if net else NAN,
+        metrics=metrics | {"labels_per_second": report.training.labels_per_second},
+    )

@@ -42,7 +42,8 @@ class Label(NamedTuple):
     persistence: Callable[..., Float[np.ndarray, "N A"]] | None = None
 
 
-class LabelSpec(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class LabelSpec:
     """What reports and evaluation ask about the label of a config; see `Label`."""
 
     name: str

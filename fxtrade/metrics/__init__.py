@@ -1,1 +1,1 @@
-"""Floor 1: what a forecast or an equity curve is worth, as free functions over NumPy arrays on the host."""
+"""Metrics of forecasts and of equity curves: free functions over NumPy arrays on the host, in float64."""

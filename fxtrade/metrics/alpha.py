@@ -1,13 +1,14 @@
-"""How much of a strategy is the market: regression on a benchmark, with errors that respect autocorrelation."""
+"""Alpha and beta: regression of a strategy on a benchmark, with HAC errors."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from jaxtyping import Float
 
 from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.types import Array
 
 
 class AlphaBeta(NamedTuple):
@@ -22,20 +23,23 @@ class AlphaBeta(NamedTuple):
     lags: int
 
 
-def alpha_beta(r: ArrayLike, benchmark: ArrayLike, periods: float, lags: int | None = None) -> AlphaBeta:
-    """Least squares of r_t = alpha + beta * benchmark_t + e_t with HAC errors (Newey & West 1987).
+def alpha_beta(
+    r: Float[Array, " T"], benchmark: Float[Array, " T"], periods: float, lags: int | None = None
+) -> AlphaBeta:
+    """Fit r_t = alpha + beta * benchmark_t + e_t by least squares, with HAC errors (Newey & West 1987).
 
     The error of a coefficient is the root of sum_t psi_t^2 + 2 sum_l (1 - l/(lags + 1)) sum_t psi_t psi_{t-l}, where
-    psi_t is what row t moved the coefficient by: the sandwich with Bartlett kernel, without small-sample correction.
+    psi_t is the influence of row t on the coefficient: the sandwich with Bartlett kernel, without small-sample
+    correction.
 
     Args:
-        r: `[T]` simple returns of the strategy per bar, less the risk-free rate if that matters.
-        benchmark: `[T]` returns of the benchmark in the same bars.
-        periods: bars in a year; alpha and its error are times `periods` (arithmetic), t is not touched by it.
+        r: simple returns of the strategy per bar, less the risk-free rate if that matters.
+        benchmark: returns of the benchmark in the same bars.
+        periods: bars in a year; alpha and its error are multiplied by it (arithmetic), t is not.
         lags: autocovariances taken into account; None is floor(4 * (T / 100)^(2/9)) (Newey & West 1994), below T.
 
     Returns:
-        All nan where T < 3, the benchmark is constant or a return is NaN. Errors and t are nan where the fit is exact
+        All NaN where T < 3, the benchmark is constant or a return is NaN. Errors and t are NaN where the fit is exact
         (a strategy that is the benchmark).
 
     Raises:
@@ -71,7 +75,7 @@ def alpha_beta(r: ArrayLike, benchmark: ArrayLike, periods: float, lags: int | N
     )
 
 
-def _hac_error(influence: np.ndarray, lags: int) -> float:
+def _hac_error(influence: Float[np.ndarray, " T"], lags: int) -> float:
     """Root of the Bartlett-weighted sum of products of rows at most `lags` apart."""
     products = [influence[lag:] @ influence[: influence.size - lag] for lag in range(lags + 1)]
     weights = 1 - np.arange(lags + 1) / (lags + 1)

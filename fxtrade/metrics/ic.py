@@ -1,28 +1,29 @@
-"""Information coefficients: how a column orders what follows (Grinold 1989), by Spearman's rank correlation.
+"""Information coefficients (Grinold 1989): Spearman's rank correlation of a column with the return that follows.
 
 Ranks are taken within each asset and standardised, so that the mean product of two such columns is their correlation
-and the mean over the rows of all assets is the average of the assets' correlations, weighted by their rows. What
-an interval, a null distribution or a period needs are then sums of the same products over blocks, lags or cells.
+and the mean over the rows of all assets is the average of the assets' correlations, weighted by their rows. Intervals,
+null distributions and periods need sums of the same products over blocks, lags or cells.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from jaxtyping import Complex, Float, Int, Real
 from scipy import fft
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
-from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.errors import DataError
+from fxtrade.core.types import Array
 
 CHUNK = 65_536  # rows of float32 ranks that are multiplied before their products are summed in float64
 
 
-def standard_ranks(x: ArrayLike) -> np.ndarray:
-    """Ranks of `x [M]` less their mean over their standard deviation, float64; equal values share their mean rank.
+def standard_ranks(x: Real[Array, " M"]) -> Float[np.ndarray, " M"]:
+    """Return ranks less their mean over their standard deviation, float64; equal values share their mean rank.
 
-    A constant column orders nothing: zeros, whose correlation with anything counts as 0.
+    A constant column gives zeros: its correlation with anything counts as 0.
 
     Raises:
         DataError: a value is not finite.
@@ -35,10 +36,12 @@ def standard_ranks(x: ArrayLike) -> np.ndarray:
     return ranks / spread if spread > 0 else ranks
 
 
-def correlation_within(f: np.ndarray, r: np.ndarray, cell: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pearson correlation `[C]` of `f [M]` and `r [M]` in each cell 0..C-1, and the rows `[C]` of each.
+def correlation_within(
+    f: Float[np.ndarray, " M"], r: Float[np.ndarray, " M"], cell: Int[np.ndarray, " M"], cells: int
+) -> tuple[Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]]:
+    """Return the Pearson correlation of `f` and `r` in each cell, counted from 0, and the rows of each.
 
-    `cell [M]` int says where each row belongs. NaN where a cell has fewer than two rows or one column is flat in it.
+    NaN where a cell has fewer than two rows or one column is constant in it.
     """
     rows = np.bincount(cell, minlength=cells).astype(np.float64)
     sums = [np.bincount(cell, x, cells) for x in (f, r, f * f, r * r, f * r)]
@@ -48,60 +51,32 @@ def correlation_within(f: np.ndarray, r: np.ndarray, cell: np.ndarray, cells: in
     return np.clip((fr - mean_f * mean_r) / np.where(flat, np.nan, spread), -1, 1), rows
 
 
-def weighted_mean(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Mean over the first axis of `x [A, ...]` by `weight [A, ...]`, leaving NaN out; NaN where nothing is left."""
+def weighted_mean(x: Float[np.ndarray, "A ..."], weight: Float[np.ndarray, "A ..."]) -> Float[np.ndarray, ...]:
+    """Return the weighted mean over the first axis, without NaN; NaN where nothing else is there."""
     weight = np.where(np.isnan(x), 0, weight)
     total = weight.sum(0)
     return (weight * np.nan_to_num(x)).sum(0) / np.where(total > 0, total, np.nan)
 
 
-def bootstrap_intervals(
-    sums: np.ndarray, rows: np.ndarray, samples: int = 1000, level: float = 0.95, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile intervals `(low [C], high [C])` of the C ratios sum(sums) / sum(rows) under resampling of blocks.
-
-    As `bootstrap.ratio_interval` (Efron & Tibshirani 1993, 8.6), for many columns that share their blocks: every
-    resample is a row of multinomial counts, all of them one matrix product with the sums of the blocks.
-
-    Args:
-        sums: `[B, C]` sum of the products of standardised ranks in each block of time, all assets together.
-        rows: `[B]` number of products in each block.
-
-    Returns:
-        NaN if there are fewer than two blocks.
-
-    Raises:
-        ConfigError: samples or level out of range.
-    """
-    if samples < 1 or not 0 < level < 1:
-        raise ConfigError(f"bootstrap: samples {samples} must be at least 1 and level {level} between 0 and 1")
-    blocks, columns = sums.shape
-    if blocks < 2:
-        return np.full(columns, np.nan), np.full(columns, np.nan)
-    drawn = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), samples).astype(np.float64)
-    below = drawn @ rows
-    drawn, below = drawn[below > 0], below[below > 0]
-    low, high = np.quantile(drawn @ sums / below[:, None], [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
-
-
-def spectrum(x: np.ndarray) -> np.ndarray:
-    """Fourier transform `[A, K]` of rows in time `x [A, N]`, 0 where there is none; padded with zeros to 2 (K - 1)."""
+def spectrum(x: Float[np.ndarray, "A N"]) -> Complex[np.ndarray, "A frequencies"]:
+    """Return the Fourier transform of rows in time, padded with zeros to 2 (frequencies - 1)."""
     length = 2 * fft.next_fast_len(-(-x.shape[-1] // 2), real=True)
     return fft.rfft(x, length, axis=-1, workers=-1)
 
 
-def all_lags(f: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Sum over assets and rows of f[t] r[t + s], for every circular shift s in 0..L-1, from their spectra `[A, K]`.
+def all_lags(
+    f: Complex[np.ndarray, "A frequencies"], r: Complex[np.ndarray, "A frequencies"]
+) -> Float[np.ndarray, " lags"]:
+    """Return the sum over assets and rows of f[t] r[t + s], for every circular shift s, from their spectra.
 
-    L = 2 (K - 1) rows make the circle, the zeros of the padding included. Shift L - s is shift -s.
+    The circle has 2 (frequencies - 1) rows, the zeros of the padding included. Shift lags - s is shift -s.
     """
     cross = np.einsum("ak,ak->k", f.conj(), r)
     return fft.irfft(cross, 2 * (len(cross) - 1))
 
 
-def stability(whole: float, periods: np.ndarray) -> dict[str, float]:
-    """How an IC over a whole span, `whole`, came about in its periods `[P]`, of which NaN are left out.
+def stability(whole: float, periods: Float[np.ndarray, " periods"]) -> dict[str, float]:
+    """Return statistics of an IC in the periods of a span, over which it is `whole`; NaN are left out.
 
     Returns:
         `mean` and `std` (ddof = 1) over the periods, `same_sign`, the share of them with the sign of the whole, and
@@ -117,8 +92,8 @@ def stability(whole: float, periods: np.ndarray) -> dict[str, float]:
     }
 
 
-def correlation_matrix(ranks: np.ndarray) -> np.ndarray:
-    """Correlation `[F, F]` of the standardised ranks `[F, M]`, pooled over assets; NaN for a constant column."""
+def correlation_matrix(ranks: Float[np.ndarray, "F M"]) -> Float[np.ndarray, "F F"]:
+    """Return the correlation of standardised ranks, pooled over assets; NaN for a constant column."""
     total = np.zeros((len(ranks), len(ranks)))
     for start in range(0, ranks.shape[1], CHUNK):
         part = ranks[:, start : start + CHUNK]
@@ -128,11 +103,13 @@ def correlation_matrix(ranks: np.ndarray) -> np.ndarray:
     return np.clip(total / size / size[:, None], -1, 1)
 
 
-def clusters(correlation: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Cluster `[F]` int of each column and an order `[F]` of the columns in which clusters stand together.
+def clusters(
+    correlation: Float[np.ndarray, "F F"], threshold: float
+) -> tuple[Int[np.ndarray, " F"], Int[np.ndarray, " F"]]:
+    """Return the cluster of each column, and an order of the columns that keeps clusters together.
 
-    Average linkage on the distance 1 - |correlation| `[F, F]`, cut at 1 - `least`: columns whose absolute correlation
-    is above it on average are one cluster. NaN is no correlation.
+    Average linkage on the distance 1 - |correlation|, cut at 1 - `threshold`: columns whose mean absolute correlation
+    is above it are one cluster. NaN counts as no correlation.
     """
     size = len(correlation)
     if size < 2:
@@ -140,4 +117,4 @@ def clusters(correlation: np.ndarray, least: float) -> tuple[np.ndarray, np.ndar
     distance = np.clip(1 - np.abs(np.nan_to_num(correlation)), 0, 1)
     np.fill_diagonal(distance, 0)
     tree = hierarchy.linkage(squareform(distance, checks=False), "average")
-    return hierarchy.fcluster(tree, 1 - least, "distance") - 1, hierarchy.leaves_list(tree)
+    return hierarchy.fcluster(tree, 1 - threshold, "distance") - 1, hierarchy.leaves_list(tree)

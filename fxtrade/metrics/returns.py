@@ -1,8 +1,8 @@
 """Performance of a return series or an equity curve: one definition each, unbatched, NumPy float64.
 
-`r [N]` are simple returns per bar, `equity [N]` is wealth at each bar's close in units of the starting capital, which
-is 1 and stands before the first bar. `periods` is the number of bars in a year: crypto trades 365 days, so 365 for
-daily returns and 365 * 24 for hourly ones. Losses are negative in every function.
+`r` are simple returns per bar; `equity` is wealth at each bar's close in units of the starting capital, which is 1
+before the first bar. `periods` is the number of bars in a year: crypto trades 365 days, so 365 for daily returns and
+365 * 24 for hourly ones. Losses are negative in every function.
 
 | metric | convention | nan when |
 |---|---|---|
@@ -26,64 +26,68 @@ A NaN among the inputs makes the result NaN. Arrays of the wrong shape raise `Da
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from jaxtyping import Float, Int, Real
 
 from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.types import Array
+
+Series = Real[Array, " N"]
+Table = Real[Array, "N A"]
 
 DAY = 86_400 * 10**9
 FIRST_MONDAY = 4 * DAY  # 1970-01-05: the epoch itself is a Thursday
 
 
-def returns_from_equity(equity: ArrayLike) -> np.ndarray:
-    """Simple returns `[N]` of `equity [N]`, the first one on the starting capital 1; NaN after ruin (equity <= 0)."""
+def returns_from_equity(equity: Series) -> Float[np.ndarray, " N"]:
+    """Return simple returns, the first one on the starting capital 1; NaN after ruin (equity <= 0)."""
     equity = _vector("equity", equity)
     before = np.concatenate([[1.0], equity])[: equity.size]
     return equity / np.where(before > 0, before, np.nan) - 1
 
 
-def annual_return(r: ArrayLike, periods: float) -> float:
-    """Compound growth a year; a few good minutes annualise to inf."""
+def annual_return(r: Series, periods: float) -> float:
+    """Return the compound growth a year; a few good minutes annualise to inf."""
     r = _vector("r", r)
     with np.errstate(divide="ignore", over="ignore"):  # ruin is log 0
         return float(np.expm1(periods * _mean(np.log1p(np.maximum(r, -1)))))
 
 
-def annual_volatility(r: ArrayLike, periods: float) -> float:
-    """Standard deviation of the returns a year."""
+def annual_volatility(r: Series, periods: float) -> float:
+    """Return the annual standard deviation of the returns."""
     return float(np.sqrt(periods) * _std(_vector("r", r)))
 
 
-def sharpe(r: ArrayLike, periods: float) -> float:
-    """Sharpe ratio a year; with `periods=1` the one per bar, which `validate.significance` takes."""
+def sharpe(r: Series, periods: float) -> float:
+    """Return the annual Sharpe ratio; with `periods=1` the one per bar, which `validate.significance` takes."""
     r = _vector("r", r)
     return float(np.sqrt(periods) * _ratio(_mean(r), _std(r)))
 
 
-def sortino(r: ArrayLike, periods: float) -> float:
-    """Sortino ratio a year, target return 0."""
+def sortino(r: Series, periods: float) -> float:
+    """Return the annual Sortino ratio with a target return of 0."""
     r = _vector("r", r)
     return float(np.sqrt(periods) * _ratio(_mean(r), np.sqrt(_mean(np.minimum(r, 0) ** 2))))
 
 
-def calmar(r: ArrayLike, periods: float) -> float:
-    """Annual return over the depth of the maximum drawdown."""
+def calmar(r: Series, periods: float) -> float:
+    """Return the annual return over the depth of the maximum drawdown."""
     return _ratio(annual_return(r, periods), -max_drawdown(np.cumprod(1 + np.maximum(_vector("r", r), -1))))
 
 
-def drawdown(equity: ArrayLike) -> np.ndarray:
-    """Distance `[N]` of `equity [N]` below its running peak, <= 0; a loss in the first bar counts."""
+def drawdown(equity: Series) -> Float[np.ndarray, " N"]:
+    """Return the distance below the running peak, <= 0; a loss in the first bar counts."""
     equity = _vector("equity", equity)
     return equity / np.maximum.accumulate(np.maximum(equity, 1.0)) - 1
 
 
-def max_drawdown(equity: ArrayLike) -> float:
-    """The deepest `drawdown`, <= 0."""
+def max_drawdown(equity: Series) -> float:
+    """Return the deepest `drawdown`, <= 0."""
     below = drawdown(equity)
     return float(below.min()) if below.size else np.nan
 
 
-def max_drawdown_duration(equity: ArrayLike) -> float:
-    """Bars of the longest drawdown from its peak to the bar that reaches the peak again, or to the last bar."""
+def max_drawdown_duration(equity: Series) -> float:
+    """Return the bars of the longest drawdown, from its peak to the bar that reaches it again, or to the last bar."""
     below = drawdown(equity)
     if below.size == 0 or np.isnan(below).any():
         return np.nan
@@ -92,36 +96,36 @@ def max_drawdown_duration(equity: ArrayLike) -> float:
     return float(max(between[between > 1].max(initial=0), below.size - peaks[-1]))
 
 
-def win_rate(r: ArrayLike) -> float:
-    """Share of positive among the non-zero entries of `r [N]`: of bars, days, weeks or trades."""
+def win_rate(r: Series) -> float:
+    """Return the share of positive among the non-zero entries: of bars, days, weeks or trades."""
     r = _vector("r", r)
     return float((1 + _mean(np.sign(r[r != 0]))) / 2)
 
 
-def profit_factor(r: ArrayLike) -> float:
-    """Sum of the gains over the sum of the losses."""
+def profit_factor(r: Series) -> float:
+    """Return the sum of the gains over the sum of the losses."""
     r = _vector("r", r)
     return _ratio(np.maximum(r, 0).sum(), -np.minimum(r, 0).sum())
 
 
-def var(r: ArrayLike, level: float = 0.95) -> float:
-    """Historical value at risk: the 1 - level quantile of the returns (negative for a loss)."""
+def var(r: Series, level: float = 0.95) -> float:
+    """Return the historical value at risk: the 1 - level quantile of the returns (negative for a loss)."""
     r = _vector("r", r)
     return float(np.quantile(r, 1 - _level(level))) if r.size else np.nan
 
 
-def cvar(r: ArrayLike, level: float = 0.95) -> float:
-    """Historical expected shortfall: mean of the worst 1 - level share, the last return counted by its fraction."""
+def cvar(r: Series, level: float = 0.95) -> float:
+    """Return the historical expected shortfall: mean of the worst 1 - level share, the last return counted in part."""
     r = np.sort(_vector("r", r))
     tail = (1 - _level(level)) * r.size
     share = np.clip(tail - np.arange(r.size), 0, 1)
     return _ratio(share @ r, share.sum())
 
 
-def turnover(traded: ArrayLike, equity: ArrayLike) -> float:
-    """Mean over bars of `traded [N, A]` (value bought plus sold, >= 0) over the equity before the bar.
+def turnover(traded: Table, equity: Series) -> float:
+    """Return the mean over bars of the value bought plus sold over the equity before the bar.
 
-    Times the number of bars in a year it is the turnover a year; a round trip of the whole capital counts 2.
+    Times the number of bars in a year it is the annual turnover; a round trip of the whole capital counts 2.
     """
     traded, equity = np.asarray(traded, float), _vector("equity", equity)
     if traded.ndim != 2 or traded.shape[0] != equity.size:
@@ -130,17 +134,19 @@ def turnover(traded: ArrayLike, equity: ArrayLike) -> float:
     return float(_mean(traded.sum(1) / np.where(before > 0, before, np.nan)))
 
 
-def exposure(weight: ArrayLike) -> float:
-    """Mean gross exposure of `weight [N, A]`: 1 is fully invested, above 1 leveraged."""
+def exposure(weight: Table) -> float:
+    """Return the mean gross exposure: 1 is fully invested, above 1 leveraged."""
     return float(_mean(np.abs(_table("weight", weight)).sum(1)))
 
 
-def by_period(times_ns: ArrayLike, equity: ArrayLike, period: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns by calendar period in UTC: `(starts [P] int64 ns, returns [P])`.
+def by_period(
+    times_ns: Int[Array, " N"], equity: Series, period: str
+) -> tuple[Int[np.ndarray, " periods"], Float[np.ndarray, " periods"]]:
+    """Return starts (int64 ns) and returns of the calendar periods in UTC.
 
     Args:
-        times_ns: `[N]` int64, opens of the bars, increasing: a bar belongs to the period in which it opens.
-        equity: `[N]` in units of the starting capital; the first, maybe partial, period starts from 1.
+        times_ns: opens of the bars, increasing: a bar belongs to the period in which it opens.
+        equity: the first, maybe partial, period starts from 1.
         period: "day", "week" (ISO, starting on Monday) or "month". A period without a bar is left out.
 
     Raises:
@@ -161,8 +167,8 @@ def by_period(times_ns: ArrayLike, equity: ArrayLike, period: str) -> tuple[np.n
     return starts[last], returns_from_equity(equity[last])
 
 
-def trade_returns(weight: ArrayLike, pnl: ArrayLike, cost: ArrayLike | None = None) -> np.ndarray:
-    """Net profit of every trade `[trades]`, in units of the starting capital, by asset and then by time.
+def trade_returns(weight: Table, pnl: Table, cost: Table | None = None) -> Float[np.ndarray, " trades"]:
+    """Return the net profit of every trade, in units of the starting capital, by asset and then by time.
 
     A trade is a maximal run of bars with a position of one sign in one asset; adding and reducing belong to it. One
     still open at the end counts as marked. What the bar that goes flat earns and costs belongs to the trade it closes.
@@ -171,9 +177,9 @@ def trade_returns(weight: ArrayLike, pnl: ArrayLike, cost: ArrayLike | None = No
     it. So the trades sum to all profit less all cost.
 
     Args:
-        weight: `[N, A]` position at the bar's close, positive long; flat before the first bar.
-        pnl: `[N, A]` profit in the bar before costs.
-        cost: `[N, A]` cost paid in the bar, >= 0, or None for gross trades.
+        weight: position at the bar's close, positive long; flat before the first bar.
+        pnl: profit in the bar before costs.
+        cost: paid in the bar, >= 0, or None for gross trades.
 
     Raises:
         DataError: shapes differ or a weight is not finite. A NaN profit makes its own trade NaN.
@@ -199,14 +205,14 @@ def trade_returns(weight: ArrayLike, pnl: ArrayLike, cost: ArrayLike | None = No
     return profit - np.bincount(trade[reversal] - 1, exit_cost[reversal], trades)
 
 
-def _vector(name: str, x: ArrayLike) -> np.ndarray:
+def _vector(name: str, x: Series) -> Float[np.ndarray, " N"]:
     x = np.asarray(x, np.float64)
     if x.ndim != 1:
         raise DataError(f"{name} must be one series [N], got shape {x.shape}; pass one series at a time")
     return x
 
 
-def _table(name: str, x: ArrayLike) -> np.ndarray:
+def _table(name: str, x: Table) -> Float[np.ndarray, "N A"]:
     x = np.asarray(x, np.float64)
     if x.ndim != 2:
         raise DataError(f"{name} must be [N, A] (bars by assets), got shape {x.shape}")

@@ -1,41 +1,47 @@
-"""Intervals of the scores of `classify`, by resampled blocks of time.
+"""Intervals of the scores of `classify`, by the block bootstrap.
 
-Each score is a function of sums over rows. They are summed within blocks once, and a resample adds up what its blocks
-have, however many rows that is.
+Each score is a function of sums over rows. They are summed within blocks once; a resample adds up those of its blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from jaxtyping import Float, Int, Real, Shaped
 from scipy.stats import rankdata
 
 from fxtrade.core.errors import DataError
+from fxtrade.core.types import Array
 from fxtrade.metrics import bootstrap, classify
 
 BINS = 15  # of the calibration error, as in `classify.ece`
-Sums = dict[str, np.ndarray]  # [S, blocks] or [S, samples] each
+BlockSums = dict[str, Float[np.ndarray, "kinds blocks"]]  # or resamples in place of blocks
 
 
 def of_classes(
-    prob: ArrayLike, y: ArrayLike, block_id: ArrayLike, samples: int = 2000, level: float = 0.95, seed: int = 0
+    prob: Float[Array, "M K"],
+    y: Real[Array, " M"],
+    block_id: Real[Array, " M"],
+    samples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """`(low, high)` of "accuracy", "balanced_accuracy", "mcc", "log_loss", "brier" and "ece".
+    """Return `(low, high)` of "accuracy", "balanced_accuracy", "mcc", "log_loss", "brier" and "ece".
 
-    They are percentiles, but for the calibration error e = sum_b |g_b| / M, g_b being sums over the bins of all rows:
-    noise makes it larger, and resampling adds as much noise again. Its interval is the pivotal one (Davison & Hinkley
-    1997, 5.2), from 2 e - high to 2 e - low; it begins at 0 if e lies within the interval that noise alone
+    These are percentiles, except for the calibration error e = sum_b |g_b| / M, with g_b the sums over the bins of all
+    rows: noise makes it larger, and resampling adds as much noise again. Its interval is the pivotal one (Davison &
+    Hinkley 1997, 5.2), from 2 e - high to 2 e - low; it begins at 0 if e lies within the interval that noise alone
     makes, that of sum_b |g*_b - g_b| / M over the resamples g*.
 
     Args:
-        prob: `[M, K]`; y: `[M]`, both as in `classify`.
-        block_id: `[M]` int, from `bootstrap.block_ids`.
+        prob, y: as in `classify`.
+        block_id: from `bootstrap.block_ids`.
         samples, level, seed: as in `bootstrap.ratio_interval`.
 
     Returns:
-        nan, nan if there are fewer than two blocks.
+        NaN if there are fewer than two blocks.
 
     Raises:
         DataError: shapes differ, or as in `classify`. ConfigError: level or samples out of range.
@@ -45,19 +51,19 @@ def of_classes(
     of_block = _summed(block_id, len(y))
     sums = {
         "rows": of_block(1),
-        "surprise": of_block(classify.surprise(prob, y)),
+        "log_loss": of_block(classify.negative_log_likelihood(prob, y)),
         "error": of_block(classify.half_squared_error(prob, y)),
         "counts": of_block(1, y.astype(int) * classes + prob.argmax(1), classes**2),
         "gaps": of_block(correct - confidence, classify.equal_mass(confidence, BINS), BINS),
     }
 
-    def scores(s: Sums) -> dict[str, np.ndarray]:
+    def scores(s: BlockSums) -> dict[str, np.ndarray]:
         counts, rows = s["counts"].reshape(classes, classes, -1), s["rows"][0]
         return {
             "accuracy": np.einsum("kk...->...", counts) / rows,
             "balanced_accuracy": classify.balanced_accuracy_of(counts),
             "mcc": classify.mcc_of(counts),
-            "log_loss": s["surprise"][0] / rows,
+            "log_loss": s["log_loss"][0] / rows,
             "brier": s["error"][0] / rows,
             "ece": np.abs(s["gaps"]).sum(0) / rows,
             "noise": np.abs(s["gaps"] - sums["gaps"].sum(1, keepdims=True)).sum(0) / rows,
@@ -69,11 +75,16 @@ def of_classes(
 
 
 def of_orders(
-    score: ArrayLike, ret: ArrayLike, block_id: ArrayLike, samples: int = 2000, level: float = 0.95, seed: int = 0
+    score: Real[Array, " M"],
+    ret: Real[Array, " M"],
+    block_id: Real[Array, " M"],
+    samples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """`(low, high)` of "ic" and "rank_ic"; the ranks are those among all rows.
+    """Return `(low, high)` of "ic" and "rank_ic"; the ranks are those among all rows.
 
-    Args, returns and raises as `of_classes`, for `score [M]` and `ret [M]` as in `classify.ic`.
+    As `of_classes`, for `score` and `ret` as in `classify.ic`.
     """
     of_block = _summed(block_id, np.size(score))
     found = {}
@@ -81,7 +92,7 @@ def of_orders(
         x, r = (np.asarray(a, np.float64) - np.mean(a) if np.size(a) else np.zeros(0) for a in (x, r))
         sums = {"sums": np.concatenate([of_block(a) for a in (1, x, r, x * x, r * r, x * r)])}
 
-        def correlation(s: Sums, name: str = name) -> dict[str, np.ndarray]:
+        def correlation(s: BlockSums, name: str = name) -> dict[str, np.ndarray]:
             rows, x, r, xx, rr, xr = s["sums"]
             spread = (rows * xx - x * x) * (rows * rr - r * r)
             return {name: (rows * xr - x * r) / np.sqrt(np.where(spread > 0, spread, np.nan))}
@@ -90,14 +101,16 @@ def of_orders(
     return found
 
 
-def _summed(block_id: ArrayLike, rows: int) -> Callable[..., np.ndarray]:
-    """Sums `[S, blocks]` within each block of rows, `[M]` or one number, that are of kind 0..S-1."""
+def _summed(block_id: Real[Array, " M"], rows: int) -> Callable[..., Float[np.ndarray, "kinds blocks"]]:
+    """A function to the sums of a column, or of one number for all rows, within each block and kind of rows."""
     block_id = np.asarray(block_id)
     if block_id.shape != (rows,):
         raise DataError(f"score intervals: block_id must be one column of {rows} rows [M], got shape {block_id.shape}")
     blocks, block = np.unique(block_id, return_inverse=True)
 
-    def of_block(x: ArrayLike, kind: ArrayLike = 0, kinds: int = 1) -> np.ndarray:
+    def of_block(
+        x: Shaped[Array, " M"] | int, kind: Int[Array, " M"] | int = 0, kinds: int = 1
+    ) -> Float[np.ndarray, "kinds blocks"]:
         place = kind * np.int64(len(blocks)) + block
         return np.bincount(place, np.broadcast_to(x, (rows,)), kinds * len(blocks)).reshape(kinds, -1)
 
@@ -105,12 +118,14 @@ def _summed(block_id: ArrayLike, rows: int) -> Callable[..., np.ndarray]:
 
 
 def _intervals(
-    scores: Callable[[Sums], dict[str, np.ndarray]], sums: Sums, samples: int, level: float, seed: int
+    scores: Callable[[BlockSums], dict[str, Any]], sums: BlockSums, samples: int, level: float, seed: int
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of scores `[samples]` from resampled sums."""
+    """Percentile intervals of scores from resampled sums."""
     bootstrap.check(samples, level)
     if next(iter(sums.values())).shape[1] < 2:
         return dict.fromkeys(scores({k: np.ones((len(s), 1)) for k, s in sums.items()}), (np.nan, np.nan))
     names, ends = list(sums), np.cumsum([len(s) for s in sums.values()])[:-1]
-    drawn = np.split(bootstrap.resampled(np.concatenate(list(sums.values())), samples, seed), ends)
+    stacked = np.concatenate(list(sums.values()))
+    counts = bootstrap.block_counts(stacked.shape[1], samples, seed)
+    drawn = np.split(bootstrap.resample(stacked, counts), ends)
     return {k: bootstrap.percentiles(v, level) for k, v in scores(dict(zip(names, drawn, strict=True))).items()}

@@ -3,290 +3,294 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
-from fxtrade.core.errors import FxtradeError
-from fxtrade.core.files import write_atomic
+from fxtrade.core.files import write_text
 from fxtrade.report import comparison_plots, summary
-from fxtrade.report.formatting import DASH, count, duration, fixed, interval, missing, percent, score
-from fxtrade.report.plotting import pixels, save_png
+from fxtrade.report.comparison_schema import (
+    BaselineSummary,
+    ComparisonReport,
+    ComparisonRow,
+    Differences,
+    MarketReport,
+    NamedTest,
+    PairedTest,
+    RecipeReport,
+)
+from fxtrade.report.formatting import DASH, count, duration, estimate, fixed, interval, missing, percent
+from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
-from fxtrade.report.tables import facts, grid
+from fxtrade.report.tables import facts, grid, machine
+from fxtrade.report.terminal import coverage_columns, plain_table
 
-PLAIN, TREES = "plain", "gradient-boosted trees"
-RATE = 0.05  # of false discoveries
-WIDER = 3  # times the coverage aimed at: who says everything with the same confidence has no top
-LABELS = {"open_to_open": "next open to a later open (tradable)", "close_to_close": "close to close"}
-CAPTIONS = {"coverage": "Accuracy by coverage", "recipes": "What each recipe adds", "cost": "Accuracy and speed"}
-NATS = "Less log loss than trees or plain in thousandths of a nat, positive where it is better."
+WIDEST = 3  # times the target coverage: beyond, most forecasts have the same confidence
+COMPARED = (1.0, 0.1)  # coverages of the differences
+CAPTIONS = {"coverage": "Accuracy by coverage", "recipes": "Effect of each recipe", "cost": "Accuracy and speed"}
+NATS = "Reduction of the log loss against the baseline or plain training in thousandths of a nat; positive is better."
 READING = """\
 * **Accuracy** in % of the forecasts whose confidence reaches a threshold that was fixed on the validation span, on \
 the test span, of the mean probabilities of all seeds; in brackets the 95 % interval, whole days resampled. **Seeds**: \
 accuracy of each seed alone, lowest to highest.
 * **Differences** in percentage points between two accuracies on the label trained for, each at its own threshold, \
-days resampled for both together. **q**: the smallest false discovery rate at which a difference is a discovery \
-(Benjamini & Hochberg), among all differences of its kind in this report: from the trees, or of recipes from plain.
-* **Plain**: cross-entropy, and nothing else changed. Every cell sees as many bars, stages and pre-training included, \
-and keeps the weights of the lowest validation loss. No options were tuned for single cells. \
-**Adapts at**: the rate of each seed's steps, chosen on the validation span.
-* **Trees and logistic regression** see the features of the bar itself; networks also those of the bars before it.
-* **Sharpe**: a year, of trading the most confident tenth net of costs."""
+days resampled for both together. **q**: the smallest false discovery rate at which a difference is significant \
+(Benjamini & Hochberg), among all differences of its kind in this report: from the baseline, or of recipes from plain.
+* **Plain**: cross-entropy, without any other change. Every cell is trained on as many bars, stages and pre-training \
+included, and keeps the weights of the lowest validation loss. No options were tuned for single cells. \
+**Fine-tuned at**: the learning rate of each seed's online fine-tuning, chosen on the validation span.
+* **Trees and logistic regression** read the features of the bar itself; networks also those of the bars before it.
+* **Sharpe**: annual ratio of trading the most confident tenth net of costs."""
 
 
-def write(folder: Path, outcome: dict[str, Any]) -> None:
-    """Write `report.md` and `plots/*.png`; every file is either whole or not there.
-
-    Args:
-        outcome: of `comparison.statistics.assemble`, None where there is no number.
-
-    Raises:
-        FxtradeError: the folder cannot be written.
-    """
-    figures = comparison_plots.figures(outcome)
-    for name, figure in figures.items():
-        save_png(folder / "plots" / f"{name}.png", pixels(figure))
-    try:
-        write_atomic(folder / "report.md", document(outcome, tuple(figures)))
-    except OSError as e:
-        raise FxtradeError(f"the report in {folder} cannot be written: {e.strerror}; mend that and run again") from e
+def write(folder: Path, report: ComparisonReport) -> None:
+    """Write `report.md` and `plots/*.png`, each atomically. Raises FxtradeError if that cannot be."""
+    pictures = write_plots(folder, comparison_plots.figures(report))
+    write_text(folder / "report.md", document(report, tuple(pictures)))
 
 
-def document(outcome: dict[str, Any], pictures: tuple[str, ...]) -> str:
-    """The whole report; `pictures` names the plots that stand as `plots/<name>.png` beside it."""
+def document(report: ComparisonReport, pictures: tuple[str, ...]) -> str:
+    """The whole report; `pictures` names the plots that exist as `plots/<name>.png` beside it."""
     shown = {name: f"![{CAPTIONS[name.split('_')[0]]}](plots/{name}.png)" for name in pictures}
-    run = outcome["run"]
     blocks = [
-        f"# Comparison `{run['folder']}`",
-        f"**{verdict_on(outcome['goal'])}**",
-        _progress(run),
-        "## Which ideas helped",
-        *ideas(outcome, shown.get("recipes", "")),
+        f"# Comparison `{report.folder}`",
+        f"**{baseline_summary(report)}**",
+        _progress(report),
+        "## Recipes",
+        *recipes(report, shown.get("recipes", "")),
         "## Architectures",
-        *architectures(outcome, shown.get("cost", "")),
+        *architectures(report, shown.get("cost", "")),
     ]
-    for market in outcome["markets"]:
-        blocks += [f"## {market['name']}", *_market(market, shown.get(f"coverage_{market['name']}", ""))]
-    blocks += ["## How to read it", READING, "## Where it comes from", *_provenance(run)]
+    for market in report.markets:
+        blocks += [f"## {market.name}", *_market(report, market, shown.get(f"coverage_{market.name}", ""))]
+    blocks += ["## How to read it", READING, "## Provenance", *_provenance(report)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def verdict_on(goal: dict) -> str:
-    """Whether anything beats the trees, in plain words, with the number of comparisons that were made."""
-    n = goal["comparisons"]
-    if not n:
-        return "Nothing has been compared with the gradient-boosted trees yet."
-    made = f"{n} comparison{'s' if n > 1 else ''} with {TREES} on the same features at the same coverage"
-    if not goal["beaten"]:
-        best = goal["best"]
-        nearest = f"; the nearest is {_where(best)}: {_gap(best)} points" if best else ""
-        text = f"None of {made} is won beyond luck at a false discovery rate of {percent(RATE, 0)}{nearest}."
-    else:
-        first = goal["beaten"][0]
+def baseline_summary(report: ComparisonReport) -> str:
+    """Whether anything is better than the baseline, with the number of comparisons that were made."""
+    s, rate = report.summary, f"significant at {percent(report.false_discovery_rate, 0)} FDR"
+    if not s.tests:
+        return f"Nothing has been compared with the {report.baseline} yet."
+    made = f"{s.tests} differences from the {report.baseline} on the same features at the same coverage"
+    if s.above:
+        first = s.above[0]
         text = (
-            f"{len(goal['beaten'])} of {made} are won beyond luck at a false discovery rate of {percent(RATE, 0)}; "
-            f"the clearest is {_where(first)}: {_gap(first)} points."
+            f"{len(s.above)} of {made} {'is' if len(s.above) == 1 else 'are'} positive and {rate}; the clearest is "
+            f"{_name(first)}: {_points(first.test)} points."
         )
-    nats = goal["nats"]
-    also = f" In log loss {nats['better']} of {nats['comparisons']} are better beyond luck, {nats['worse']} worse."
-    return f"{text} {goal['below']} are lost beyond luck.{also if nats['comparisons'] else ''}"
+    else:
+        nearest = f"; the nearest is {_name(s.nearest)}: {_points(s.nearest.test)} points" if s.nearest else ""
+        text = f"None of {made} is positive and {rate}{nearest}."
+    return f"{text} {s.below} are negative and {rate}.{_log_loss_summary(s)}"
 
 
-def ideas(outcome: dict, picture: str) -> list[str]:
-    """What each recipe adds to plain training, the best first."""
-    found = sorted(outcome["recipes"], key=lambda e: -e["mean"])
-    if not found:
+def _log_loss_summary(s: BaselineSummary) -> str:
+    if not s.log_loss_tests:
+        return ""
+    return (
+        f" Of {s.log_loss_tests} log losses {s.log_loss_better} are significantly lower, {s.log_loss_worse} "
+        "significantly higher."
+    )
+
+
+def recipes(report: ComparisonReport, picture: str) -> list[str]:
+    """The difference of each recipe from plain training, the best first."""
+    if not report.recipes:
         return ["No recipe has been trained beside the plain one yet."]
     rows = []
-    for effect in found:
-        for name, part in effect["markets"].items():
-            cells = [_effect(part.get(key)) for key in ("1", "0.1")]
-            nats = effect["nats"].get(name)
-            rows.append([effect["recipe"], name, *(text for pair in cells for text in pair), _nats(nats), _q(nats)])
+    for recipe in sorted(report.recipes, key=lambda r: -r.mean):
+        for name, effect in recipe.markets.items():
+            cells = []
+            for c in COMPARED:
+                test = effect.differences.accuracy.get(c)
+                improved = f"{effect.improved[c]} of {effect.models}" if test else DASH
+                cells += [_points(test), _q(test), improved]
+            loss = effect.differences.log_loss
+            rows.append([recipe.recipe, name, *cells, _nats(loss), _q(loss)])
     header = ["recipe", "data", "all bars", "q", "better", "top 10 %", "q", "better", "log loss", "q"]
     return [
-        _summary(found),
-        "Difference from plain training in percentage points, on average over the models [95 %]; better: in how many. "
-        "Log loss: how much less, in thousandths of a nat.",
+        recipe_summary(report),
+        "Difference from plain training in percentage points, on average over the models [95 %]; better: number of "
+        "models with a higher accuracy. Log loss: its reduction in thousandths of a nat.",
         grid(header, rows, (0, 1)),
         picture,
     ]
 
 
-def architectures(outcome: dict, picture: str) -> list[str]:
+def recipe_summary(report: ComparisonReport) -> str:
+    """Which recipes are significantly better or worse than plain training."""
+    tests = [entry for recipe in report.recipes for entry in _named_differences(recipe)]
+    whole = f"{len(tests)} differences of {len(report.recipes)} recipes"
+    words = [f"Of {whole} from plain training, at {percent(report.false_discovery_rate, 0)} FDR:"]
+    for word, sign in (("significantly better", 1), ("Significantly worse", -1)):
+        found = [text for text, test in tests if significant(test, report) and sign * test.value > 0]
+        words.append(f"{word}: {'; '.join(found) or 'none'}.")
+    return " ".join(words)
+
+
+def _named_differences(recipe: RecipeReport):
+    for name, effect in recipe.markets.items():
+        for c, test in effect.differences.accuracy.items():
+            yield f"`{recipe.recipe}` on {name}, {summary.coverage_name(c)} ({_points(test)})", test
+        if loss := effect.differences.log_loss:
+            yield f"`{recipe.recipe}` on {name}, log loss ({_nats(loss)})", loss
+
+
+def architectures(report: ComparisonReport, picture: str) -> list[str]:
     """The models in plain training, side by side."""
     rows = []
-    for market in outcome["markets"]:
-        for row in plain(market):
-            numbers = [count(row[k]) for k in ("parameters", "receptive_field", "labels_per_second")]
-            right = [_hit(row, market["labels"][0], c) for c in (1.0, 0.1)]
-            gaps = [_gap(row.get("trees", {}).get(key)) for key in ("1", "0.1")]
-            rows.append([row["model"], market["name"], *numbers, *right, *gaps])
-    header = ["model", "data", "parameters", "bars seen", "samples/s", "all bars", "top 10 %"]
-    about = "Plain training. Samples/s: in training, one seed after the other. Accuracy in %, and points above trees."
-    return [about, grid([*header, "above trees, all", "top 10 %"], rows, (0, 1)), picture] if rows else []
+    for market in report.markets:
+        for row in market.of_recipe(report.plain):
+            t = row.result.training
+            numbers = [count(x) for x in (t.parameters, t.receptive_field, t.labels_per_second)]
+            accuracies = [_accuracy(row, market.labels[0].name, c) for c in COMPARED]
+            points = [_points(_difference(row.from_baseline, c)) for c in COMPARED]
+            rows.append([row.result.model, market.name, *numbers, *accuracies, *points])
+    header = ["model", "data", "parameters", "receptive field", "samples/s", "all bars", "top 10 %"]
+    header += ["above baseline, all bars", "top 10 %"]
+    about = (
+        "Plain training. Samples/s: in training, one seed after the other. Accuracy (%), and points above the "
+        f"baseline, {report.baseline}."
+    )
+    return [about, grid(header, rows, (0, 1)), picture] if rows else []
 
 
-def plain(market: dict) -> list[dict]:
-    return [row for row in market["rows"] if row["recipe"] == PLAIN and "error" not in row]
-
-
-def table(console: Console, outcome: dict[str, Any], folder: Path) -> None:
-    """Print the baselines and the models in plain training, the recipes, the verdict, and where the report is."""
-    for market in outcome["markets"]:
-        label = market["labels"][0]
-        title = f"{market['name']}: right on the test span (%), label {label}"
-        made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        made.add_column("", no_wrap=True)
-        for target in market["coverages"]:
-            made.add_column("all bars" if target == 1 else f"{100 * target:g} %", justify="right")
-        made.add_column("above trees", justify="right")
-        for row in [*(r for r in market["rows"] if r["kind"] == "baseline"), *plain(market)]:
-            right = [_hit(row, label, c, False) for c in market["coverages"]]
-            made.add_row(row["model"], *right, Text(_gap(row.get("trees", {}).get("1"))))
+def table(console: Console, report: ComparisonReport, folder: Path) -> None:
+    """Print the baselines and the models in plain training, the summaries, and where the report is."""
+    for market in report.markets:
+        label = market.labels[0].name
+        made = coverage_columns(plain_table(f"{market.name}: test accuracy (%), label {label}"), market.coverages)
+        made.add_column("above baseline", justify="right")
+        for row in [*(r for r in market.rows if r.result.is_baseline), *market.of_recipe(report.plain)]:
+            accuracies = [_accuracy(row, label, c, bracket=False) for c in market.coverages]
+            made.add_row(row.result.model, *accuracies, Text(_points(_difference(row.from_baseline, 1.0))))
         console.rich.print(made, soft_wrap=False)
-    if outcome["recipes"]:
-        console.say(_summary(outcome["recipes"]).replace("`", ""))
-    console.say(verdict_on(outcome["goal"]))
+    if report.recipes:
+        console.say(recipe_summary(report).replace("`", ""))
+    console.say(baseline_summary(report))
     console.say(f"report: {folder / 'report.md'}")
 
 
-def _market(market: dict, picture: str) -> list[str]:
-    rows = [("source", f"{market['source']}: {len(market['symbols'])} symbols, bars of {market['interval']}")]
-    rows += [("the models say", summary.question(market["label"])), ("features", str(len(market["columns"])))]
-    spans = {k: (s["from"][:10], s["to"][:10], f"{s['labels']:,} labels") for k, s in market["spans"].items()}
-    rows += [(f"{k} span", f"{a} to {b}, {n}") for k, (a, b, n) in spans.items()]
-    rows += [("test rows whose price does not move", percent(market["zero_moves"], 1))]
+def significant(test: PairedTest | None, report: ComparisonReport) -> bool:
+    return test is not None and not missing(test.q) and test.q <= report.false_discovery_rate
+
+
+def _market(report: ComparisonReport, market: MarketReport, picture: str) -> list[str]:
+    d = market.data
+    rows = [("source", f"{d.source}: {len(d.symbols)} symbols, bars of {d.interval}")]
+    rows += [("the models predict", market.labels[0].question), ("features", str(len(d.columns)))]
+    rows += [(f"{k} span", f"{s.start[:10]} to {s.end[:10]}, {s.labels:,} labels") for k, s in d.spans.items()]
+    rows += [("test rows whose price does not move", percent(d.zero_moves, 1))]
     blocks = [facts(rows), picture]
-    good = [row for row in market["rows"] if "error" not in row]
-    names = [summary.coverage_name(c) for c in market["coverages"]]
-    for kind in market["labels"]:
-        first = kind == market["labels"][0]
-        extra = ["seeds", "above trees", "q", "top 10 %", "q"] if first else []
+    good = [row for row in market.rows if not row.result.error]
+    names = [summary.coverage_name(c) for c in market.coverages]
+    for i, label in enumerate(market.labels):
+        extra = ["seeds", "above baseline", "q", "top 10 %", "q"] if i == 0 else []
         lines = []
         for row in good:
-            lines.append([_name(row), *(_hit(row, kind, c) for c in market["coverages"])])
-            if first:
-                tests = [row.get("trees", {}).get(key) for key in ("1", "0.1")]
-                lines[-1] += [_seeds(row, kind), *(text for test in tests for text in (_gap(test), _q(test)))]
-        blocks += [f"### Accuracy, {LABELS.get(kind, kind)}", grid(["", *names, *extra], lines)]
-    scored = [row for row in good if "scores" in row]
-    header = ["", "log loss", "less than trees", "q", "less than plain", "q", "Brier", "ECE (%)", "MCC", "IC", "Sharpe"]
-    silent = fixed(math.log(market["label"]["classes"]), 4)
-    about = f"In brackets 95 % intervals, days resampled. Without an opinion the log loss is {silent}. {NATS}"
-    blocks += ["### Scores", about, grid(header, [_scores(row) for row in scored])]
-    header = ["", "parameters", "samples/s", "seconds", "best step", "adapts at"]
-    blocks += ["### Effort", grid(header, [_effort(row) for row in scored if row["kind"] == "cell"])]
-    failed = [f"* {_name(row)}: {row['error']}" for row in market["rows"] if "error" in row]
+            lines.append([_cell_name(row, report), *(_accuracy(row, label.name, c) for c in market.coverages)])
+            if i == 0:
+                tests = [_difference(row.from_baseline, c) for c in COMPARED]
+                lines[-1] += [_seeds(row, label.name), *(text for t in tests for text in (_points(t), _q(t)))]
+        title = label.title
+        blocks += [f"### Accuracy, {title}", grid(["", *names, *extra], lines)]
+    scored = [row for row in good if row.result.scores]
+    header = ["", "log loss", "below baseline", "q", "below plain", "q", "Brier", "ECE (%)", "MCC", "IC", "Sharpe"]
+    uniform = fixed(math.log(market.labels[0].classes), 4)
+    about = f"In brackets 95 % intervals, days resampled. The log loss of the uniform forecast is {uniform}. {NATS}"
+    blocks += ["### Scores", about, grid(header, [_scores(row, report) for row in scored])]
+    header = ["", "parameters", "samples/s", "seconds", "best step", "fine-tuned at"]
+    trained = [row for row in scored if row.result.training]
+    blocks += ["### Effort", grid(header, [_effort(row, report) for row in trained])]
+    failed = [f"* {_cell_name(row, report)}: {row.result.error}" for row in market.rows if row.result.error]
     return [*blocks, "Training that failed:\n\n" + "\n".join(failed) if failed else ""]
 
 
-def _scores(row: dict) -> list[str]:
-    nats, shown = row.get("nats", {}), partial(score, row["scores"], row.get("intervals", {}))
-    tests = [text for rival in ("trees", "plain") for text in (_nats(nats.get(rival)), _q(nats.get(rival)))]
-    scores = shown("brier", 4), shown("ece", 2, 100), shown("mcc", 3), shown("ic", 3)
-    return [_name(row), shown("log_loss", 4), *tests, *scores, fixed(row.get("trading", {}).get("sharpe"), 1)]
+def _scores(row: ComparisonRow, report: ComparisonReport) -> list[str]:
+    s, trading = row.result.scores, row.result.trading
+    tests = [d and d.log_loss for d in (row.from_baseline, row.from_plain)]
+    differences = [text for test in tests for text in (_nats(test), _q(test))]
+    scores = estimate(s.brier, 4), estimate(s.ece, 2, 100), estimate(s.mcc, 3), estimate(s.ic, 3)
+    sharpe = fixed(trading.sharpe.value, 1) if trading else DASH
+    return [_cell_name(row, report), estimate(s.log_loss, 4), *differences, *scores, sharpe]
 
 
-def _effort(row: dict) -> list[str]:
-    ended = f"{row['best_step']} of {row['steps']}" if row["stages"] == 1 else DASH
-    rates = [f"{m['rate']:g}" for m in row["members"] if m.get("rate") is not None]
-    numbers = (count(row[k]) for k in ("parameters", "labels_per_second", "seconds"))
-    return [_name(row), *numbers, ended, ", ".join(rates) or DASH]
+def _effort(row: ComparisonRow, report: ComparisonReport) -> list[str]:
+    t = row.result.training
+    ended = f"{t.best_step} of {t.steps}" if t.stages == 1 else DASH
+    rates = ", ".join(f"{m.learning_rate:g}" for m in t.members if m.learning_rate is not None)
+    numbers = (count(x) for x in (t.parameters, t.labels_per_second, row.result.seconds))
+    return [_cell_name(row, report), *numbers, ended, rates or DASH]
 
 
-def _name(row: dict) -> str:
-    if row["kind"] == "baseline":
-        return row["model"]
-    name = f"{row['model']}, {row['recipe']}"
-    won = any(_won(test) for test in row.get("trees", {}).values())
-    return f"**{name}**" if won else name
+def _cell_name(row: ComparisonRow, report: ComparisonReport) -> str:
+    """Bold where the cell is significantly above the baseline."""
+    result = row.result
+    if result.is_baseline:
+        return result.model
+    tests = row.from_baseline.accuracy.values() if row.from_baseline else ()
+    above = any(significant(test, report) and test.low > 0 for test in tests)
+    return f"**{result.model}, {result.recipe}**" if above else f"{result.model}, {result.recipe}"
 
 
-def _won(test: dict) -> bool:
-    return not missing(test["low"]) and test["low"] > 0 and not missing(test["q"]) and test["q"] <= RATE
-
-
-def _hit(row: dict, label: str, target: float, bracket: bool = True) -> str:
-    r = summary.at(row["accuracy"][label], target)
-    if r["coverage"] > WIDER * target:
+def _accuracy(row: ComparisonRow, label: str, target: float, bracket: bool = True) -> str:
+    r = summary.at(row.result.accuracy[label], target)
+    if r.coverage > WIDEST * target:
         return DASH
-    return interval(r["accuracy"], r["low"], r["high"]) if bracket else interval(r["accuracy"], None, None)
+    return interval(r.accuracy, r.low, r.high) if bracket else interval(r.accuracy)
 
 
-def _seeds(row: dict, label: str) -> str:
-    values = [m["accuracy"][label][0] for m in row.get("members", ())]
+def _seeds(row: ComparisonRow, label: str) -> str:
+    members = row.result.training.members if row.result.training else ()
+    values = [m.accuracy[label][0] for m in members]
     return f"{100 * min(values):.1f} .. {100 * max(values):.1f}" if values else DASH
 
 
-def _effect(test: dict | None) -> tuple[str, str, str]:
-    return (_gap(test), _q(test), f"{test['helped']} of {test['models']}") if test else (DASH, DASH, DASH)
+def _difference(differences: Differences | None, coverage: float) -> PairedTest | None:
+    accuracy: Mapping[float, PairedTest] = differences.accuracy if differences else {}
+    return accuracy.get(coverage)
 
 
-def _gap(test: dict | None, scale: float = 100) -> str:
+def _points(test: PairedTest | None, scale: float = 100) -> str:
     """+0.31 [-0.12, +0.74], percentage points."""
-    if not test or missing(test["value"]):
+    if not test or missing(test.value):
         return DASH
-    text = f"{scale * test['value']:+.2f}"
-    return text if missing(test["low"]) else f"{text} [{scale * test['low']:+.2f}, {scale * test['high']:+.2f}]"
+    text = f"{scale * test.value:+.2f}"
+    return text if missing(test.low) else f"{text} [{scale * test.low:+.2f}, {scale * test.high:+.2f}]"
 
 
-def _nats(test: dict | None) -> str:
+def _nats(test: PairedTest | None) -> str:
     """+0.31 [-0.12, +0.74], thousandths of a nat."""
-    return _gap(test, 1000)
+    return _points(test, 1000)
 
 
-def _q(test: dict | None) -> str:
-    if not test or missing(test["q"]):
+def _q(test: PairedTest | None) -> str:
+    if not test or missing(test.q):
         return DASH
-    return "< 0.001" if test["q"] < 0.001 else f"{test['q']:.3f}"
+    return "< 0.001" if test.q < 0.001 else f"{test.q:.3f}"
 
 
-def _where(test: dict) -> str:
-    return f"{test['model']}, {test['recipe']} on {test['market']}, {summary.coverage_name(test['coverage'])}"
+def _name(t: NamedTest) -> str:
+    return f"{t.model}, {t.recipe} on {t.market}, {summary.coverage_name(t.coverage)}"
 
 
-def _summary(found: list[dict]) -> str:
-    """Which recipes help or hurt beyond luck."""
-    tests = []
-    for effect in found:
-        for name, part in effect["markets"].items():
-            tests += [(effect, name, summary.coverage_name(float(key)), _gap(t), t) for key, t in part.items()]
-        tests += [(effect, name, "log loss", _nats(t), t) for name, t in effect["nats"].items()]
-    whole = f"{len(tests)} differences of {len(found)} recipes"
-    said = [f"Of {whole} from plain training, at a rate of {percent(RATE, 0)}:"]
-    for word, sign in (("better", 1), ("Worse", -1)):
-        beyond = [
-            f"`{effect['recipe']}` on {name}, {where} ({text})"
-            for effect, name, where, text, t in tests
-            if not missing(t["q"]) and t["q"] <= RATE and sign * t["value"] > 0
-        ]
-        said.append(f"{word}: {'; '.join(beyond) or 'none'}.")
-    return " ".join(said)
-
-
-def _progress(run: dict) -> str:
-    c = run["config"]
-    seeds = f"{c['seeds']} seed{'s' if c['seeds'] > 1 else ''}"
-    partly = f"{run['done']} of {run['planned']}" if run["done"] < run["planned"] else f"All {run['done']}"
+def _progress(report: ComparisonReport) -> str:
+    seeds = f"{report.seeds} seed{'s' if report.seeds > 1 else ''}"
+    done = f"{report.done} of {report.planned}" if report.done < report.planned else f"All {report.done}"
     return (
-        f"{partly} cells: {len(c['models'])} models, {len(c['recipes'])} recipes, {len(c['markets'])} markets, {seeds} "
-        f"each, every seed trained on {c['budget']:,} bars of single symbols; {duration(run['seconds'])} of training."
+        f"{done} cells: {len(report.models)} models, {len(report.recipe_names)} recipes, {len(report.market_names)} "
+        f"markets, {seeds} each, every seed trained on {report.budget:,} bars of single symbols; "
+        f"{duration(report.seconds)} of training."
     )
 
 
-def _provenance(run: dict) -> list[str]:
-    packages = ", ".join(f"{name} {version}" for name, version in run["packages"].items())
+def _provenance(report: ComparisonReport) -> list[str]:
     rows = [
-        ("code", f"`{run['code']}`"),
+        ("code", f"`{report.environment.code}`"),
         ("config", "in full in [plan.json](plan.json); cells in [cells.jsonl](cells.jsonl)"),
-        ("numbers", "all of them in comparison.json, which `scripts/experiment.py --table` makes of the cells"),
-        ("machine", f"{', '.join(run['devices'])} ({run['backend']}), {run['cores']} cores, Python {run['python']}"),
-        ("packages", packages),
+        ("numbers", "all of them in comparison.json, which `scripts/comparison.py --table` makes from the cells"),
+        *machine(report.environment),
     ]
-    return [facts(rows), f"```\n{run['command']}\n```"]
+    return [facts(rows), f"```\n{report.environment.command}\n```"]

@@ -6,102 +6,99 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from fxtrade.report import summary
+from fxtrade.report import plotting, summary
+from fxtrade.report.comparison_schema import ComparisonReport, ComparisonRow, MarketReport
 from fxtrade.report.formatting import missing, percent
-from fxtrade.report.plotting import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    RED,
-    SKY,
-    accuracy_points,
-    coverage_axes,
-    decorate,
-    error_bars,
-    floats,
-    new_figure,
-    reference,
-    with_legend,
-)
+from fxtrade.report.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
 
 COLORS, MARKERS = (BLUE, GREEN, RED, PURPLE, SKY, "black", "#8B5A2B"), "osD^vPX"
-TREES, LINE = "gradient-boosted trees", "logistic regression"
-NAMES = {"1": "all bars", "0.1": "top 10 %"}
+NAMES = {1.0: "all bars", 0.1: "top 10 %"}  # coverages
 
 
-def figures(outcome: dict) -> dict[str, Figure]:
+def figures(report: ComparisonReport) -> dict[str, Figure]:
     """Every plot for which there are numbers, by the name of its file."""
-    plain = {
-        m["name"]: [r for r in m["rows"] if r["recipe"] == "plain" and "error" not in r] for m in outcome["markets"]
-    }
-    made = {f"coverage_{m['name']}": coverage(m, plain[m["name"]]) for m in outcome["markets"] if plain[m["name"]]}
-    if outcome["recipes"]:
-        made["recipes"] = recipes(outcome["recipes"])
-    if any(plain.values()):
-        made["cost"] = cost([m for m in outcome["markets"] if plain[m["name"]]], plain)
+    trained = [market for market in report.markets if market.of_recipe(report.plain)]
+    made = {f"coverage_{market.name}": coverage(market, report) for market in trained}
+    if report.recipes:
+        made["recipes"] = recipes(report)
+    if trained:
+        made["cost"] = cost(trained, report)
     return made
 
 
-def coverage(market: dict, rows: list[dict]) -> Figure:
-    """Accuracy by coverage of every model in plain training, beside the baselines that have confidence."""
-    label, chance = market["labels"][0], 1 / market["label"]["classes"]
-    figure = new_figure(4.8)
-    axes = coverage_axes(figure.add_subplot(), f"Accuracy by coverage on {market['name']}, plain training")
-    for name, color, style in ((TREES, ORANGE, "-"), (LINE, GREY, "--")):
-        table = next((r["accuracy"][label] for r in market["rows"] if r["model"] == name), [])
-        if table:
-            accuracy_points(axes, table, f"{name}, 95 %", band=True, color=color, linestyle=style)
-    for row, color, marker in zip(rows, COLORS * len(rows), MARKERS * len(rows), strict=False):
-        right = [r for r in row["accuracy"][label] if not missing(r["accuracy"])]
-        place = floats([r["coverage"] for r in right])
-        axes.plot(place, error_bars(right)[0], marker=marker, ms=4, lw=1.2, color=color, label=row["model"])
-    reference(axes, 100 * chance, f"no opinion: {percent(chance)}")
-    return with_legend(figure, axes)
+def coverage(market: MarketReport, report: ComparisonReport) -> Figure:
+    """Accuracy by coverage of every model in plain training, beside the baselines that have probabilities."""
+    label = market.labels[0]
+    figure = plotting.new_figure(4.8)
+    axes = plotting.coverage_axes(figure.add_subplot(), f"Accuracy by coverage on {market.name}, plain training")
+    for row, color, style in _baselines(market, report):
+        name, table = f"{row.result.model}, 95 %", row.result.accuracy[label.name]
+        plotting.accuracy_points(axes, table, name, band=True, color=color, linestyle=style)
+    for i, row in enumerate(market.of_recipe(report.plain)):
+        table = [r for r in row.result.accuracy[label.name] if not missing(r.accuracy)]
+        place, accuracy = [r.coverage for r in table], plotting.error_bars(table)[0]
+        axes.plot(place, accuracy, ms=4, lw=1.2, label=row.result.model, color=_color(i), marker=_marker(i))
+    plotting.reference(axes, 100 / label.classes, f"uniform forecast: {percent(1 / label.classes)}")
+    return plotting.with_legend(figure, axes)
 
 
-def recipes(found: list[dict]) -> Figure:
-    """What each recipe adds to plain training, with interval, on average over the models: one colour a market."""
-    found = sorted(found, key=lambda e: e["mean"])
-    markets = list(dict.fromkeys(name for effect in found for name in effect["markets"]))
-    keys = [k for k in NAMES if any(k in part for effect in found for part in effect["markets"].values())]
-    figure = new_figure(1.6 + (0.14 + 0.13 * len(markets)) * len(found))
-    panels = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0]
-    for axes, key in zip(panels, keys, strict=True):
-        for i, (market, color) in enumerate(zip(markets, COLORS, strict=False)):
-            tests = [effect["markets"].get(market, {}).get(key) for effect in found]
-            value, low, high = (100 * floats([t and t[k] for t in tests]) for k in ("value", "low", "high"))
+def recipes(report: ComparisonReport) -> Figure:
+    """Difference of each recipe from plain training, with interval, on average over the models; one colour a market."""
+    found = sorted(report.recipes, key=lambda r: r.mean)
+    markets = list(dict.fromkeys(name for recipe in found for name in recipe.markets))
+    effects = [effect.differences.accuracy for recipe in found for effect in recipe.markets.values()]
+    coverages = [c for c in NAMES if any(c in accuracy for accuracy in effects)]
+    figure = plotting.new_figure(1.6 + (0.14 + 0.13 * len(markets)) * len(found))
+    panels = figure.subplots(1, len(coverages), sharey=True, squeeze=False)[0]
+    for axes, c in zip(panels, coverages, strict=True):
+        for i, market in enumerate(markets):
+            effects = [recipe.markets.get(market) for recipe in found]
+            tests = [effect.differences.accuracy.get(c) if effect else None for effect in effects]
+            numbers = [(t.value, t.low, t.high) if t else (np.nan,) * 3 for t in tests]
+            value, low, high = 100 * np.array(numbers).T
             place = np.arange(len(found)) + 0.22 * ((len(markets) - 1) / 2 - i)
             error = np.nan_to_num(np.maximum([value - low, high - value], 0))
-            style = {"fmt": MARKERS[i], "ms": 4, "lw": 1.3, "capsize": 2, "color": color}
+            style = {"fmt": _marker(i), "ms": 4, "lw": 1.3, "capsize": 2, "color": _color(i)}
             axes.errorbar(value, place, xerr=error, label=f"{market}, 95 % interval", **style)
         axes.axvline(0, color="black", lw=0.8)
-        axes.set_yticks(range(len(found)), [effect["recipe"] for effect in found])
+        axes.set_yticks(range(len(found)), [recipe.recipe for recipe in found])
         axes.set_ylim(-0.7, len(found) - 0.3)
-        decorate(axes, f"Against plain, {NAMES[key]}", "percentage points of accuracy", "")
-    return with_legend(figure, panels[0])
+        plotting.decorate(axes, f"Against plain, {NAMES[c]}", "percentage points of accuracy", "")
+    return plotting.with_legend(figure, panels[0])
 
 
-def cost(markets: list[dict], plain: dict[str, list[dict]]) -> Figure:
-    """Accuracy of every model in plain training, with 95 % interval, against how fast it trains."""
-    figure = new_figure(0.7 + 2.9 * len(markets))
+def cost(markets: list[MarketReport], report: ComparisonReport) -> Figure:
+    """Accuracy of every model in plain training, with 95 % interval, against its training speed."""
+    figure = plotting.new_figure(0.7 + 2.9 * len(markets))
     for axes, market in zip(figure.subplots(len(markets), 1, squeeze=False)[:, 0], markets, strict=True):
-        label, rows = market["labels"][0], plain[market["name"]]
-        tables = {r["model"]: summary.at(r["accuracy"][label], 1.0) for r in market["rows"] if r["kind"] == "baseline"}
-        for name, color in ((TREES, ORANGE), (LINE, GREY)):
-            if name in tables:
-                axes.axhline(100 * tables[name]["accuracy"], color=color, lw=1.2, label=name)
-        speed = floats([r["labels_per_second"] for r in rows])
-        middle, error = error_bars([summary.at(r["accuracy"][label], 1.0) for r in rows])
+        label, rows = market.labels[0].name, market.of_recipe(report.plain)
+        for row, color, _ in _baselines(market, report):
+            accuracy = summary.at(row.result.accuracy[label], 1.0).accuracy
+            axes.axhline(100 * accuracy, color=color, lw=1.2, label=row.result.model)
+        middle, error = plotting.error_bars([summary.at(row.result.accuracy[label], 1.0) for row in rows])
         for i, row in enumerate(rows):
-            style = {"color": COLORS[i % len(COLORS)], "fmt": MARKERS[i % len(MARKERS)], "label": row["model"]}
-            axes.errorbar(speed[i], middle[i], error[:, i : i + 1], ms=5, lw=1.2, capsize=2, **style)
+            style = {"ms": 5, "lw": 1.2, "capsize": 2, "color": _color(i), "fmt": _marker(i), "label": row.result.model}
+            axes.errorbar(row.result.training.labels_per_second, middle[i], error[:, i : i + 1], **style)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.1)
-        title = f"Accuracy and speed on {market['name']}, all bars, plain training, 95 % interval"
-        decorate(axes, title, "samples/s in training", "right (%)")
-    return with_legend(figure, figure.axes[0])
+        title = f"Accuracy and speed on {market.name}, all bars, plain training, 95 % interval"
+        plotting.decorate(axes, title, "samples/s in training", "accuracy (%)")
+    return plotting.with_legend(figure, figure.axes[0])
+
+
+def _baselines(market: MarketReport, report: ComparisonReport) -> list[tuple[ComparisonRow, str, str]]:
+    """The baselines with probabilities, the one compared with first, each with a colour and a line style."""
+    rows = [row for row in market.rows if row.result.is_baseline and row.result.scores]
+    rows.sort(key=lambda row: row.result.model != report.baseline)
+    return [(row, *style) for row, style in zip(rows, ((ORANGE, "-"), (GREY, "--")), strict=False)]
+
+
+def _color(i: int) -> str:
+    return COLORS[i % len(COLORS)]
+
+
+def _marker(i: int) -> str:
+    return MARKERS[i % len(MARKERS)]

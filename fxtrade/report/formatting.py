@@ -1,14 +1,16 @@
-"""Numbers as people read them. What is missing (None or NaN) is an en dash, never "None" or "nan"."""
+"""Numbers as text. A missing number (None, NaN or infinite) is an en dash."""
 
 from __future__ import annotations
 
 import math
 
+from fxtrade.evaluate.results import Estimate
+
 DASH = "–"
 
 
 def missing(x: float | None) -> bool:
-    return x is None or math.isnan(x)
+    return x is None or not math.isfinite(x)
 
 
 def percent(x: float | None, digits: int = 1) -> str:
@@ -40,7 +42,7 @@ def count(x: float | None) -> str:
 
 
 def probability(x: float | None) -> str:
-    """A probability in percent; never a flat 0 or 100 %, which no estimate is."""
+    """A probability in percent, never 0 or 100 %: it is an estimate."""
     if missing(x):
         return DASH
     return "> 99.9 %" if x > 0.999 else "< 0.1 %" if x < 0.001 else percent(x)
@@ -55,13 +57,15 @@ def duration(seconds: float | None) -> str:
     return f"{minutes[0]} min {minutes[1]} s" if minutes[0] < 120 else f"{hours[0]} h {hours[1]} min"
 
 
-def score(of: dict, intervals: dict, name: str, digits: int, scale: float = 1) -> str:
-    """One of several scores, with its interval where there is one: results of older runs have none."""
-    return interval(of[name], *intervals.get(name, (None, None)), scale, digits)
+def estimate(x: Estimate, digits: int, scale: float = 1) -> str:
+    """An estimate with its interval, if it has one."""
+    return interval(x.value, x.low, x.high, scale, digits)
 
 
-def interval(value: float | None, low: float | None, high: float | None, scale: float = 100, digits: int = 1) -> str:
-    """An estimate with its interval, if it has one: "59.7 [59.0, 60.4]", in percent unless `scale` is 1."""
+def interval(
+    value: float | None, low: float | None = None, high: float | None = None, scale: float = 100, digits: int = 1
+) -> str:
+    """A number with its interval, if it has one: "59.7 [59.0, 60.4]", in percent unless `scale` is 1."""
     if missing(value):
         return DASH
     text = f"{scale * value:.{digits}f}"

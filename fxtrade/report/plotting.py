@@ -1,16 +1,18 @@
-"""What all plots share: size, colours, axes and series drawn in one way.
+"""What all plots share: size, colours, axes and series.
 
-Figures are made by the object API alone, so nothing here touches the global state of `pyplot`. The colours are those of
-Okabe and Ito (2008), which people with colour-blindness can tell apart.
+Figures use the object API, so that the global state of `pyplot` is not touched. The colours are those of Okabe and Ito
+(2008), which can be told apart with colour-blindness.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import Container
@@ -20,7 +22,8 @@ from matplotlib.image import imsave
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from fxtrade.core.errors import FxtradeError
-from fxtrade.core.files import atomic_path
+from fxtrade.core.files import write_atomic
+from fxtrade.evaluate.results import CoverageRow, EquityCurve, GroupRow
 from fxtrade.report.formatting import missing
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -28,6 +31,7 @@ GREY = "#666666"
 DOTS = (0, (1, 2))
 DPI, WIDTH = 110, 7.2  # inches
 COVERAGE_TICKS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+Picture = UInt8[np.ndarray, "height width 4"]
 
 
 def new_figure(height: float) -> Figure:
@@ -35,22 +39,27 @@ def new_figure(height: float) -> Figure:
     return Figure((WIDTH, height), dpi=DPI, layout="constrained")
 
 
-def pixels(figure: Figure) -> np.ndarray:
-    """The figure as uint8 `[H, W, 4]`."""
+def pixels(figure: Figure) -> Picture:
+    """Render a figure."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.array(canvas.buffer_rgba())
 
 
-def save_png(path: Path, picture: np.ndarray) -> None:
-    """Write uint8 `[H, W, 4]` as PNG, atomically.
+def write_plots(folder: Path, figures: Mapping[str, Figure]) -> dict[str, Picture]:
+    """Write `plots/<name>.png` in the folder; return the plots by name. Raises FxtradeError if that cannot be."""
+    pictures = {name: pixels(figure) for name, figure in figures.items()}
+    for name, picture in pictures.items():
+        save_png(folder / "plots" / f"{name}.png", picture)
+    return pictures
 
-    Raises:
-        FxtradeError: the place cannot be written.
-    """
+
+def save_png(path: Path, picture: Picture) -> None:
+    """Write a picture as PNG, atomically. Raises FxtradeError if the place cannot be written."""
+    content = io.BytesIO()
+    imsave(content, picture, format="png", pil_kwargs={"optimize": True})
     try:
-        with atomic_path(path) as part:
-            imsave(part, picture, format="png", pil_kwargs={"optimize": True})
+        write_atomic(path, content.getvalue())
     except OSError as e:
         raise FxtradeError(f"{path} cannot be written: {e.strerror}; choose another place") from e
 
@@ -65,15 +74,17 @@ def decorate(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def with_legend(figure: Figure, axes: Axes) -> Figure:
-    """One legend below everything, where it hides nothing."""
+    """Add one legend below the axes."""
     series = zip(*axes.get_legend_handles_labels(), strict=True)
-    measured_first = sorted(series, key=lambda pair: not isinstance(pair[0], Container))  # those with error bars
-    figure.legend(*zip(*measured_first, strict=True), loc="outside lower center", ncols=2, fontsize=8.5, frameon=False)
+    error_bars_first = sorted(series, key=lambda pair: not isinstance(pair[0], Container))
+    figure.legend(
+        *zip(*error_bars_first, strict=True), loc="outside lower center", ncols=2, fontsize=8.5, frameon=False
+    )
     return figure
 
 
 def reference(axes: Axes, level: float, name: str) -> None:
-    """What a forecast without an opinion scores."""
+    """Draw the level of a uniform forecast."""
     axes.axhline(level, color="black", lw=0.8, ls=DOTS, label=name)
 
 
@@ -82,14 +93,14 @@ def coverage_axes(axes: Axes, title: str) -> Axes:
     axes.set_xscale("log")
     axes.set_xticks(COVERAGE_TICKS, [f"{100 * t:g}" for t in COVERAGE_TICKS])
     axes.xaxis.set_minor_locator(NullLocator())
-    decorate(axes, title, "coverage: most confident share of the labelled rows (%)", "right (% of forecasts)")
+    decorate(axes, title, "coverage: most confident share of the labelled rows (%)", "accuracy (%)")
     return axes
 
 
-def accuracy_points(axes: Axes, rows: Sequence[dict], label: str, band: bool = False, **style) -> None:
-    """Accuracy with interval over the coverages that fixed thresholds reached; as a `band` it recedes."""
-    rows = sorted((r for r in rows if not missing(r["accuracy"])), key=lambda r: r["coverage"])
-    place, (middle, error) = floats([r["coverage"] for r in rows]), error_bars(rows)
+def accuracy_points(axes: Axes, rows: Sequence[CoverageRow], label: str, band: bool = False, **style) -> None:
+    """Draw accuracy with interval over the coverages of fixed thresholds; a `band` stays in the background."""
+    rows = sorted((r for r in rows if not missing(r.accuracy)), key=lambda r: r.coverage)
+    place, (middle, error) = np.array([r.coverage for r in rows]), error_bars(rows)
     if band:
         axes.fill_between(place, middle - error[0], middle + error[1], color=style["color"], alpha=0.15, lw=0)
         axes.plot(place, middle, lw=1, label=label, **style)
@@ -97,14 +108,16 @@ def accuracy_points(axes: Axes, rows: Sequence[dict], label: str, band: bool = F
         axes.errorbar(place, middle, error, lw=1.4, ms=4, capsize=2, label=label, **style)
 
 
-def error_bars(rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy in percent `[R]` and its error bars below and above `[2, R]`, of length 0 where there is no interval."""
-    middle, low, high = (100 * floats([r[k] for r in rows]) for k in ("accuracy", "low", "high"))
+def error_bars(
+    rows: Sequence[CoverageRow | GroupRow],
+) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, "2 rows"]]:
+    """Return accuracies in percent and their error bars below and above, of length 0 where there is no interval."""
+    middle, low, high = 100 * np.array([(r.accuracy, r.low, r.high) for r in rows], float).reshape(-1, 3).T
     return middle, np.nan_to_num(np.maximum([middle - low, high - middle], 0))
 
 
 def equity_axes(axes: Axes, title: str) -> None:
-    """Title and dates for the curves drawn so far; logarithmic where they span more than a factor of four."""
+    """Add title and dates to the curves drawn so far; logarithmic where they span more than a factor of four."""
     values = np.concatenate([line.get_ydata() for line in axes.lines])
     values = values[np.isfinite(values)]
     low, high = values.min(initial=1), values.max(initial=1)
@@ -121,11 +134,6 @@ def equity_axes(axes: Axes, title: str) -> None:
     decorate(axes, title, "", "equity (start = 1)")
 
 
-def dates(curve: dict) -> list[dt.datetime]:
+def dates(curve: EquityCurve) -> list[dt.datetime]:
     """The clock of an equity curve, UTC."""
-    return [dt.datetime(1970, 1, 1) + dt.timedelta(seconds=t / 1e9) for t in curve["time"]]
-
-
-def floats(values) -> np.ndarray:
-    """float64 array in which what is missing is NaN."""
-    return np.array(values, np.float64)
+    return [dt.datetime(1970, 1, 1) + dt.timedelta(seconds=t / 1e9) for t in curve.time]

@@ -1,9 +1,11 @@
-"""Several runs side by side: what they reached, and what they differ in."""
+"""Several runs side by side: their results, and the config keys in which they differ."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fxtrade.core.errors import ConfigError, FxtradeError
+from fxtrade.core.files import to_jsonable
 from fxtrade.core.registry import nearest
 from fxtrade.report import summary
-from fxtrade.report.formatting import DASH, count, duration, fixed, gain, interval, missing, percent
+from fxtrade.report.formatting import DASH, count, duration, estimate, fixed, gain, interval, missing, percent
 from fxtrade.report.plotting import (
     BLUE,
     GREEN,
@@ -29,61 +32,41 @@ from fxtrade.report.plotting import (
     coverage_axes,
     dates,
     equity_axes,
-    floats,
     new_figure,
     with_legend,
 )
+from fxtrade.report.schema import RunReport
+from fxtrade.runs import run_dir
 
 COLORS, STYLES = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, "black"), ("-", "--", ":")
-RECORDS = ("run.json", "config.json", "report.json")
-
-
-class Run(NamedTuple):
-    """One finished run: its folder's name and its three records."""
-
-    name: str
-    facts: dict[str, Any]
-    config: dict[str, Any]
-    outcome: dict[str, Any]
 
 
 class Column(NamedTuple):
-    """A quantity of a run: heading, value to sort by, text to show, and whether more of it is better."""
+    """A quantity of a run: heading, value to sort by, text, and whether higher is better."""
 
     heading: str
-    value: Callable[[Run], Any]
-    text: Callable[[Run], str]
+    value: Callable[[RunReport], Any]
+    text: Callable[[RunReport], str]
     descending: bool = True
 
 
-def read(folder: Path) -> Run:
-    """The records of a run.
+def read(folder: Path) -> RunReport:
+    """Return the report of the run in a folder, under the name that the folder has now.
 
     Raises:
-        FxtradeError: the folder holds no run, an unfinished one, a damaged file or one of another version.
+        FxtradeError: the folder holds no run or an unfinished one, or its report is damaged or of another version.
     """
     if not folder.is_dir():
         raise FxtradeError(f"{folder}: there is no such folder")
-    records = []
-    for name in RECORDS:
-        try:
-            records.append(json.loads((folder / name).read_text()))
-        except FileNotFoundError as e:
-            what = "the run is not finished" if name == "report.json" else "not a run"
-            raise FxtradeError(f"{folder}: {what}, there is no {name}") from e
-        except (json.JSONDecodeError, OSError) as e:
-            raise FxtradeError(f"{folder / name} cannot be read: {e}") from e
-    run = Run(folder.resolve().name, *records)
-    try:
-        for part in columns([run]):
-            [column.text(run) for column in part.values()]
-    except (KeyError, TypeError) as e:
-        raise FxtradeError(f"{folder}: its records are those of another version of fxtrade ({e!r})") from e
-    return run
+    path = folder / run_dir.REPORT
+    if not path.exists():
+        what = "the run is not finished" if (folder / run_dir.CONFIG).exists() else "not a run"
+        raise FxtradeError(f"{folder}: {what}, there is no {run_dir.REPORT}")
+    return dataclasses.replace(RunReport.read(path), folder=folder.resolve().name)
 
 
-def collect(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
-    """All runs among the folders, and why the others are left out; plain files are passed over.
+def collect(folders: Iterable[Path]) -> tuple[list[RunReport], list[str]]:
+    """Return all runs among the folders, and why the others are skipped; plain files are ignored.
 
     Raises:
         FxtradeError: there is no run at all.
@@ -102,46 +85,51 @@ def collect(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
     return runs, skipped
 
 
-def columns(runs: Sequence[Run]) -> tuple[dict[str, Column], dict[str, Column]]:
-    """What can be shown and sorted by, by key: the columns about forecasts, and those about trading and effort."""
-    shared = set.intersection(*(set(summary.targets(run.outcome)) for run in runs))
+def columns(runs: Sequence[RunReport]) -> tuple[dict[str, Column], dict[str, Column]]:
+    """Return the columns on forecasts, and those on trading and effort, by the key to sort by."""
+    shared = set.intersection(*(set(summary.targets(run)) for run in runs))
     tops = sorted(shared - {1.0}, reverse=True)[-3:]
     forecasts = {
-        "name": Column("run", lambda r: r.name, lambda r: r.name, False),
-        "data": _fact("data", lambda r: r.outcome["data"]["source"]),
-        "label": _fact("label", _label),
-        "model": _fact("model", lambda r: r.outcome["run"]["model"]),
-        "accuracy": _accuracy("right (%)", lambda r: summary.targets(r.outcome)[0]),
+        "name": Column("run", lambda r: r.folder, lambda r: r.folder, False),
+        "data": _text_column("data", lambda r: r.data.source),
+        "label": _text_column("label", _label),
+        "model": _text_column("model", lambda r: r.training.model),
+        "accuracy": _accuracy("accuracy (%)", lambda r: summary.targets(r)[0]),
         **{f"top_{100 * t:g}": _accuracy(f"top {100 * t:g} %", lambda r, t=t: t) for t in tops},
-        "log_loss": Column("log loss", _score, lambda r: fixed(_score(r), 4), False),
+        "log_loss": _column("log loss", lambda r: r.scores.log_loss.value, partial(fixed, digits=4), False),
     }
     effort = {
-        "sharpe": Column("Sharpe [95 %]", _money("sharpe"), _sharpe),
-        "total_return": Column("return", _money("total_return"), lambda r: gain(_money("total_return")(r))),
-        "max_drawdown": Column("drawdown", _money("max_drawdown"), lambda r: percent(_money("max_drawdown")(r))),
-        "samples_per_second": Column("samples/s", _speed, lambda r: count(_speed(r))),
-        "seconds": Column("time", lambda r: r.facts.get("seconds"), lambda r: duration(r.facts.get("seconds")), False),
-        "seed": _fact("seed", lambda r: r.facts["seed"]),
-        "code": _fact("code", lambda r: r.facts["code"]),
+        "sharpe": Column("Sharpe [95 %]", lambda r: _sharpe(r) and _sharpe(r).value, _sharpe_text),
+        "total_return": _column("return", lambda r: r.trading and r.trading.strategy.total_return, gain),
+        "max_drawdown": _column("drawdown", lambda r: r.trading and r.trading.strategy.max_drawdown, percent),
+        "samples_per_second": _column("samples/s", lambda r: r.training.labels_per_second, count),
+        "seconds": _column("time", lambda r: r.seconds, duration, False),
+        "seed": _text_column("seed", lambda r: r.provenance.seed),
+        "code": _text_column("code", lambda r: r.provenance.environment.code),
     }
     return forecasts, effort
 
 
-def order(runs: Sequence[Run], key: str) -> list[Run]:
-    """The best first; runs without the value last.
+def order(runs: Sequence[RunReport], key: str) -> list[RunReport]:
+    """Return the runs, the best first; those without the value last.
 
     Raises:
-        ConfigError: nothing of that name can be sorted by.
+        ConfigError: there is no such column.
     """
     known = {k: column for part in columns(runs) for k, column in part.items()}
     if key not in known:
         raise ConfigError(f"runs cannot be sorted by '{key}'{nearest(key, known)}")
-    value, descending = known[key].value, known[key].descending
-    have = [run for run in runs if value(run) is not None]
-    return sorted(have, key=value, reverse=descending) + [run for run in runs if value(run) is None]
+    column = known[key]
+
+    def absent(run: RunReport) -> bool:
+        value = column.value(run)
+        return not isinstance(value, str) and missing(value)
+
+    have = sorted((run for run in runs if not absent(run)), key=column.value, reverse=column.descending)
+    return have + [run for run in runs if absent(run)]
 
 
-def show(console: Console, runs: Sequence[Run]) -> None:
+def show(console: Console, runs: Sequence[RunReport]) -> None:
     """Print the runs, and the config keys in which they differ; both tables number the runs alike."""
     titles = ("Forecasts on the test span", "Trading net of costs, and effort")
     for title, part in zip(titles, columns(runs), strict=True):
@@ -149,7 +137,7 @@ def show(console: Console, runs: Sequence[Run]) -> None:
         for number, run in enumerate(runs, 1):
             table.add_row(str(number), *(Text(c.text(run)) for c in part.values()))
         console.print(table)
-    if len({(run.facts["data_fingerprint"], _label(run)) for run in runs}) > 1:
+    if len({(run.provenance.data_fingerprint, _label(run)) for run in runs}) > 1:
         console.print("The runs differ in data or label: their numbers say little about which model is better.")
     rows = differences(runs)
     if rows:
@@ -161,73 +149,64 @@ def show(console: Console, runs: Sequence[Run]) -> None:
         console.print("All configs are the same.")
 
 
-def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """Config keys that are not the same in all runs, with the value of each run; the name does not count."""
-    flat = [dict(_flatten(run.config)) for run in runs]
+def differences(runs: Sequence[RunReport]) -> dict[str, list[str]]:
+    """Return the config keys that are not the same in all runs, with the value of each run; the name does not count."""
+    flat = [dict(_flatten(to_jsonable(run.config))) for run in runs]
     keys = dict.fromkeys(k for values in flat for k in values if k != "name")
-    rows = {k: [_text(values.get(k)) for values in flat] for k in keys}
+    rows = {k: [_json(values.get(k)) for values in flat] for k in keys}
     return {k: values for k, values in rows.items() if len(set(values)) > 1}
 
 
-def figure(runs: Sequence[Run]) -> Figure:
-    """Accuracy by coverage of all runs and, of those that were traded, equity net of costs."""
-    traded = any(run.outcome.get("trading") for run in runs)
+def figure(runs: Sequence[RunReport]) -> Figure:
+    """Plot accuracy by coverage of all runs and, of those that were traded, equity net of costs."""
+    traded = [run for run in runs if run.trading]
     made = new_figure((6.6 if traded else 3.8) + 0.2 * len(runs))
     upper, *lower = made.subplots(2 if traded else 1, 1, squeeze=False)[:, 0]
-    coverage_axes(upper, "Accuracy by coverage, thresholds fixed before, 95 % intervals")
+    coverage_axes(upper, "Accuracy by coverage, fixed thresholds, 95 % intervals")
     for place, run in enumerate(runs):
         style = {"color": COLORS[place % len(COLORS)], "linestyle": STYLES[place // len(COLORS) % len(STYLES)]}
-        rows = run.outcome["accuracy"][run.outcome["run"]["model"]]
-        accuracy_points(upper, rows, f"#{place + 1} {run.name}", marker="o", **style)
-        if run.outcome.get("trading"):
-            curve = run.outcome["trading"]["curve"]
-            lower[0].plot(dates(curve), floats(curve["strategy"]), lw=1.3, **style)
+        accuracy_points(upper, run.accuracy, f"#{place + 1} {run.folder}", marker="o", **style)
+        if run.trading:
+            curve = run.trading.curve
+            lower[0].plot(dates(curve), curve.strategy, lw=1.3, **style)
     if traded:
-        if len({run.facts["data_fingerprint"] for run in runs}) == 1:
-            curve = next(run.outcome["trading"]["curve"] for run in runs if run.outcome.get("trading"))
-            lower[0].plot(dates(curve), floats(curve["buy_and_hold"]), lw=1, color=GREY, zorder=1)
+        if len({run.provenance.data_fingerprint for run in runs}) == 1:
+            curve = traded[0].trading.curve
+            lower[0].plot(dates(curve), curve.buy_and_hold, lw=1, color=GREY, zorder=1)
             upper.plot([], [], lw=1, color=GREY, label="buy and hold")
         equity_axes(lower[0], "Equity net of costs")
         lower[0].set_xlabel("date (UTC)", fontsize=9)
     return with_legend(made, upper)
 
 
-def _fact(heading: str, value: Callable[[Run], Any]) -> Column:
-    return Column(heading, value, lambda r: str(value(r)), False)
+def _column(heading: str, value: Callable, form: Callable[[Any], str], descending: bool = True) -> Column:
+    return Column(heading, value, lambda r: form(value(r)), descending)
 
 
-def _accuracy(heading: str, target: Callable[[Run], float]) -> Column:
-    def row(r: Run) -> dict:
-        return summary.at(r.outcome["accuracy"][r.outcome["run"]["model"]], target(r))
-
-    def text(r: Run) -> str:
-        values = row(r)
-        if any(missing(values[k]) for k in ("accuracy", "low", "high")):
-            return interval(values["accuracy"], None, None)
-        return f"{100 * values['accuracy']:.1f} ± {50 * (values['high'] - values['low']):.1f}"
-
-    return Column(heading, lambda r: row(r)["accuracy"], text)
+def _text_column(heading: str, value: Callable[[RunReport], Any]) -> Column:
+    return _column(heading, value, str, False)
 
 
-def _label(run: Run) -> str:
-    label = run.config["label"]
-    return f"{label['name']} {label['horizon']} x {run.outcome['data']['interval']}, {label['classes']} classes"
+def _accuracy(heading: str, target: Callable[[RunReport], float]) -> Column:
+    def text(r: RunReport) -> str:
+        row = summary.at(r.accuracy, target(r))
+        if any(map(missing, (row.accuracy, row.low, row.high))):
+            return interval(row.accuracy)
+        return f"{100 * row.accuracy:.1f} ± {50 * (row.high - row.low):.1f}"
+
+    return Column(heading, lambda r: summary.at(r.accuracy, target(r)).accuracy, text)
 
 
-def _score(run: Run) -> float | None:
-    return run.outcome["scores"]["log_loss"]
+def _label(r: RunReport) -> str:
+    return f"{r.label.name} {r.label.horizon} x {r.data.interval}, {r.label.classes} classes"
 
 
-def _speed(run: Run) -> float | None:
-    return run.outcome["run"]["labels_per_second"]
+def _sharpe(r: RunReport):
+    return r.trading and r.trading.strategy.sharpe
 
 
-def _money(key: str) -> Callable[[Run], float | None]:
-    return lambda run: run.outcome["trading"]["strategy"][key] if run.outcome.get("trading") else None
-
-
-def _sharpe(run: Run) -> str:
-    return interval(*(_money(k)(run) for k in ("sharpe", "sharpe_low", "sharpe_high")), 1, 2)
+def _sharpe_text(r: RunReport) -> str:
+    return estimate(_sharpe(r), 2) if r.trading else DASH
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:
@@ -245,5 +224,5 @@ def _flatten(values: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, A
             yield f"{path}{key}", value
 
 
-def _text(value: Any) -> str:
+def _json(value: Any) -> str:
     return DASH if value is None else json.dumps(value)

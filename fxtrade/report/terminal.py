@@ -1,64 +1,64 @@
-"""The end of a run on the screen: what to know before opening the report."""
+"""The end of a run on the screen."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from fxtrade.evaluate.results import TradingResult
 from fxtrade.report import summary
-from fxtrade.report.formatting import DASH, fixed, gain, interval, missing, percent, probability
+from fxtrade.report.formatting import DASH, estimate, fixed, gain, interval, missing, percent, probability
 from fxtrade.report.progress import Console
+from fxtrade.report.schema import RunReport
 
 
-def table(console: Console, outcome: dict[str, Any], folder: Path) -> None:
-    """Print accuracies, earnings and warnings, and where the report is."""
-    console.rich.print(_accuracy(outcome), soft_wrap=False)
-    if outcome.get("trading"):
-        console.rich.print(_trading(outcome["trading"]), soft_wrap=False)
-        console.say(f"The strategy {summary.survival(outcome['trading'])}.")
-    for text in summary.warnings(outcome):
+def table(console: Console, report: RunReport, folder: Path) -> None:
+    """Print accuracies, trading performance and warnings, and where the report is."""
+    console.rich.print(_accuracy(report), soft_wrap=False)
+    if report.trading:
+        console.rich.print(_trading(report.trading), soft_wrap=False)
+        console.say(f"The strategy {summary.survival(report.trading)}.")
+    for text in summary.warnings(report):
         console.rich.print(Text(text, style="bold red"), soft_wrap=False)
     console.say(f"report: {folder / 'report.md'}")
 
 
-def _accuracy(outcome: dict) -> Table:
-    model, targets = outcome["run"]["model"], summary.targets(outcome)
-    made = _table("Right on the test span (%), by the share that is most sure")
+def coverage_columns(made: Table, targets: list[float] | tuple[float, ...]) -> Table:
+    """Add a column for names, and one for each coverage."""
     made.add_column("", no_wrap=True)
     for target in targets:
         made.add_column("all bars" if target == 1 else f"{100 * target:g} %", justify="right")
-    own = [summary.at(outcome["accuracy"][model], t) for t in targets]
-    made.add_row(model, *(_right(row) for row in own), style="bold")
-    made.add_row("  95 % interval, from", *(_right(row, "low") for row in own))
-    made.add_row("  to", *(_right(row, "high") for row in own), end_section=True)
-    others = summary.rivals(outcome) | {f"null floor: {name}": rows for name, rows in summary.floors(outcome).items()}
-    for name, rows in others.items():
-        made.add_row(name, *(_right(summary.at(rows, t)) for t in targets))
-    best = outcome["data"]["best_accuracy"]
+    return made
+
+
+def plain_table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+
+
+def _accuracy(report: RunReport) -> Table:
+    targets = summary.targets(report)
+    made = coverage_columns(plain_table("Test accuracy (%), by most confident share"), targets)
+    own = [summary.at(report.accuracy, t) for t in targets]
+    made.add_row(report.training.model, *(interval(row.accuracy) for row in own), style="bold")
+    made.add_row("  95 % interval, from", *(interval(row.low) for row in own))
+    made.add_row("  to", *(interval(row.high) for row in own), end_section=True)
+    nulls = {f"null baseline: {name}": rows for name, rows in summary.null_baselines(report).items()}
+    for name, rows in {**report.baselines, **nulls}.items():
+        made.add_row(name, *(interval(summary.at(rows, t).accuracy) for t in targets))
+    best = report.data.best_accuracy
     if not missing(best):
         made.add_row("best possible", *(fixed(100 * best, 1) if t == 1 else DASH for t in targets))
     return made
 
 
-def _trading(trading: dict) -> Table:
-    made = _table("Traded, net of costs (weeks: share of them that wins)")
+def _trading(trading: TradingResult) -> Table:
+    made = plain_table("Trading, net of costs (weeks: share of winning weeks)")
     for name in ("", "return", "Sharpe [95 %]", "drawdown", "weeks", "DSR"):
         made.add_column(name, justify="right" if name else "left", no_wrap=True)
-    for name, key in (("strategy", "strategy"), ("buy & hold", "buy_and_hold")):
-        m = trading[key]
-        sharpe = Text(interval(m["sharpe"], m["sharpe_low"], m["sharpe_high"], 1, 1))
-        cells = [gain(m["total_return"]), sharpe, percent(m["max_drawdown"]), percent(m["win_rate_week"])]
-        made.add_row(name, *cells, probability(m["dsr"]))
+    for name, m in (("strategy", trading.strategy), ("buy & hold", trading.buy_and_hold)):
+        cells = [gain(m.total_return), Text(estimate(m.sharpe, 1)), percent(m.max_drawdown), percent(m.win_rate_week)]
+        made.add_row(name, *cells, probability(m.dsr))
     return made
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-
-
-def _right(row: dict, key: str = "accuracy") -> str:
-    return DASH if missing(row[key]) else fixed(100 * row[key], 1)

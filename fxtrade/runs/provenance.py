@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -23,22 +24,48 @@ from fxtrade.core.registry import to_dict
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "polars", "scikit-learn")
 
 
-def provenance(config: RunConfig, fingerprint: str) -> dict[str, Any]:
-    """Return code version, data fingerprint, seed, package versions and machine."""
-    return {
-        "name": config.name,
-        "config_hash": config_hash(config),
-        "data_fingerprint": fingerprint,
-        "seed": config.seed,
-        "code": _code_version(),
-        "command": " ".join(["python", *sys.argv]),
-        "started": now(),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "backend": jax.default_backend(),
-        "devices": [d.device_kind for d in jax.devices()],
-        "cores": os.cpu_count(),
-    }
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """The code, the packages and the machine of a command."""
+
+    started: str
+    command: str
+    code: str
+    python: str
+    packages: Mapping[str, str]
+    backend: str
+    devices: tuple[str, ...]
+    cores: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """What a result depends on: config, data, seed and environment."""
+
+    name: str
+    config_hash: str
+    data_fingerprint: str
+    seed: int
+    environment: Environment
+
+
+def provenance(config: RunConfig, fingerprint: str) -> Provenance:
+    """Return the provenance of a run of this config on data with this fingerprint."""
+    return Provenance(config.name, config_hash(config), fingerprint, config.seed, environment())
+
+
+def environment() -> Environment:
+    """Return the code, packages and machine of this process, and the time."""
+    return Environment(
+        started=now(),
+        command=" ".join(["python", *sys.argv]),
+        code=_code_version(),
+        python=platform.python_version(),
+        packages={name: _version(name) for name in PACKAGES},
+        backend=jax.default_backend(),
+        devices=tuple(d.device_kind for d in jax.devices()),
+        cores=os.cpu_count() or 1,
+    )
 
 
 def now() -> str:
@@ -47,10 +74,10 @@ def now() -> str:
 
 
 def config_hash(config: RunConfig) -> str:
-    """Hash of everything that makes one trial different from another: all of the config but its name and the study.
+    """Return a hash of all that makes one trial different from another: the config without its name and the study.
 
-    Only what differs from the defaults is hashed, so that a key that is new in a later version leaves the hashes as
-    they were. Where the data lie does not count: their fingerprint identifies them.
+    Only values that differ from the defaults are hashed, so that a new key leaves existing hashes as they are. The path
+    of the data does not count: their fingerprint identifies them.
     """
     chosen = {key: value for key, value in non_defaults(config).items() if key not in ("name", "study")}
     if "data" in chosen:

@@ -27,7 +27,7 @@ from scipy.stats import t as student
 
 from fxtrade.core.errors import DataError
 
-LEVEL = 0.95  # of the floor
+LEVEL = 0.95  # of the null quantile
 OVERLAP = 0.25  # share of the rows that must still meet after a shift
 INDEPENDENT = 50  # shifts; from fewer the tail of a distribution cannot be told
 
@@ -36,12 +36,12 @@ class ShiftNull(NamedTuple):
     """What shifted columns reach by luck.
 
     Attributes:
-        floor: quantile `LEVEL` of |IC| over the admissible shifts; NaN if they are worth fewer than `INDEPENDENT`.
+        quantile: quantile `LEVEL` of |IC| over the admissible shifts; NaN if they are worth fewer than `INDEPENDENT`.
         shifts: how many independent shifts the admissible ones are worth. A column that repeats itself, such as the
             time of day, has next to none: moved by a day, it is what it was.
     """
 
-    floor: float
+    quantile: float
     shifts: float
 
 
@@ -79,10 +79,10 @@ def shift_null(lags: np.ndarray, scale: np.ndarray) -> ShiftNull:
 
 def shift_p(ic: float, null: ShiftNull) -> float:
     """Two-sided p-value of an IC whose shifted counterparts are normal (a sum of many products), with the scale
-    that the floor implies, known as well as from `null.shifts` draws: Student's t. NaN without a floor."""
-    if not null.floor > 0:
+    that the quantile implies, known as well as from `null.shifts` draws: Student's t. NaN without one."""
+    if not null.quantile > 0:
         return np.nan
-    return float(2 * student.sf(abs(ic) / null.floor * ndtri((1 + LEVEL) / 2), null.shifts))
+    return float(2 * student.sf(abs(ic) / null.quantile * ndtri((1 + LEVEL) / 2), null.shifts))
 
 
 def block_p(sums: np.ndarray) -> np.ndarray:

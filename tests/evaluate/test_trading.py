@@ -38,45 +38,45 @@ def foreseen(data):
 
 class TestTrade:
     def test_who_knows_the_future_gets_rich_and_who_does_not_pays(self, data, foreseen):
-        assert foreseen["strategy"]["total_return"] > 1 and foreseen["strategy"]["sharpe"] > 10
+        assert foreseen.strategy.total_return > 1 and foreseen.strategy.sharpe.value > 10
         costly = trading.trade(data, guess(data, 0.0), TradeConfig(coverage=0.5), 1, {})
-        assert costly["strategy"]["total_return"] < 0 and costly["strategy"]["cost"] > 0
-        assert foreseen["strategy"]["cost"] == 0
+        assert costly.strategy.total_return < 0 and costly.strategy.cost > 0
+        assert foreseen.strategy.cost == 0
 
     def test_only_the_test_span_is_traded(self, data, foreseen):
         first = int(data.split.test.argmax())
-        assert foreseen["curve"]["time"][0] >= data.panel.times[first]
+        assert foreseen.curve.time[0] >= data.panel.times[first]
         # what was forecast before does not matter, but for the threshold on the validation rows
         earlier = guess(data, 1.0)
         other = guess(data, -1.0)
         mixed = np.where(data.split.train[:, None, None], other.prob, earlier.prob)
         again = trading.trade(data, Forecast(mixed, earlier.ok), FREE, 1, {})
-        assert to_jsonable(again["strategy"]) == to_jsonable(foreseen["strategy"])
+        assert repr(again.strategy) == repr(foreseen.strategy)  # some metrics are NaN
 
     def test_the_threshold_is_that_of_the_validation_rows(self, data):
         made = guess(data, 0.5)
         outcome = trading.trade(data, made, FREE, 1, {})
         sure = 2 * np.abs(made.prob[..., 1] - 0.5)
         before = sure[data.split.valid[:, None] & made.ok]
-        assert (before >= outcome["threshold"]).mean() == pytest.approx(FREE.coverage, abs=0.01)
+        assert (before >= outcome.threshold).mean() == pytest.approx(FREE.coverage, abs=0.01)
         surer = np.where(data.split.test[:, None, None], np.round(made.prob), made.prob)
-        assert trading.trade(data, Forecast(surer, made.ok), FREE, 1, {})["threshold"] == outcome["threshold"]
+        assert trading.trade(data, Forecast(surer, made.ok), FREE, 1, {}).threshold == outcome.threshold
 
     def test_a_forecast_that_is_not_there_is_not_traded(self, data):
         made = guess(data, 1.0)
         before = np.arange(len(made.ok)) < data.split.test.argmax()
         outcome = trading.trade(data, Forecast(made.prob, made.ok & before[:, None]), FREE, 1, {})
-        assert outcome["strategy"]["trades"] == 0 and outcome["strategy"]["total_return"] == 0
+        assert outcome.strategy.trades == 0 and outcome.strategy.total_return == 0
 
     def test_long_only(self, data):
-        long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, allow_short=False), 1, {})
-        assert 0 < long["strategy"]["total_return"]
-        assert long["strategy"]["exposure"] < trading.trade(data, guess(data, 1.0), FREE, 1, {})["strategy"]["exposure"]
+        long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, short=False), 1, {})
+        assert 0 < long.strategy.total_return
+        assert long.strategy.exposure < trading.trade(data, guess(data, 1.0), FREE, 1, {}).strategy.exposure
 
     def test_costs_and_delays_of_the_grid(self, data, foreseen):
-        grid = {(g["fee_bps"], g["latency"]): g["total_return"] for g in foreseen["grid"]}
+        grid = {(g.fee_bps, g.latency): g.total_return for g in foreseen.grid}
         assert set(grid) == {(f, n) for f in trading.GRID_FEES for n in trading.GRID_LATENCY}
-        assert grid[0, 0] == pytest.approx(foreseen["strategy"]["total_return"], rel=1e-9)
+        assert grid[0, 0] == pytest.approx(foreseen.strategy.total_return, rel=1e-9)
         for latency in trading.GRID_LATENCY:
             falling = [grid[f, latency] for f in trading.GRID_FEES]
             assert falling == sorted(falling, reverse=True)
@@ -87,32 +87,32 @@ class TestTrade:
         first = int(data.split.test.argmax())
         close = np.asarray(data.panel.bars.close, np.float64)
         opened = np.asarray(data.panel.bars.open, np.float64)[first + 1]
-        assert foreseen["buy_and_hold"]["total_return"] == pytest.approx((close[-1] / opened).mean() - 1, rel=1e-6)
-        assert foreseen["buy_and_hold"]["trades"] == data.panel.bars.close.shape[1]
+        assert foreseen.buy_and_hold.total_return == pytest.approx((close[-1] / opened).mean() - 1, rel=1e-6)
+        assert foreseen.buy_and_hold.trades == data.panel.bars.close.shape[1]
 
     def test_the_curve_ends_where_the_strategy_does(self, foreseen):
-        curve = foreseen["curve"]
-        assert curve["strategy"][-1] - 1 == pytest.approx(foreseen["strategy"]["total_return"])
-        assert min(curve["strategy_drawdown"]) == pytest.approx(foreseen["strategy"]["max_drawdown"])
-        assert min(curve["buy_and_hold_drawdown"]) == pytest.approx(foreseen["buy_and_hold"]["max_drawdown"])
-        days = np.diff(np.array(curve["time"]) // 86_400_000_000_000)
+        curve = foreseen.curve
+        assert curve.strategy[-1] - 1 == pytest.approx(foreseen.strategy.total_return)
+        assert min(curve.strategy_drawdown) == pytest.approx(foreseen.strategy.max_drawdown)
+        assert min(curve.buy_and_hold_drawdown) == pytest.approx(foreseen.buy_and_hold.max_drawdown)
+        days = np.diff(np.array(curve.time) // 86_400_000_000_000)
         assert (days == 1).all()
-        assert len({len(v) for v in curve.values()}) == 1
+        assert len({len(v) for v in dataclasses.asdict(curve).values()}) == 1
 
 
 class TestSummary:
     def test_numbers_are_those_of_the_metrics(self, data, foreseen):
-        day = returns.returns_from_equity(np.array(foreseen["curve"]["buy_and_hold"]))
-        held = foreseen["buy_and_hold"]
-        assert held["sharpe"] == pytest.approx(returns.sharpe(day, 365))
-        assert held["sharpe"] == pytest.approx(held["daily_sharpe"] * np.sqrt(365))
-        assert held["win_rate_day"] == pytest.approx(returns.win_rate(day))
-        assert held["annual_return"] == pytest.approx(returns.annual_return(day, 365))
-        assert held["sharpe_low"] < held["sharpe"] < held["sharpe_high"]
-        assert "alpha" not in held
+        day = returns.returns_from_equity(np.array(foreseen.curve.buy_and_hold))
+        held = foreseen.buy_and_hold
+        assert held.sharpe.value == pytest.approx(returns.sharpe(day, 365))
+        assert held.sharpe.value == pytest.approx(held.daily_sharpe * np.sqrt(365))
+        assert held.win_rate_day == pytest.approx(returns.win_rate(day))
+        assert held.annual_return == pytest.approx(returns.annual_return(day, 365))
+        assert held.sharpe.low < held.sharpe.value < held.sharpe.high
+        assert np.isnan(held.alpha)
 
     def test_alpha_and_beta_to_the_market(self, foreseen):
-        assert {"alpha", "alpha_t", "beta"} < set(foreseen["strategy"])
+        assert np.isfinite([foreseen.strategy.alpha, foreseen.strategy.alpha_t, foreseen.strategy.beta]).all()
 
     def test_more_trials_deflate_more(self, data):
         made = guess(data, 0.1)
@@ -120,15 +120,24 @@ class TestSummary:
         dsr = []
         for trials in (0, 5, 500):
             others = {str(i): float(s) for i, s in enumerate(rng.normal(0, 0.3, trials))}
-            summary = trading.trade(data, made, FREE, 1, others)["strategy"]
-            assert summary["trials"] == trials + 1
-            dsr.append(summary["dsr"])
-        assert dsr[0] == pytest.approx(summary["psr"], abs=1e-9)
+            summary = trading.trade(data, made, FREE, 1, others).strategy
+            assert summary.trials == trials + 1
+            dsr.append(summary.dsr)
+        assert dsr[0] == pytest.approx(summary.psr, abs=1e-9)
         assert dsr[0] > dsr[1] > dsr[2]
 
     def test_trials_without_a_ratio_are_left_out(self, data):
-        summary = trading.trade(data, guess(data, 0.1), FREE, 1, {"a": float("nan"), "b": 0.1})["strategy"]
-        assert summary["trials"] == 2
+        summary = trading.trade(data, guess(data, 0.1), FREE, 1, {"a": float("nan"), "b": 0.1}).strategy
+        assert summary.trials == 2
+
+
+def test_a_test_span_of_one_day(data):
+    """Too short for anything but the return; nothing breaks."""
+    day = data.panel.times // 86_400_000_000_000
+    split = data.split.replace(test=day == day[-1])
+    outcome = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1, {})
+    assert outcome.strategy.total_return > 0
+    assert np.isnan(outcome.strategy.sharpe.value) and np.isnan(outcome.strategy.alpha)
 
 
 def test_a_sizing_rule_that_does_not_exist_is_refused():
@@ -156,30 +165,21 @@ class TestHoles:
         before = np.arange(len(hole)) < np.argmax(data.split.test) - 8  # of which nothing is still held
         inside = Forecast(made.prob, made.ok & (hole | data.split.valid & before)[:, None])
         for horizon in (1, 8):
-            assert trading.trade(holed, inside, FREE, horizon, {})["strategy"]["trades"] == 0
-        assert trading.trade(data, inside, FREE, 1, {})["strategy"]["trades"] > 0
+            assert trading.trade(holed, inside, FREE, horizon, {}).strategy.trades == 0
+        assert trading.trade(data, inside, FREE, 1, {}).strategy.trades > 0
 
     def test_what_is_forecast_there_does_not_matter(self, data, holed):
         holed, hole = holed
         made, other = guess(data, 1.0), guess(data, -1.0)
         mixed = Forecast(np.where(hole[:, None, None], other.prob, made.prob), made.ok)
         for horizon in (1, 8):
-            one, two = (trading.trade(holed, f, FREE, horizon, {})["strategy"] for f in (made, mixed))
+            one, two = (trading.trade(holed, f, FREE, horizon, {}).strategy for f in (made, mixed))
             assert to_jsonable(one) == to_jsonable(two)
-            assert one["exposure"] < trading.trade(data, made, FREE, horizon, {})["strategy"]["exposure"]
+            assert one.exposure < trading.trade(data, made, FREE, horizon, {}).strategy.exposure
 
     def test_it_ends_with_the_last_test_row(self, data, holed):
         rows = np.flatnonzero(data.split.test)
         tail = np.arange(len(data.split.test)) >= rows[200]
         split = data.split.replace(test=data.split.test & ~tail, train=data.split.train | tail)
-        curve = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1, {})["curve"]
-        assert curve["time"][-1] <= data.panel.times[rows[200]]
-
-
-def test_a_test_span_of_one_day(data):
-    """Too short for anything but the return; nothing breaks."""
-    day = data.panel.times // 86_400_000_000_000
-    split = data.split.replace(test=day == day[-1])
-    outcome = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1, {})
-    assert outcome["strategy"]["total_return"] > 0
-    assert np.isnan(outcome["strategy"]["sharpe"]) and np.isnan(outcome["strategy"]["alpha"])
+        curve = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1, {}).curve
+        assert curve.time[-1] <= data.panel.times[rows[200]]

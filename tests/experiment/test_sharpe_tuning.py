@@ -37,7 +37,9 @@ def test_it_beats_the_best_threshold_after_cross_entropy():
 
     def sharpe(trained, **trade):
         made = predict.score(trained.model, trained.fit.params, data.features)
-        return trading.net(data, made, dataclasses.replace(config.trade, **trade), config.label.horizon)["sharpe"]
+        return trading.trade_alone(
+            data, made, dataclasses.replace(config.trade, **trade), config.label.horizon
+        ).sharpe.value
 
     before = [sharpe(first, coverage=c) for c in COVERAGES]
     after = sharpe(tuned, sizing="proportional")

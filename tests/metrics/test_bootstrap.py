@@ -7,7 +7,6 @@ from scipy import stats
 
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.metrics import bootstrap as m
-from fxtrade.metrics.returns import sharpe
 
 QUICK = settings(deadline=None, max_examples=40)
 
@@ -60,16 +59,10 @@ def test_undefined_intervals_are_nan():
     assert np.isnan(m.ratio_interval([], [], [])).all()
     assert np.isnan(m.ratio_interval([1, 0], [1, 1], [5, 5])).all()
     assert np.isnan(m.ratio_interval([0, 0], [0, 0], [0, 1])).all()
-    assert np.isnan(m.interval(np.mean, [1.0], 1)).all()
-    assert np.isnan(m.interval(lambda r: sharpe(r, 1), np.zeros(5), 1, samples=10)).all()
 
 
 def test_resamples_without_a_denominator_are_left_out():
     assert m.ratio_interval([1, 0, 0], [2, 0, 0], [0, 1, 2], samples=200) == (0.5, 0.5)
-
-
-def test_resamples_of_an_undefined_statistic_are_left_out():
-    assert m.interval(lambda r: 1.0 if np.ptp(r) else np.nan, [0.0, 1.0, 2.0], 1, samples=100) == (1, 1)
 
 
 def covered(draw, truth, repetitions):
@@ -109,53 +102,30 @@ def test_blocks_keep_assets_of_one_time_together():
     assert np.diff(together) / np.diff(apart) == pytest.approx(np.sqrt(10), rel=0.15)
 
 
-def test_stationary_bootstrap_draws_every_row_equally_in_blocks_of_the_mean_length():
-    index = m.stationary_bootstrap_indices(50, 8, 4000, seed=0)
-    assert index.shape == (4000, 50) and index.min() == 0 and index.max() == 49
-    np.testing.assert_allclose(np.bincount(index.ravel()) / index.size, 1 / 50, rtol=0.06)
-    goes_on = (np.diff(index, axis=1) % 50 == 1).mean()
-    assert goes_on == pytest.approx(1 - 1 / 8 + 1 / 8 / 50, abs=0.003)
+class TestRatioIntervals:
+    def test_they_are_those_of_single_ratios(self):
+        """The same percentiles as by `ratio_interval`, up to what 20,000 resamples leave to chance."""
+        rng = np.random.default_rng(0)
+        block = np.sort(rng.integers(0, 40, 1000))
+        x = rng.standard_normal((1000, 2)) + np.array([0.0, 0.3])
+        sums = np.stack([np.bincount(block, x[:, c]) for c in range(2)], 1)
+        low, high = m.ratio_intervals(sums, np.bincount(block), 20_000)
+        for c in range(2):
+            expected = m.ratio_interval(x[:, c], np.ones(1000), block, 20_000, seed=1)
+            np.testing.assert_allclose([low[c], high[c]], expected, atol=0.02)
 
+    def test_columns_do_not_disturb_each_other(self):
+        sums, rows = np.random.default_rng(0).standard_normal((30, 3)), np.arange(30)
+        together, alone = m.ratio_intervals(sums, rows), m.ratio_intervals(sums[:, 1:2], rows)
+        np.testing.assert_allclose([together[0][1], together[1][1]], [alone[0][0], alone[1][0]])
 
-def test_stationary_bootstrap_limits_are_rows_and_rotations():
-    assert (np.diff(m.stationary_bootstrap_indices(30, 1e12, 20), axis=1) % 30 == 1).all()
-    single = m.stationary_bootstrap_indices(30, 1, 2000)
-    assert (np.diff(single, axis=1) % 30 == 1).mean() == pytest.approx(1 / 30, abs=0.004)
+    def test_one_block_has_no_interval(self):
+        assert np.isnan(m.ratio_intervals(np.ones((1, 2)), np.array([5]))).all()
 
-
-def test_variance_of_the_resampled_mean_is_that_of_politis_and_romano():
-    x = autocorrelated(np.random.default_rng(3), 60, 0.7)
-    n, p = 60, 1 / 6
-    centred = x - x.mean()
-    covariance = np.array([centred[i:] @ centred[: n - i] for i in range(n)]) / n
-    lag = np.arange(1, n)
-    weight = (1 - lag / n) * (1 - p) ** lag + lag / n * (1 - p) ** (n - lag)
-    expected = (covariance[0] + 2 * weight @ covariance[1:]) / n
-    means = x[m.stationary_bootstrap_indices(n, 6, 20_000, seed=0)].mean(1)
-    assert means.var() == pytest.approx(expected, rel=0.04)
-    assert means.mean() == pytest.approx(x.mean(), abs=4 * np.sqrt(expected / 20_000))
-
-
-def test_interval_of_a_sharpe_ratio_covers_and_is_reproducible():
-    def draw(rng):
-        return m.interval(lambda r: sharpe(r, 1), rng.normal(0.1, 1, 150), 1, samples=150, level=0.9)
-
-    share, width = covered(draw, 0.1, repetitions=150)
-    assert 0.82 < share < 0.97
-    assert width == pytest.approx(2 * 1.645 * np.sqrt((1 + 0.1**2 / 2) / 149), rel=0.06)
-    assert draw(np.random.default_rng(5)) == draw(np.random.default_rng(5))
-
-
-def test_longer_blocks_widen_the_interval_of_a_dependent_series():
-    x = autocorrelated(np.random.default_rng(1), 600, 0.9)
-    short, long = (np.diff(m.interval(np.mean, x, block, samples=400)) for block in (1, 40))
-    assert long > 2 * short
-
-
-def test_interval_takes_rows_of_several_columns():
-    x = np.arange(20.0).reshape(10, 2)
-    low, high = m.interval(lambda rows: (rows[:, 1] - rows[:, 0]).mean(), x, 2, samples=20)
-    assert (low, high) == (1, 1)
+    @pytest.mark.parametrize("samples, level", [(0, 0.95), (10, 0.0), (10, 1.0)])
+    def test_what_cannot_be(self, samples, level):
+        with pytest.raises(ConfigError, match="samples"):
+            m.ratio_intervals(np.ones((4, 1)), np.ones(4), samples, level)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +137,6 @@ def test_interval_takes_rows_of_several_columns():
         (lambda: m.ratio_interval([1, np.nan], [1, 1], [0, 1]), DataError, "finite"),
         (lambda: m.ratio_interval([1, 1], [1, 1], [0, 1], level=95), ConfigError, "level"),
         (lambda: m.ratio_interval([1, 1], [1, 1], [0, 1], samples=0), ConfigError, "samples"),
-        (lambda: m.interval(np.mean, [1.0, 2.0], 1, level=0), ConfigError, "level"),
-        (lambda: m.stationary_bootstrap_indices(5, 0.5, 1), ConfigError, "mean_block"),
     ],
 )
 def test_bad_input_says_what_to_do(call, error, message):

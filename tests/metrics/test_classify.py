@@ -172,33 +172,20 @@ SCORED = st.integers(1, 30).flatmap(
 
 
 @QUICK
-@given(SCORED, st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 99))
-def test_selection_grows_with_coverage_and_gives_the_curve(scored, a, b, seed):
+@given(SCORED, st.floats(0.01, 1), st.integers(0, 99))
+def test_the_curve_does_not_depend_on_the_order_of_rows_and_ends_at_the_accuracy(scored, coverage, seed):
     confidence, correct, weight = scored
     assume(weight.sum() > 0)
-    low, high = sorted((a, b))
-    few, many = (weight * m.selected(confidence, c, weight) for c in (low, high))
-    assert (few <= many + 1e-12).all()
-    assert few.sum() == pytest.approx(low * weight.sum()) and many.sum() == pytest.approx(high * weight.sum())
-    curve = m.coverage_curve(confidence, correct, [low, high, 1], weight)
-    expected = [few @ correct / few.sum(), many @ correct / many.sum(), np.average(correct, weights=weight)]
-    np.testing.assert_allclose(curve, expected, atol=1e-9)
+    curve = m.coverage_curve(confidence, correct, [coverage, 1], weight)
+    assert curve[1] == pytest.approx(np.average(correct, weights=weight))
     order = np.random.default_rng(seed).permutation(len(correct))
-    permuted = m.coverage_curve(confidence[order], correct[order], [low, high, 1], weight[order])
+    permuted = m.coverage_curve(confidence[order], correct[order], [coverage, 1], weight[order])
     np.testing.assert_allclose(permuted, curve, atol=1e-12)
 
 
 def test_top_label_feeds_the_curve():
     confidence, correct = m.top_label([[0.6, 0.4], [0.1, 0.9]], [1, 1])
     np.testing.assert_array_equal([confidence, correct], [[0.6, 0.9], [0, 1]])
-
-
-def test_threshold_includes_its_own_value():
-    confidence, correct = np.array([0.5, 0.6, 0.6, 0.9]), np.array([0.0, 0.0, 1.0, 1.0])
-    assert m.at_threshold(confidence, correct, 0.6) == pytest.approx((2 / 3, 3 / 4))
-    assert m.at_threshold(confidence, correct, 0.6, [1, 2, 0, 1]) == pytest.approx((1 / 3, 3 / 4))
-    accuracy, coverage = m.at_threshold(confidence, correct, 0.95)
-    assert np.isnan(accuracy) and coverage == 0
 
 
 @pytest.mark.parametrize(
@@ -217,7 +204,6 @@ def test_threshold_includes_its_own_value():
         (lambda: m.ic([1, 2], [1, 2, 3]), DataError, "ret must be"),
         (lambda: m.reliability([[0.5, 0.5]], [0], bins=0), ConfigError, "bins"),
         (lambda: m.coverage_curve([0.5], [1], [0.0]), ConfigError, "coverages"),
-        (lambda: m.selected([0.5], 1.5), ConfigError, "coverages"),
     ],
 )
 def test_bad_input_says_what_to_do(call, error, message):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
-from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.metrics import bootstrap, ic
+from fxtrade.core.errors import DataError
+from fxtrade.metrics import ic
 
 seeds = st.integers(0, 10_000)
 
@@ -73,32 +73,6 @@ class TestWithin:
     def test_means_leave_out_what_is_missing(self):
         x = np.array([[1.0, np.nan, np.nan], [4.0, 2.0, np.nan]])
         np.testing.assert_allclose(ic.weighted_mean(x, np.array([[2.0, 9, 9], [1.0, 1, 1]])), [2.0, 2.0, np.nan])
-
-
-class TestIntervals:
-    def test_they_are_those_of_the_bootstrap_of_blocks(self):
-        """The same percentiles as by gathering drawn blocks, up to what 20,000 resamples leave to chance."""
-        rng = np.random.default_rng(0)
-        block = np.repeat(np.arange(40), 25)
-        x = rng.standard_normal((1000, 2)) + np.repeat(rng.standard_normal(40), 25)[:, None]
-        sums = np.stack([np.bincount(block, c) for c in x.T], 1)
-        low, high = ic.bootstrap_intervals(sums, np.bincount(block), 20_000)
-        for c in range(2):
-            expected = bootstrap.ratio_interval(x[:, c], np.ones(1000), block, 20_000, seed=1)
-            np.testing.assert_allclose([low[c], high[c]], expected, atol=0.02)
-
-    def test_columns_do_not_disturb_each_other(self):
-        sums, rows = np.random.default_rng(0).standard_normal((30, 3)), np.arange(30)
-        together, alone = ic.bootstrap_intervals(sums, rows), ic.bootstrap_intervals(sums[:, 1:2], rows)
-        np.testing.assert_allclose([together[0][1], together[1][1]], [alone[0][0], alone[1][0]])
-
-    def test_one_block_says_nothing(self):
-        assert np.isnan(ic.bootstrap_intervals(np.ones((1, 2)), np.array([5]))).all()
-
-    @pytest.mark.parametrize("samples, level", [(0, 0.95), (10, 0.0), (10, 1.0)])
-    def test_what_cannot_be(self, samples, level):
-        with pytest.raises(ConfigError, match="samples"):
-            ic.bootstrap_intervals(np.ones((4, 1)), np.ones(4), samples, level)
 
 
 class TestLags:

@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from fxtrade.core.config import LabelConfig, RunConfig, ScalerConfig
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Features, Forecast, Labels, Split
-from fxtrade.evaluate import accuracy
 from fxtrade.labels import horizon
-from fxtrade.pipeline import baselines, dataset
+from fxtrade.metrics import classify
+from fxtrade.pipeline import baselines, dataset, predict
 
 CONFIG = RunConfig(features={"log_return": {"horizons": (1, 4)}, "taker_imbalance": {}}, scaler=ScalerConfig(20.0))
 
@@ -134,8 +134,8 @@ class TestTrees:
 
     def test_they_are_calibrated_about(self):
         made = planted()
-        scores = accuracy.scores(baselines.boosted_trees(made, 2, 0), made.labels, made.split.test)
-        assert scores["log_loss"] < 0.45 and scores["ece"] < 0.04
+        _, prob, y = predict.labelled(baselines.boosted_trees(made, 2, 0), made.labels, made.split.test)
+        assert classify.log_loss(prob, y) < 0.45 and classify.ece(prob, y) < 0.04
 
     def test_the_same_seed_gives_the_same_trees(self):
         made = planted(rows=3_000)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fxtrade.evaluate.results import Estimate
 from fxtrade.report import formatting
 
 FORMS = (
@@ -21,7 +22,7 @@ FORMS = (
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("value", [None, math.nan])
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
 def test_missing_is_an_en_dash(form, value):
     assert form(value) == "–"
 
@@ -48,7 +49,9 @@ def test_missing_is_an_en_dash(form, value):
         (formatting.duration(8000), "2 h 13 min"),
         (formatting.interval(0.597, 0.59, 0.604), "59.7 [59.0, 60.4]"),
         (formatting.interval(1.5, -0.1, 3.1, 1, 2), "1.50 [-0.10, 3.10]"),
-        (formatting.interval(0.597, None, 0.604), "59.7"),
+        (formatting.interval(0.597, math.nan, 0.604), "59.7"),
+        (formatting.estimate(Estimate(0.6893, 0.6871, 0.6915), 4), "0.6893 [0.6871, 0.6915]"),
+        (formatting.estimate(Estimate(0.123), 1, 100), "12.3"),
     ],
 )
 def test_examples(text, expected):

@@ -5,13 +5,14 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
+from fxtrade.evaluate.results import GroupRow
 from fxtrade.report import plots, plotting
 from tests.helpers import report_sample
 
 
 @pytest.fixture(scope="module")
 def figures():
-    return plots.figures(report_sample.outcome("simulated market (planted edge)", best=0.6))
+    return plots.figures(report_sample.report("simulated market (planted edge)", best=0.6))
 
 
 def labels(figure) -> list[str]:
@@ -53,7 +54,7 @@ def test_legends_lie_outside_the_axes(figures):
 def test_coverage_shows_the_fixed_thresholds(figures):
     axes = figures["coverage"].axes[0]
     drawn = {c.get_label(): c for c in axes.containers if isinstance(c, ErrorbarContainer)}
-    line, _, (bars,) = drawn["wavenet, thresholds fixed before"]
+    line, _, (bars,) = drawn["wavenet, fixed thresholds"]
     np.testing.assert_allclose(line.get_xdata(), [0.097, 0.485, 0.97])
     np.testing.assert_allclose(line.get_ydata(), [58.5, 56.5, 54.0])
     ends = np.array([segment[:, 1] for segment in bars.get_segments()])
@@ -64,29 +65,26 @@ def test_coverage_shows_the_fixed_thresholds(figures):
 def test_best_possible_is_a_point_at_full_coverage(figures):
     (diamond,) = (line for line in figures["coverage"].axes[0].lines if line.get_marker() == "D")
     assert diamond.get_xydata().tolist() == [[1, 60]]
-    assert not any("best possible" in text for text in labels(plots.coverage(report_sample.outcome())))
+    assert not any("best possible" in text for text in labels(plots.coverage(report_sample.report())))
 
 
 def test_the_two_strongest_baselines_are_drawn():
-    made = report_sample.outcome()
-    made["accuracy"] |= {"reversal": report_sample.rows(0.6), "momentum": report_sample.rows(0.4)}
+    made = report_sample.report()
+    more = {"reversal": report_sample.table(0.6), "momentum": report_sample.table(0.4)}
+    made = report_sample.replace(made, baselines={**made.baselines, **more})
     drawn = [text for text in labels(plots.coverage(made)) if text.startswith("baseline")]
     assert drawn == ["baseline: reversal", "baseline: logistic regression"]
 
 
-def test_what_is_no_floor_is_not_drawn_as_one():
-    drawn = [
-        text
-        for text in labels(plots.coverage(report_sample.outcome(label="volatility_direction")))
-        if "null floor" in text
-    ]
-    assert drawn == ["null floor: shuffled"]
+def test_only_null_baselines_are_drawn_as_such():
+    figure = plots.coverage(report_sample.report(label="volatility_direction"))
+    assert [text for text in labels(figure) if "null baseline" in text] == ["null baseline: shuffled"]
 
 
 def test_equity_is_logarithmic_only_over_a_large_range():
-    assert plots.equity(report_sample.outcome(total=0.5)).axes[0].get_yscale() == "linear"
-    assert plots.equity(report_sample.outcome(total=9.0)).axes[0].get_yscale() == "log"
-    ruined = plots.equity(report_sample.outcome(total=-1.2))
+    assert plots.equity(report_sample.report(total=0.5)).axes[0].get_yscale() == "linear"
+    assert plots.equity(report_sample.report(total=9.0)).axes[0].get_yscale() == "log"
+    ruined = plots.equity(report_sample.report(total=-1.2))
     assert ruined.axes[0].get_yscale() == "linear" and ink(ruined) > 0.01
 
 
@@ -110,15 +108,13 @@ def test_training_marks_the_best_step(figures):
 
 
 def test_chance_depends_on_the_classes():
-    assert "no opinion: 33.3 %" in labels(plots.coverage(report_sample.outcome(classes=3)))
-    assert "no opinion: log 3 = 1.0986" in labels(plots.training(report_sample.outcome(classes=3)))
+    assert "uniform forecast: 33.3 %" in labels(plots.coverage(report_sample.report(classes=3)))
+    assert "uniform forecast: log 3 = 1.0986" in labels(plots.training(report_sample.report(classes=3)))
 
 
 def test_many_groups_stay_readable():
-    made = report_sample.outcome()
-    entry = made["groups"]["month"][0]
-    made["groups"] = {"month": [entry | {"name": f"{2015 + i // 12}-{1 + i % 12:02d}"} for i in range(60)]}
-    figure = plots.groups(made)
+    months = tuple(GroupRow(f"{2015 + i // 12}-{1 + i % 12:02d}", 1_400, 0.54, 0.51, 0.57) for i in range(60))
+    figure = plots.groups(report_sample.report(symbols=(), months=months))
     plotting.pixels(figure)
     boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
     assert all(left.x0 < right.x0 - 10 for left, right in zip(boxes, boxes[1:], strict=False))
@@ -129,14 +125,13 @@ def test_what_is_missing_is_left_out():
     assert list(plots.figures(report_sample.sparse())) == ["coverage"]
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("share", [0.3, 1.0])
+@pytest.mark.parametrize("seed, share", [(0, 0.3), (1, 0.3), (0, 1.0)])
 def test_any_number_may_be_missing(seed, share):
-    for figure in plots.figures(report_sample.with_holes(report_sample.outcome(), seed, share)).values():
+    for figure in plots.figures(report_sample.with_holes(report_sample.report(), seed, share)).values():
         assert ink(figure) > 0.005
 
 
 def test_colours_of_model_and_baseline_are_the_same_everywhere(figures):
-    model = next(c for c in figures["coverage"].axes[0].containers if "fixed before" in c.get_label())[0]
+    model = next(c for c in figures["coverage"].axes[0].containers if "fixed thresholds" in c.get_label())[0]
     strategy = next(line for line in figures["equity"].axes[0].lines if line.get_label().startswith("strategy"))
     assert to_hex(model.get_color()) == to_hex(strategy.get_color()) == plotting.BLUE.lower()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.report import plotting, runs_table
+from fxtrade.report.schema import RunReport
 from tests.helpers import report_sample
 
 ROOT = Path(__file__).parents[2]
@@ -21,23 +21,20 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def results(tmp_path) -> Path:
     """Three runs, a folder that is none, an unfinished run and a file, as `results/` has them."""
-    weak = report_sample.outcome(own=0.52, sharpe=2.5, total=0.4)
-    weak["run"]["config"]["train"]["steps"] = 100
-    weak["run"]["config"]["name"] = "another name"
-    weak["run"]["config"]["features"]["flow"] = {"window": 64}
-    other = report_sample.outcome(own=0.58, label="volatility_direction")
-    other["run"]["data_fingerprint"] = "eee111"
-    del other["trading"]
-    for name, made in (("strong", report_sample.outcome(own=0.54)), ("weak", weak), ("other", other)):
-        report_sample.save(made, tmp_path / name)
-    report_sample.save(report_sample.outcome(), tmp_path / "unfinished")
+    sample = report_sample.report
+    features = {"volatility": {"windows": (8, 32)}, "flow": {"window": 64}}
+    weak = sample(own=0.52, sharpe=2.5, total=0.4, config__train__steps=100, config__features=features)
+    other = sample(own=0.58, label="volatility_direction", provenance__data_fingerprint="eee111", trading=None)
+    made = {"strong": sample(own=0.54), "weak": report_sample.replace(weak, config__name="another"), "other": other}
+    for name, report in (made | {"unfinished": sample()}).items():
+        report_sample.save(report, tmp_path / name)
     (tmp_path / "unfinished" / "report.json").unlink()
     (tmp_path / "empty").mkdir()
     (tmp_path / "ledger.jsonl").write_text("")
     return tmp_path
 
 
-def named(results: Path, *names: str) -> list[runs_table.Run]:
+def named(results: Path, *names: str) -> list[RunReport]:
     return runs_table.collect(results / name for name in names)[0]
 
 
@@ -49,17 +46,17 @@ def shown(runs) -> str:
 
 def test_collect_reports_what_it_skips(results):
     runs, skipped = runs_table.collect(sorted(results.iterdir()))
-    assert [run.name for run in runs] == ["other", "strong", "weak"]
+    assert [run.folder for run in runs] == ["other", "strong", "weak"]
     assert len(skipped) == 2
     assert "empty" in skipped[0] and "not a run" in skipped[0]
     assert "unfinished" in skipped[1] and "not finished" in skipped[1]
 
 
-@pytest.mark.parametrize("text", ["{", "{}", "[]"])
-def test_damaged_records_are_skipped(results, text):
-    (results / "weak" / "report.json").write_text(text)
+@pytest.mark.parametrize("text", [b"{", b"{}", b"[]", b"\xff", b'{"version": 99}'])
+def test_damaged_reports_are_skipped(results, text):
+    (results / "weak" / "report.json").write_bytes(text)
     runs, skipped = runs_table.collect([results / "strong", results / "weak"])
-    assert [run.name for run in runs] == ["strong"] and "weak" in skipped[0]
+    assert [run.folder for run in runs] == ["strong"] and "weak" in skipped[0]
 
 
 def test_nothing_to_compare_is_an_error(results):
@@ -94,8 +91,9 @@ def test_only_what_differs_is_listed(results):
 def test_different_data_are_pointed_out(results):
     text = shown(named(results, "strong", "other"))
     assert "differ in data or label" in text and "volatility" in text
-    for run in (runs := named(results, "strong", "other")):
-        run.facts["data_fingerprint"] = "the same"
+    runs = [
+        report_sample.replace(run, provenance__data_fingerprint="same") for run in named(results, "strong", "other")
+    ]
     assert "differ in data or label" in shown(runs)
 
 
@@ -110,13 +108,13 @@ def test_different_data_are_pointed_out(results):
 )
 def test_the_best_comes_first_and_the_missing_last(results, key, expected):
     runs = runs_table.order(named(results, "weak", "other", "strong"), key)
-    assert [run.name for run in runs] == expected
+    assert [run.folder for run in runs] == expected
 
 
 def test_less_is_better_for_losses_and_time(results):
-    runs = named(results, "weak", "strong")
-    runs[0].facts["seconds"], runs[1].facts["seconds"] = 20, 10
-    assert [run.name for run in runs_table.order(runs, "seconds")] == ["strong", "weak"]
+    pairs = zip(named(results, "weak", "strong"), (20.0, 10.0), strict=True)
+    runs = runs_table.order([report_sample.replace(run, seconds=s) for run, s in pairs], "seconds")
+    assert [run.folder for run in runs] == ["strong", "weak"]
 
 
 def test_an_unknown_key_is_refused_with_the_nearest(results):
@@ -146,7 +144,7 @@ def test_many_runs_are_told_apart(results):
 
 
 def script(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / "compare.py"), *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "scripts" / "runs.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
@@ -163,4 +161,3 @@ def test_script_says_what_is_wrong(results):
     assert nothing.returncode == 1 and nothing.stderr.startswith("error: ") and "Traceback" not in nothing.stderr
     unknown = script(results / "weak", "--sort", "beauty")
     assert unknown.returncode == 2 and "cannot be sorted by 'beauty'" in unknown.stderr
-    assert json.loads((results / "weak" / "run.json").read_text())["name"] == "sample"

@@ -115,7 +115,7 @@ class TestShifts:
             spectrum = ic.spectrum(mask)
             scale = discovery.shift_scale(ic.all_lags(spectrum, spectrum), int(mask.sum()), 100)
             null = discovery.shift_null(ic.all_lags(ic.spectrum(f * mask), ic.spectrum(r * mask)), scale)
-            assert null.floor == pytest.approx(1.96 / np.sqrt(mask.sum()), rel=0.05)
+            assert null.quantile == pytest.approx(1.96 / np.sqrt(mask.sum()), rel=0.05)
 
     def test_shifts_that_are_short_or_meet_few_rows_are_left_out(self):
         overlap = np.array([100.0, 90, 80, 70, 20, 70, 80, 90])
@@ -133,12 +133,12 @@ class TestShifts:
 
     def test_a_column_that_repeats_itself_has_no_floor(self):
         null = discovery.shift_null(np.sin(2 * np.pi * np.arange(2400) / 24), np.ones(2400))
-        assert null.shifts < 10 and np.isnan(null.floor)
+        assert null.shifts < 10 and np.isnan(null.quantile)
         assert np.isnan(discovery.shift_p(0.5, null))
 
     def test_nothing_to_shift(self):
-        assert np.isnan(discovery.shift_null(np.zeros(100), np.ones(100)).floor)
-        assert np.isnan(discovery.shift_null(np.ones(100), np.zeros(100)).floor)
+        assert np.isnan(discovery.shift_null(np.zeros(100), np.ones(100)).quantile)
+        assert np.isnan(discovery.shift_null(np.ones(100), np.zeros(100)).quantile)
 
     def test_at_the_floor_p_is_five_percent(self):
         assert discovery.shift_p(0.02, discovery.ShiftNull(0.02, 1e9)) == pytest.approx(0.05)

@@ -1,0 +1,16 @@
+"""The few numbers that runs and cells are compared by, in the ledger and in TensorBoard."""
+
+from __future__ import annotations
+
+from fxtrade.evaluate.results import CoverageTable, Scores, TradingSummary
+
+
+def headline(table: CoverageTable, scores: Scores, trading: TradingSummary | None) -> dict[str, float]:
+    """Return the headline numbers of a forecast by name."""
+    values = {"accuracy": table[0].accuracy, "log_loss": scores.log_loss.value}
+    values |= {f"accuracy_top_{100 * row.target:g}": row.accuracy for row in table[1:]}
+    if trading:
+        values["sharpe"] = trading.sharpe.value
+        names = ("daily_sharpe", "max_drawdown", "total_return", "win_rate_week")
+        values |= {name: getattr(trading, name) for name in names}
+    return values

@@ -1,0 +1,267 @@
+"""What evaluators return: frozen dataclasses of plain Python values, NaN where there is no number.
+
+`core.files.to_jsonable` and `core.codec.from_jsonable` write and read them as JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+NAN = math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """First and last row of a span (UTC, minutes), its bars, and its labels whose features are defined."""
+
+    start: str
+    end: str
+    bars: int
+    labels: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSummary:
+    """What was read.
+
+    Attributes:
+        spans: by name: train, valid, test.
+        zero_moves: share of the test rows whose price does not move over the label's span.
+        best_accuracy: of an oracle on the test rows; NaN where it is not known.
+        simulated: whether the market is.
+        planted_edge: whether it was simulated with an edge, so that any success is possible.
+    """
+
+    source: str
+    symbols: tuple[str, ...]
+    interval: str
+    bars: int
+    columns: tuple[str, ...]
+    spans: Mapping[str, Span]
+    zero_moves: float
+    best_accuracy: float
+    simulated: bool
+    planted_edge: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float = NAN
+    high: float = NAN
+
+
+@dataclasses.dataclass(frozen=True)
+class CoverageRow:
+    """Accuracy of the forecasts above a confidence threshold that was fixed on the validation span.
+
+    Attributes:
+        target: share of the validation rows above the threshold.
+        coverage: share of the labelled test rows above it.
+        rows: their number.
+    """
+
+    target: float
+    coverage: float
+    accuracy: float
+    low: float
+    high: float
+    rows: int
+
+
+CoverageTable = tuple[CoverageRow, ...]  # widest coverage first
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Scores of all forecasts of the test span; conventions in `metrics.classify`."""
+
+    rows: int
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    mcc: Estimate
+    brier: Estimate
+    log_loss: Estimate
+    ece: Estimate
+    ic: Estimate
+    rank_ic: Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class CoverageCurve:
+    """Accuracy of the most confident share of the test rows, ranked with hindsight."""
+
+    coverage: tuple[float, ...]
+    accuracy: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """Mean confidence, accuracy and number of forecasts, by bins of equal mass."""
+
+    confidence: tuple[float, ...]
+    frequency: tuple[float, ...]
+    count: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupRow:
+    """Accuracy in one symbol or month."""
+
+    name: str
+    rows: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ReturnScores:
+    """Scores of a normal forecast of the return; conventions in `metrics.distribution`."""
+
+    log_score: float
+    inside_90: float
+    rank_correlation: float  # of the forecast deviation with the size of the return
+
+
+@dataclasses.dataclass(frozen=True)
+class ReturnsResult:
+    """Scores of a model's mean and deviation of the return, beside two forecasts without a model."""
+
+    rows: int
+    rank_ic: float  # of the forecast mean with the return
+    model: ReturnScores
+    trailing: ReturnScores
+    constant: ReturnScores
+
+
+@dataclasses.dataclass(frozen=True)
+class AuxiliaryResult:
+    """Results of a model's auxiliary heads; empty or None where it has none.
+
+    Attributes:
+        horizons: accuracy by further horizon of the label in bars.
+    """
+
+    horizons: Mapping[int, CoverageTable]
+    returns: ReturnsResult | None
+
+
+@dataclasses.dataclass(frozen=True)
+class TradingSummary:
+    """Metrics of one backtest; conventions in `metrics.returns` and `validate.significance`.
+
+    Attributes:
+        trials: Sharpe ratios that `dsr` takes into account, this one included.
+        daily_sharpe: per day, not annualised.
+        cost: sum of all costs in units of the starting capital.
+        alpha, alpha_t, beta: against buy and hold; NaN of buy and hold itself.
+    """
+
+    total_return: float
+    annual_return: float
+    sharpe: Estimate
+    psr: float
+    dsr: float
+    trials: int
+    daily_sharpe: float
+    sortino: float
+    calmar: float
+    max_drawdown: float
+    max_drawdown_days: float
+    win_rate_trade: float
+    win_rate_day: float
+    win_rate_week: float
+    win_rate_month: float
+    trades: int
+    turnover_a_year: float
+    exposure: float
+    cost: float
+    alpha: float = NAN
+    alpha_t: float = NAN
+    beta: float = NAN
+
+
+@dataclasses.dataclass(frozen=True)
+class CostCell:
+    """The strategy at another fee and latency, without a spread."""
+
+    fee_bps: float
+    latency: int
+    total_return: float
+    sharpe: float
+
+
+@dataclasses.dataclass(frozen=True)
+class EquityCurve:
+    """Equity at the end of each day (int64 ns, UTC), and the deepest drawdown within it."""
+
+    time: tuple[int, ...]
+    strategy: tuple[float, ...]
+    strategy_drawdown: tuple[float, ...]
+    buy_and_hold: tuple[float, ...]
+    buy_and_hold_drawdown: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class TradingResult:
+    """Backtest of a forecast over the test span, beside buy and hold.
+
+    Attributes:
+        threshold: confidence from which on a forecast is traded.
+    """
+
+    threshold: float
+    strategy: TradingSummary
+    buy_and_hold: TradingSummary
+    grid: tuple[CostCell, ...]
+    curve: EquityCurve
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureTest:
+    """The information coefficient (IC) of one column at one horizon.
+
+    Attributes:
+        low, high: 95 % interval of `ic`.
+        blocks: number of blocks of the bootstrap.
+        null_quantile: what 95 % of the shifted columns stay below.
+        shifts: number of independent shifts.
+        p_block, p_shift, p: p-values, and the one that counts.
+        q: smallest false discovery rate at which the test is a discovery.
+        discovery: whether that is at most the rate asked for.
+        periods: IC in each period; `mean`, `std`, `same_sign` and `last` are of these.
+    """
+
+    column: str
+    horizon: int
+    ic: float
+    low: float
+    high: float
+    blocks: int
+    null_quantile: float
+    shifts: float
+    p_block: float
+    p_shift: float
+    p: float
+    q: float
+    discovery: bool
+    periods: tuple[float, ...]
+    mean: float
+    std: float
+    same_sign: float
+    last: float
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureColumn:
+    """A column's cluster, whether it has the largest IC there, and its place in the plot."""
+
+    name: str
+    cluster: int
+    representative: bool
+    place: int
