@@ -150,7 +150,7 @@ class ViewsConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig(Config):
-    """Contrastive training of everything below the heads, before these are trained with it or alone (train.trainable)."""
+    """Contrastive training of everything below the heads, before all is trained, or the heads alone (train.trainable)."""
 
     name: str = "none"  # a key of losses.contrastive.CONTRASTIVE
     options: Options = dataclasses.field(default_factory=dict)  # of that loss, such as temperature

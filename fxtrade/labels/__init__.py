@@ -89,7 +89,7 @@ def spec(config: LabelConfig) -> LabelSpec:
     """Return what is known of the label of a config. Raises ConfigError if there is none of that name."""
     registry.check_names([config.name], LABELS, "there is no label")
     entry = LABELS[config.name]
-    way = "up, down or hardly anywhere" if config.classes == 3 else "up or down"
+    way = "up, down or about the same" if config.classes == 3 else "up or down"
     bars = f"{config.horizon} bar{'s' if config.horizon > 1 else ''}"
     question = entry.question.format(way=way, bars=bars)
     traits = entry.directional, entry.tradable, entry.path_dependent

@@ -45,7 +45,7 @@ def load_initial_params(config: RunConfig, data: Dataset) -> Any:
         ended, begins = facts["spans"][span]["to"], span_of(data, later)["from"]
         if ended >= begins:
             raise ConfigError(
-                f"train.init_from = {folder}: the {span} span of that run ends {ended}, but here the {later} span begins "
+                f"train.init_from = {folder}: the {span} span of that run ends {ended}, but the {later} span begins here "
                 f"{begins}: its weights have seen what is to judge them; give both runs the same data and split"
             )
     count, there = config.train.ensemble.size, then.train.ensemble.size

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fxtrade.core.errors import FxtradeError
 from fxtrade.core.files import append_line, atomic_path, to_jsonable, write_atomic, write_json
 
 
@@ -40,7 +41,7 @@ class TestAtomic:
         write_json(path, {"x": 1})
         with pytest.raises(TypeError):
             write_json(path, {"x": object()})
-        with pytest.raises(OSError, match="File too large"), largest_file(100):
+        with pytest.raises(FxtradeError, match="File too large"), largest_file(100):
             write_json(path, {"x": "1" * 1000})
         with pytest.raises(KeyboardInterrupt), atomic_path(path) as part:
             part.write_text("half")
@@ -67,7 +68,7 @@ class TestAppend:
 
     def test_a_full_disk_is_an_error(self, tmp_path):
         path = tmp_path / "lines.jsonl"
-        with pytest.raises(OSError, match="File too large"), largest_file(100):
+        with pytest.raises(FxtradeError, match="File too large"), largest_file(100):
             for i in range(100):
                 append_line(path, {"i": i})
         assert path.stat().st_size == 100

@@ -140,7 +140,7 @@ class TestPrepare:
             first = int(getattr(made.split, later).argmax())
             rows = getattr(made.split, earlier)
             assert made.labels.end[rows].max() < first
-            # nothing is purged that need not be: a row before the border is left out only if one of its labels reaches it
+            # nothing else is purged: a row before the border is left out only if one of its labels reaches it
             left = np.flatnonzero(~(made.split.train | made.split.valid | made.split.test))
             near = left[(left > np.flatnonzero(rows)[0]) & (left < first)]
             known = (made.features.ok & np.isfinite(made.labels.ret)).any(1)
