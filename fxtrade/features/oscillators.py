@@ -74,7 +74,7 @@ def cci(k: Kernels, bars: Bars, *, window: int = 20) -> Columns:
 
     mean = sum(difference(lag) for lag in range(1, window)) / window
     deviation = sum((jnp.abs(difference(lag) - mean) for lag in range(1, window)), jnp.abs(mean)) / window
-    return {f"cci_{window}": safe_divide(-mean, 1.5 * deviation)}
+    return {f"cci_{window}": -safe_divide(mean, 1.5 * deviation)}
 
 
 def channel_position(k: Kernels, bars: Bars, window: int) -> Float[Array, "T A"]:

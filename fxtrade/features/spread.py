@@ -54,7 +54,7 @@ def spread_estimate(
     for name in estimators:
         options = {"corwin_schultz": {"zero_negatives": zero_negatives}, "edge": {"undefined": 0.0}}.get(name, {})
         square = ESTIMATORS[name](*prices, window, **options)
-        share = safe_divide(square, 2 * variance, 0 * square)
+        share = safe_divide(square, 2 * variance, 0 * (square + variance))
         columns[f"spread_{name}_{window}"] = jnp.clip(share, -LIMIT, LIMIT)
         if unit == "log":
             least = jnp.maximum(2 * FLOOR * variance, SMALLEST)

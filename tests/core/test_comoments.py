@@ -1,4 +1,4 @@
-"""Covariances against float64 NumPy on every window and pandas; precision at a price level, missing pairs, time."""
+"""Covariances against float64 NumPy on every window and pandas; precision, missing pairs, causality."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = 150
 
 @partial(jax.jit, static_argnums=(2, 3))
 def comoments(x, y, window, min_count=1):
-    """Nothing is known before the first row."""
+    """NaN before the first row."""
     x, y = (jnp.concatenate([jnp.full((window - 1, *a.shape[1:]), jnp.nan), a]) for a in (x, y))
     made = kernels.comoments(x, y, window, min_count)
     own = {name: getattr(made, name) for name in ("count", "var_x", "var_y", "cov", "correlation", "beta")}
@@ -77,7 +77,7 @@ def test_precise_at_the_level_of_bitcoin(window):
     np.testing.assert_allclose(np.asarray(made["beta"])[full], beta, atol=1e-6)
 
 
-def test_a_constant_has_no_spread_and_no_correlation():
+def test_a_constant_has_zero_variance_and_correlation():
     x = np.full((T, 1), 0.1, np.float32)
     y = np.random.default_rng(0).standard_normal((T, 1)).astype(np.float32)
     made = comoments(x, y, 20)
@@ -161,11 +161,11 @@ def test_one_bad_tick_cannot_move_clipped_covariances_far(value):
     assert (np.abs(after.correlation) <= 1).all()
     if abs(value) <= 1e16:
         assert (move[300] > 0).all() and (np.abs(free.cov - plain.cov)[300] > 100 * typical).all()
-    else:  # no value: this pair is none
+    else:  # the pair is invalid
         jax.tree.map(lambda a: np.testing.assert_array_equal(a[300], a[299]), after)
 
 
-def test_exponentially_weighted_with_itself_and_at_a_stand():
+def test_exponentially_weighted_with_itself_and_with_a_constant():
     x, _ = two()
     _, own = ew_comoments(x, x, 20.0, 3.0)
     np.testing.assert_allclose(own.cov, own.var_x, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Ranks and quantiles against NumPy on every window; time, missing values and bad ticks."""
+"""Ranks and quantiles against NumPy on every window, with missing values and bad ticks, and causality."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_invalid_values_are_not_compared(bad):
 
 
 def test_exact_and_precise_at_the_level_of_bitcoin():
-    """Medians are values of the window; the deviation does not suffer from the level."""
+    """Medians are values of the window; the deviation is as precise as at a low level."""
     x = (60_000 + 0.5 * np.random.default_rng(0).standard_normal((T, 2))).astype(np.float32)
     made, expected = kernels(x, 24), reference(x, 24)
     np.testing.assert_array_equal(made["q1.0"], expected["q1.0"].astype(np.float32))
@@ -77,7 +77,7 @@ def test_exact_and_precise_at_the_level_of_bitcoin():
 
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=5))
 def test_all_floats_are_in_order(values):
-    """Signed zeros, subnormals and huge values too; what is beyond 1e16 is missing."""
+    """Signed zeros, subnormals and huge values too; values beyond 1e16 are invalid."""
     x = np.resize(np.float32(values), (T, 1))
     made = kernels(x, 5, 1)
     inside = x[np.abs(x) <= 1e16]
@@ -90,7 +90,7 @@ def test_all_floats_are_in_order(values):
 
 
 @given(st.integers(0, T - 1), st.sampled_from([*BAD, 1e15, 0.0]))
-def test_a_bad_tick_is_gone_without_a_trace(row, value):
+def test_a_bad_tick_leaves_no_trace_after_the_window(row, value):
     x = np.random.default_rng(1).standard_normal((T, 2)).astype(np.float32)
     ticked = x.copy()
     ticked[row, 0] = value

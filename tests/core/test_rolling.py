@@ -1,4 +1,4 @@
-"""Windowed kernels against float64 NumPy, and their promises on missing values, time and bad ticks."""
+"""Windowed kernels against float64 NumPy, with missing values and bad ticks, and causality."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def kernels(x, window, min_count=None):
 
 
 def reference(x, window, min_count=None):
-    """The same in float64, window by window, from the same float32 values; what is not a value is left out."""
+    """The same in float64, window by window, from the same float32 values; invalid values are left out."""
     x = np.where(np.abs(x) <= validity.LARGEST, x, np.nan).astype(np.float64)
     padded = np.concatenate([np.full((window - 1, *x.shape[1:]), np.nan), x])
     windows = np.lib.stride_tricks.sliding_window_view(padded, window, 0)
@@ -90,7 +90,7 @@ def test_missing_values_are_left_out_and_too_few_are_nan(seed, share, window, mi
         np.testing.assert_allclose(made[name], expected[name], rtol=2e-5, atol=2e-5, err_msg=name)
 
 
-def test_the_default_wants_a_full_window():
+def test_by_default_a_window_must_be_full():
     x = np.arange(6, dtype=np.float32)
     np.testing.assert_array_equal(kernels(x, 3)["mean"], [np.nan, np.nan, 1, 2, 3, 4])
     np.testing.assert_array_equal(kernels(x, 3, 1)["mean"], [0, 0.5, 1, 2, 3, 4])
@@ -98,7 +98,7 @@ def test_the_default_wants_a_full_window():
 
 
 @given(st.integers(0, T - 1), st.sampled_from(BAD), st.sampled_from([1, 5, 20]))
-def test_a_bad_tick_is_gone_without_a_trace_when_it_has_left_the_window(row, value, window):
+def test_a_bad_tick_leaves_no_trace_after_the_window(row, value, window):
     x = walk()
     ticked = x.copy()
     ticked[row, 0] = value
@@ -111,7 +111,7 @@ def test_a_bad_tick_is_gone_without_a_trace_when_it_has_left_the_window(row, val
 
 
 @given(LEVELS, LEVELS, st.integers(0, T), st.sampled_from([5, 20]))
-def test_a_constant_window_has_that_mean_and_exactly_no_spread(before, value, change, window):
+def test_a_constant_window_has_zero_std(before, value, change, window):
     x = np.where(np.arange(T)[:, None] < change, [before, 1.0], [value, 2.0]).astype(np.float32)
     constant = np.arange(T) >= change + window - 1
     made = kernels(x, window)

@@ -36,7 +36,7 @@ def series(seed=0, missing=0.2, rows=T):
 
 
 def definition(x, halflife):
-    """Weights 2^(-age / halflife) over the values seen, normalised; ages count values, not rows."""
+    """Weights 2^(-age / halflife) over the valid values, normalised; ages count values, not rows."""
     mean, var, weight = (np.zeros(x.shape) for _ in range(3))
     for a in range(x.shape[1]):
         for t in range(len(x)):
@@ -80,7 +80,7 @@ def test_a_missing_row_leaves_everything_as_it_was():
 
 
 def test_precise_at_the_level_of_bitcoin():
-    """Scores too: the mean is known better than a float32 near the price can hold."""
+    """Also of z-scores: the mean is more precise than a float32 near the price."""
     pd = pytest.importorskip("pandas")
     x = (60_000 + np.cumsum(np.random.default_rng(0).standard_normal((3000, 2)), 0)).astype(np.float32)
     ewm = pd.DataFrame(x.astype(np.float64)).ewm(halflife=64.0, adjust=True)
@@ -143,8 +143,8 @@ def test_one_bad_tick_cannot_move_a_clipped_scale_far(value):
     assert value == 1e30 or (np.abs(free.mean[300] - plain.mean[300]) > 100 * std).all()
 
 
-def test_a_series_that_stood_still_can_move_again():
-    """Also where it stood still but for rounding, which is no scale to clip by."""
+def test_a_constant_series_can_move_again():
+    """Also after a series that is constant but for rounding, which is no scale to clip by."""
     still = 0.3 + 1e-7 * np.random.default_rng(0).standard_normal((100, 1))
     for before in (np.zeros((100, 1)), still):
         x = np.concatenate([before, series(missing=0.0)[:, :1]]).astype(np.float32)

@@ -72,7 +72,7 @@ def test_the_state_is_of_bounded_size_and_knows_only_shapes_at_first():
 
 
 def counter() -> Stream:
-    """Adds up its rows: the simplest stream with a state that is no window."""
+    """Adds up its rows: the simplest stream whose state is not a window."""
 
     def step(state, x):
         out = state + jnp.cumsum(x, 0)
@@ -150,7 +150,7 @@ def test_one_past_for_all_kernels_of_an_array_and_one_result_for_the_same_questi
         assert k.mean(x, 3) is k.mean(x, 3) and k.mean(x, 3) is not k.mean(x, 4)
         assert k.log_return(x) is k.log_return(x, 1)
         k.mean(x + 0, 5)
-        # arrays that are gone must not lend their id to others
+        # ids of deleted arrays may be reused
         results = [k.mean(x * i, 2) for i in range(50)]
         return jnp.stack([k.lag(x, 4), k.std(k.log_return(x), 2), *results], -1)
 

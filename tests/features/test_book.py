@@ -169,7 +169,7 @@ def test_book_pressure():
 
 
 @pytest.mark.parametrize("name", [*NAMES, "ofi", "ofi_integrated"])
-def test_without_a_best_level_or_with_a_crossed_one_there_is_no_book(name):
+def test_no_book_without_a_best_level_or_with_crossed_prices(name):
     market = tick(bars(150), 70, 0, "ask_price_0", np.nan)
     market = tick(market, 80, 0, "bid_price_0", float(market.book.ask_price[80, 0, 0]))
     market = tick(market, 90, 0, "bid_size_0", 0.0)
@@ -182,7 +182,7 @@ def test_without_a_best_level_or_with_a_crossed_one_there_is_no_book(name):
 
 @pytest.mark.parametrize("name", [*NAMES, "ofi", "ofi_integrated"])
 @pytest.mark.parametrize("bad", [np.inf, -1.0, 1e30])
-def test_a_bad_value_in_a_further_level_is_an_absent_level(name, bad):
+def test_a_bad_value_in_a_further_level_empties_the_level(name, bad):
     spec = {name: {}}
     made = columns(spec, tick(bars(100), 70, 0, "ask_price_2", bad))
     absent = columns(spec, tick(tick(bars(100), 70, 0, "ask_price_2", np.nan), 70, 0, "ask_size_2", np.nan))
@@ -192,7 +192,7 @@ def test_a_bad_value_in_a_further_level_is_an_absent_level(name, bad):
 
 
 @pytest.mark.parametrize("name", ["queue_imbalance", "microprice", "ofi"])
-def test_levels_that_the_books_lack(name):
+def test_levels_beyond_the_depth_of_the_book(name):
     with pytest.raises(ConfigError, match=f"feature '{name}' asks for level 5 of books that have 3 levels"):
         features.names({name: {"levels": (1, 5)}}, bars(3))
 
@@ -205,8 +205,8 @@ def test_one_level_has_no_slope_and_a_gap_no_book():
 
 
 def test_real_book(real_data):
-    """On a real book bounds hold, and more size on one side tells where the mid goes next."""
-    panel = book.read(real_data / "book" / "binance_um_BTCUSDT_20240808.parquet", clock=None)
+    """On a real book bounds hold, and more size on one side predicts the next move of the mid."""
+    panel = book.read(real_data / "book" / "binance_um_BTCUSDT_20240808.parquet", clock="")
     spec = {name: {} for name in NAMES} | {"ofi": {"levels": (1, 10)}, "ofi_integrated": {}}
     out = whole(compiled(features.build(spec)))(panel.bars)
     x, ok = np.asarray(out.x)[:, 0], np.asarray(out.ok)[:, 0]

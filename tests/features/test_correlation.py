@@ -34,7 +34,7 @@ def test_correlation():
     same(made[f"correlation_{W}"], (expected.sum(-1) - 1) / 3, 300)
 
 
-def test_an_asset_that_is_not_listed_yet_does_not_count():
+def test_an_unlisted_asset_is_left_out():
     market = coins(N, 3)
     late = market.replace(close=np.where(np.arange(3) == 2, np.nan, market.close).astype(np.float32))
     made, pair = (columns({"correlation": {"windows": (W,)}}, m)[f"correlation_{W}"] for m in (late, coins(N, 3)))

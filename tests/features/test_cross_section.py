@@ -1,4 +1,4 @@
-"""What other assets say about one, against plain float64 NumPy, one window at a time."""
+"""Cross-sectional features against plain float64 NumPy, one window at a time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def betas(market):
 
 
 def mean(x):
-    """Of each column of a window of which at least half is there."""
+    """Of each column of a window of which at least half is valid."""
     n = np.isfinite(x).sum(0)
     return np.where(n >= W // 2, np.nansum(x, 0) / np.maximum(n, 1), np.nan)
 
@@ -168,13 +168,13 @@ def test_one_symbol_is_its_own_market():
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_the_others_go_on_while_one_asset_is_missing(name):
+def test_a_missing_asset_does_not_affect_whether_others_are_ok(name):
     market = gap(coins(300), slice(200, 210), 0)
     ok = np.asarray(whole(compiled(features.build({name: {}})))(market).ok)
     assert not ok[200:210, 0].any() and ok[150:, 1:].all()
 
 
-def test_the_family_in_chunks_of_four_assets_of_which_one_comes_later():
+def test_the_family_in_chunks_with_a_late_listing():
     market = gap(coins(330, missing=0.02), slice(0, 200), 2)
     stream = compiled(features.build({name: {} for name in FAMILY}))
     chunks_are_whole(stream, market, (1, 164), rtol=1e-4, atol=1e-4)

@@ -58,7 +58,7 @@ def warm_up(name: str) -> int:
 
 
 def disturbed(name: str) -> list[str]:
-    """Columns of the bars in which a bad tick must show, or not hurt."""
+    """Columns of the bars that get a bad tick."""
     return ["ask_price_0", "bid_size_0"] if name in BOOK else ["close", "volume"]
 
 
@@ -121,7 +121,7 @@ def test_a_bad_tick_leaves_no_trace(name):
 
 @pytest.mark.parametrize("name", RECURSIVE)
 def test_a_bad_tick_fades(name):
-    """After 256 rows, half a halflife of the slowest memory, by less than a tenth of what is usual."""
+    """After 256 rows, half a halflife of the slowest memory, to less than a tenth of a standard deviation."""
     moved = 0
     for column in disturbed(name):
         before, after = (np.asarray(whole(pipeline(name))(m).x) for m in (bars(N), tick(bars(N), 300, 0, column, 1e12)))

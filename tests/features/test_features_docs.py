@@ -1,4 +1,4 @@
-"""docs/features.md lists what there is."""
+"""docs/features.md lists every feature."""
 
 from __future__ import annotations
 

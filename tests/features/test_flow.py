@@ -97,7 +97,7 @@ def test_flow_autocorrelation():
         close_to(made[f"flow_autocorrelation_{lag}"][20:], correlations(share, before, 16)[20:])
 
 
-def test_split_orders_have_a_memory_and_takers_who_always_buy_no_correlation():
+def test_flow_autocorrelation_of_known_runs_and_of_constant_flow():
     """Runs of 8: 1 - lag / 8, but for a sampling error of some 0.02 and the window's bias of some -8 / 256."""
     signs = np.repeat(np.random.default_rng(0).choice([0.0, 1.0], 2000), 8)[:, None]
     market = bars(16_000, assets=1)

@@ -56,7 +56,7 @@ def expected_columns(close, window=64, taper="hann", edges=(2, 4, 8, 16, 32, 64)
     return out
 
 
-LONG = (fourier.FFT_WINDOW, 2 * fourier.FFT_WINDOW + 1, 3 * fourier.FFT_WINDOW - 2)  # by a transform of their own
+LONG = (fourier.FFT_WINDOW, 2 * fourier.FFT_WINDOW + 1, 3 * fourier.FFT_WINDOW - 2)  # by a fast Fourier transform
 
 
 @pytest.mark.parametrize("taper", fourier.TAPERS)
@@ -123,7 +123,7 @@ def test_neither_price_nor_volatility_matter(price, scale):
     made, scaled = columns(market), columns(other)
     for name in made:
         close = np.isclose(scaled[name], made[name], atol=2e-2)
-        # which of two bins is the strongest may hang on the rounding of prices
+        # which of two bins is the strongest may depend on the rounding of prices
         assert close.mean() > 0.97 if "period" in name else close.all(), name
 
 
@@ -154,7 +154,7 @@ def test_where_all_bins_are_equal_bar_by_bar_is_the_whole():
         ({"bins": (0,)}, "bins must be at least 1, got 0"),
     ],
 )
-def test_options_that_cannot_be(options, message):
+def test_wrong_options(options, message):
     with pytest.raises(ConfigError, match=message):
         features.names({"spectrum": options}, bars(3))
 

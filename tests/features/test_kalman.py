@@ -134,9 +134,9 @@ def test_real_prices(real_panel):
 
 @pytest.mark.parametrize("q", [2.0**-6, 0.125, 1.0, 4.0, 16.0])
 def test_the_noise_ratio_is_learnt(q):
-    """Within the spacing of the grid; the level is nearly as near as with q known, and no farther than by moments.
+    """Within the spacing of the grid; the level is nearly as precise as with q known, and no less than by moments.
 
-    Of q itself moments know as much where there is little noise, and the grid's middle draws it (bias .5 at q = 4).
+    Where there is little noise moments estimate q as well, and estimates are biased to the grid's middle (.5 at q = 4).
     """
     close, level = noisy(6_000, q)
     made = columns(market(close))
@@ -173,7 +173,7 @@ def test_the_noise_ratio_is_learnt(q):
 
 
 def mixed_offset(close):
-    """Filtered level over the price: the gap undone."""
+    """Filtered level over the price."""
     row = levels(close, RATIOS, HALFLIFE, CLIP)
     memory = np.asarray(row.weight) / (1 - 0.5 ** (1 / HALFLIFE))
     return (jax.nn.softmax(memory[..., None] * row.likelihood, -1) * row.offset).sum(-1)
@@ -209,7 +209,7 @@ def test_a_missing_bar_widens_the_level():
 
 
 def test_a_bad_tick_fades():
-    """Its memory is exponential, but a bad tick enters with no more than `CLIP` standard deviations."""
+    """A bad tick is clipped to `CLIP` standard deviations, and the memory is exponential."""
     clean = market(noisy(1000, 0.5, 2)[0])
     for value in (1e12, 1e-12, 150.0):
         before, after = columns(clean), columns(tick(clean, 600, 0, "close", value))
@@ -222,7 +222,7 @@ def test_a_bad_tick_fades():
             assert difference[600 + 256 :, 0].max() < 0.2, (name, value)
 
 
-def test_a_price_that_does_not_move_says_nothing():
+def test_a_constant_price():
     made = columns(market(np.full((400, 2), 0.003)))
     for name in NAMES[:3]:
         assert (made[name][160:] == 0).all()

@@ -38,7 +38,7 @@ def modwt(series, name, levels=LEVELS):
 
 
 def periodic(n=256, seed=1):
-    """Four periods of a signal of period n, so that the last one has nothing but itself before it."""
+    """Four periods of a signal of period n, so that the last one is preceded by itself."""
     x = np.random.default_rng(seed).standard_normal(n)
     return x, np.tile(x, 4)[:, None]
 
@@ -68,7 +68,7 @@ def test_against_the_stationary_transform_of_pywt(name):
         ahead = (2**level - 1) * w.dec_len // 2
         made = np.roll(detail[-256:, 0, level - 1], -ahead) * 2 ** (level / 2)
         np.testing.assert_allclose(made, swt[-level], atol=1e-4)
-        # of the interior too, where the circle of swt is not seen: rows of the first period
+        # of the interior too, where the wrap-around of swt has no effect: rows of the first period
         reach = (2**level - 1) * (w.dec_len - 1)
         inside = np.arange(reach, 256 - 1)
         np.testing.assert_allclose(
@@ -98,8 +98,8 @@ def test_the_inverse_gives_the_signal_back(name):
 
 
 @pytest.mark.parametrize("name", wavelets.orthogonal())
-def test_every_wavelet_keeps_constants_out_and_scales_apart(name):
-    """What the pyramid on differences divides by has no rest, and the filters halve the energy."""
+def test_filters_of_every_wavelet(name):
+    """The divisions of the pyramid on differences are exact, and the filters halve the energy."""
     w = pywt.Wavelet(name)
     step, (low, high) = wavelets._steps(name), low_high(name)
     np.testing.assert_allclose(np.convolve(step.detail, [1, -1]), high, atol=1e-9)

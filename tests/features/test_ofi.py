@@ -17,9 +17,9 @@ from tests.features.test_features_reference import columns
 from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, whole
 from tests.helpers.markets import bars, gap
 
-# bid price and size, ask price and size, and the imbalance that Cont, Kukanov & Stoikov (2014) give the change: what
-# comes to the bid counts up and what leaves it down, the other way round at the ask, a queue at a better price being
-# all new and one at a price that was left all gone
+# bid price and size, ask price and size, and the imbalance that Cont, Kukanov & Stoikov (2014) give the change: size
+# added at the bid counts up and size removed counts down, the opposite at the ask; a queue at a better price is new,
+# and one at a price that was left is gone
 TABLE = [
     (100.0, 5, 101.0, 4, np.nan),
     (100.0, 8, 101.0, 4, +3),  # bid grows by 3
@@ -187,7 +187,7 @@ def test_weights_are_those_of_the_first_principal_component():
 
 
 def test_weights_do_not_change_sides():
-    """A component that turns to the opposite sign on its way is turned back."""
+    """The sign of a component that rotates is kept positive."""
     angle = np.linspace(0, 3 * np.pi, 6000)
     x = np.stack([np.cos(angle), np.sin(angle)], 1) * np.random.default_rng(0).standard_normal((6000, 1))
     made = from_kernels(lambda k, rows: first_component(k, rows, 50.0))

@@ -60,7 +60,7 @@ def test_signs_and_ties():
     np.testing.assert_allclose(made.share, [[0.75, 0.25], [0.75, 0.25], [0.5, 0.5], [0, 0]], atol=2e-6)
 
 
-def test_assets_that_are_not_there_are_left_out():
+def test_missing_assets_are_left_out():
     c = correlations(4, 0).astype(np.float32)
     holed = c.copy()
     holed[:, 1], holed[:, :, 1] = np.nan, np.nan

@@ -1,4 +1,4 @@
-"""Realised measures against the papers' formulas in float64, and against markets of which the variance is known."""
+"""Realised measures against the papers' formulas in float64, and against markets of known variance."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_normal_returns_have_no_skewness_nor_excess_kurtosis():
 
 
 @given(st.integers(0, 100), st.sampled_from([2.0**-20, 2.0**7]))
-def test_the_unit_of_the_price_does_not_matter_and_its_inverse_mirrors_it(seed, unit):
+def test_invariant_to_the_unit_of_price_and_mirrored_by_its_inverse(seed, unit):
     close = walk(200, seed=seed).astype(np.float32)
     for name in REFERENCES:
         made, scaled = columns(name, close), columns(name, close * np.float32(unit))
@@ -217,7 +217,7 @@ def test_the_unit_of_the_price_does_not_matter_and_its_inverse_mirrors_it(seed, 
             np.testing.assert_allclose(mirrored[key], -values if odd else values, rtol=1e-3, atol=1e-3)
 
 
-def test_a_price_that_does_not_move_has_no_noise_no_jumps_and_no_moments_and_one_move_is_a_jump():
+def test_a_constant_price_and_a_single_jump():
     still = np.full((200, 2), 0.003)
     for name in REFERENCES:
         for key, values in columns(name, still).items():

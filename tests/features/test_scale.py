@@ -46,7 +46,7 @@ def column(seed=0, missing=0.1, outliers=0.03):
 
 
 def each_window(f, x, window, least):
-    """f(values of the window) where the present one is there and at least `least` are, one series at a time."""
+    """f(values of the window) where the present one and at least `least` are valid, one series at a time."""
     out = np.full(x.shape, np.nan)
     for t, *i in np.argwhere(np.isfinite(x)):
         values = x[(slice(max(t - window + 1, 0), t + 1), *i)].astype(np.float64)
@@ -100,7 +100,7 @@ def test_winsorised():
     assert_scaled(dataclasses.replace(C, name="none", winsor=0.1), each_window(last, column(), 24, 12))
 
 
-def test_none_leaves_everything_as_it_is():
+def test_none_changes_nothing():
     np.testing.assert_array_equal(scaled(dataclasses.replace(C, name="none"), column()), column())
 
 
@@ -116,7 +116,7 @@ def test_contract(c):
 
 @each
 @given(st.integers(0, 99), st.sampled_from([0.0, 1e-20, 1.0, 1e15]), st.sampled_from([0.0, 0.5, 1.0]))
-def test_nothing_infinite_and_no_more_than_the_clip(c, seed, size, missing):
+def test_finite_and_within_the_clip(c, seed, size, missing):
     x = np.float32(size) * column(seed, missing)
     z = scaled(c, x)
     assert not np.isinf(z).any() and np.isnan(z[np.isnan(x)]).all()
@@ -127,14 +127,14 @@ def test_nothing_infinite_and_no_more_than_the_clip(c, seed, size, missing):
 
 
 @each
-def test_a_gap_heals(c):
+def test_scaling_continues_after_a_gap(c):
     """At once where it is shorter than half the window or the memory is exponential."""
     x = column(missing=0.0)
     z = scaled(c, x)
     assert np.isnan(z[80:85]).all() and np.isfinite(z[60:80]).all() and np.isfinite(z[85:]).all()
 
 
-def test_who_forgets_an_outlier():
+def test_which_scalers_forget_an_outlier():
     x = column(missing=0.0, outliers=0.0)
     bad = x.copy()
     bad[100, 0, 0] = 1e6

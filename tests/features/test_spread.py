@@ -1,4 +1,4 @@
-"""Spread estimators against the package `bidask`, the papers' formulas, and bars of which the spread is known."""
+"""Spread estimators against the package `bidask`, the papers' formulas, and bars of known spread."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def both(prices, **options):
     bidask, pd = pytest.importorskip("bidask"), pytest.importorskip("pandas")
     table = pd.DataFrame({c: prices[c][:, 0].astype(np.float64) for c in PRICES})
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the package says of newer versions of pandas
+        warnings.simplefilter("ignore")  # of the package about newer versions of pandas
         expected = bidask.edge_rolling(table, WINDOW, sign=True).to_numpy()[WINDOW - 1 :]
     return expected, np.asarray(root(estimate("edge", *prices.values(), WINDOW, **options)))[:, 0]
 

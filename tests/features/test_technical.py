@@ -1,4 +1,4 @@
-"""Technical features against their formulas in float64, and what must hold for any market."""
+"""Technical features against their formulas in float64, and properties that hold in any market."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_volume_profile(real_panel):
 
 
 def differenced(x, d):
-    """(1 - L)^d of x, all of which is there, in float64."""
+    """(1 - L)^d of x without missing values, in float64."""
     w = [1.0]
     for j in range(1, len(x)):
         w.append(-w[-1] * (d - j + 1) / j)
@@ -216,7 +216,7 @@ def test_last_maximum(values, window):
 
 
 @given(st.integers(-40, 20), st.integers(-20, 40))
-def test_neither_the_unit_of_price_nor_that_of_volume_matters(price, volume):
+def test_invariant_to_the_units_of_price_and_volume(price, volume):
     """Powers of two leave every bit of a ratio as it is."""
     market = simulated()
     scaled = {c: getattr(market, c) * np.float32(2.0**price) for c in PRICES}
@@ -269,7 +269,7 @@ def test_a_bad_tick_fades_from_recursive_averages(column):
         ("fractional_difference", {"d": (0.5, -1.0)}, "option d must lie between 0 and 2, got -1"),
     ],
 )
-def test_options_that_make_no_sense(name, options, message):
+def test_wrong_options(name, options, message):
     with pytest.raises(ConfigError, match=message):
         features.names({name: options}, bars(3))
 

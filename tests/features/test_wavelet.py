@@ -1,4 +1,4 @@
-"""The wavelet features against their formulas in float64, and against the leak that this family is known for."""
+"""The wavelet features against their formulas in float64, and against the usual leak of wavelet denoising."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def expected_wavelet(close, name, levels, window):
     steps = np.diff(log, axis=0, prepend=np.nan)
     noise = np.sqrt(rolling_mean(np.nan_to_num(steps) ** 2, window) + 1e-14)
     filters, low = equivalent(name, levels)
-    # on steps a filter of the price that keeps no constant is its cumulative sum
+    # a filter of the price that removes constants is, on steps, its cumulative sum
     unit = [(np.cumsum(taps) ** 2).sum() for taps in filters]
     lagging = low - np.eye(1, len(low))[0]
     detail = [filtered(log, taps) for taps in filters]
@@ -60,7 +60,7 @@ def expected_wavelet(close, name, levels, window):
 @pytest.mark.parametrize("name, levels, window", [("db2", 5, 128), ("haar", 1, 20), ("sym4", 3, 50)])
 def test_wavelet(name, levels, window):
     market = bars(450, seed=4, price=60_000, volatility=1e-3)
-    # as many steps as the support of the last level and the window have, after the first bar
+    # number of steps of the support of the last level and of the window, after the first bar
     first = (2**levels - 1) * (pywt.Wavelet(name).dec_len - 1) + window - 1
     made = columns(stream("wavelet", wavelet=name, levels=levels, window=window), market, first)
     assert_columns(made, expected_wavelet(market.close, name, levels, window), first)
@@ -116,7 +116,7 @@ def test_a_trend_lags_behind():
 
 
 def denoised(market):
-    """The leak that this family is known for: wavelet shrinkage of the whole series at once."""
+    """The usual leak of wavelet denoising: shrinkage of the whole series at once."""
     log = np.log(np.where(np.asarray(market.close) > 0, market.close, 1).astype(np.float64))
     coefficients = pywt.wavedec(log, "db4", level=4, axis=0)
     kept = [coefficients[0], *(pywt.threshold(c, 0.02, "soft") for c in coefficients[1:])]
@@ -124,7 +124,7 @@ def denoised(market):
 
 
 @pytest.mark.parametrize("name", ["wavelet", "wavelet_packet"])
-def test_denoising_the_whole_series_sees_the_future_and_this_family_does_not(name):
+def test_denoising_the_whole_series_leaks_and_this_family_does_not(name):
     market = gap(bars(650), slice(200, 202))
     for t in (400, 500, 648):
         with pytest.raises(AssertionError, match="change when the future becomes"):
@@ -145,6 +145,6 @@ def test_denoising_the_whole_series_sees_the_future_and_this_family_does_not(nam
         ({"levels": 0}, "levels must be at least 1, got 0"),
     ],
 )
-def test_options_that_cannot_be(feature, options, message):
+def test_wrong_options(feature, options, message):
     with pytest.raises(ConfigError, match=f"feature '{feature}'.*{message}"):
         features.names({feature: options}, bars(3))

@@ -18,7 +18,7 @@ FAMILY = (
     *("obv_slope", "vwap_deviation", "volume_profile", "fractional_difference"),
 )
 PRICES = ("open", "high", "low", "close")
-SETTLED = 400  # rows after which an average no longer knows how it began
+SETTLED = 400  # rows after which the start of an average no longer matters
 
 
 @cache
