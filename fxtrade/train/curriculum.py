@@ -95,7 +95,7 @@ def row_scores(
     square = np.where(weight > 0, np.nan_to_num(ret) ** 2, 0)
     typical = square.sum(0) / np.maximum((weight > 0).sum(0), 1)
     relative = square / np.where(typical > 0, typical, 1)
-    return -np.sqrt(relative) if name == "abs_return" else relative
+    return {"abs_return": -np.sqrt(relative), "volatility": relative}[name]
 
 
 def segment_scores(

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 
@@ -14,17 +12,7 @@ from hypothesis import strategies as st
 
 from fxtrade.core.errors import FxtradeError
 from fxtrade.core.files import append_line, atomic_path, to_jsonable, write_atomic, write_json
-
-
-@contextlib.contextmanager
-def largest_file(size: int):
-    """Writing beyond `size` bytes fails, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+from tests.full_disk import largest_file
 
 
 class TestAtomic:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import contextlib
 import gc
-import resource
 import shutil
 
 import jax
@@ -15,6 +13,7 @@ from fxtrade.core.errors import CheckpointError
 from fxtrade.train import checksum
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.step import create
+from tests.full_disk import largest_file
 
 WHO = {"model": "wavenet", "columns": ["a", "b"], "label": {"name": "open_to_open", "horizon": 1}, "data": "9f"}
 OPTIMIZER = optax.adamw(1e-3)
@@ -185,17 +184,6 @@ class TestDamage:
         (newest / "meta" / "metadata").write_text("{")
         with pytest.raises(CheckpointError, match="30 is damaged.*resume from step 20"):
             Checkpoints(folder, WHO).restore(state(0))
-
-
-@contextlib.contextmanager
-def largest_file(size: int):
-    """Writing beyond `size` bytes fails, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 class TestFullDisk:

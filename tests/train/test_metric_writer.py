@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import resource
 
 import numpy as np
 import pytest
 
 from fxtrade.core.errors import FxtradeError
 from fxtrade.train.metric_writer import MetricWriter, read_metrics
+from tests.full_disk import largest_file
 
 
 def values(step: int) -> dict[str, float]:
@@ -130,13 +130,3 @@ class TestTrouble:
         rows = read_metrics(tmp_path / "metrics.jsonl")
         assert [r["step"] for r in rows] == list(range(1, len(rows) + 1)) and len(rows) > 1
         writer.close()
-
-
-@contextlib.contextmanager
-def largest_file(size: int):
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
