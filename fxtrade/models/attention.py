@@ -53,12 +53,12 @@ def rotate(x: Float[Array, "M T heads D"], position: Int[np.ndarray, " T"]) -> F
 
 
 def sinusoids(position: Int[np.ndarray, " T"], channels: int) -> Float[np.ndarray, "T channels"]:
-    """The sinusoidal encoding of Vaswani et al. (2017), with all cosines before all sines."""
+    """Return the sinusoidal encoding of Vaswani et al. (2017), with all cosines before all sines."""
     return np.concatenate(angles(position, channels), -1)
 
 
 def alibi_slopes(heads: int) -> Float[np.ndarray, " heads"]:
-    """2^(-8 h / heads) for h = 1 .. heads (ALiBi, Press, Smith & Lewis 2022)."""
+    """Return 2^(-8 h / heads) for h = 1 .. heads (ALiBi, Press, Smith & Lewis 2022)."""
     return (2.0 ** (-8 * np.arange(1, heads + 1) / heads)).astype(np.float32)
 
 
@@ -71,7 +71,7 @@ def banded_attention(
     stride: int = 1,
     slopes: Float[Array, " heads"] | None = None,
 ) -> Float[Array, "M T heads E"]:
-    """y_t = sum_j a_tj v_{t - j stride}, a_t = softmax_j(q_t k_{t - j stride} - slope_h j), 0 <= j < lookback.
+    """Compute y_t = sum_j a_tj v_{t - j stride}, a_t = softmax_j(q_t k_{t - j stride} - slope_h j), 0 <= j < lookback.
 
     Blocks of queries are multiplied with all keys that any of them sees, in a few batched products. Memory grows with
     T lookback, not with T^2.
@@ -125,7 +125,7 @@ def _pad(a: Array, before: int, total: int) -> Array:
 def masked_attention(
     q: Float[Array, "*lead Q D"], k: Float[Array, "*lead K D"], v: Float[Array, "*lead K E"], masks: list[Array]
 ) -> Float[Array, "*lead Q E"]:
-    """softmax(q k' + sum of masks) v in float32 or wider.
+    """Compute softmax(q k' + sum of masks) v in float32 or wider.
 
     Its own gradient computes the weights again instead of keeping them, which are by far the largest arrays.
     """
@@ -146,7 +146,7 @@ def _weights(q, k, masks):
 
 
 def _product(axes: str, a: Array, b: Array) -> Array:
-    """A product of a and b in the type of b, summed in float32 or wider."""
+    """Multiply a and b in the type of b, summed in float32 or wider."""
     return jnp.einsum(axes, a.astype(b.dtype), b, preferred_element_type=jnp.promote_types(b.dtype, jnp.float32))
 
 
@@ -227,7 +227,7 @@ class Attention(nn.Module):
 def pre_norm(
     h: Float[Array, "M T C"], layer: Callable[[Array], Array], name: str, rate: float, train: bool, dtype: DType
 ) -> Float[Array, "M T C"]:
-    """h + dropout(layer(norm(h))) (Xiong et al. 2020), with the norm as submodule `name` of the calling module."""
+    """Compute h + dropout(layer(norm(h))) (Xiong et al. 2020); the norm is submodule `name` of the calling module."""
     return h + dropout(layer(layer_norm(name, dtype)(h)), rate, train)
 
 

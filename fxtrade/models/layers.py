@@ -35,7 +35,7 @@ def dilated_conv(
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def causal_conv(x: Float[Array, "M T C"], w: Float[Array, "k C D"], dilation: int) -> Float[Array, "M T D"]:
-    """y_t = sum_i w_i x_{t - (k-1-i) dilation}, with zeros before the start.
+    """Compute y_t = sum_i w_i x_{t - (k-1-i) dilation}, with zeros before the start.
 
     It has its own gradient. XLA's gradient of the kernel is a convolution with time as the window, which on the CPU
     runs single-threaded inside `lax.scan` (65 times slower, benchmarks/RESULTS.md). Here it is one matrix product.

@@ -30,9 +30,9 @@ TOLERANCE = 1e-3  # the part of a state that may be left after a warm-up
 def linear_recurrence(
     a: Float[Array, "M T C"], b: Float[Array, "M T C"], initial: Float[Array, "M C"]
 ) -> Float[Array, "M T C"]:
-    """h_t = a_t h_{t-1} + b_t with h_{-1} = `initial`.
+    """Compute h_t = a_t h_{t-1} + b_t with h_{-1} = `initial`.
 
-    Computed row by row on the CPU, where this is several times as fast. Elsewhere computed in log2(T) parallel steps
+    On the CPU it runs row by row, which is several times as fast there. Elsewhere it takes log2(T) parallel steps
     (Blelloch 1990; Martin & Cundy 2018), since the maps h -> a h + b compose to maps of the same kind.
     """
     if compat.is_cpu():

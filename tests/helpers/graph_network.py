@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from functools import cache
 
-import flax.linen as nn
 import jax
 import numpy as np
+from network_loops import dense, embed, layer_norm, relu, residual_block
 
 from fxtrade import models
-from fxtrade.models import HeadSpec
+from fxtrade.models import HeadSpec, Network
+from tests.helpers.networks import random_params
 
 T, A, F = 24, 4, 5
 SMALL = {"channels": 6, "blocks": 2, "kernel": 2, "rounds": 2, "window": 9, "links": 1, "column": 2, "rank": 3}
-LEAST = 4  # rows that a correlation needs
+MIN_ROWS = 4  # rows that a correlation needs
 
 
 @cache
-def network(graph: str, message: str, embedding: bool = True, assets: int = A) -> tuple[nn.Module, dict]:
-    """A model and random parameters, so large that messages matter."""
+def network(graph: str, message: str, embedding: bool = True, assets: int = A) -> tuple[Network, dict]:
+    """A network and random parameters, so large that messages matter."""
     options = {**SMALL, "graph": graph, "message": message, "symbol_embedding": embedding}
     model = models.build("gnn", options, HeadSpec(3))
-    shapes = jax.eval_shape(lambda seed: models.init(model, seed, assets, F), jax.random.PRNGKey(0))
-    rng = np.random.default_rng(1)
-
-    def draw(s):
-        return (0.5 * rng.standard_normal(s.shape)).astype(np.float32)
-
-    return model, jax.tree.map(draw, shapes)
+    return model, random_params(model, np.zeros((1, 1, assets, F)), scale=0.5, seed=1)
 
 
 def rows(seed: int = 0, missing: float = 0.1, assets: int = A) -> np.ndarray:
@@ -43,27 +38,6 @@ def of_assets(params, index):
     return {k: jax.tree.map(lambda a: a[np.array(index)], p) if k in names else p for k, p in params.items()}
 
 
-def dense(x, p):
-    return x @ p["kernel"] + p["bias"]
-
-
-def relu(x):
-    return np.maximum(x, 0)
-
-
-def conv(x, p, dilation):
-    y = np.tile(p["bias"], (len(x), 1))
-    for t, i in np.ndindex(len(x), len(p["kernel"])):
-        past = t - (len(p["kernel"]) - 1 - i) * dilation
-        if past >= 0:
-            y[t] += x[past] @ p["kernel"][i]
-    return y
-
-
-def norm(x, p):
-    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
-
-
 def correlations(column, present, t, window, links):
     """The graph at row t, pair by pair."""
     assets = column.shape[1]
@@ -71,7 +45,7 @@ def correlations(column, present, t, window, links):
     for i, j in np.ndindex(assets, assets):
         span = slice(max(t - window + 1, 0), t + 1)
         both = present[span, i] & present[span, j]
-        if i != j and present[t, i] and present[t, j] and both.sum() >= max(window // 2, LEAST):
+        if i != j and present[t, i] and present[t, j] and both.sum() >= max(window // 2, MIN_ROWS):
             rho[i, j] = max(np.corrcoef(column[span][both][:, [i, j]].T)[0, 1], 0)
     strongest = np.array([rho[i] >= np.sort(rho[i])[::-1][min(links, assets) - 1] for i in range(assets)])
     return np.where(strongest | strongest.T, rho, 0)
@@ -90,7 +64,7 @@ def messages(p, h, edges):
             share = edges[i, near] / np.sqrt(edges[i].sum() * edges[:, near].sum(0))
             out[i] = share @ (h[near] @ p["values"]["kernel"]) + p["bias"]
             continue
-        receiver, sender = np.split(dense(h, p["ends"]), 2, -1)
+        receiver, sender = np.split(dense(p["ends"], h), 2, -1)
         size = len(p["attention"])
         for head, a in enumerate(p["attention"].T):
             part = slice(head * size, (head + 1) * size)
@@ -103,13 +77,9 @@ def messages(p, h, edges):
 def by_hand(p, x, graph):
     """Of one series `[T, A, F]`: logits and the last hidden state."""
     present = (x != 0).any(-1)
-    h = dense(x, p["inputs"]) + p["asset"]["embedding"]
-    for a in range(x.shape[1]):
-        for i in range(SMALL["blocks"]):
-            y = h[:, a]
-            for j in "ab":
-                y = relu(conv(y, p[f"block{i}{j}"], 2**i))
-            h[:, a] = relu(h[:, a] + y)
+    h = np.stack([embed(p, x, a) for a in range(x.shape[1])], 1)
+    for i, a in np.ndindex(SMALL["blocks"], x.shape[1]):
+        h[:, a] = residual_block(p, i, h[:, a])
     for t in range(len(x)):
         edges = np.ones((x.shape[1], x.shape[1]))
         if graph == "learnt":
@@ -119,9 +89,5 @@ def by_hand(p, x, graph):
         edges = edges * present[t] * present[t][:, None]
         np.fill_diagonal(edges, 1)
         for i in range(SMALL["rounds"]):
-            h[t] = h[t] + relu(messages(p[f"message{i}"], norm(h[t], p[f"norm{i}"]), edges))
-    return dense(h, p["head"]["logits"]), h
-
-
-def wide(tree):
-    return jax.tree.map(lambda a: np.asarray(a, np.float64), tree)
+            h[t] = h[t] + relu(messages(p[f"message{i}"], layer_norm(p[f"norm{i}"], h[t], 1e-6), edges))
+    return dense(p["head"]["logits"], h), h
