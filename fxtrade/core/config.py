@@ -35,6 +35,11 @@ OPTIONAL_TYPES = {int: int | None, float: float | int | None, str: str | None, t
 Trainable = Literal["all", "heads"]  # "heads": everything below the heads stays as it is
 
 
+def empty() -> Any:
+    """Return the field of a mapping that is empty by default; the hash of a config leaves it out."""
+    return dataclasses.field(default_factory=dict, hash=False)
+
+
 class Config:
     """Base of config dataclasses: converts every field to its annotated type, or raises ConfigError naming it."""
 
@@ -54,7 +59,7 @@ class DataConfig(Config):
     align: Literal["intersection", "union"] = "intersection"  # of the symbols' spans
     clock: str | None = "1s"  # rows of order-book data, e.g. "100ms"; None makes every update a row
     resample: str | None = None  # e.g. "15m": make coarser bars of closed finer ones
-    synth: Options = dataclasses.field(default_factory=dict)  # options of data.synth.SynthSpec
+    synth: Options = empty()  # options of data.synth.SynthSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +71,7 @@ class ScalerConfig(Config):
     name: str = "robust_zscore"  # a key of features.scale.SCALERS; "median_mad" and "rank_normal" are 20 times slower
     window: Annotated[int, Interval(ge=2)] = 256  # bars, of the scalers by order statistics and of winsorising
     winsor: Annotated[float, Interval(gt=0, lt=0.5)] | None = None  # columns are first limited to these quantiles
-    options: Options = dataclasses.field(default_factory=dict)  # further ones of that scaler
+    options: Options = empty()  # further ones of that scaler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +80,7 @@ class LabelConfig(Config):
     horizon: int = 1  # bars
     classes: Literal[2, 3] = 2  # 3 adds "flat"
     flat_fraction: Fraction = 0.33  # share of training rows that are flat when classes = 3
-    options: Options = dataclasses.field(default_factory=dict)  # of that label, such as median_window
+    options: Options = empty()  # of that label, such as median_window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +91,7 @@ class SplitConfig(Config):
     test_fraction: Fraction = 0.15  # last share of the time span
     embargo: Natural = 0  # bars left out between the spans, besides purging
     name: str = "by_time"  # a key of validate.splits.SPLITS
-    options: Options = dataclasses.field(default_factory=dict)  # further ones of that scheme
+    options: Options = empty()  # further ones of that scheme
 
     def __post_init__(self):
         super().__post_init__()
@@ -97,13 +102,13 @@ class SplitConfig(Config):
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Config):
     name: str = "wavenet"  # a key of models.MODELS
-    options: Options = dataclasses.field(default_factory=dict)  # fields of that module
+    options: Options = empty()  # fields of that module
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig(Config):
     name: str = "cross_entropy"  # a key of losses.LOSSES
-    options: Options = dataclasses.field(default_factory=dict)  # of that loss, such as gamma
+    options: Options = empty()  # of that loss, such as gamma
     effective_number_beta: Share | None = None  # weigh classes by 1 / effective number: 0.9999 nearly, 1 fully
     class_weights: tuple[Positive, ...] | None = None  # a further weight for each class
 
@@ -153,7 +158,7 @@ class PretrainConfig(Config):
     """Contrastive training of everything below the heads, before all is trained, or the heads alone (train.trainable)."""
 
     name: str = "none"  # a key of losses.contrastive.CONTRASTIVE
-    options: Options = dataclasses.field(default_factory=dict)  # of that loss, such as temperature
+    options: Options = empty()  # of that loss, such as temperature
     steps: int = 300
     width: int = 64  # of the hidden layer of the projection, which is thrown away afterwards
     channels: int = 32  # of the projection
@@ -273,7 +278,7 @@ class RunConfig(Config):
     name: str = "run"
     seed: Natural = 0
     data: DataConfig = DataConfig()
-    features: Mapping[str, Options] = dataclasses.field(default_factory=dict)  # options by key of features.FEATURES
+    features: Mapping[str, Options] = empty()  # options by key of features.FEATURES
     scaler: ScalerConfig = ScalerConfig()
     label: LabelConfig = LabelConfig()
     split: SplitConfig = SplitConfig()

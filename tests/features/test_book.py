@@ -206,7 +206,7 @@ def test_one_level_has_no_slope_and_a_gap_no_book():
 
 def test_real_book(real_data):
     """On a real book bounds hold, and more size on one side predicts the next move of the mid."""
-    panel = book.read(real_data / "book" / "binance_um_BTCUSDT_20240808.parquet", clock="")
+    panel = book.read(real_data / "book" / "binance_um_BTCUSDT_20240808.parquet", clock=None)
     spec = {name: {} for name in NAMES} | {"ofi": {"levels": (1, 10)}, "ofi_integrated": {}}
     out = whole(compiled(features.build(spec)))(panel.bars)
     x, ok = np.asarray(out.x)[:, 0], np.asarray(out.ok)[:, 0]
