@@ -23,7 +23,6 @@ from fxtrade.comparison.store import PLAN, CellStore, Plan
 from fxtrade.core.errors import Interrupted, TrainingError
 from fxtrade.data.bars import Panel
 from fxtrade.ensemble import mixture
-from fxtrade.evaluate import trading
 from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.evaluate.headline import headline
 from fxtrade.evaluate.results import NAN
@@ -133,7 +132,6 @@ def prepare(config: ComparisonConfig, results: Path, console: Console) -> Job:
     for cell in cells:
         for stage in cell.stages:
             training.check(stage)
-            trading.check(stage.trade)
     ledger.read(results)
     settings = {m: setting_hash(config, m, fingerprints[m]) for m in config.markets}
     by_hash = {cell_hash(config, cell, settings[cell.market]): cell for cell in cells}

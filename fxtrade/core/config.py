@@ -155,7 +155,7 @@ class ViewsConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig(Config):
-    """Contrastive training of everything below the heads, before all is trained, or the heads alone (train.trainable)."""
+    """Contrastive training of all but the heads, before everything is trained, or the heads alone (train.trainable)."""
 
     name: str = "none"  # a key of losses.contrastive.CONTRASTIVE
     options: Options = empty()  # of that loss, such as temperature

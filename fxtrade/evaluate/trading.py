@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from functools import partial
 
@@ -12,27 +11,20 @@ from jaxtyping import Float, Int
 
 from fxtrade.backtest import engine
 from fxtrade.core.config import TradeConfig
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.registry import nearest
-from fxtrade.core.trading_types import Observation, Result, Rule
+from fxtrade.core.trading_types import Observation, Result
 from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.evaluate.results import CostCell, EquityCurve, Estimate, TradingResult, TradingSummary
 from fxtrade.market import costs
 from fxtrade.metrics import alpha, returns
+from fxtrade.pipeline.build import build_rule
 from fxtrade.pipeline.dataset import Dataset
-from fxtrade.risk import SIZING, sizing
+from fxtrade.risk import sizing
 from fxtrade.risk.rule import replay
 from fxtrade.risk.toward import buy_and_hold, only_changes
 from fxtrade.validate import significance, splits
 
 YEAR = 365  # days that crypto trades
 GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
-
-
-def check(config: TradeConfig) -> None:
-    """Raise ConfigError unless there is such a sizing rule."""
-    if config.sizing not in SIZING:
-        raise ConfigError(f"config.trade.sizing: there is no rule '{config.sizing}'{nearest(config.sizing, SIZING)}")
 
 
 def trade(
@@ -110,18 +102,6 @@ def summarize(
     )
 
 
-def sizing_rule(config: TradeConfig, horizon: int, threshold: Array) -> Rule:
-    """Return the sizing rule of a config, with those of the options here that it knows."""
-    make = SIZING[config.sizing]
-    options = {
-        "threshold": threshold,
-        "horizon": horizon,
-        "max_gross_exposure": config.max_gross_exposure,
-        "allow_short": config.allow_short,
-    }
-    return make(**{k: v for k, v in options.items() if k in inspect.signature(make).parameters})
-
-
 def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int):
     """Bars and times of the test span, the threshold of confidence, and the target weights `[N, A]`."""
     traded = splits.trading_rows(data.split)
@@ -139,7 +119,7 @@ def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int
 @partial(jax.jit, static_argnames=("config", "horizon"))
 def _targets(forecast: Forecast, threshold: Array, config: TradeConfig, horizon: int) -> Array:
     """Targets of every row; slices that were opened before the account starts are still held."""
-    return replay(sizing_rule(config, horizon, threshold), forecast)
+    return replay(build_rule(config, horizon, threshold), forecast)
 
 
 @jax.jit

@@ -89,9 +89,12 @@ def run(
         with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
             report = evaluate_run(job, trained, writer.rows, folder, began, console)
         stop_if_asked(interrupt, folder, trained.fit.step)
-        trial = make_trial(report)
+        trial, threshold = make_trial(report), report.trading and report.trading.threshold
         ledger.append_trial(results, trial)  # before anyone sees the numbers
-        files.write_json(folder / run_dir.RECORD, record | {"seconds": report.seconds, "metrics": trial.metrics})
+        files.write_json(
+            folder / run_dir.RECORD,
+            record | {"seconds": report.seconds, "metrics": trial.metrics, "threshold": threshold},
+        )
         report.write(folder / run_dir.REPORT)
         for title, pixels in run_report.write(folder, report).items():
             writer.image(title, pixels, trained.fit.step)
@@ -105,7 +108,6 @@ def prepare(config: RunConfig, results: Path, console: Console) -> Job:
     """Load the data and check all that would fail only after minutes of training."""
     dataset.check(config)
     training.check(config)
-    trading.check(config.trade)
     parse_interval(config.report.bootstrap_block)
     with console.task("reading bars"):
         panel = dataset.load(config.data)

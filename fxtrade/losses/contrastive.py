@@ -4,8 +4,8 @@ They take `output.embed [B, T, A, D]` and a segment with y and w `[B, T, A]`, an
 has weight. Rows count by their weights w; a row without weight takes no part at all. How alike two rows are is their
 cosine over a temperature tau, s_ij = z_i . z_j / (|z_i| |z_j| tau), in float32 or wider whatever the embedding's type.
 
-`nt_xent` and `ts2vec` want the two views of a batch that `train.augment.two_views` makes: rows b and B / 2 + b are views
-of the same segment. `optax.losses.ntxent` is the first of them where all rows have the same weight, and knows no other
+`nt_xent` and `ts2vec` want the two views of a batch that `train.augment.two_views` makes: rows b and B / 2 + b are
+views of the same segment. `optax.losses.ntxent` is the first of them where all rows have the same weight, and knows no other
 weights; with more than two rows of a label it is not `supervised`, since it leaves the other positives out of the sum.
 """
 

@@ -1,23 +1,27 @@
-"""From a config to what is trained and what for."""
+"""From a config to the network, the loss and the trading rule."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 
 from fxtrade import losses, models
-from fxtrade.core.config import RunConfig
+from fxtrade.core import registry
+from fxtrade.core.config import RunConfig, TradeConfig
 from fxtrade.core.files import to_jsonable
 from fxtrade.core.registry import to_dict
+from fxtrade.core.trading_types import Number, Rule
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.data.bars import format_interval
 from fxtrade.pipeline.dataset import Dataset
+from fxtrade.risk import SIZING
 
 
 def build_model(config: RunConfig) -> nn.Module:
-    """The model, with heads for all that the config's tasks want said.
+    """Return the network, with the heads that the config's label and auxiliary losses need.
 
     Raises:
         ConfigError: an unknown model, or options that do not fit it.
@@ -32,12 +36,33 @@ def build_model(config: RunConfig) -> nn.Module:
 
 
 def build_loss(config: RunConfig) -> Callable[[Output, Segment], Array]:
-    """The loss. Raises ConfigError for an unknown one, or options that do not fit it."""
+    """Return the loss. Raises ConfigError for an unknown one, or options that do not fit it."""
     return losses.build(config.loss, config.label, config.trade, config.auxiliary)
 
 
+def build_rule(config: TradeConfig, horizon: int, threshold: Number = 0.0) -> Rule:
+    """Return the sizing rule of a config.
+
+    Args:
+        horizon: of the label, in bars.
+        threshold: of confidence, for the rules that have one.
+
+    Raises:
+        ConfigError: an unknown rule.
+    """
+    registry.check_names([config.sizing], SIZING, "config.trade.sizing: there is no rule")
+    make = SIZING[config.sizing]
+    options = {
+        "threshold": threshold,
+        "horizon": horizon,
+        "max_gross_exposure": config.max_gross_exposure,
+        "allow_short": config.allow_short,
+    }
+    return make(**{k: v for k, v in options.items() if k in inspect.signature(make).parameters})
+
+
 def identity(config: RunConfig, data: Dataset, fingerprint: str = "") -> dict[str, Any]:
-    """What a checkpoint was trained on, JSON-like."""
+    """Return what a checkpoint was trained on, JSON-like."""
     return to_jsonable(
         {
             "model": config.model.name,

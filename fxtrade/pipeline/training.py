@@ -17,7 +17,7 @@ from fxtrade.labels.weights import known_at, reweight_classes
 from fxtrade.losses import contrastive
 from fxtrade.models.projector import Projected
 from fxtrade.pipeline import baselines
-from fxtrade.pipeline.build import build_loss, build_model
+from fxtrade.pipeline.build import build_loss, build_model, build_rule
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.train import augment, curriculum, meta, mixup
@@ -40,6 +40,7 @@ def check(config: RunConfig) -> None:
     """Raises ConfigError if anything about the network or its training is unknown or does not fit."""
     build_model(config)
     build_loss(config)
+    build_rule(config.trade, config.label.horizon)
     mixup.check(config.train.mixup)
     curriculum.check(config.train.curriculum)
     meta.check(config.train)

@@ -1,4 +1,4 @@
-"""Weights that training starts from, when they are not fresh ones: those of an earlier run, or pre-trained ones."""
+"""Weights of finished runs, which training or a bundle starts from."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def load_initial_params(config: RunConfig, data: Dataset) -> Any:
         if facts["identity"].get(key) != now[key]:
             raise ConfigError(
                 f"train.init_from = {folder}: the {key} of that run is {facts['identity'].get(key)!r}, here it is "
-                f"{now[key]!r}; training can only go on with the same network on the same columns"
+                f"{now[key]!r}; the network and its columns must be the same"
             )
     for span, later in (("train", "valid"), ("valid", "test")):
         ended, begins = facts["spans"][span]["to"], span_of(data, later)["from"]
         if ended >= begins:
             raise ConfigError(
-                f"train.init_from = {folder}: the {span} span of that run ends {ended}, but the {later} span begins here "
-                f"{begins}: its weights have seen what is to judge them; give both runs the same data and split"
+                f"train.init_from = {folder}: that run's {span} span ends {ended}, but the {later} span begins here "
+                f"{begins}: its weights depend on rows that are to evaluate them; give both runs the same data and split"
             )
     count, there = config.train.ensemble.size, then.train.ensemble.size
     if there not in (1, count):
@@ -54,19 +54,29 @@ def load_initial_params(config: RunConfig, data: Dataset) -> Any:
             f"train.init_from = {folder}: that run has {there} members, here train.ensemble.size is {count}"
         )
 
-    def like():
-        one = create(
-            models.init(build_model(then), jax.random.PRNGKey(0), *data.features.x.shape[1:]), _optimizer(then)
-        )
-        return members.stack([one] * there) if there > 1 else one
-
-    with contextlib.closing(Checkpoints(folder / "checkpoints", facts["identity"])) as checkpoints:
-        params = checkpoints.restore(jax.eval_shape(like), "best")[0].ema
+    params = best_params(folder, then, facts["identity"], *data.features.x.shape[1:])
     return members.stack([params] * count) if there < count else params
 
 
-def _optimizer(config: RunConfig):
-    return optim.optimizer(config.optim, config.train.steps, config.train.trainable)
+def best_params(folder: Path, config: RunConfig, identity: dict[str, Any], assets: int, features: int) -> Any:
+    """Return the averaged weights of a run's best evaluation; of several members stacked.
+
+    Args:
+        config, identity: of that run.
+        assets, features: number of each that the network was trained on.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it is damaged.
+    """
+    size = config.train.ensemble.size
+    optimizer = optim.optimizer(config.optim, config.train.steps, config.train.trainable)
+
+    def like():
+        one = create(models.init(build_model(config), jax.random.PRNGKey(0), assets, features), optimizer)
+        return members.stack([one] * size) if size > 1 else one
+
+    with contextlib.closing(Checkpoints(folder / "checkpoints", identity)) as checkpoints:
+        return checkpoints.restore(jax.eval_shape(like), "best")[0].ema
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -77,5 +87,5 @@ def _facts(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as e:
         raise ConfigError(
             f"train.init_from = {folder}: {path} does not say what was trained there on what ({e}); "
-            "the run is damaged or of an earlier version: train it anew"
+            "the run is damaged or of an earlier version: train it again"
         ) from e

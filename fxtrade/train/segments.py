@@ -85,8 +85,9 @@ def plan(weight: Float[Array, "N A"], length: int, receptive_field: int, what: s
     rows, warmup = len(weight), receptive_field - 1
     if rows < warmup + length:
         raise DataError(
-            f"{rows} bars are too few: a {what} segment takes {length} bars (train.segment_length) after a warm-up of "
-            f"{warmup} (the model's receptive field less one); use more data, a shorter segment or a smaller receptive field"
+            f"{rows} bars are too few: a {what} segment takes {length} bars (train.segment_length) "
+            f"after a warm-up of {warmup} (the model's receptive field less one); use more data, a shorter segment or "
+            "a smaller receptive field"
         )
     used = np.asarray(weight).any(1)
     if not used.any():

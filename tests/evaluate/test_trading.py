@@ -12,6 +12,7 @@ from fxtrade.core.types import Forecast
 from fxtrade.evaluate import trading
 from fxtrade.metrics import returns
 from fxtrade.pipeline import dataset
+from fxtrade.pipeline.build import build_rule
 
 CONFIG = RunConfig(features={"log_return": {"horizons": (1,)}}, scaler=ScalerConfig(20.0))
 FREE = TradeConfig(coverage=0.5, fee_bps=0.0, half_spread_bps=0.0)
@@ -141,9 +142,9 @@ def test_a_test_span_of_one_day(data):
 
 
 def test_a_sizing_rule_that_does_not_exist_is_refused():
-    trading.check(FREE)
+    build_rule(FREE, 1)
     with pytest.raises(ConfigError, match="trade.sizing: there is no rule 'proportion'; did you mean 'proportional'"):
-        trading.check(dataclasses.replace(FREE, sizing="proportion"))
+        build_rule(dataclasses.replace(FREE, sizing="proportion"), 1)
 
 
 @pytest.fixture(scope="module")

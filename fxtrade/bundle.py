@@ -1,0 +1,92 @@
+"""A bundle: all that is needed to decide, taken from a finished run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from fxtrade import features
+from fxtrade.core.config import RunConfig
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.stream import Stream, chain
+from fxtrade.core.types import Features, Forecast
+from fxtrade.pipeline.build import build_model, build_rule
+from fxtrade.pipeline.predict import forecast_stream
+from fxtrade.pipeline.warm_start import best_params
+from fxtrade.risk.rule import as_stream
+from fxtrade.runs import run_dir
+from fxtrade.train import members
+
+
+class Bundle(NamedTuple):
+    """What a run decides with. The scaler has no fitted state: it is causal, and the stream carries what it needs.
+
+    Attributes:
+        config: of the run.
+        params: averaged weights at the best evaluation, of each member.
+        threshold: of confidence, from the validation rows.
+        identity: network, columns, symbols, interval and label that the weights belong to.
+        provenance: code version, data fingerprint, seed, packages.
+    """
+
+    config: RunConfig
+    params: tuple[Any, ...]
+    threshold: float
+    identity: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def load(folder: Path) -> Bundle:
+    """Return the bundle of a finished run.
+
+    Raises:
+        ConfigError: the folder holds no finished run, one whose label cannot be traded, or one whose weights adapt to
+            labels.
+        CheckpointError: the checkpoint is damaged.
+    """
+    config, path = run_dir.load_config(folder), folder / run_dir.RECORD
+    if config.adapt.steps is not None:
+        raise ConfigError(f"{folder}: its weights adapt to recent labels (adapt.steps), which a bundle does not have")
+    try:
+        record = json.loads(path.read_text())
+        threshold, identity, provenance = (record[key] for key in ("threshold", "identity", "provenance"))
+    except (OSError, ValueError, KeyError) as e:
+        raise ConfigError(f"{folder} holds no finished run: {path} is incomplete ({e!r}); resume the run first") from e
+    if threshold is None:
+        raise ConfigError(f"{folder}: the label '{config.label.name}' is not traded, so there is nothing to decide")
+    shape = len(identity["symbols"]), len(identity["columns"])
+    params = best_params(folder, config, identity, *shape)
+    return Bundle(config, tuple(members.unstack(params, config.train.ensemble.size)), threshold, identity, provenance)
+
+
+def decide(bundle: Bundle) -> Stream:
+    """Return the stream from `Bars` rows to the target weights `[T, A]` of the bundle's rule.
+
+    Any number of rows at a time gives the targets that the backtest of the run has, from before the account trades
+    only the changes of them.
+    """
+    config = bundle.config
+    model = build_model(config)
+    rule = build_rule(config.trade, config.label.horizon, bundle.threshold)
+    forecasts = _mixture([forecast_stream(model, params) for params in bundle.params], model.receptive_field)
+    return chain(chain(features.build(config.features, config.scaler), forecasts), as_stream(rule))
+
+
+def _mixture(streams: list[Stream], receptive_field: int) -> Stream:
+    """Return the stream from `Features` to the mean probabilities, ok as `predict.score` has it."""
+
+    def init(rows: Features):
+        return jnp.zeros((), jnp.int32), [stream.init(rows) for stream in streams]
+
+    def step(state, rows: Features):
+        seen, states = state
+        states, made = zip(*(stream.step(s, rows) for stream, s in zip(streams, states, strict=True)), strict=True)
+        prob = sum(f.prob for f in made[1:]) + made[0].prob if len(made) > 1 else made[0].prob
+        warm = seen + jnp.arange(len(rows.ok)) >= receptive_field - 1
+        forecast = Forecast(prob / len(made), jnp.asarray(rows.ok) & warm[:, None])
+        return (jnp.minimum(seen + len(rows.ok), receptive_field), list(states)), forecast
+
+    return Stream(init, step)
