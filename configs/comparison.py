@@ -64,7 +64,7 @@ RECIPES = {
     "folds": {"train": {"ensemble": {"method": "folds"}}},
     "simclr": {"pretrain": {"name": "simclr", "options": {"temperature": 0.5}}},
     "ts2vec": {"pretrain": {"name": "ts2vec"}},
-    "supervised": {"pretrain": {"name": "supervised"}},
+    "supervised": {"pretrain": {"name": "supcon"}},
     "probe": {"pretrain": {"name": "ts2vec"}, "train": {"trainable": "heads"}},
     "rolling": {"adapt": ADAPT},
     "reptile": {"train": {"meta": {"name": "reptile"}}, "adapt": ADAPT},

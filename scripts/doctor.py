@@ -1,4 +1,4 @@
-"""What this machine has and what to install for it.
+"""Report what this machine has and what to install for it.
 
 python scripts/doctor.py
 """

@@ -1,4 +1,4 @@
-"""Download bars from Binance's public archive, one Parquet file a symbol; run it again to resume or to extend.
+"""Download bars from Binance's public archive, one Parquet file per symbol; run it again to resume or to extend.
 
     python scripts/fetch.py --symbols BTCUSDT,ETHUSDT --interval 1m --start 2024-01 --end 2024-06 --out data/
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fxtrade.core.errors import ConfigError, FxtradeError
-from fxtrade.data.archive import BASE_URL, ROOTS, SECONDS, Fetched, FetchSpec, fetch, parse_day
+from fxtrade.data.archive import BASE_URL, ROOTS, SECONDS, FetchResult, FetchSpec, fetch, parse_day
 
 
 def parse(argv: list[str] | None = None) -> FetchSpec:
@@ -25,7 +25,7 @@ def parse(argv: list[str] | None = None) -> FetchSpec:
     parser.add_argument("--interval", default="1m", help=", ".join(SECONDS))
     parser.add_argument("--start", required=True, help="first month or day, inclusive: 2024-01 or 2024-01-15")
     parser.add_argument("--end", required=True, help="last month or day, inclusive")
-    parser.add_argument("--out", type=Path, default=Path("data"), help="folder, one for each market and interval")
+    parser.add_argument("--out", type=Path, default=Path("data"), help="output folder; use one per market and interval")
     parser.add_argument("--market", default="spot", help=f"{', '.join(ROOTS)} (USDT-margined futures)")
     parser.add_argument("--base-url", default=BASE_URL, help="a mirror with the archive's layout")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte before a retry")
@@ -35,26 +35,26 @@ def parse(argv: list[str] | None = None) -> FetchSpec:
     return FetchSpec(symbols, a.interval, start, end, a.out, a.market, a.base_url, a.timeout)
 
 
-def run(spec: FetchSpec, console: Console) -> list[Fetched]:
+def run(spec: FetchSpec, console: Console) -> list[FetchResult]:
     rate = TextColumn("{task.fields[megabytes]:.1f} MB, {task.fields[rate]:.1f} MB/s")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("fetch", total=None, megabytes=0.0, rate=0.0)
 
-        def show(done: int, total: int, received: int, name: str) -> None:
+        def on_progress(done: int, total: int, received: int, name: str) -> None:
             megabytes = received / 1e6
             seconds = max(bar.tasks[0].elapsed or 0.0, 1e-3)
             bar.update(
                 task, description=name, completed=done, total=total, megabytes=megabytes, rate=megabytes / seconds
             )
 
-        return fetch(spec, show)
+        return fetch(spec, on_progress)
 
 
-def describe(f: Fetched) -> str:
-    text = f"{f.symbol}: {f.rows} bars, {f.first:%Y-%m-%d %H:%M} to {f.last:%Y-%m-%d %H:%M} UTC, "
-    text += f"{f.gaps} gaps ({f.missing} missing bars) -> {f.path}"
-    for _, run in itertools.groupby(enumerate(f.absent), key=lambda item: item[1].toordinal() - item[0]):
+def describe(result: FetchResult) -> str:
+    text = f"{result.symbol}: {result.rows} bars, {result.first:%Y-%m-%d %H:%M} to {result.last:%Y-%m-%d %H:%M} UTC, "
+    text += f"{result.gaps} gaps ({result.missing_bars} missing bars) -> {result.path}"
+    for _, run in itertools.groupby(enumerate(result.missing_days), key=lambda item: item[1].toordinal() - item[0]):
         days = [day for _, day in run]
         text += f"\n  not in the archive: {days[0]} to {days[-1]} ({len(days)} days)"
     return text
@@ -63,8 +63,8 @@ def describe(f: Fetched) -> str:
 def main() -> int:
     console = Console(stderr=True)
     try:
-        for fetched in run(parse(), console):
-            print(describe(fetched))
+        for result in run(parse(), console):
+            print(describe(result))
     except KeyboardInterrupt:
         print("stopped; run the same command again to resume", file=sys.stderr)
         return 130

@@ -1,4 +1,4 @@
-"""Devices, versions, float64 and plugin of this machine, and what to install for it."""
+"""Report devices, versions, float64 support and plugins of this machine, and advise what to install."""
 
 from __future__ import annotations
 
@@ -25,36 +25,38 @@ INTEL_VENDOR = "0x8086"
 
 
 class Finding(NamedTuple):
-    """One line of the diagnosis: what, its value, and whether it is as it should be (None: neither)."""
+    """One line of the diagnosis: a name, its value, and whether it is as it should be (None: not judged)."""
 
-    what: str
+    name: str
     value: str
-    good: bool | None = None
+    ok: bool | None = None
 
 
 def show(console: Console) -> None:
-    """Print the findings and the advice."""
-    for finding in [*machine(), *versions(), *backend()]:
-        mark = {True: "ok  ", False: "!   ", None: "    "}[finding.good]
-        console.say(f"{mark}{finding.what:30s} {finding.value}")
+    """Print all findings and the advice."""
+    packages = [Finding(name, version) for name, version in installed_versions().items()]
+    for finding in [*machine(), *packages, *backend()]:
+        mark = {True: "ok  ", False: "!   ", None: "    "}[finding.ok]
+        console.say(f"{mark}{finding.name:30s} {finding.value}")
     console.say("")
-    for line in advice(cards(), platform_name(), installed()):
+    for line in advice(find_cards(), platform_name(), installed_versions()):
         console.say(line)
 
 
 def machine() -> list[Finding]:
-    found = cards()
+    """Return versions of fxtrade and Python, the operating system and the graphics cards."""
+    cards = find_cards()
     return [
         Finding("fxtrade", fxtrade.__version__),
         Finding("python", f"{platform.python_version()} ({sys.executable})", sys.version_info >= (3, 11)),
         Finding("machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"),
-        Finding("NVIDIA card", "present" if "nvidia" in found else "none found"),
-        Finding("Intel graphics device", "present" if "intel" in found else "none found"),
+        Finding("NVIDIA card", "present" if "nvidia" in cards else "none found"),
+        Finding("Intel graphics device", "present" if "intel" in cards else "none found"),
     ]
 
 
-def cards() -> set[str]:
-    """Makers of graphics cards that the operating system shows, of "nvidia" and "intel"."""
+def find_cards() -> set[str]:
+    """Return the vendors of the graphics cards that the operating system lists, among "nvidia" and "intel"."""
     found = set()
     if shutil.which("nvidia-smi") or os.path.exists("/proc/driver/nvidia/version"):
         found.add("nvidia")
@@ -65,8 +67,8 @@ def cards() -> set[str]:
     return found
 
 
-def installed() -> dict[str, str]:
-    """Version of each of `PACKAGES` that is installed."""
+def installed_versions() -> dict[str, str]:
+    """Return the version of each of `PACKAGES` that is installed."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -76,12 +78,8 @@ def installed() -> dict[str, str]:
     return versions
 
 
-def versions() -> list[Finding]:
-    return [Finding(name, version) for name, version in installed().items()]
-
-
 def platform_name() -> str:
-    """JAX's backend, "none" if it does not start."""
+    """Return the name of JAX's backend, "none" if it does not start."""
     try:
         return jax.default_backend()
     except RuntimeError:
@@ -89,38 +87,38 @@ def platform_name() -> str:
 
 
 def backend() -> list[Finding]:
-    """What JAX computes on; starting it may fail where a plugin is installed without its card."""
+    """Return devices and float64 support of JAX's backend; it may not start if a plugin is installed without a card."""
     try:
         devices = jax.devices()
     except RuntimeError as e:
         return [Finding("JAX backend", f"does not start: {str(e).splitlines()[0]}", False)]
     with compat.float64() as real:
-        wide = jnp.zeros((), real).dtype
+        dtype = jnp.zeros((), real).dtype
         works = bool(jnp.asarray(1 + 2.0**-40, real) > 1)
     return [
         Finding("JAX backend", jax.default_backend(), True),
         Finding("devices", ", ".join(f"{d.platform}:{d.id} {d.device_kind}" for d in devices), True),
-        Finding("float64 for money", "yes" if works else f"no, {wide} is used", works),
+        Finding("float64 for money", "yes" if works else f"no, {dtype} is used", works),
         Finding("compilation cache", str(compat.use_compilation_cache())),
     ]
 
 
-def advice(found: set[str], backend: str, have: dict[str, str]) -> list[str]:
-    """What to install, given the cards, JAX's backend and the installed versions."""
+def advice(cards: set[str], backend: str, versions: dict[str, str]) -> list[str]:
+    """Return advice on what to install."""
     lines = []
-    if "nvidia" in found and backend == "cpu":
-        lines.append("An NVIDIA card is there but JAX computes on the CPU: python -m pip install -e '.[cuda]'")
-    if "intel" in found and backend == "cpu":
+    if "nvidia" in cards and backend == "cpu":
+        lines.append("There is an NVIDIA card, but JAX computes on the CPU: python -m pip install -e '.[cuda]'")
+    if "intel" in cards and backend == "cpu":
         lines.append(
-            "An Intel graphics device is there but JAX computes on the CPU. For an Arc card: in a new environment with "
-            "Python 3.11, python -m pip install -e '.[xpu]' (README, section Intel Arc, says what is known to fail)."
+            "There is an Intel graphics device, but JAX computes on the CPU. For an Arc card: in a new environment "
+            "with Python 3.11, python -m pip install -e '.[xpu]' (README, section Intel Arc, lists known failures)."
         )
     if backend == "none":
-        lines.append("JAX's plugin finds no card it can use. To work on the CPU: export JAX_PLATFORMS=cpu")
-    if "intel-extension-for-openxla" in have and not have.get("jax", "").startswith("0.5."):
-        found_jax = have.get("jax")
-        lines.append(f"Intel's plugin 0.7.0 needs jax 0.5.0, here is {found_jax}: python -m pip install -e '.[xpu]'")
-    if have.get("flax") == "0.10.4" or have.get("orbax-checkpoint") == "0.11.24":
+        lines.append("JAX's plugin finds no usable card. To compute on the CPU: export JAX_PLATFORMS=cpu")
+    if "intel-extension-for-openxla" in versions and not versions.get("jax", "").startswith("0.5."):
+        installed = versions.get("jax")
+        lines.append(f"Intel's plugin 0.7.0 needs jax 0.5.0, not {installed}: python -m pip install -e '.[xpu]'")
+    if versions.get("flax") == "0.10.4" or versions.get("orbax-checkpoint") == "0.11.24":
         install = "python -m pip install -c constraints/xpu.txt -e ."
         lines.append(f"flax 0.10.4 and orbax-checkpoint 0.11.24 fail with jax 0.5: {install}")
-    return lines or ["Nothing to mend: python scripts/train.py --config configs/wavenet.py"]
+    return lines or ["Nothing to fix: python scripts/train.py --config configs/wavenet.py"]

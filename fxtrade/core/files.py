@@ -15,7 +15,7 @@ from fxtrade.core.errors import FxtradeError
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A file to write to that takes the name `path` if the block succeeds and is removed if it does not.
+    """Yield a temporary path beside `path` that is renamed to `path` if the block succeeds and deleted if it fails.
 
     It lies beside `path`, whose folder is made if it is missing, and no other process writes to it. OSError as it
     comes.

@@ -1,1 +1,1 @@
-"""Data: files, archives and simulations to aligned bars."""
+"""Data sources and their readers: files, archives and simulations to aligned bars."""

@@ -1,8 +1,8 @@
-"""Klines of Binance's public archive to one Parquet file a symbol: `FetchSpec`, `plan`, `fetch`.
+"""Download klines of Binance's public archive into one Parquet file per symbol: `FetchSpec`, `plan`, `fetch`.
 
-The archive (layout: https://github.com/binance/binance-public-data) holds one zip a month and one a day, each with one
-CSV inside and a `.CHECKSUM` file (`<sha256>  <name>`) beside it. A zip is verified before it gets its name, and is kept
-under `<out>/.archive`, so that a second run downloads only what is not there yet.
+The archive (layout: https://github.com/binance/binance-public-data) has one zip per month and one per day, each with
+one CSV inside and a `.CHECKSUM` file (`<sha256>  <name>`) beside it. Verified zips are kept under `<out>/.archive`, so
+that a second run downloads only what is missing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+import numpy as np
 import polars as pl
 
 from fxtrade.core.errors import ConfigError, DataError
@@ -29,51 +30,37 @@ from fxtrade.data.klines import COLUMNS, merge
 BASE_URL = "https://data.binance.vision"
 ROOTS = {"spot": "data/spot", "um": "data/futures/um"}
 SECONDS = {
-    "1s": 1,
-    "1m": 60,
-    "3m": 180,
-    "5m": 300,
-    "15m": 900,
-    "30m": 1800,
-    "1h": 3600,
-    "2h": 7200,
-    "4h": 14_400,
-    "6h": 21_600,
-    "8h": 28_800,
-    "12h": 43_200,
-    "1d": 86_400,
-}
+    "1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14_400,
+    "6h": 21_600, "8h": 28_800, "12h": 43_200, "1d": 86_400,
+}  # fmt: skip
 DAY = timedelta(days=1)
-Zips = dict[date, Path | None]  # local zips by their first day; None where the archive has no such day
+Zips = dict[date, Path | None]  # local zips by their first day; None if the archive does not have that day
 
 
 @dataclass(frozen=True)
 class FetchSpec:
-    """What to download and where to put it; raises ConfigError for what the archive cannot have."""
+    """What to download and where to store it; raises ConfigError for values that the archive cannot serve."""
 
     symbols: tuple[str, ...]  # as the exchange writes them, such as BTCUSDT
     interval: str  # a key of SECONDS
     start: date  # first and last day, both inclusive
     end: date
-    out: Path  # gets <SYMBOL>.parquet; one folder is for one market and interval
+    out: Path  # folder of <SYMBOL>.parquet; use one folder per market and interval
     market: str = "spot"  # or um, USDT-margined futures
     base_url: str = BASE_URL  # or a mirror with the same layout
-    timeout: float = 30.0  # seconds without a byte after which a connection is given up
-    attempts: int = 5  # how often a file is asked for before that is an error
+    timeout: float = 30.0  # seconds without a byte after which an attempt fails
+    attempts: int = 5  # per file
 
     def __post_init__(self):
         named = self.symbols and all(re.fullmatch(r"\w+", s) for s in self.symbols)
         for ok, problem in (
             (named, f"symbols {list(self.symbols)}: write one or more, like BTCUSDT,ETHUSDT"),
             (len(set(self.symbols)) == len(self.symbols), f"symbols {list(self.symbols)}: write each once"),
-            (self.market in ROOTS, f"market '{self.market}': take one of {', '.join(ROOTS)}"),
-            (self.interval in SECONDS, f"interval '{self.interval}': take one of {', '.join(SECONDS)}"),
-            ((self.market, self.interval) != ("um", "1s"), "interval '1s' exists in market 'spot' only; take 1m"),
+            (self.market in ROOTS, f"market '{self.market}': choose one of {', '.join(ROOTS)}"),
+            (self.interval in SECONDS, f"interval '{self.interval}': choose one of {', '.join(SECONDS)}"),
+            ((self.market, self.interval) != ("um", "1s"), "interval '1s' exists in market 'spot' only; choose 1m"),
             (self.start <= self.end, f"end {self.end} lies before start {self.start}"),
-            (
-                self.base_url.startswith(("http://", "https://")),
-                f"base URL '{self.base_url}' lacks http:// or https://",
-            ),
+            (re.match("https?://", self.base_url), f"base URL '{self.base_url}' lacks http:// or https://"),
             (self.timeout > 0, f"timeout {self.timeout} must be above 0 seconds"),
             (self.attempts >= 1, f"attempts {self.attempts} must be at least 1"),
         ):
@@ -82,29 +69,29 @@ class FetchSpec:
 
 
 class Remote(NamedTuple):
-    """One zip of the archive, by its path under the base URL; `days` stand in for a month that is not there."""
+    """One zip of the archive. `days` are the daily zips that replace a monthly one that does not exist."""
 
     symbol: str
-    day: date
-    path: str
+    day: date  # first day of the zip
+    path: str  # relative to the base URL
     days: tuple[Remote, ...] = ()
 
 
-class Fetched(NamedTuple):
-    """The outcome for one symbol; first and last are OPEN times, holes are counted between these two."""
+class FetchResult(NamedTuple):
+    """Bars stored for one symbol; gaps are counted between the first and the last bar."""
 
     symbol: str
     path: Path
     rows: int
-    first: datetime
-    last: datetime
+    first: datetime  # OPEN time of the first bar
+    last: datetime  # and of the last
     gaps: int  # runs of missing bars
-    missing: int  # bars
-    absent: tuple[date, ...]  # days that the archive does not have, those before the listing among them
+    missing_bars: int
+    missing_days: tuple[date, ...]  # days without a zip in the archive, including those before the listing
 
 
 def parse_day(text: str, last: bool = False) -> date:
-    """'2024-01-15' to that day, '2024-01' to the first (or last) day of the month; ConfigError for anything else."""
+    """Convert '2024-01-15' to that day, '2024-01' to the first (or last) day of the month; else raise ConfigError."""
     month = re.fullmatch(r"\d{4}-\d\d", text)
     if month or re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         with contextlib.suppress(ValueError):
@@ -114,7 +101,7 @@ def parse_day(text: str, last: bool = False) -> date:
 
 
 def plan(symbols: Sequence[str], interval: str, start: date, end: date, market: str = "spot") -> list[Remote]:
-    """Files that cover start to end (inclusive), in order: whole months by monthly zips, the rest by daily ones."""
+    """Return the zips that cover start to end (inclusive) in order: monthly ones for whole months, else daily ones."""
 
     def remote(symbol: str, day: date, period: str, stamp: str, days: tuple[Remote, ...] = ()) -> Remote:
         folder = f"{ROOTS[market]}/{period}/klines/{symbol}/{interval}"
@@ -135,14 +122,18 @@ def plan(symbols: Sequence[str], interval: str, start: date, end: date, market: 
 
 def fetch(
     spec: FetchSpec,
-    progress: Callable[[int, int, int, str], object] = lambda done, total, received, name: None,
-    sleep: Callable = time.sleep,
-) -> list[Fetched]:
-    """Download what is missing and write `<out>/<SYMBOL>.parquet` with exactly the bars of the span, anew on each run.
+    on_progress: Callable[[int, int, int, str], object] = lambda done, total, received, name: None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> list[FetchResult]:
+    """Download the missing zips and write `<out>/<SYMBOL>.parquet` with exactly the bars of the span.
 
-    Bars that the exchange does not have stay missing; `Fetched` counts them. `progress` is called with files done,
-    files planned, bytes received and the name of the current file. Raises DataError where a file cannot be had whole,
-    is damaged or contradicts another, and for a symbol without a single bar.
+    The Parquet files are written again on each run. Bars that the exchange does not have stay missing.
+
+    Args:
+        on_progress: called with files done, files planned, bytes received and the name of the current file.
+
+    Raises:
+        DataError: a file cannot be downloaded, is damaged or contradicts another, or a symbol has no bar.
     """
     remotes = plan(spec.symbols, spec.interval, spec.start, spec.end, spec.market)
     done, received, name = 0, 0, ""
@@ -150,7 +141,7 @@ def fetch(
     def report(n: int = 0) -> None:
         nonlocal received
         received += n
-        progress(done, len(remotes), received, name)
+        on_progress(done, len(remotes), received, name)
 
     def get(remote: Remote, ask: bool) -> Path | None:
         nonlocal name
@@ -158,26 +149,26 @@ def fetch(
             name = remote.path.rpartition("/")[2]
             report()
         url, path = f"{spec.base_url.rstrip('/')}/{quote(remote.path)}", spec.out / ".archive" / remote.path
-        here = is_complete(path) or (ask and download(url, path, spec.timeout, spec.attempts, sleep, report))
-        return path if here else None
+        exists = is_complete(path) or (ask and download(url, path, spec.timeout, spec.attempts, sleep, report))
+        return path if exists else None
 
-    fetched = []
+    results = []
     for symbol, group in itertools.groupby(remotes, key=lambda remote: remote.symbol):
         found: Zips = {}
         for files in _collect(group, get):
             found |= files
             done += 1
             report()
-        fetched.append(_store(symbol, found, spec))
-    return fetched
+        results.append(_store(symbol, found, spec))
+    return results
 
 
 def _collect(remotes: Iterable[Remote], get: Callable[[Remote, bool], Path | None]) -> Iterator[Zips]:
-    """For each of a symbol's remotes its local zips; `get` takes a remote and whether the archive may be asked for it.
+    """Yield the local zips of each of a symbol's remotes; `get(remote, ask)` asks the archive only if `ask`.
 
-    A month that has no zip is asked for day by day: its zip may still be to come (that takes weeks at times) or be
-    lost. Not so before the first month that has one, unless bars were found even earlier: there the symbol was not
-    listed yet, for the month of the listing has its zip, and zips come out in order.
+    A month without a zip is requested day by day: its zip may not be published yet (which can take weeks) or may be
+    lost. Months before the first one with a zip are skipped unless bars were found even earlier: the symbol was not
+    listed yet, because the month of the listing has a zip and zips are published in order.
     """
     rest, first = [], None
     for remote in remotes:
@@ -197,8 +188,8 @@ def _collect(remotes: Iterable[Remote], get: Callable[[Remote, bool], Path | Non
         yield files
 
 
-def _store(symbol: str, found: Zips, spec: FetchSpec) -> Fetched:
-    """Write the bars of the zips in `found`, and say what there is and what is missing."""
+def _store(symbol: str, found: Zips, spec: FetchSpec) -> FetchResult:
+    """Write the bars of the zips in `found` and count what is missing."""
     paths = [path for path in found.values() if path]
     frame = merge(paths, spec.start, spec.end) if paths else pl.DataFrame(schema=COLUMNS)
     if frame.is_empty():
@@ -210,9 +201,10 @@ def _store(symbol: str, found: Zips, spec: FetchSpec) -> Fetched:
     with atomic_path(target) as part:
         frame.write_parquet(part, compression="zstd")
     clock = frame["timestamp"]
-    holes = (clock.diff().drop_nulls().dt.total_seconds() // SECONDS[spec.interval] - 1).clip(lower_bound=0)
-    absent = tuple(day for day, path in found.items() if not path)
-    return Fetched(symbol, target, len(frame), clock[0], clock[-1], (holes > 0).sum(), holes.sum(), absent)
+    missing = np.maximum(clock.diff().drop_nulls().dt.total_seconds().to_numpy() // SECONDS[spec.interval] - 1, 0)
+    missing_days = tuple(day for day, path in found.items() if not path)
+    gaps = int((missing > 0).sum())
+    return FetchResult(symbol, target, len(frame), clock[0], clock[-1], gaps, int(missing.sum()), missing_days)
 
 
 def _month_end(day: date) -> date:

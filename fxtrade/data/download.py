@@ -1,11 +1,11 @@
-"""A zip and its checksum file from Binance's public archive to disk, verified: `download`, `is_complete`."""
+"""Download a zip of Binance's public archive and verify its checksum: `download`, `is_complete`."""
 
 from __future__ import annotations
 
 import contextlib
+import email.message
 import hashlib
 import http.client
-import itertools
 import re
 import time
 import urllib.error
@@ -18,8 +18,8 @@ from pathlib import Path
 from fxtrade.core.errors import DataError
 from fxtrade.core.files import atomic_path, write_atomic
 
-LONGEST_WAIT = 300.0  # seconds; a server that asks for more is reported instead of waited for
-PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP errors that another attempt may mend
+MAX_WAIT = 300.0  # seconds; a server that asks for a longer pause is an error
+RETRYABLE = (408, 425, 429, 500, 502, 503, 504)  # HTTP errors that another attempt may fix
 UNREACHABLE = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)
 
 
@@ -28,16 +28,24 @@ def download(
     path: Path,
     timeout: float = 30.0,
     attempts: int = 5,
-    sleep: Callable = time.sleep,
+    sleep: Callable[[float], object] = time.sleep,
     on_bytes: Callable[[int], object] = lambda n: None,
 ) -> bool:
-    """Put the zip at `url` and its checksum file at `path`, verified; False where the archive has none (404).
+    """Download the zip at `url` and its checksum file to `path` and verify it; return False if there is none (404).
 
-    Lost connections, time-outs, answers of an overloaded server, short bodies and wrong checksums are tried again after
-    1, 2, 4... seconds, or later where the server says so (Retry-After). `path` appears complete or not at all. Raises
-    DataError with the URL after the last attempt, or at once where another attempt cannot help.
+    Lost connections, time-outs, errors of an overloaded server, short bodies and wrong checksums are retried after
+    1, 2, 4... seconds, or later if the server says so (Retry-After). `path` appears complete or not at all.
+
+    Args:
+        timeout: seconds without a byte after which an attempt fails.
+        on_bytes: called with the number of bytes of each chunk received.
+
+    Raises:
+        DataError: the last attempt failed, or the error cannot be fixed by another attempt; names the URL.
     """
-    for attempt in itertools.count(1):
+    attempt = 0
+    while True:
+        attempt += 1
         pause, final = 2.0 ** (attempt - 1), attempt >= attempts
         try:
             return _transfer(url, path, timeout, on_bytes)
@@ -46,8 +54,8 @@ def download(
             if error.code == 404:
                 return False
             problem, pause = f"HTTP {error.code} {error.reason}", max(pause, _retry_after(error.headers))
-            final |= error.code not in PASSING
-            if pause > LONGEST_WAIT:
+            final |= error.code not in RETRYABLE
+            if pause > MAX_WAIT:
                 problem, final = f"{problem}, asks to wait {pause:.0f} s", True
         except (DataError, *UNREACHABLE) as error:
             problem = str(error) or type(error).__name__
@@ -60,7 +68,7 @@ def download(
 
 
 def is_complete(path: Path) -> bool:
-    """Whether `path` is there and still has the SHA-256 of the checksum file beside it."""
+    """Whether `path` exists and has the SHA-256 of the checksum file beside it."""
     checksum = _checksum_path(path)
     if not path.exists() or not checksum.exists():
         return False
@@ -69,7 +77,7 @@ def is_complete(path: Path) -> bool:
 
 
 def _transfer(url: str, path: Path, timeout: float, on_bytes: Callable[[int], object]) -> bool:
-    """One attempt of `download`; HTTPError, UNREACHABLE or DataError where it fails."""
+    """Make one attempt of `download`; raises HTTPError, one of UNREACHABLE or DataError if it fails."""
     digest, size = hashlib.sha256(), 0
     with atomic_path(path) as part:
         with urllib.request.urlopen(url, timeout=timeout) as response, part.open("wb") as file:
@@ -101,13 +109,13 @@ def _checksum_path(path: Path) -> Path:
 
 
 def _parse_checksum(text: bytes, name: str) -> str | None:
-    """The digest that a checksum file states for `name`; None where it states none."""
+    """Return the digest that a checksum file lists for `name`, or None."""
     match = re.match(rb"([0-9a-fA-F]{64})\s+\*?(\S+)\s*$", text)
     return match[1].decode().lower() if match and match[2] == name.encode() else None
 
 
-def _retry_after(headers: http.client.HTTPMessage) -> float:
-    """Seconds that a Retry-After header (a number or a date, RFC 9110 10.2.3) asks for; 0 without a usable one."""
+def _retry_after(headers: email.message.Message) -> float:
+    """Return the seconds of a Retry-After header (a number or a date, RFC 9110 10.2.3), 0 without a valid one."""
     value = headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)

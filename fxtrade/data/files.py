@@ -1,4 +1,4 @@
-"""What readers of bars and of order books share: which files, their tables, times and numbers, and errors on them."""
+"""Functions shared by the readers of bars and order books: find files, read tables, parse times and numbers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import polars as pl
 from fxtrade.core.errors import DataError
 
 
-def find(path: Path, symbols: tuple[str, ...] | None) -> dict[str, Path]:
-    """Files by symbol, the file's stem: of a file, or of a folder's .parquet and .csv files, all or those asked for.
+def find_files(path: Path, symbols: tuple[str, ...] | None) -> dict[str, Path]:
+    """Return files by symbol (the file stem): a file, or a folder's .parquet and .csv files, all or those of `symbols`.
 
     Raises:
-        DataError: there is no such path, no file in it, or none for a symbol.
+        DataError: the path does not exist, holds no file, or has no file for a symbol.
     """
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
@@ -29,39 +29,41 @@ def find(path: Path, symbols: tuple[str, ...] | None) -> dict[str, Path]:
     return {s: found[s] for s in symbols} if symbols else found
 
 
-def columns(path: Path) -> list[str]:
-    """Names of the columns, from the schema alone. Raises DataError if the file cannot be read."""
+def column_names(path: Path) -> list[str]:
+    """Return the column names of a file from its schema alone. Raises DataError if the file cannot be read."""
     return _read(path, lambda: list(pl.read_parquet_schema(path)), lambda: pl.read_csv(path, n_rows=0).columns)
 
 
-def table(path: Path, required: Sequence[str], stamps: Sequence[str]) -> tuple[pl.DataFrame, str]:
-    """The whole file, and which of the columns `stamps` holds its times: the first that is there.
+def read_table(path: Path, required: Sequence[str], time_columns: Sequence[str]) -> tuple[pl.DataFrame, str]:
+    """Return all rows of a file and the name of its time column, the first of `time_columns` that exists.
 
     Raises:
         DataError: the file cannot be read, lacks a column or has no rows.
     """
     frame = _read(path, lambda: pl.read_parquet(path), lambda: pl.read_csv(path, infer_schema_length=None))
-    stamp = next((c for c in stamps if c in frame.columns), None)
-    missing = [c for c in required if c not in frame.columns] + ([] if stamp else ["timestamp"])
+    time_column = next((c for c in time_columns if c in frame.columns), "")
+    missing = [c for c in required if c not in frame.columns] + ([] if time_column else ["timestamp"])
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)} (columns are {', '.join(frame.columns)})")
     if frame.is_empty():
         raise DataError(f"{path}: the file has no rows")
-    return frame, stamp
+    return frame, time_column
 
 
-def nanoseconds(column: pl.Series, path: Path) -> pl.Series:
-    """int64 ns since 1970 of times as text, as timestamps, or as integers in s, ms, us or ns (told by their size).
+def to_nanoseconds(column: pl.Series, path: Path) -> pl.Series:
+    """Convert times to int64 ns since 1970.
+
+    The column holds text, timestamps, or integers in s, ms, us or ns, recognised by their number of digits.
 
     Raises:
-        DataError: a time is missing or none, or zones or units are mixed.
+        DataError: a value is missing or is not a time, or the column mixes time zones or units.
     """
     where = f"{path}: column {column.name}"
     if column.null_count():
         raise DataError(f"{where}: row {column.is_null().arg_max()} has no time")
     if column.dtype == pl.String:
         zones = column.str.extract(r"(Z|[+-]\d\d:?\d\d)$").fill_null("")
-        _one_kind(column, zones, where, "zones", "write all as UTC")
+        _check_uniform(column, zones, where, "zones", "write all as UTC")
         try:
             column = column.str.to_datetime(time_unit="ns", time_zone="UTC")
         except pl.exceptions.PolarsError as e:
@@ -71,27 +73,27 @@ def nanoseconds(column: pl.Series, path: Path) -> pl.Series:
     if not column.dtype.is_integer():
         raise DataError(f"{where}: expected times, found {column.dtype}")
     digits = column.cast(pl.String).str.len_chars()
-    _one_kind(column, digits, where, "units", "write all in s, ms, us or ns since 1970")
+    _check_uniform(column, digits, where, "units", "write all in s, ms, us or ns since 1970")
     scale = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}.get(digits[0])
     if scale is None:
         raise DataError(f"{where}: {column[0]} is not a time in s, ms, us or ns since 1970")
     return column.cast(pl.Int64) * scale
 
 
-def numbers(column: pl.Series, path: Path) -> pl.Series:
-    """The column as float64, null where it is null. Raises DataError for text that is no number."""
+def to_float64(column: pl.Series, path: Path) -> pl.Series:
+    """Convert a column to float64; nulls stay null. Raises DataError for text that is not a number."""
     if column.dtype.is_numeric() or column.null_count() == len(column):
         return column.cast(pl.Float64)
-    made = column.cast(pl.Float64, strict=False)
-    bad = (made.is_null() & column.is_not_null()).arg_max()
-    raise DataError(f"{path}: column {column.name}, row {bad}: {column[bad]!r} is not a number")
+    converted = column.cast(pl.Float64, strict=False)
+    row = int((converted.is_null() & column.is_not_null()).to_numpy().argmax())
+    raise DataError(f"{path}: column {column.name}, row {row}: {column[row]!r} is not a number")
 
 
-def instant(text: str | None, which: str) -> int | None:
-    """ns since 1970 of a UTC date or time of the config, `data.start` or `data.end`; None without one.
+def parse_time(text: str | None, which: str) -> int | None:
+    """Convert `data.start` or `data.end` of the config, a UTC date or time, to ns since 1970; None without one.
 
     Raises:
-        DataError: it is no date.
+        DataError: the text is not a date.
     """
     if text is None:
         return None
@@ -99,26 +101,26 @@ def instant(text: str | None, which: str) -> int | None:
         seconds = int(np.datetime64(text.replace("Z", ""), "s").astype(np.int64))
     except ValueError:
         raise DataError(f"data.{which} = '{text}' is not a date such as 2024-04-11 or 2024-04-11T12:00") from None
-    return min(seconds * 1_000_000_000, np.iinfo(np.int64).max)  # the clock ends in 2262
+    return min(seconds * 1_000_000_000, np.iinfo(np.int64).max)  # int64 ns end in the year 2262
 
 
-def day(ns: int, full: bool = False) -> str:
-    """The UTC date of a time, with its second if `full`."""
-    return str(np.datetime64(int(ns), "ns").astype("datetime64[s]" if full else "datetime64[D]"))
+def format_time(ns: int | np.integer, unit: str = "s") -> str:
+    """Format a time in ns since 1970 as a UTC time, to the second or to another unit such as "D" (the date)."""
+    return str(np.datetime64(int(ns), "ns").astype(f"datetime64[{unit}]"))
 
 
-def _read(path: Path, parquet, csv):
+def _read(path: Path, read_parquet, read_csv):
     try:
-        return parquet() if path.suffix == ".parquet" else csv()
+        return read_parquet() if path.suffix == ".parquet" else read_csv()
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except Exception as e:
         raise DataError(f"{path}: cannot be read as {path.suffix[1:] or 'CSV'}: {str(e).splitlines()[0]}") from e
 
 
-def _one_kind(times: pl.Series, kind: pl.Series, where: str, what: str, advice: str) -> None:
-    """Raises DataError where not every row is of the same kind as the first."""
+def _check_uniform(times: pl.Series, kind: pl.Series, where: str, what: str, advice: str) -> None:
+    """Raise DataError for the first row whose kind differs from that of row 0."""
     other = kind != kind[0]
     if other.any():
-        row = int(other.arg_max())
+        row = int(other.to_numpy().argmax())
         raise DataError(f"{where}: times mix {what}: row 0 is {times[0]}, row {row} is {times[row]}; {advice}")

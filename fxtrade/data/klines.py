@@ -1,4 +1,4 @@
-"""Zips of klines (one CSV each, as Binance's public archive has them) to frames of bars: `read_klines`, `merge`."""
+"""Read zips of klines, one CSV each as in Binance's public archive, into frames of bars: `read_klines`, `merge`."""
 
 from __future__ import annotations
 
@@ -12,31 +12,23 @@ import polars as pl
 
 from fxtrade.core.errors import DataError
 
-CSV = (
-    "timestamp",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "close_time",
-    "quote_volume",
-    "trades",
-    "taker_buy_base",
-    "taker_buy_quote",
-    "ignore",
-)
+CSV_COLUMNS = (
+    "timestamp", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades", "taker_buy_base",
+    "taker_buy_quote", "ignore",
+)  # fmt: skip
 CLOCK = pl.Datetime("ns", "UTC")
-COLUMNS = {name: pl.Float32 for name in CSV if name not in ("close_time", "ignore")}
+COLUMNS = {name: pl.Float32 for name in CSV_COLUMNS if name not in ("close_time", "ignore")}
 COLUMNS |= {"timestamp": CLOCK, "trades": pl.Int32}
 
 
 def read_klines(path: Path) -> pl.DataFrame:
-    """The bars of one zip as they stand there, with the columns and types of `COLUMNS`; a header line is skipped.
+    """Return the bars of one zip in the order of the file, with the columns and types of `COLUMNS`.
 
-    timestamp is the OPEN time (milliseconds and microseconds are told apart by their size), prices are in quote per
-    base, volume and taker_buy_base in base units. Raises DataError, naming file, line and column, for anything but
-    finite numbers: no value is ever null or NaN.
+    timestamp is the OPEN time, in milliseconds or microseconds, recognised by size. Prices are in quote per base,
+    volume and taker_buy_base in base units. A header line is skipped. No value is null or NaN.
+
+    Raises:
+        DataError: the zip is damaged, or a value is not a finite number; names file, line and column.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -46,34 +38,38 @@ def read_klines(path: Path) -> pl.DataFrame:
         text = text.partition(b"\n")[2] if header else text
         if not text:
             return pl.DataFrame(schema=COLUMNS)
-        table = pl.read_csv(text, has_header=False, schema=dict.fromkeys(CSV, pl.String))
+        table = pl.read_csv(text, has_header=False, schema=dict.fromkeys(CSV_COLUMNS, pl.String))
     except (ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path}: not a zip with one CSV of {len(CSV)} columns: {error}; delete and rerun") from error
-    kinds = COLUMNS | {"timestamp": pl.Int64}
-    frame = table.select(pl.col(name).cast(kind, strict=False) for name, kind in kinds.items())
+        raise DataError(
+            f"{path}: not a zip with one CSV of {len(CSV_COLUMNS)} columns: {error}; delete it and run again"
+        ) from error
+    dtypes = COLUMNS | {"timestamp": pl.Int64}
+    frame = table.select(pl.col(name).cast(dtype, strict=False) for name, dtype in dtypes.items())
     for column in frame:
         bad = (~column.is_finite().fill_null(False)).arg_true()
         if len(bad):
             line, value = bad[0] + 1 + header, table[column.name][bad[0]]
             raise DataError(f"{path}: line {line}, {column.name}: {value!r} is not a finite number that fits")
-    low, high = frame["timestamp"].min(), frame["timestamp"].max()
-    for scale, floor in ((1_000_000, 10**11), (1_000, 10**14)):  # ms, us: from 1973 to 2255
-        if floor <= low and high < 90 * floor:
+    times = frame["timestamp"].to_numpy()
+    low, high = times.min(), times.max()
+    for scale, lowest in ((1_000_000, 10**11), (1_000, 10**14)):  # ms, us: from 1973 to 2255
+        if lowest <= low and high < 90 * lowest:
             return frame.with_columns((pl.col("timestamp") * scale).cast(CLOCK))
     raise DataError(f"{path}: timestamps {low} to {high} are neither all milliseconds nor all microseconds since 1970")
 
 
 def merge(paths: Sequence[Path], start: date, end: date) -> pl.DataFrame:
-    """The bars of start to end (inclusive) of all zips, sorted by time, repeated rows dropped.
+    """Return the bars from start to end (inclusive) of all zips, sorted by time, without repeated rows.
 
-    Raises DataError where two different bars have one timestamp; it names the files and the time.
+    Raises:
+        DataError: two different bars have the same timestamp; names the files and the time.
     """
     frames = [read_klines(path).with_columns(file=pl.lit(i, pl.UInt32)) for i, path in enumerate(paths)]
     low, high = (datetime(d.year, d.month, d.day, tzinfo=UTC) for d in (start, end + timedelta(days=1)))
     frame = pl.concat(frames).filter(pl.col("timestamp").is_between(low, high, closed="left"))
     frame = frame.unique(subset=list(COLUMNS), keep="first").sort("timestamp", "file")
-    clash = frame.filter(pl.col("timestamp").is_duplicated()).head(2)
-    if len(clash):
-        files = " and ".join(dict.fromkeys(str(paths[i]) for i in clash["file"]))
-        raise DataError(f"{files}: different bars at {clash['timestamp'][0]}; leave that period out")
+    conflict = frame.filter(pl.col("timestamp").is_duplicated()).head(2)
+    if len(conflict):
+        files = " and ".join(dict.fromkeys(str(paths[i]) for i in conflict["file"]))
+        raise DataError(f"{files}: different bars at {conflict['timestamp'][0]}; leave that period out")
     return frame.drop("file")

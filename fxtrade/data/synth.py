@@ -1,23 +1,24 @@
-"""A simulated market with a planted edge, whose best possible accuracy is known exactly.
+"""Simulated market with a planted edge whose best possible accuracy is known exactly.
 
-The test bench of everything else: a model that is trained here can be held against the oracle, and with `edge=0` the
-directions are fair coins, so that whatever still "predicts" them is a bug or a leak.
+It tests everything else: a model trained on it can be compared with the oracle, and with `edge=0` the directions are
+fair coins, so that any accuracy above chance is a bug or a leak.
 
 Per asset and bar t, with M_t the log mid price at the bar's open instant and R_t = M_{t+1} - M_t its mid return:
 
 * direction: R_{t+1} > 0 where g_{t+1} + z_t > 0. News g is N(0, 1), correlated over assets, independent over time; z_t
-  is made of stored columns up to bar t: so P(R_{t+1} > 0 | all until the close of t) = Phi(z_t) =: q_t, exactly.
+  is a function of stored columns up to bar t. Hence P(R_{t+1} > 0 | all until the close of t) = Phi(z_t) =: q_t, exact.
 * magnitude: |R_t| = sigma_t |n_t|, n ~ N(0, 1) independent of all directions; log sigma is a slow AR(1) plus a shock of
   one bar (stochastic volatility, Taylor 1986) plus the season.
 * flow: taker imbalance u_t = tanh(c (rho g_t + sqrt(1 - rho^2) e_t)): news that moves the price moves the flow of the
-  same bar (Kyle 1985); e is an AR(1), for order flow is persistent (Lillo and Farmer 2004).
+  same bar (Kyle 1985); e is an AR(1), because order flow is persistent (Lillo and Farmer 2004).
 * volume: log volume follows log sigma and |n| (Clark 1973) and an AR(1) of its own.
 * prints: log open, log close = mid +- half spread, a fair coin each: the bid-ask bounce (Roll 1984).
 * planted edge: z_t = edge * STRENGTH * tanh(pressure_t / PRESSURE_SCALE) * (TILT + tanh(SHARPNESS * surge_t)), where
-  pressure is a weighted mean of u and surge one of log volume less its plain mean, over bars t-MEMORY+1..t. Flow in a
-  busy market is informed and goes on, in a quiet one it is liquidity trading and reverts (Llorente et al. 2002).
+  pressure is a weighted mean of u and surge one of log volume minus its plain mean, over bars t-MEMORY+1..t. Flow
+  continues in a busy market, where it is informed, and reverts in a quiet one, where traders need liquidity (Llorente
+  et al. 2002).
 
-u does not depend on z: nothing feeds back, so all but the AR(1)s is vectorised over time.
+u does not depend on z, so there is no feedback and all but the AR(1)s is vectorised over time.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.scipy.special import erf, ndtr
+from jax.scipy.special import ndtr
+from jaxtyping import Float, Int32, Int64
 
-from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.types import Bars
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.types import Array, Bars
 
 START = 1_704_067_200  # Monday 2024-01-01 00:00 UTC, in seconds
 HOUR, DAY, WEEK = 3_600, 86_400, 604_800
@@ -47,12 +49,12 @@ LAG = np.arange(MEMORY)
 PRESSURE = (LAG + 1) * np.exp(-LAG / 3) / np.sum((LAG + 1) * np.exp(-LAG / 3))
 SURGE = np.exp(-LAG / 6) / np.sum(np.exp(-LAG / 6)) - 1 / MEMORY
 
-COMMON = 0.8  # share of the variance of news, sizes, volatility and activity that all assets have in common
+COMMON = 0.8  # share of the variance of news, sizes, volatility and activity that is common to all assets
 NEWS_IN_FLOW, FLOW_PERSISTENCE, FLOW_SCALE = 0.75, 0.6, 0.25
 SLOW_VOLATILITY, VOLATILITY_PERSISTENCE, FAST_VOLATILITY = 0.4, 0.985, 0.25  # standard deviations of log sigma
 ACTIVITY, ACTIVITY_PERSISTENCE = 0.5, 0.93  # standard deviation of log volume beside volatility
 SEASONS = ((0.5, DAY, 15 * HOUR), (0.25, WEEK, 60 * HOUR))  # relative swing of the variance, period, peak
-PRICE, VOLUME, TRADE_SIZE = 100.0, 1_000.0, 0.5  # quote per base, base per bar, base per trade
+PRICE, VOLUME, TRADE_SIZE = 100.0, 1_000.0, 0.5  # quote per base, base units per bar, base units per trade
 
 LIMITS = {
     "bars": (3, 2**31 - 1),  # the tradable label of one row spans three bars
@@ -60,25 +62,25 @@ LIMITS = {
     "interval": (SECOND, 52 * WEEK * SECOND),
     "seed": (0, 2**32 - 1),
     "edge": (0, 100),
-    "volatility": (1e-5, 0.1),  # below, float32 prices repeat
+    "volatility": (1e-5, 0.1),  # below 1e-5, float32 prices repeat
     "half_spread": (0, 500),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class SynthSpec:
-    """What to simulate.
+    """Parameters of the simulated market.
 
     Attributes:
         bars, assets: N and A.
         interval: length of a bar in ns, whole seconds.
-        seed: the same seed gives the same market.
+        seed: seed of all random draws.
         edge: scale of the planted signal; 0 makes the directions fair coins, 1 gives the oracle an accuracy of 61 %.
         volatility: root mean square of a bar's mid log return.
         half_spread: half the bid-ask spread in basis points of the price.
 
     Raises:
-        ConfigError: a value is of the wrong type or out of its `LIMITS`.
+        ConfigError: a value has the wrong type or is outside its `LIMITS`.
     """
 
     bars: int = 60_000
@@ -100,36 +102,37 @@ class SynthSpec:
 
 
 class Simulated(NamedTuple):
-    """A market and what only its maker knows.
+    """A simulated market and its hidden variables.
 
     Attributes:
         bars: all columns of `Bars` as NumPy arrays, `ok` True everywhere.
-        times: `[N]` int64, open times in ns since the epoch, from Monday 2024-01-01 00:00 UTC.
-        edge: `[N, A]` float32, q_t = P(mid return of bar t+1 > 0 | everything up to the close of bar t); 0.5 in the
-            first MEMORY - 1 rows, which have too little past. For the tradable label, whose prices are
-            prints, q_t - 0.5 shrinks by the factor 2 a_t - 1 of `expected_accuracy`: some 0.99 by default.
-        sigma: `[N, A]` float32, hidden volatility of bar t.
-        spec: what was asked for.
+        times: open times in ns since 1970, from Monday 2024-01-01 00:00 UTC.
+        edge: q_t = P(mid return of bar t+1 > 0 | everything up to the close of bar t); 0.5 in the first MEMORY - 1
+            rows, which have too little past. The tradable label compares two opens, whose bounces differ by -2h, 0, 0
+            or 2h (h: half spread). For it q_t - 0.5 shrinks by the factor 1 - erf(sqrt(2) h / sigma_{t+1}) / 2, about
+            0.99 by default.
+        sigma: volatility of bar t.
+        spec: the parameters.
     """
 
     bars: Bars
-    times: np.ndarray
-    edge: np.ndarray
-    sigma: np.ndarray
+    times: Int64[np.ndarray, " N"]
+    edge: Float[np.ndarray, "N A"]
+    sigma: Float[np.ndarray, "N A"]
     spec: SynthSpec
 
 
 def simulate(spec: SynthSpec) -> Simulated:
-    """Draw the market that `spec` describes.
+    """Draw the market of `spec`.
 
     The same spec gives bit-identical arrays on one JAX version and backend; others differ by the rounding of float32.
 
     Raises:
-        ConfigError: prices leave the range of float32, since volatility * sqrt(bars) is too large.
+        ConfigError: prices leave the range of float32, because volatility * sqrt(bars) is too large.
     """
     clock = spec.interval * np.arange(spec.bars, dtype=np.int64)
     second_of_week = (clock // SECOND % WEEK).astype(np.int32)
-    season = _season(second_of_week, spec.interval / SECOND).astype(np.float32)
+    season = _log_seasonal_volatility(second_of_week, spec.interval / SECOND).astype(np.float32)
     key, half_spread = jax.random.key(spec.seed), 1e-4 * spec.half_spread
     drawn = _draw(key, spec.assets, season, spec.edge, spec.volatility, half_spread)
     drawn = {name: np.asarray(value) for name, value in drawn.items()}
@@ -158,54 +161,19 @@ def simulate(spec: SynthSpec) -> Simulated:
     return Simulated(bars, START * SECOND + clock, drawn["edge"], drawn["sigma"], spec)
 
 
-def planted(volume, taker_buy, edge):
-    """q `[N, A]` of the planted edge from the stored columns `[N, A]`; row t reads rows t-MEMORY+1..t only."""
-    pressure = _filter(2 * taker_buy / volume - 1, PRESSURE)
-    surge = _filter(jnp.log(volume), SURGE)
+def up_probability(
+    volume: Float[Array, "N A"], taker_buy: Float[Array, "N A"], edge: float | Array
+) -> Float[Array, "N A"]:
+    """Compute q of the planted edge from the stored columns; row t reads rows t-MEMORY+1..t only."""
+    pressure = _causal_filter(2 * taker_buy / volume - 1, PRESSURE)
+    surge = _causal_filter(jnp.log(volume), SURGE)
     z = edge * STRENGTH * jnp.tanh(pressure / PRESSURE_SCALE) * (TILT + jnp.tanh(SHARPNESS * surge))
     return ndtr(jnp.where(jnp.arange(len(z))[:, None] < MEMORY - 1, 0.0, z))
 
 
-def best_accuracy(simulated: Simulated, rows) -> float:
-    """Share of tradable labels of horizon 1, sign of log(open[t+2] / open[t+1]), that the rule "up if q_t > 0.5" hits.
-
-    `rows` selects rows t (slice, bool mask `[N]` or indices); the last two have no label, and moves of exactly zero
-    do not count.
-
-    Raises:
-        DataError: no selected row has a label.
-    """
-    rows = _labelled(simulated, rows)
-    move = simulated.bars.open[rows + 2] - simulated.bars.open[rows + 1]
-    return float(np.mean(((simulated.edge[rows] > 0.5) == (move > 0))[move != 0]))
-
-
-def expected_accuracy(simulated: Simulated, rows) -> float:
-    """Expectation of `best_accuracy` given the volatility: the mean of 0.5 + |q_t - 0.5| (2 a_t - 1).
-
-    a_t is the probability that the bounce leaves the sign of bar t+1's mid return. The bounces of the two opens differ
-    by -2h, 0, 0 or 2h (h: half spread), so a_t = 1 - P(|R_{t+1}| < 2h) / 4 = 1 - erf(sqrt(2) h / sigma_{t+1}) / 4.
-
-    Raises:
-        DataError: no selected row has a label.
-    """
-    rows = _labelled(simulated, rows)
-    lost = np.asarray(erf(math.sqrt(2) * 1e-4 * simulated.spec.half_spread / simulated.sigma[rows + 1])) / 4
-    return float(np.mean(0.5 + np.abs(simulated.edge[rows] - 0.5) * (1 - 2 * lost), dtype=np.float64))
-
-
-def _labelled(simulated, rows):
-    """Indices of the selected rows that have a tradable label."""
-    rows = np.arange(len(simulated.times))[rows]
-    rows = rows[rows < len(simulated.times) - 2]
-    if not rows.size:
-        raise DataError("accuracy of the oracle: no selected row has a label; select rows before the last two bars")
-    return rows
-
-
 @partial(jax.jit, static_argnums=1)
-def _draw(key, assets, season, edge, volatility, half_spread):
-    """Everything that is random, `[N, A]` float32 each, given the log of the seasonal volatility `[N]`."""
+def _draw(key, assets: int, season: Float[Array, " N"], edge, volatility, half_spread) -> dict[str, Array]:
+    """Draw all random columns, given the log of the seasonal volatility."""
     bars = len(season)
     keys = iter(jax.random.split(key, 20))
 
@@ -219,13 +187,13 @@ def _draw(key, assets, season, edge, volatility, half_spread):
         return jnp.where(uniform < 0.5, -half_spread, half_spread)
 
     def wick(move):
-        """How far a Brownian bridge from 0 to d goes beyond its ends: (sqrt(d^2 - 2 s^2 log U) - |d|) / 2."""
+        """Draw how far a Brownian bridge from 0 to d goes beyond its ends: (sqrt(d^2 - 2 s^2 log U) - |d|) / 2."""
         uniform = jax.random.uniform(next(keys), (bars, assets), jnp.float32, minval=jnp.finfo(jnp.float32).tiny)
         return jnp.maximum(jnp.sqrt(move**2 - 2 * sigma**2 * jnp.log(uniform)) - jnp.abs(move), 0) / 2
 
     slow, fast = _ar1(normal(COMMON), VOLATILITY_PERSISTENCE), normal(COMMON)
     level = season[:, None] + SLOW_VOLATILITY * slow + FAST_VOLATILITY * fast
-    # exp of N(0, v) has mean square exp(2 v): taken out, so that `volatility` is the root mean square.
+    # exp of N(0, v) has mean square exp(2 v): divided out, so that `volatility` is the root mean square.
     sigma = volatility * jnp.exp(level - SLOW_VOLATILITY**2 - FAST_VOLATILITY**2)
     size, news = jnp.abs(normal(COMMON)), normal(COMMON)
 
@@ -234,7 +202,7 @@ def _draw(key, assets, season, edge, volatility, half_spread):
     other_flow = math.sqrt(1 - NEWS_IN_FLOW**2) * _ar1(normal(), FLOW_PERSISTENCE)
     taker_buy = volume * (1 + jnp.tanh(FLOW_SCALE * (NEWS_IN_FLOW * news + other_flow))) / 2
 
-    q = planted(volume, taker_buy, edge)
+    q = up_probability(volume, taker_buy, edge)
     before = jnp.concatenate([jnp.full_like(q[:1], 0.5), q[:-1]])
     mid_return = jnp.where(ndtr(-news) < before, 1, -1) * sigma * size
     open_bounce, close_bounce = bounce(), bounce()
@@ -253,15 +221,15 @@ def _draw(key, assets, season, edge, volatility, half_spread):
     }
 
 
-def _filter(x, weights):
-    """Causal weighted sum over time, sum_k weights[k] x[t-k] `[N, A]`, bars before the first counting as 0."""
-    weights = jnp.asarray(weights, jnp.float32)
+def _causal_filter(x: Float[Array, "N A"], weights: Float[np.ndarray, " K"]) -> Float[Array, "N A"]:
+    """Compute the causal weighted sum sum_k weights[k] x[t-k]; bars before the first count as 0."""
+    kernel = jnp.asarray(weights, jnp.float32)
     convolve = partial(jnp.convolve, precision=lax.Precision.HIGHEST)
-    return jax.vmap(lambda column: convolve(column, weights)[: len(x)], 1, 1)(x)
+    return jax.vmap(lambda column: convolve(column, kernel)[: len(x)], 1, 1)(x)
 
 
-def _ar1(noise, persistence):
-    """Stationary AR(1) of unit variance `[N, A]`, driven by standard normal noise `[N, A]`."""
+def _ar1(noise: Float[Array, "N A"], persistence: float) -> Float[Array, "N A"]:
+    """Compute a stationary AR(1) of unit variance driven by standard normal noise."""
 
     def step(state, shock):
         state = persistence * state + math.sqrt(1 - persistence**2) * shock
@@ -270,8 +238,8 @@ def _ar1(noise, persistence):
     return lax.scan(step, noise[0], noise)[1]
 
 
-def _season(second_of_week, seconds):
-    """Log of the seasonal volatility `[N]` of bars of that many seconds: half the log of cosines of the variance.
+def _log_seasonal_volatility(second_of_week: Int32[np.ndarray, " N"], seconds: float) -> Float[np.ndarray, " N"]:
+    """Compute the log of the seasonal volatility of bars of `seconds` length: half the log of cosines of the variance.
 
     The cosines are averaged over the bar, so that the variance has mean 1 and no season within a whole period.
     """

@@ -1,8 +1,8 @@
-"""Classification losses over every labelled bar of a segment: weighted means, in nats.
+"""Classification losses: weighted means over the labelled bars of a segment, in nats.
 
-All take output logits `[B, T, A, K]` and a segment with y `[B, T, A]` (any value where w is 0) and weights w
-`[B, T, A]`, and give a scalar, 0 where the segment has no weight at all. `smoothing` s mixes the label with "any class
-might be it" (Szegedy et al. 2016): a share s of it is spread evenly.
+All read the logits of the output and y (any value where w is 0) and w of the segment, and return 0 for a segment
+without weight. Axes before K are arbitrary, such as `[B, T, A]`. `smoothing` s spreads a share s of the label evenly
+over all classes (Szegedy et al. 2016).
 """
 
 from __future__ import annotations
@@ -12,55 +12,61 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float, Int
 
 from fxtrade.core.registry import Interval, NonNegative
 from fxtrade.core.types import Array, Output, Segment
 
 Smoothing = Annotated[float, Interval(ge=0, lt=1)]
 
-LEAST = 1e-7  # of 1 - p: powers below 1 have no slope at 0
+MIN_COMPLEMENT = 1e-7  # of 1 - p: powers below 1 have an infinite slope at 0
 
 
-def cross_entropy(output: Output, segment: Segment, *, smoothing: Smoothing = 0.0) -> Array:
-    """Mean of -log p(y)."""
+def cross_entropy(output: Output, segment: Segment, *, smoothing: Smoothing = 0.0) -> Float[Array, ""]:
+    """Compute the mean of -log p(y)."""
     return focal(output, segment, gamma=0.0, smoothing=smoothing)
 
 
-def focal(output: Output, segment: Segment, *, gamma: NonNegative = 2.0, smoothing: Smoothing = 0.0) -> Array:
-    """Mean of -(1 - p(y))^gamma log p(y): what is known already counts less (Lin et al. 2017).
+def focal(
+    output: Output, segment: Segment, *, gamma: NonNegative = 2.0, smoothing: Smoothing = 0.0
+) -> Float[Array, ""]:
+    """Compute the mean of -(1 - p(y))^gamma log p(y): confident correct forecasts count less (Lin et al. 2017).
 
-    gamma = 0 is the cross-entropy. The alpha of the paper is in the weights of the rows (`config.loss.class_weights`).
+    gamma = 0 is the cross-entropy. The paper's alpha is part of the class weights (`config.loss.class_weights`).
     """
     log_p = jax.nn.log_softmax(output.logits)
     target = optax.smooth_labels(jax.nn.one_hot(_classes(output, segment), log_p.shape[-1]), smoothing)
-    return mean(jnp.sum(target * _surprise(log_p, gamma), -1), segment.w)
+    return weighted_mean(jnp.sum(target * _focal_term(log_p, gamma), -1), segment.w)
 
 
-def ordinal(output: Output, segment: Segment, *, gamma: NonNegative = 0.0, smoothing: Smoothing = 0.0) -> Array:
-    """Mean over the borders between classes of the (focal) cross-entropy of being above: down < flat < up.
+def ordinal(
+    output: Output, segment: Segment, *, gamma: NonNegative = 0.0, smoothing: Smoothing = 0.0
+) -> Float[Array, ""]:
+    """Compute the mean over class borders of the (focal) cross-entropy of y being above it, for down < flat < up.
 
-    With P(y > k) the sum of the softmax above k, so that taking a rise for a fall costs more than taking it for
-    nothing: the logarithmic form of the ranked probability score (Epstein 1969). The cross-entropy with two classes.
+    P(y > k) is the sum of the softmax above k, so that forecasting down costs more than flat if y is up. This is the
+    logarithmic form of the ranked probability score (Epstein 1969). With two classes it is the cross-entropy.
     """
     logits, y = output.logits, _classes(output, segment)
-    whole, loss = jax.nn.logsumexp(logits, -1), 0.0
+    whole = jax.nn.logsumexp(logits, -1)
+    loss = jnp.zeros_like(whole)
     borders = logits.shape[-1] - 1
     for k in range(borders):
         below, above = (jax.nn.logsumexp(part, -1) - whole for part in (logits[..., : k + 1], logits[..., k + 1 :]))
         target = optax.smooth_labels(jax.nn.one_hot((y > k).astype(int), 2), smoothing)
-        loss = loss + jnp.sum(target * _surprise(jnp.stack([below, above], -1), gamma), -1)
-    return mean(loss / borders, segment.w)
+        loss = loss + jnp.sum(target * _focal_term(jnp.stack([below, above], -1), gamma), -1)
+    return weighted_mean(loss / borders, segment.w)
 
 
-def _surprise(log_p: Array, gamma: float) -> Array:
-    """-(1 - p)^gamma log p."""
-    return -log_p if gamma == 0 else -log_p * jnp.maximum(-jnp.expm1(log_p), LEAST) ** gamma
+def weighted_mean(x: Float[Array, "*S"], w: Float[Array, "*S"]) -> Float[Array, ""]:
+    """Compute the mean of x with weights w; 0 if all weights are 0."""
+    return jnp.sum(w * x) / jnp.maximum(jnp.sum(w), 1e-8)
 
 
-def _classes(output: Output, segment: Segment) -> Array:
+def _focal_term(log_p: Float[Array, "*S K"], gamma: float) -> Float[Array, "*S K"]:
+    """Compute -(1 - p)^gamma log p."""
+    return -log_p if gamma == 0 else -log_p * jnp.maximum(-jnp.expm1(log_p), MIN_COMPLEMENT) ** gamma
+
+
+def _classes(output: Output, segment: Segment) -> Int[Array, "*S"]:
     return jnp.clip(segment.y, 0, output.logits.shape[-1] - 1)
-
-
-def mean(loss: Array, w: Array) -> Array:
-    """The mean of `loss` by the weights `w` of the same shape; 0 without any."""
-    return jnp.sum(w * loss) / jnp.maximum(jnp.sum(w), 1e-8)

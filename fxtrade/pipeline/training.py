@@ -69,7 +69,7 @@ def pretrain(
 ) -> tuple[Any, FitResult]:
     """Weights to start from, random in the heads and contrastively trained below them, and the result of that training.
 
-    Only "supervised" uses the labels. The rows are those of training; validation rows choose the best step.
+    Only "supcon" uses the labels. The rows are those of training; validation rows choose the best step.
     """
     c = config.pretrain
     model, views = build_model(config), augment.make_augment(c.views)

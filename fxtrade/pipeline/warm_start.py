@@ -45,7 +45,7 @@ def load_initial_params(config: RunConfig, data: Dataset) -> Any:
         ended, begins = facts["spans"][span]["to"], span_of(data, later)["from"]
         if ended >= begins:
             raise ConfigError(
-                f"train.init_from = {folder}: that run's {span} span ends {ended}, but the {later} span begins here "
+                f"train.init_from = {folder}: the {span} span of that run ends {ended}, but here {later} begins "
                 f"{begins}: its weights depend on rows that are to evaluate them; give both runs the same data and split"
             )
     count, there = config.train.ensemble.size, then.train.ensemble.size

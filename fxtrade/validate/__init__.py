@@ -1,1 +1,1 @@
-"""Floor 5: whether a result is more than luck: splits, walk-forward, simulation, significance, the sealed test."""
+"""Validation: splits, surrogate markets, significance of results and discoveries."""

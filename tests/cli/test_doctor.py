@@ -1,4 +1,4 @@
-"""Advice follows from what the machine has, whatever machine the tests run on."""
+"""Findings and advice of the doctor, whatever machine the tests run on."""
 
 import pytest
 
@@ -9,9 +9,9 @@ GOOD = {"jax": "0.10.2", "flax": "0.12.8", "orbax-checkpoint": "0.12.8"}
 
 
 @pytest.mark.parametrize(
-    ("cards", "backend", "have", "words"),
+    ("cards", "backend", "versions", "words"),
     [
-        (set(), "cpu", GOOD, "Nothing to mend"),
+        (set(), "cpu", GOOD, "Nothing to fix"),
         ({"nvidia"}, "cpu", GOOD, "[cuda]"),
         ({"intel"}, "cpu", GOOD, "[xpu]"),
         (set(), "none", GOOD, "JAX_PLATFORMS=cpu"),
@@ -20,19 +20,19 @@ GOOD = {"jax": "0.10.2", "flax": "0.12.8", "orbax-checkpoint": "0.12.8"}
         (set(), "cpu", GOOD | {"orbax-checkpoint": "0.11.24"}, "constraints/xpu.txt"),
     ],
 )
-def test_advice(cards, backend, have, words):
-    assert words in "\n".join(doctor.advice(cards, backend, have))
+def test_advice(cards, backend, versions, words):
+    assert words in "\n".join(doctor.advice(cards, backend, versions))
 
 
 def test_a_card_that_is_used_needs_no_advice():
-    assert doctor.advice({"nvidia"}, "gpu", GOOD)[0].startswith("Nothing to mend")
+    assert doctor.advice({"nvidia"}, "gpu", GOOD)[0].startswith("Nothing to fix")
 
 
-def test_what_is_shown(capsys):
+def test_show_prints_all_findings(capsys):
     doctor.show(Console())
     shown = capsys.readouterr().out
-    for what in ("fxtrade", "python", "jax", "JAX backend", "devices", "float64 for money", "compilation cache"):
-        assert what in shown
+    for name in ("fxtrade", "python", "jax", "JAX backend", "devices", "float64 for money", "compilation cache"):
+        assert name in shown
 
 
 def test_a_backend_that_does_not_start_is_a_finding(monkeypatch):

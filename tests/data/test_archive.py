@@ -20,13 +20,13 @@ def spec(server: Archive, out: Path, start: str, end: str, **changes) -> FetchSp
 # From the archive to the stored frame
 
 
-def test_stored_frame_is_exactly_what_was_published(server, tmp_path):
+def test_stored_frame_equals_the_published_bars(server, tmp_path):
     rows = server.publish("2024-01") + server.publish("2024-02")
     other = server.publish("2024-01", "ETHUSDT") + server.publish("2024-02", "ETHUSDT")
     summary = fetch(spec(server, tmp_path, "2024-01", "2024-02", symbols=("BTCUSDT", "ETHUSDT")), sleep=never)
     assert stored(tmp_path).schema == expected(rows).schema
     assert stored(tmp_path).equals(expected(rows)) and stored(tmp_path, "ETHUSDT").equals(expected(other))
-    assert [(f.symbol, f.rows, f.gaps, f.missing, f.absent) for f in summary] == [
+    assert [(f.symbol, f.rows, f.gaps, f.missing_bars, f.missing_days) for f in summary] == [
         ("BTCUSDT", 1440, 0, 0, ()),
         ("ETHUSDT", 1440, 0, 0, ()),
     ]
@@ -37,7 +37,7 @@ def test_stored_frame_is_exactly_what_was_published(server, tmp_path):
     assert sorted(left_behind(tmp_path)) == ["BTCUSDT.parquet", "ETHUSDT.parquet"]
 
 
-def test_progress_counts_files_and_bytes_and_names_the_current_file(server, tmp_path):
+def test_on_progress_gets_files_bytes_and_the_current_file(server, tmp_path):
     sizes = []
     for stamp in ("2024-02", "2024-03-01", "2024-03-02"):
         server.publish(stamp)
@@ -54,22 +54,22 @@ def test_progress_counts_files_and_bytes_and_names_the_current_file(server, tmp_
 def test_span_in_days_uses_only_these_days(server, tmp_path):
     rows = [row for day in ("2024-01-30", "2024-01-31", "2024-02-01") for row in server.publish(day)]
     (summary,) = fetch(spec(server, tmp_path, "2024-01-30", "2024-02-01"), sleep=never)
-    assert stored(tmp_path).equals(expected(rows)) and summary.absent == ()
+    assert stored(tmp_path).equals(expected(rows)) and summary.missing_days == ()
     assert server.zips() == [remote(day) for day in ("2024-01-30", "2024-01-31", "2024-02-01")]
 
 
-def test_gaps_are_counted_and_stay_gaps(server, tmp_path):
+def test_gaps_are_counted_and_not_filled(server, tmp_path):
     rows = bars("2024-01-05")
     server.publish("2024-01-05", rows=rows[:3] + rows[4:10] + rows[15:])
     (summary,) = fetch(spec(server, tmp_path, "2024-01-05", "2024-01-05"), sleep=never)
-    assert (summary.rows, summary.gaps, summary.missing) == (18, 2, 6) and len(stored(tmp_path)) == 18
+    assert (summary.rows, summary.gaps, summary.missing_bars) == (18, 2, 6) and len(stored(tmp_path)) == 18
 
 
-def test_bars_between_the_clock_ticks_are_no_gap(server, tmp_path):
+def test_bars_off_the_grid_are_not_a_gap(server, tmp_path):
     rows = bars("2024-01-05")
     server.publish("2024-01-05", rows=[*rows[:4], (rows[4][0] - HOUR // 2, *rows[4][1:]), *rows[4:]])
     (summary,) = fetch(spec(server, tmp_path, "2024-01-05", "2024-01-05"), sleep=never)
-    assert (summary.rows, summary.gaps, summary.missing) == (25, 0, 0)
+    assert (summary.rows, summary.gaps, summary.missing_bars) == (25, 0, 0)
 
 
 def test_futures_with_header_and_spot_in_microseconds_give_the_same_bars(server, tmp_path):
@@ -81,7 +81,7 @@ def test_futures_with_header_and_spot_in_microseconds_give_the_same_bars(server,
         assert stored(tmp_path / market).equals(expected(rows))
 
 
-def test_contradiction_between_files_names_both(server, tmp_path):
+def test_conflicting_files_are_both_named(server, tmp_path):
     rows, next_day = bars("2024-01-05"), bars("2024-01-06")
     server.publish("2024-01-05", rows=[*rows, (*next_day[0][:1], "1", *next_day[0][2:])])
     server.publish("2024-01-06", rows=next_day)
@@ -90,7 +90,7 @@ def test_contradiction_between_files_names_both(server, tmp_path):
     assert left_behind(tmp_path) == []
 
 
-def test_symbol_without_any_bar_says_what_to_check(server, tmp_path):
+def test_symbol_without_any_bar_is_an_error(server, tmp_path):
     server.publish("2024-01", "ETHUSDT")
     with pytest.raises(DataError, match="BTCUSDX: no 1h bars in market 'spot'.*spelling.*market.*listing date"):
         fetch(spec(server, tmp_path, "2024-01", "2024-01", symbols=("ETHUSDT", "BTCUSDX")), sleep=never)
@@ -100,7 +100,7 @@ def test_symbol_without_any_bar_says_what_to_check(server, tmp_path):
         fetch(spec(server, tmp_path, "2024-01", "2024-01", symbols=("EMPTY",)), sleep=never)
 
 
-def test_verified_but_empty_zip_is_an_error_of_the_fetch(server, tmp_path):
+def test_verified_but_empty_zip_is_an_error(server, tmp_path):
     server.put(remote("2024-01-05"), EMPTY_ZIP)
     with pytest.raises(DataError, match=r"2024-01-05\.zip: not a zip with one CSV"):
         fetch(spec(server, tmp_path, "2024-01-05", "2024-01-05"), sleep=never)
@@ -114,15 +114,15 @@ def days_of(month: str) -> list[date]:
     return [r.day for r in plan(["A"], "1h", parse_day(month), parse_day(month, last=True))[0].days]
 
 
-def test_lost_month_falls_back_on_days_and_reports_those_that_are_not_there(server, tmp_path):
+def test_lost_month_falls_back_on_days_and_reports_missing_ones(server, tmp_path):
     rows = server.publish("2024-01")
     days = days_of("2024-02")
     rows += [row for day in days[:9] + days[11:] for row in server.publish(f"{day}")]
     rows += server.publish("2024-03")
     (summary,) = fetch(spec(server, tmp_path, "2024-01", "2024-04"), sleep=never)
     assert stored(tmp_path).equals(expected(rows))
-    assert summary.absent == (date(2024, 2, 10), date(2024, 2, 11), *days_of("2024-04"))
-    assert (summary.gaps, summary.missing) == (1, 48)
+    assert summary.missing_days == (date(2024, 2, 10), date(2024, 2, 11), *days_of("2024-04"))
+    assert (summary.gaps, summary.missing_bars) == (1, 48)
 
 
 def test_months_before_the_listing_cost_one_request_each(server, tmp_path):
@@ -131,7 +131,7 @@ def test_months_before_the_listing_cost_one_request_each(server, tmp_path):
     months = [remote(f"2024-0{month}") for month in range(1, 6)]
     before, after = days_of("2024-01") + days_of("2024-02"), days_of("2024-04") + days_of("2024-05")
     assert server.zips() == months + [remote(f"{day}") for day in after]
-    assert summary.absent == tuple(day for day in before + after if day != date(2024, 5, 1))
+    assert summary.missing_days == tuple(day for day in before + after if day != date(2024, 5, 1))
     assert stored(tmp_path).equals(expected(rows))
 
 
@@ -148,7 +148,7 @@ def test_listing_too_recent_for_any_month_is_found_day_by_day(server, tmp_path):
     assert stored(tmp_path).equals(expected(rows))
 
 
-def test_lost_month_after_known_bars_is_no_month_before_the_listing(server, tmp_path):
+def test_lost_month_after_known_bars_is_not_before_the_listing(server, tmp_path):
     rows = [row for stamp in ("2024-01-31", "2024-02-05", "2024-03") for row in server.publish(stamp)]
     fetch(spec(server, tmp_path / "days", "2024-01-31", "2024-03"), sleep=never)
     assert stored(tmp_path / "days").equals(expected(rows))
@@ -204,7 +204,7 @@ def test_failed_run_keeps_the_older_file(server, tmp_path):
     assert stored(tmp_path).equals(expected(rows)) and left_behind(tmp_path) == ["BTCUSDT.parquet"]
 
 
-def test_half_written_frame_never_gets_the_name(server, tmp_path, monkeypatch):
+def test_partly_written_frame_does_not_replace_the_file(server, tmp_path, monkeypatch):
     rows = server.publish("2024-01-05")
     job = spec(server, tmp_path, "2024-01-05", "2024-01-05")
     fetch(job, sleep=never)

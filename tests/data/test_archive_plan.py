@@ -11,7 +11,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.data.archive import FetchSpec, parse_day, plan
 
 
-def test_plan_takes_months_where_it_can_and_days_elsewhere():
+def test_plan_uses_whole_months_and_days_elsewhere():
     paths = [r.path for r in plan(["ETHUSDT"], "1m", date(2024, 1, 31), date(2024, 3, 1), "um")]
     folder = "data/futures/um/{}/klines/ETHUSDT/1m/ETHUSDT-1m-{}.zip"
     assert paths == [
@@ -59,7 +59,7 @@ def test_parse_day_is_inclusive_and_strict():
         ({"attempts": 0}, "attempts"),
     ],
 )
-def test_spec_refuses_what_the_archive_cannot_have(change, message):
+def test_invalid_spec_is_refused(change, message):
     values = {
         "symbols": ("BTCUSDT",),
         "interval": "1m",

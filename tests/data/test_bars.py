@@ -1,7 +1,8 @@
-"""Files of bars: what is read value for value, folders of them, what is refused, fingerprints."""
+"""Reading files and folders of bars, errors of invalid files, fingerprints."""
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 
 import numpy as np
@@ -18,7 +19,7 @@ refused = partial(bar_files.refused, bars.read)
 
 
 @pytest.mark.parametrize("name", ["BTC.csv", "BTC.parquet"])
-def test_a_file_is_read_value_for_value(tmp_path, name):
+def test_values_equal_those_of_the_file(tmp_path, name):
     table = columns()
     panel = bars.read(write(tmp_path / name, table))
     for column, field in FIELDS.items():
@@ -33,7 +34,7 @@ def test_a_file_is_read_value_for_value(tmp_path, name):
     assert str(tmp_path) in panel.source
 
 
-def test_a_gap_stays_a_gap(tmp_path):
+def test_gaps_are_not_filled(tmp_path):
     panel = bars.read(write(tmp_path / "A.csv", rows(columns(), [0, 1, 2, 5, 7])))
     expected = np.array([1, 1, 1, 0, 0, 1, 0, 1], bool)
     np.testing.assert_array_equal(panel.bars.ok[:, 0], expected)
@@ -45,7 +46,7 @@ def test_a_gap_stays_a_gap(tmp_path):
 class TestFolders:
     @pytest.fixture
     def folder(self, tmp_path):
-        """B from the beginning, A five bars later, C in between and without order flow."""
+        """B from the start, A five bars later, C in between and without order flow."""
         write(tmp_path / "B.parquet", columns(n=12))
         write(tmp_path / "A.csv", columns(n=12, start=START + 5 * MINUTE, seed=1))
         flow = ("quote_volume", "trades", "taker_buy_base")
@@ -54,16 +55,16 @@ class TestFolders:
         (tmp_path / "notes.txt").write_text("not a symbol")
         return tmp_path
 
-    def test_all_files_by_name_or_those_asked_for(self, folder):
+    def test_all_files_or_the_requested_ones(self, folder):
         assert bars.read(folder).symbols == ("A", "B", "C")
         assert bars.read(folder, ("C", "A")).symbols == ("C", "A")
 
-    def test_the_common_span_is_where_all_are_listed(self, folder):
+    def test_intersection_of_spans(self, folder):
         panel = bars.read(folder, align="intersection")
         np.testing.assert_array_equal(panel.times, (START + MINUTE * np.arange(5, 10)) * SECOND)
         assert panel.bars.ok.all()
 
-    def test_the_union_is_where_any_is_listed(self, folder):
+    def test_union_of_spans(self, folder):
         panel = bars.read(folder, align="union")
         np.testing.assert_array_equal(panel.times, (START + MINUTE * np.arange(17)) * SECOND)
         listed = {"A": range(5, 17), "B": range(12), "C": range(4, 10)}
@@ -80,7 +81,7 @@ class TestFolders:
                 panel.bars.taker_buy[:, a], expected["taker_buy_base"][first : first + n].astype(np.float32)
             )
 
-    def test_order_flow_that_one_symbol_lacks_is_lacking(self, folder):
+    def test_order_flow_needs_all_symbols(self, folder):
         assert bars.read(folder, ("A", "B")).bars.taker_buy is not None
         lacking = bars.read(folder).bars
         assert lacking.taker_buy is None and lacking.trades is None and lacking.quote_volume is None
@@ -90,13 +91,13 @@ class TestFolders:
         np.testing.assert_array_equal(panel.times, (START + MINUTE * np.arange(7, 10)) * SECOND)
         assert len(bars.read(folder, ("B",), start="2023-12-31", end="2024-01-02").times) == 12
 
-    def test_an_end_beyond_the_clock_is_no_end(self, folder):
+    def test_an_end_beyond_int64_is_open(self, folder):
         assert len(bars.read(folder, ("B",), end="9999-12-31").times) == 12
 
     def test_an_unknown_symbol(self, folder):
         refused(folder, str(folder), "XRP", "there are A, B, C", symbols=("A", "XRP"))
 
-    def test_a_symbol_that_is_not_the_file(self, folder):
+    def test_a_symbol_other_than_the_file(self, folder):
         refused(folder / "A.csv", "no file for symbol B", "A", symbols=("B",))
 
     def test_symbols_that_never_overlap(self, folder):
@@ -109,13 +110,13 @@ class TestFolders:
         write(folder / "H.csv", columns(step=3_600))
         refused(folder, "different lengths", "B: 1m", "H: 1h", "resample", symbols=("B", "H"))
 
-    def test_clocks_of_another_phase(self, folder):
+    def test_clocks_of_different_phase(self, folder):
         write(folder / "P.csv", columns(start=START + 30))
         refused(folder, "P", "phase", symbols=("B", "P"), align="union")
 
 
-class TestRefusals:
-    """Each names the file, the place in it, and what is wrong there."""
+class TestErrors:
+    """Each error names the file, the row and the problem."""
 
     def test_no_such_path(self, tmp_path):
         refused(tmp_path / "none", str(tmp_path / "none"), "no such file or folder")
@@ -137,7 +138,7 @@ class TestRefusals:
         refused(write(tmp_path / name, rows(columns(), [])), name, "has no rows")
 
     @pytest.mark.parametrize("name", ["A.csv", "A.parquet"])
-    def test_a_file_of_rubbish(self, tmp_path, name):
+    def test_random_bytes(self, tmp_path, name):
         (tmp_path / name).write_bytes(np.random.default_rng(0).bytes(2_000))
         refused(tmp_path / name, name)
 
@@ -184,41 +185,41 @@ class TestRefusals:
 
 
 class TestFingerprint:
-    def test_the_same_data_have_the_same_one(self, tmp_path):
+    def test_equal_data_have_equal_fingerprints(self, tmp_path):
         once, again = (bars.read(write(tmp_path / n / "A.csv", columns())) for n in ("a", "b"))
         assert once.fingerprint() == again.fingerprint()
 
     @pytest.mark.parametrize("change", [{"seed": 1}, {"start": START + 60}, {"step": 120}, {"n": 9}])
-    def test_other_data_have_another(self, tmp_path, change):
+    def test_different_data_have_different_fingerprints(self, tmp_path, change):
         once = bars.read(write(tmp_path / "a" / "A.csv", columns()))
         other = bars.read(write(tmp_path / "b" / "A.csv", columns(**change)))
         assert once.fingerprint() != other.fingerprint()
 
-    def test_one_ulp_or_a_name_makes_another(self, tmp_path):
+    def test_one_ulp_or_a_name_changes_it(self, tmp_path):
         once = bars.read(write(tmp_path / "A.csv", columns()))
         renamed = bars.read(write(tmp_path / "B.csv", columns()))
         volume = once.bars.volume.copy()
         volume[3, 0] = np.nextafter(volume[3, 0], np.float32(np.inf))
-        touched = bars.Panel(once.bars.replace(volume=volume), once.times, once.symbols, once.interval, "")
+        touched = bars.Panel(dataclasses.replace(once.bars, volume=volume), once.times, once.symbols, once.interval, "")
         assert len({p.fingerprint() for p in (once, renamed, touched)}) == 3
 
-    def test_one_value_of_the_book_makes_another(self):
+    def test_one_value_of_the_book_changes_it(self):
         market = markets.bars(8)
         times = START * SECOND + np.arange(8)
 
         def of(changed):
             return bars.Panel(changed, times, ("A", "B"), 1, "").fingerprint()
 
-        seen = {of(market), of(market.replace(book=None))}
+        seen = {of(market), of(dataclasses.replace(market, book=None))}
         for name, side in vars(market.book).items():
             other = side.copy()
             other[5, 1, 2] *= 1.5
-            seen.add(of(market.replace(book=market.book.replace(**{name: other}))))
+            seen.add(of(dataclasses.replace(market, book=dataclasses.replace(market.book, **{name: other}))))
         assert len(seen) == 6 and of(markets.bars(8)) in seen
 
 
 class TestRealData:
-    def test_what_is_read_is_what_polars_reads(self, real_data):
+    def test_values_equal_those_of_polars(self, real_data):
         panel = bars.read(real_data / "bars_1h", ("BTCUSDT", "AVAXUSDT"), align="union")
         for a, symbol in enumerate(panel.symbols):
             frame = pl.read_parquet(real_data / "bars_1h" / f"{symbol}.parquet")

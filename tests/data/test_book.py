@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ def prices(panel, a=0):
 
 
 class TestRowsOfAClock:
-    """Seven updates, of which row 0 has three, row 1 one at its very beginning, row 2 none and row 3 the rest."""
+    """Seven updates: three in row 0, one at the start of row 1, none in row 2 and the rest in row 3."""
 
     TABLE = snapshots([100, 400, 900, 1000, 3500, 3500, 3999], [100, 102, 98, 104, 110, 90, 106])
 
@@ -34,7 +36,7 @@ class TestRowsOfAClock:
         assert panel.bars.ok.all() and panel.symbols == ("A",) and panel.interval == SECOND and panel.edge is None
         np.testing.assert_array_equal(panel.bars.second_of_week, [0, 1, 2, 3])
 
-    def test_the_book_is_the_last_of_the_row(self, path):
+    def test_the_last_book_of_each_row(self, path):
         made = book.read(path).bars.book
         last = [2, 3, 3, 6]
         for field in FIELDS:
@@ -44,20 +46,20 @@ class TestRowsOfAClock:
                 expected = np.asarray(self.TABLE[f"{field}_{level}"])[last]
                 np.testing.assert_array_equal(a[:, 0, level], expected.astype(np.float32))
 
-    def test_of_equal_times_the_last_row_stands(self, tmp_path):
+    def test_the_last_of_equal_times_counts(self, tmp_path):
         panel = book.read(write(tmp_path / "A.csv", snapshots([0, 500, 500, 1500], [100, 101, 99, 99])))
         np.testing.assert_array_equal(prices(panel), [(100, 101, 99, 99), (99, 99, 99, 99)])
 
-    def test_an_old_book_is_a_gap(self, tmp_path):
-        """Updates at 0 and 6.5 s; at the end of row t the first is t + 1 s old, and 2 s are not too old."""
+    def test_a_stale_book_is_a_gap(self, tmp_path):
+        """Updates at 0 and 6.5 s; at the end of row t the first is t + 1 s old, and 2 s are accepted."""
         write(tmp_path / "trades" / "A.csv", trades([0, 5000, 7000], [100.0, 100.0, 100.0], [1.0, 1.0, 1.0], [1, 1, 1]))
         panel = book.read(write(tmp_path / "book" / "A.csv", snapshots([0, 6500], [100, 104])), stale="2s")
         gone = np.array([0, 0, 1, 1, 1, 1, 0], bool)
         np.testing.assert_array_equal(panel.bars.ok[:, 0], ~gone)
-        for a in jax.tree.leaves(panel.bars.replace(ok=None, second_of_week=None)):
+        for a in jax.tree.leaves(dataclasses.replace(panel.bars, ok=None, second_of_week=None)):
             np.testing.assert_array_equal(np.isnan(a[:, 0]).reshape(7, -1).any(1), gone)
         np.testing.assert_array_equal(prices(panel)[[0, 1, 6], 0], [100, 100, 104])
-        assert book.read(tmp_path / "book").bars.ok.all(), "a minute is the limit unless one is given"
+        assert book.read(tmp_path / "book").bars.ok.all(), "the default is a minute"
 
     def test_rows_begin_at_multiples_of_the_clock(self, path):
         panel = book.read(path, clock="500ms")
@@ -66,7 +68,7 @@ class TestRowsOfAClock:
         np.testing.assert_array_equal(panel.bars.second_of_week, [0, 0, 1, 1, 2, 2, 3, 3])
 
     def test_start_is_inclusive_and_end_exclusive(self, path):
-        """The standing book of the first row may be older than `start`."""
+        """The book at the start of the first row may be older than `start`."""
         panel = book.read(path, start="2024-01-01T00:00:02", end="2024-01-01T00:00:04")
         np.testing.assert_array_equal(panel.times, (START + np.array([2, 3])) * SECOND)
         np.testing.assert_array_equal(prices(panel), np.float32([(104, 104, 104, 104), (110, 110, 90, 106)]))
@@ -78,7 +80,7 @@ class TestRowsOfAClock:
         np.testing.assert_array_equal(book.read(path, clock="2s", **span).bars.close[:, 0], [53, 55, 57])
 
     def test_prices_are_rounded_once(self, tmp_path):
-        """The mid is that of the file's prices, not of prices rounded to float32 before."""
+        """The mid is computed before prices are rounded to float32."""
         panel = book.read(write(tmp_path / "A.csv", snapshots([0, 1000], [61837.635, 61837.645], spread=0.01)))
         np.testing.assert_array_equal(panel.bars.close[:, 0], np.float32([61837.635, 61837.645]))
         np.testing.assert_array_equal(panel.bars.book.ask_price[:, 0, 0], np.float32([61837.64, 61837.65]))
@@ -101,14 +103,14 @@ class TestTrades:
         write(tmp_path / "book" / "A.csv", self.BOOK)
         return tmp_path / "book"
 
-    def test_rows_at_the_ends_of_their_span(self, tmp_path):
+    def test_rows_at_both_ends_of_the_trades(self, tmp_path):
         """The first trade is at the end of row 0, the last at the beginning of row 3."""
         write(tmp_path / "trades" / "A.csv", trades([1000, 3000], [10.0, 10.0], [1.0, 2.0], [1, 1]))
         panel = book.read(write(tmp_path / "book" / "A.csv", self.BOOK))
         np.testing.assert_array_equal(panel.bars.volume[:, 0], np.float32([np.nan, 1, 0, 2, np.nan, np.nan]))
 
     @pytest.mark.parametrize("file", ["", "A.csv"])
-    def test_sums_of_each_row_within_the_span_of_the_trades(self, folder, file):
+    def test_sums_of_each_row(self, folder, file):
         panel = book.read(folder / file)
         for name, expected in self.EXPECTED.items():
             np.testing.assert_array_equal(getattr(panel.bars, name)[:, 0], np.float32(expected), err_msg=name)
@@ -121,17 +123,17 @@ class TestTrades:
             assert np.isnan(getattr(panel.bars, name)[:, 0]).all()
             np.testing.assert_array_equal(getattr(panel.bars, name)[:, 1], np.float32(expected), err_msg=name)
 
-    def test_no_trades_at_all(self, folder):
+    def test_no_trades(self, folder):
         write(folder / "B.csv", self.BOOK)
         lacking = book.read(folder, ("B",)).bars
         assert np.isnan(lacking.volume).all() and lacking.volume.dtype == np.float32 and lacking.ok.all()
         assert lacking.quote_volume is None and lacking.trades is None and lacking.taker_buy is None
 
-    def test_a_path_without_folder(self, folder, monkeypatch):
+    def test_a_relative_path(self, folder, monkeypatch):
         monkeypatch.chdir(folder)
         np.testing.assert_array_equal(book.read("A.csv").bars.volume[:, 0], np.float32(self.EXPECTED["volume"]))
 
-    def test_each_update_has_the_trades_since_the_one_before(self, folder):
+    def test_each_update_has_the_trades_since_the_previous_one(self, folder):
         """Those at 1000 and 1999 ms are after 900 and after 1500; that at 50 ms is before all."""
         panel = book.read(folder, clock=None)
         np.testing.assert_array_equal(panel.bars.volume[:, 0], np.float32([0, 0, 2, 12, np.nan]))
@@ -157,12 +159,12 @@ class TestEveryUpdate:
     def test_of_one_file_only(self, tmp_path):
         for name in "AB":
             write(tmp_path / f"{name}.csv", self.TABLE)
-        with pytest.raises(ConfigError, match=r"data\.clock = None .* of one book .* 2 of .* data\.symbols"):
+        with pytest.raises(ConfigError, match=r"data\.clock = None .* of one book .* 2 files.* data\.symbols"):
             book.read(tmp_path, clock=None)
         assert book.read(tmp_path, ("B",), clock=None).symbols == ("B",)
 
 
-class TestSeveral:
+class TestSeveralSymbols:
     @pytest.fixture
     def folder(self, tmp_path):
         """A from 0 to 5 s with three levels, B from 2.5 to 8 s with two."""
@@ -177,7 +179,7 @@ class TestSeveral:
         assert panel.symbols == ("A", "B") and panel.bars.ok.all() and panel.bars.book.ask_price.shape == (4, 2, 2)
         assert book.read(folder, ("A",)).bars.book.ask_price.shape == (6, 1, 3)
 
-    def test_the_union_knows_a_book_until_it_is_old(self, folder):
+    def test_the_union_keeps_a_book_until_it_is_stale(self, folder):
         panel = book.read(folder, ("B", "A"), align="union", stale="2s")
         np.testing.assert_array_equal(panel.times, (START + np.arange(9)) * SECOND)
         np.testing.assert_array_equal(np.flatnonzero(panel.bars.ok[:, 0]), range(2, 9))
@@ -194,7 +196,7 @@ class TestIsBook:
         assert book.is_book(tmp_path) and not book.is_book(tmp_path, ("C",)) and book.is_book(tmp_path, ("C", "A"))
 
     @pytest.mark.parametrize("name", ["none", "A.parquet", "A.csv"])
-    def test_what_cannot_be_read(self, tmp_path, name):
+    def test_unreadable_files(self, tmp_path, name):
         (tmp_path / "A.parquet").write_bytes(b"rubbish")
         (tmp_path / "A.csv").write_bytes(b"")
         with pytest.raises(DataError, match="there is no such file|cannot be read"):

@@ -1,4 +1,4 @@
-"""What a file of a book or of trades may hold, and the error that names anything else."""
+"""Files of order books and of trades, and errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_missing_levels_are_nan(tmp_path, name, missing):
     assert np.isnan(made.book.bid_price[..., 1]).all() and np.isnan(made.book.bid_size[..., 1]).all()
 
 
-def test_a_size_of_zero_is_one_that_was_rounded(tmp_path):
+def test_a_size_of_zero_is_accepted(tmp_path):
     made = book.read(write(tmp_path / "A.csv", spoilt("bid_size_0", 2, 0.0))).bars
     assert made.ok.all() and made.book.bid_size[2, 0, 0] == 0
 
@@ -43,39 +43,39 @@ def test_a_size_of_zero_is_one_that_was_rounded(tmp_path):
         ("bid_price_1", 0.0),
         ("bid_price_1", -1.0),
         ("bid_price_1", 1e-50),  # 0 in float32
-        ("bid_price_1", 101.0),  # as good as the best
+        ("bid_price_1", 101.0),  # equal to the best
         ("ask_price_1", 102.5),
     ],
 )
-def test_rows_that_are_no_book_are_left_out_and_counted(tmp_path, column, value):
-    """Row 2, whose best prices are 101 and 103, is not there; the book of row 1 stands instead."""
+def test_invalid_rows_are_dropped_and_counted(tmp_path, column, value):
+    """Row 2, whose best prices are 101 and 103, is replaced by the book of row 1."""
     path = write(tmp_path / "A.parquet", spoilt(column, 2, value))
-    assert read_book(path).left_out == 1
+    assert read_book(path).invalid == 1
     panel = book.read(path)
-    assert "without 1 rows of A that are no book" in panel.source
+    assert "without 1 rows of A that are not a valid book" in panel.source
     np.testing.assert_array_equal(panel.bars.close[:, 0], [100, 101, 101, 101, 100])
     np.testing.assert_array_equal(panel.bars.book.bid_size[:, 0, 0], [1, 2, 2, 4, 5])
     assert panel.bars.ok.all() and "without" not in book.read(write(tmp_path / "B.csv", FIVE)).source
 
 
-def test_a_hole_in_the_levels_is_no_book(tmp_path):
+def test_a_gap_between_levels_is_invalid(tmp_path):
     table = snapshots([0, 1000, 2000], [100, 101, 102], levels=3)
     table = spoilt("ask_price_1", 1, None, spoilt("ask_size_1", 1, None, table))
-    assert read_book(write(tmp_path / "A.parquet", table)).left_out == 1
+    assert read_book(write(tmp_path / "A.parquet", table)).invalid == 1
 
 
-def test_no_row_is_a_book(tmp_path):
+def test_no_valid_row(tmp_path):
     table = FIVE | {"bid_price_0": FIVE["ask_price_0"], "ask_price_0": FIVE["bid_price_0"]}
-    refused(write(tmp_path / "A.csv", table), "A.csv", "none of the 5 rows is a book")
+    refused(write(tmp_path / "A.csv", table), "A.csv", "none of the 5 rows is a valid book")
 
 
-def test_the_clock_of_the_exchange_goes_before_others(tmp_path):
+def test_the_clock_of_the_exchange_has_priority(tmp_path):
     late = {k: [t + 500 for t in FIVE["transact_timestamp"]] for k in ("timestamp", "local_timestamp")}
     time = read_book(write(tmp_path / "A.csv", late | FIVE)).time
     np.testing.assert_array_equal(time, (START + np.arange(5)) * 10**9)
 
 
-class TestRefusals:
+class TestErrors:
     def test_no_such_path(self, tmp_path):
         refused(tmp_path / "none", "none", "no such file or folder")
         refused(tmp_path, "no .parquet or .csv files")
@@ -102,11 +102,11 @@ class TestRefusals:
         write(tmp_path / "B.csv", {"timestamp": [START], "open": [1.0]})
         refused(tmp_path, "B.csv", "no column bid_price_0")
 
-    def test_times_that_fall(self, tmp_path):
+    def test_decreasing_times(self, tmp_path):
         path = write(tmp_path / "A.csv", spoilt("transact_timestamp", 3, START * 1000 + 1500))
         refused(path, "A.csv, row 3 (2024-01-01T00:00:01)", "transact_timestamp is before the row above", "sort")
 
-    def test_a_time_that_is_missing(self, tmp_path):
+    def test_a_missing_time(self, tmp_path):
         refused(write(tmp_path / "A.csv", spoilt("transact_timestamp", 3, None)), "row 3 has no time")
 
     @pytest.mark.parametrize("value", [None, float("nan")])
@@ -118,7 +118,7 @@ class TestRefusals:
             ("ask_size_0", "ask_size_0 is missing, but its price is there"),
         ],
     )
-    def test_numbers_that_are_missing(self, tmp_path, column, value, message):
+    def test_missing_numbers(self, tmp_path, column, value, message):
         refused(write(tmp_path / "A.parquet", spoilt(column, 3, value)), "row 3 (2024-01-01T00:00:03)", message)
 
     @pytest.mark.parametrize("value", [float("inf"), 1e39])
@@ -152,7 +152,7 @@ class TestRefusals:
         refused(write(tmp_path / "book" / "A.parquet", FIVE), "trades/A.parquet, row 2 (2024-01-01", message)
 
     @pytest.mark.parametrize("column", ["price", "size", "side"])
-    def test_trades_that_lack_a_column(self, tmp_path, column):
+    def test_trades_without_a_column(self, tmp_path, column):
         table = trades([100], [1.0], [1.0], [1])
         write(tmp_path / "trades" / "A.csv", {k: v for k, v in table.items() if k != column})
         refused(write(tmp_path / "book" / "A.csv", FIVE), "trades/A.csv", f"no column {column}")
@@ -184,15 +184,15 @@ class TestClocks:
         path = write(tmp_path / "A.csv", FIVE)
         refused(path, "A.csv", "at least two are needed", "A: 2024-01-01T00:00:00..2024-01-01T00:00:04", **options)
 
-    def test_years_between_sessions(self, tmp_path):
+    def test_books_that_exceed_memory(self, tmp_path):
         write(tmp_path / "A.csv", FIVE)
         write(tmp_path / "B.csv", snapshots([10**12, 10**12 + 1], [100, 101]))
         refused(tmp_path, "10,000,000,001 rows of 100ms take 596 GiB", "coarser", align="union", clock="100ms")
 
     @pytest.mark.parametrize("option", ["clock", "stale"])
-    def test_an_interval_that_is_none(self, tmp_path, option):
+    def test_an_invalid_interval(self, tmp_path, option):
         refused(write(tmp_path / "A.csv", FIVE), "'1sec' is not an interval", **{option: "1sec"})
 
     @pytest.mark.parametrize("which", ["start", "end"])
-    def test_a_date_that_is_none(self, tmp_path, which):
+    def test_an_invalid_date(self, tmp_path, which):
         refused(write(tmp_path / "A.csv", FIVE), f"data.{which} = 'soon'", **{which: "soon"})

@@ -1,4 +1,4 @@
-"""Rows of order books against plain Python, against polars on real files, and against their own past."""
+"""Rows of order books against loops in Python and against polars on real files; causality."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLOW = ("volume", "quote_volume", "trades", "taker_buy")
 
 @st.composite
 def sessions(draw):
-    """Up to two symbols with updates and, perhaps, trades on a grid of 50 ms, so that times meet edges."""
+    """Draw up to two symbols with updates and possibly trades on a grid of 50 ms, so that times coincide with edges."""
     made = []
     for _ in range(draw(st.integers(1, 2))):
         ms = sorted(draw(st.lists(st.integers(0, 80), min_size=2, max_size=12)))
@@ -46,8 +46,8 @@ def write_sessions(folder: Path, made, until=10**9) -> Path:
     return folder / "book"
 
 
-def row_by_hand(t, clock, stale, ms, mids, flow) -> dict[str, float]:
-    """Everything about the row [t, t + clock) of one symbol, in ms and plain Python; empty for a gap."""
+def expected_row(t, clock, stale, ms, mids, flow) -> dict[str, float]:
+    """Compute the row [t, t + clock) of one symbol, in ms; empty for a gap."""
     before = [(time, i) for i, time in enumerate(ms) if time < t + clock]
     if not before or t + clock - before[-1][0] > stale:
         return {}
@@ -61,7 +61,7 @@ def row_by_hand(t, clock, stale, ms, mids, flow) -> dict[str, float]:
 
 
 @given(sessions(), st.sampled_from([100, 250, 1000]), st.sampled_from([500, 60_000]), st.booleans())
-def test_against_plain_python(made, clock, stale, union):
+def test_against_loops(made, clock, stale, union):
     grid = [(ms[0] // clock, ms[-1] // clock) for ms, *_ in made]
     firsts, lasts = zip(*grid, strict=True)
     first, last = (min(firsts), max(lasts)) if union else (max(firsts), min(lasts))
@@ -75,7 +75,7 @@ def test_against_plain_python(made, clock, stale, union):
         panel = book.read(path, **options)
     clock_ms = [clock * i for i in range(first, last + 1)]
     np.testing.assert_array_equal(panel.times, [(START * 1000 + t) * 10**6 for t in clock_ms])
-    rows = [[row_by_hand(t, clock, stale, *session) for session in made] for t in clock_ms]
+    rows = [[expected_row(t, clock, stale, *session) for session in made] for t in clock_ms]
     for name in ("open", "high", "low", "close", *FLOW):
         column = getattr(panel.bars, name)
         if name in FLOW[1:] and not any(flow for *_, flow in made):
@@ -83,7 +83,7 @@ def test_against_plain_python(made, clock, stale, union):
         else:
             expected = [[row.get(name, np.nan) for row in of_symbols] for of_symbols in rows]
             np.testing.assert_array_equal(column, np.float32(expected), err_msg=name)
-    # sizes of `snapshots` tell the row of the file that they come from
+    # sizes of `snapshots` identify their row of the file
     last = np.array([[row.get("last", np.nan) for row in of_symbols] for of_symbols in rows])
     np.testing.assert_array_equal(panel.bars.book.bid_size[..., 0], np.float32(last + 1))
     np.testing.assert_array_equal(panel.bars.book.ask_size[..., 1], np.float32(last + 1.625))
@@ -91,8 +91,8 @@ def test_against_plain_python(made, clock, stale, union):
 
 
 @given(sessions(), st.sampled_from(["100ms", "250ms"]), st.integers(20, 80))
-def test_what_comes_later_changes_nothing(made, clock, cut):
-    """Files that end before a moment give the same rows until then; only that trades went on is not known any more."""
+def test_rows_do_not_depend_on_the_future(made, clock, cut):
+    """Files that end earlier give the same rows until then, except that the last trades become unknown."""
     made = [(ms, mids, flow) for ms, mids, flow in made if ms[0] < 50 * cut]
     if not made:
         return
@@ -120,7 +120,7 @@ def session(real_data, request):
 
 
 class TestRealData:
-    def test_books_are_those_of_an_asof_join(self, session):
+    def test_books_equal_an_asof_join(self, session):
         real_data, panel = session
         assert panel.bars.ok.all() and len(panel.times) > 300
         ends = pl.DataFrame({"end": panel.times + SECOND}).cast(pl.Datetime("ns", "UTC"))
@@ -135,7 +135,7 @@ class TestRealData:
                 expected = joined.select(f"{field}_{i}" for i in range(20)).to_numpy().astype(np.float32)
                 np.testing.assert_array_equal(getattr(panel.bars.book, field)[:, a], expected, err_msg=field)
 
-    def test_volume_is_that_of_the_trades(self, session):
+    def test_volume_equals_the_sum_of_trades(self, session):
         real_data, panel = session
         for a, symbol in enumerate(panel.symbols):
             frame = pl.read_parquet(real_data / "trades" / f"{symbol}.parquet")
@@ -149,23 +149,23 @@ class TestRealData:
             clock = pl.DataFrame({"t": panel.times}).cast(pl.Datetime("ns", "UTC"))
             sums = clock.join(sums, "t", "left", maintain_order="left").with_columns(pl.col(FLOW).fill_null(0))
             known = np.isfinite(panel.bars.volume[:, a])
-            assert known.sum() >= len(known) - 2, "the book goes on for two seconds after the last trade"
+            assert known.sum() >= len(known) - 2, "the book continues for two seconds after the last trade"
             for name in FLOW:
                 values = getattr(panel.bars, name)[known, a]
                 np.testing.assert_allclose(values, sums[name].to_numpy()[known], rtol=1e-6, err_msg=name)
 
     @pytest.mark.parametrize("pair", ["BTCUSDT", "ETHUSDT"])
-    def test_minutes_of_the_spot_book_are_near_the_bars_of_another_source(self, real_data, pair):
+    def test_minutes_of_the_spot_book_agree_with_another_source(self, real_data, pair):
         span = {"start": "2024-08-08T23:55", "end": "2024-08-09"}
         made = book.read(real_data / "book", (f"binance_spot_{pair}_20240808",), "1m", **span)
         traded = bars.read(real_data / "bars", (pair,), **span)
         np.testing.assert_array_equal(made.times, traded.times)
         assert len(made.times) == 5
         np.testing.assert_allclose(made.bars.close, traded.bars.close, rtol=2e-4)
-        assert np.abs(np.diff(np.log(traded.bars.close[:, 0]))).max() > 4e-4, "a minute off would be seen"
+        assert np.abs(np.diff(np.log(traded.bars.close[:, 0]))).max() > 4e-4, "the test would detect a wrong minute"
         np.testing.assert_allclose(made.bars.volume, traded.bars.volume, rtol=1e-5)
 
-    def test_a_session_with_a_hole_and_a_crossed_row(self, real_data):
+    def test_a_session_with_a_gap_and_a_crossed_row(self, real_data):
         panel = book.read(real_data / "book" / "upbit_spot_ADAKRW_20180218.parquet")
         assert "1 rows of upbit_spot_ADAKRW_20180218" in panel.source
         times = panel.times.astype("datetime64[ns]")

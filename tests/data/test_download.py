@@ -24,7 +24,7 @@ def target(server, tmp_path):
     [truncated, status(500), status(503), status(429), dropped, replaced(b"other bytes")],
     ids=["truncated", "500", "503", "429", "dropped", "other bytes"],
 )
-def test_passing_faults_are_tried_again_with_growing_pauses(server, target, fault):
+def test_temporary_faults_are_retried_with_growing_pauses(server, target, fault):
     url, path = target
     server.faults["a/x.zip"] = [fault] * 3
     pauses = []
@@ -38,7 +38,7 @@ def test_passing_faults_are_tried_again_with_growing_pauses(server, target, faul
     [truncated, status(500), dropped, replaced(b"other bytes")],
     ids=["truncated", "500", "dropped", "other bytes"],
 )
-def test_lasting_faults_name_the_url_and_leave_nothing(server, target, fault):
+def test_permanent_faults_name_the_url_and_leave_no_file(server, target, fault):
     url, path = target
     server.faults["a/x.zip"] = [fault] * 9
     pauses = []
@@ -47,7 +47,7 @@ def test_lasting_faults_name_the_url_and_leave_nothing(server, target, fault):
     assert pauses == [1, 2] and list(path.parent.iterdir()) == []
 
 
-def test_truncation_and_wrong_checksum_say_expected_and_got(server, target):
+def test_truncation_and_wrong_checksum_are_reported(server, target):
     url, path = target
     size = len(server.files["a/x.zip"])
     server.faults["a/x.zip"] = [truncated]
@@ -61,7 +61,7 @@ def test_truncation_and_wrong_checksum_say_expected_and_got(server, target):
 
 
 @pytest.mark.parametrize("text", [b"", b"<html>", b"0" * 64, b"abc  x.zip", b"%b  y.zip"])
-def test_checksum_file_must_speak_of_this_zip(server, target, text):
+def test_checksum_file_must_name_the_zip(server, target, text):
     url, path = target
     digest = hashlib.sha256(server.files["a/x.zip"]).hexdigest().encode()
     server.files["a/x.zip.CHECKSUM"] = text.replace(b"%b", digest)
@@ -78,7 +78,7 @@ def test_zip_without_checksum_is_not_trusted(server, target):
     assert not path.exists()
 
 
-def test_slow_body_is_given_up_and_asked_for_again(server, target):
+def test_slow_body_is_retried(server, target):
     url, path = target
     server.faults["a/x.zip"] = [stalled()]
     pauses = []
@@ -86,7 +86,7 @@ def test_slow_body_is_given_up_and_asked_for_again(server, target):
     assert is_complete(path) and pauses == [1]
 
 
-def test_slow_checksum_is_retried_too(server, target):
+def test_slow_checksum_is_retried(server, target):
     url, path = target
     server.faults["a/x.zip.CHECKSUM"] = [status(500), stalled()]
     pauses = []
@@ -94,12 +94,12 @@ def test_slow_checksum_is_retried_too(server, target):
     assert is_complete(path) and pauses == [1, 2]
 
 
-def test_missing_file_is_no_error_and_asked_for_once(server, tmp_path):
+def test_missing_file_is_not_an_error_and_not_retried(server, tmp_path):
     assert not download(f"{server.url}/none.zip", tmp_path / "none.zip", sleep=never)
     assert server.requests == ["none.zip"] and list(tmp_path.iterdir()) == []
 
 
-def test_refusal_is_not_tried_again(server, target):
+def test_forbidden_is_not_retried(server, target):
     url, path = target
     server.faults["a/x.zip"] = [status(403)]
     with pytest.raises(DataError, match=f"{url}: HTTP 403 Forbidden"):
@@ -120,7 +120,7 @@ def test_retry_after_is_respected(server, target):
     assert pauses[0] == 17 and 30 < pauses[1] <= 90 and pauses[2:] == [4, 8]
 
 
-def test_retry_after_beyond_patience_is_reported(server, target):
+def test_long_retry_after_is_an_error(server, target):
     url, path = target
     server.faults["a/x.zip"] = [status(429, Retry_After="3600")]
     with pytest.raises(DataError, match="asks to wait 3600 s"):
@@ -136,7 +136,7 @@ def test_unreachable_server_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_disk_errors_are_not_mistaken_for_the_network(target, monkeypatch):
+def test_disk_errors_are_not_retried(target, monkeypatch):
     url, path = target
 
     def full(*_):

@@ -39,7 +39,7 @@ def script(server: Archive, out: Path, *changes: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
-def test_stopped_half_way_then_resumed(server, tmp_path, number, code):
+def test_interrupted_then_resumed(server, tmp_path, number, code):
     months = ["2024-01", "2024-02", "2024-03", "2024-04"]
     rows = [row for month in months for row in server.publish(month)]
     reached = threading.Event()
@@ -71,13 +71,13 @@ def test_stopped_half_way_then_resumed(server, tmp_path, number, code):
     ],
     ids=["symbol", "date", "interval"],
 )
-def test_script_explains_errors_without_a_traceback(server, tmp_path, changes, code, message):
+def test_errors_have_no_traceback(server, tmp_path, changes, code, message):
     output, errors = (process := script(server, tmp_path, *changes)).communicate(timeout=60)
     assert process.returncode == code and output == ""
     assert message in errors and "Traceback" not in errors
 
 
-def test_script_reports_days_that_are_not_there(server, tmp_path):
+def test_missing_days_are_reported(server, tmp_path):
     for day in (2, 3, 6):
         server.publish(f"2024-01-{day:02d}")
     process = script(server, tmp_path, "--start", "2024-01-01", "--end", "2024-01-06", "--symbols", "btcusdt")

@@ -19,7 +19,7 @@ def write(folder: Path, body: bytes, stamp: str = "2024-01-05") -> Path:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("header", ["", HEADER])
-def test_read_klines_takes_either_newline_and_any_header(tmp_path, newline, header):
+def test_newlines_and_headers(tmp_path, newline, header):
     rows = bars("2024-01-05")
     path = write(tmp_path, zipped((header + csv(rows)).replace("\n", newline)))
     assert read_klines(path).equals(expected(rows))
@@ -40,7 +40,7 @@ def test_read_klines_takes_either_newline_and_any_header(tmp_path, newline, head
 )
 @pytest.mark.parametrize("text", ["n/a", "", "nan", "inf", "1e39"])
 @pytest.mark.parametrize("header", ["", HEADER])
-def test_anything_but_numbers_names_file_line_and_column(tmp_path, column, name, text, header):
+def test_invalid_numbers_name_file_line_and_column(tmp_path, column, name, text, header):
     rows = [list(r) for r in bars("2024-01-05")]
     rows[4][column] = text
     lines = "".join(",".join(map(str, r)) + "\n" for r in rows)
@@ -55,7 +55,7 @@ def test_times_in_other_units_are_refused(tmp_path, scale):
         read_klines(write(tmp_path, zipped(csv(rows))))
 
 
-def test_a_file_in_two_units_is_refused(tmp_path):
+def test_mixed_units_are_refused(tmp_path):
     rows = bars("2024-12-31", 2)
     with pytest.raises(DataError, match="neither all milliseconds nor all microseconds"):
         read_klines(write(tmp_path, zipped(csv(rows[:24]) + csv(rows[24:], scale=1000))))
@@ -100,7 +100,7 @@ def test_milliseconds_and_microseconds_meet_at_new_year(tmp_path):
     assert merge(paths, date(2024, 12, 31), date(2025, 1, 1)).equals(expected(old + new))
 
 
-def test_repeated_and_unsorted_rows_are_mended(tmp_path):
+def test_repeated_and_unsorted_rows_are_fixed(tmp_path):
     rows = bars("2024-01-05")
     paths = [write(tmp_path, zipped(csv(part)), str(i)) for i, part in enumerate((rows[12:] + rows[3:4], rows[:13]))]
     assert merge(paths, date(2024, 1, 5), date(2024, 1, 5)).equals(expected(rows))
@@ -109,7 +109,7 @@ def test_repeated_and_unsorted_rows_are_mended(tmp_path):
 
 
 @pytest.mark.parametrize("column", [1, 2, 3, 4, 5, 7, 8, 9, 10])
-def test_two_different_bars_at_one_time_name_file_and_time(tmp_path, column):
+def test_conflicting_bars_name_file_and_time(tmp_path, column):
     rows = bars("2024-01-05")
     other = list(rows[7])
     other[column] = 1

@@ -24,12 +24,12 @@ def panel(n=100, assets=2, seed=0, start=MONDAY, interval=MINUTE, missing=0.0):
     for a in range(assets):
         market = markets.gap(market, np.flatnonzero(holes[:, a]), a)
     times = start + interval * np.arange(n, dtype=np.int64)
-    market = market.replace(second_of_week=bars.second_of_week(times))
+    market = dataclasses.replace(market, second_of_week=bars.second_of_week(times))
     return Panel(market, times, tuple("ABC"[:assets]), interval, "test", np.full((n, assets), 0.5))
 
 
-def by_hand(fine: Panel, opens: np.ndarray, coarse: int) -> dict[str, np.ndarray]:
-    """Bar by bar and asset by asset in float64."""
+def expected_bars(fine: Panel, opens: np.ndarray, coarse: int) -> dict[str, np.ndarray]:
+    """Compute bar by bar and asset by asset in float64."""
     names = ("open", "high", "low", "close", *SUMS)
     out = {name: np.full((len(opens), len(fine.symbols)), np.nan) for name in names}
     for i, first in enumerate(opens):
@@ -53,21 +53,21 @@ def by_hand(fine: Panel, opens: np.ndarray, coarse: int) -> dict[str, np.ndarray
     missing=st.sampled_from([0.0, 0.02, 0.3]),
     seed=st.integers(0, 100),
 )
-def test_against_numpy_bar_by_bar(n, offset, minutes, missing, seed):
+def test_against_loops(n, offset, minutes, missing, seed):
     fine = panel(n, seed=seed, start=MONDAY + offset * MINUTE, missing=missing)
     coarse = resample(fine, f"{minutes}m")
     opens = np.arange(-(-fine.times[0] // (minutes * MINUTE)), (fine.times[-1] + MINUTE) // (minutes * MINUTE))
     np.testing.assert_array_equal(coarse.times, opens * minutes * MINUTE)
-    expected = by_hand(fine, coarse.times, minutes * MINUTE)
+    expected = expected_bars(fine, coarse.times, minutes * MINUTE)
     np.testing.assert_array_equal(coarse.bars.ok, np.isfinite(expected["close"]))
     for name, values in expected.items():
         np.testing.assert_array_equal(getattr(coarse.bars, name), values.astype(np.float32), err_msg=name)
     np.testing.assert_array_equal(coarse.bars.second_of_week, bars.second_of_week(coarse.times))
     assert coarse.interval == minutes * MINUTE and coarse.symbols == fine.symbols
-    assert coarse.edge is None  # it was that of the finer bars
+    assert coarse.edge is None  # it belongs to the fine bars
 
 
-def test_bars_that_begin_before_the_data_or_have_not_closed_are_left_out():
+def test_incomplete_bars_at_both_ends_are_left_out():
     coarse = resample(panel(32, start=MONDAY + 7 * MINUTE), "10m")  # 00:07 .. 00:38
     np.testing.assert_array_equal(coarse.times, MONDAY + 10 * MINUTE * np.array([1, 2]))
     one_more = resample(panel(33, start=MONDAY + 7 * MINUTE), "10m")
@@ -82,7 +82,7 @@ def test_one_missing_minute_makes_its_bar_missing_for_that_asset_only():
     assert np.isnan(coarse.close[1, 1]) and np.isnan(coarse.volume[1, 1])
 
 
-def test_the_own_interval_changes_nothing():
+def test_the_own_interval_is_the_identity():
     fine = panel(50, missing=0.1)
     same = resample(fine, "1m")
     for name in (*markets.COLUMNS, "ok", "second_of_week"):
@@ -96,15 +96,15 @@ def test_weeks_begin_on_monday():
     np.testing.assert_array_equal(weeks.bars.second_of_week, 0)
 
 
-def test_columns_that_the_data_lack_stay_lacking():
+def test_missing_columns_stay_missing():
     fine = panel(30)
-    lacking = fine.bars.replace(quote_volume=None, trades=None, taker_buy=None)
+    lacking = dataclasses.replace(fine.bars, quote_volume=None, trades=None, taker_buy=None)
     coarse = resample(Panel(lacking, fine.times, fine.symbols, fine.interval, "test"), "5m")
     assert coarse.bars.taker_buy is None and coarse.bars.trades is None and coarse.bars.quote_volume is None
     assert coarse.bars.ok.all()
 
 
-def test_a_bar_keeps_the_book_of_its_last_finer_bar():
+def test_the_book_is_that_of_the_last_fine_bar():
     fine = panel(47, start=MONDAY + 3 * MINUTE, missing=0.05, seed=4)
     coarse = resample(fine, "5m").bars
     assert 0 < coarse.ok.sum() < coarse.ok.size
@@ -113,7 +113,7 @@ def test_a_bar_keeps_the_book_of_its_last_finer_bar():
         expected = np.where(coarse.ok[..., None], getattr(fine.bars.book, name)[last], np.float32(np.nan))
         np.testing.assert_array_equal(side, expected, err_msg=name)
         assert side.dtype == np.float32
-    without = dataclasses.replace(fine, bars=fine.bars.replace(book=None))
+    without = dataclasses.replace(fine, bars=dataclasses.replace(fine.bars, book=None))
     assert resample(without, "5m").bars.book is None
 
 
@@ -129,17 +129,17 @@ def test_updates_of_a_book_cannot_be_resampled():
     [
         ("90s", 100, MONDAY, "'90s' is not a multiple of the bars' own interval, 1m"),
         ("30s", 100, MONDAY, "not a multiple"),
-        ("1h", 100, MONDAY, "100 bars do not make two closed bars of 1h"),
+        ("1h", 100, MONDAY, "100 bars are too few for two closed bars of 1h"),
         ("15q", 100, MONDAY, "not an interval"),
-        ("15m", 100, MONDAY + 30 * SECOND, "no bar opens where one of 15m does"),
+        ("15m", 100, MONDAY + 30 * SECOND, "no bar opens at a multiple of 15m"),
     ],
 )
-def test_what_cannot_be_done_is_refused(interval, n, start, message):
+def test_errors(interval, n, start, message):
     with pytest.raises(DataError, match=message):
         resample(panel(n, start=start), interval)
 
 
-def test_minutes_of_btc_make_the_quarters_that_the_exchange_published(real_data):
+def test_minutes_of_btc_give_the_published_quarter_hours(real_data):
     """Up to the rounding of float32: prices are the same, sums agree to 1e-6."""
     span = {"start": "2023-03-01", "end": "2023-05-01"}  # with the outage of 2023-03-24
     made = resample(bars.read(real_data / "bars", ("BTCUSDT",), **span), "15m")

@@ -1,4 +1,4 @@
-"""Random logits, labels and weights, and losses of them."""
+"""Random logits, labels and weights, and losses computed from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random embeddings of batches in two views, with classes and weights."""
+"""Random batches of embeddings in two views, compiled contrastive losses of them, and NT-Xent as defined."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from fxtrade.core.types import Output, Segment
 
-B, T, A, D = 3, 11, 2, 4  # B segments, so 2 B rows in the batch
+B, T, A, D = 3, 5, 2, 4  # B segments, so 2 B rows in the batch; an odd T, and few levels of TS2Vec to compile
 
 
 def draw(seed=0, missing=0.2, bars=T):
-    """embed `[2 B, T, A, D]`, y and w `[2 B, T, A]`, the same in both views; a share of the weights is 0."""
+    """Draw embed `[2 B, T, A, D]`, and y and w `[2 B, T, A]`, equal in both views; a share of the weights is 0."""
     rng = np.random.default_rng(seed)
     embed = rng.standard_normal((2 * B, bars, A, D)).astype(np.float32)
     y = rng.integers(0, 2, (B, bars, A)).astype(np.int32)
@@ -23,27 +23,33 @@ def draw(seed=0, missing=0.2, bars=T):
 
 
 def value(loss, embed, y, w, **options):
-    return compiled(loss, **options)(embed, y, w)
+    return compiled(loss, **options)[0](embed, y, w)
+
+
+def value_and_slope(loss, embed, y, w, **options):
+    return compiled(loss, **options)[1](embed, y, w)
 
 
 @cache
 def compiled(loss, **options):
+    """Return the loss and its value and gradient, both compiled once for all tests of a shape."""
+
     def run(embed, y, w):
         rows = Segment(jnp.zeros((*y.shape, 1)), y, jnp.zeros(y.shape), w)
         return loss(Output(jnp.zeros((*y.shape, 2)), embed), rows, **options)
 
-    return jax.jit(run)
+    return jax.jit(run), jax.jit(jax.value_and_grad(run))
 
 
 def cosines(z):
-    """`[n, n]` float64 of rows `[n, D]`."""
+    """Compute `[n, n]` in float64 from rows `[n, D]`."""
     z = np.asarray(z, np.float64)
     z = z / np.linalg.norm(z, axis=-1, keepdims=True)
     return z @ z.T
 
 
 def nt_xent_rows(first, second, temperature):
-    """The definition, row by row: `[n]` float64 of views `[n, D]`."""
+    """Compute the definition row by row: `[n]` in float64 from views `[n, D]`."""
     n = len(first)
     e = np.exp(cosines(np.concatenate([first, second])) / temperature)
     loss = np.zeros(n)

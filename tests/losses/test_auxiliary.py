@@ -1,4 +1,4 @@
-"""Mean and volatility by the likelihood of SciPy's normal distribution, further horizons by the plain cross-entropy."""
+"""Mean and volatility against the likelihood of SciPy's normal distribution, horizons against the cross-entropy."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.helpers.loss_draws import A, B, T, draw, segment
 H = 2
 
 
-def spoken(seed=0):
-    """Output and segment with all tasks."""
+def draw_all(seed=0):
+    """Draw an output and a segment with all auxiliary parts."""
     rng = np.random.default_rng(seed)
     logits, y, w = draw(seed)
     more = {
@@ -37,24 +37,24 @@ def spoken(seed=0):
     return output, segment(y, w).replace(**{k: jnp.asarray(v) for k, v in more.items()})
 
 
-def test_the_likelihood_is_scipys():
-    output, rows = spoken()
+def test_likelihood_against_scipy():
+    output, rows = draw_all()
     nll = -stats.norm.logpdf(rows.ret, output.mu, np.exp(output.log_sigma)) - 0.5 * np.log(2 * np.pi)
     expected = (nll * rows.ret_w).sum() / rows.ret_w.sum()
     np.testing.assert_allclose(auxiliary.volatility(output, rows), expected, rtol=1e-4)
 
 
-def test_both_together_have_the_slopes_of_one_likelihood():
-    """Each with respect to its own: what one task takes for given it does not move."""
-    output, rows = spoken()
+def test_both_losses_have_the_gradient_of_one_likelihood():
+    """Each head has the gradient of the likelihood, and no task has a gradient to the other's head."""
+    output, rows = draw_all()
 
     def nll(mu, log_sigma):
         value = log_sigma + 0.5 * ((rows.ret - mu) / jnp.exp(log_sigma)) ** 2
         return (value * rows.ret_w).sum() / rows.ret_w.sum()
 
     def both(mu, log_sigma):
-        said = output.replace(mu=mu, log_sigma=log_sigma)
-        return auxiliary.volatility(said, rows) + auxiliary.expected_return(said, rows)
+        changed = output.replace(mu=mu, log_sigma=log_sigma)
+        return auxiliary.volatility(changed, rows) + auxiliary.expected_return(changed, rows)
 
     slopes, expected = (jax.grad(f, (0, 1))(output.mu, output.log_sigma) for f in (both, nll))
     for a, b in zip(slopes, expected, strict=True):
@@ -64,8 +64,8 @@ def test_both_together_have_the_slopes_of_one_likelihood():
         assert not np.any(slope)
 
 
-def test_further_horizons_are_so_many_cross_entropies():
-    output, rows = spoken()
+def test_horizons_are_averaged_cross_entropies():
+    output, rows = draw_all()
     w = rows.horizon_w.sum((0, 1, 2))
     alone = [
         cross_entropy(
@@ -77,8 +77,8 @@ def test_further_horizons_are_so_many_cross_entropies():
     np.testing.assert_allclose(auxiliary.horizon_cross_entropy(output, rows), np.average(alone, weights=w), rtol=1e-5)
 
 
-def test_nothing_with_weight_is_zero():
-    output, rows = spoken()
+def test_zero_without_weight():
+    output, rows = draw_all()
     empty = rows.replace(ret_w=0 * rows.ret_w, horizon_w=0 * rows.horizon_w)
     for task in (auxiliary.volatility, auxiliary.expected_return, auxiliary.horizon_cross_entropy):
         assert task(output, empty) == 0
@@ -90,8 +90,8 @@ def total(**weights):
     return build(LossConfig("cross_entropy"), LabelConfig(classes=3), TradeConfig(), AuxiliaryConfig(**weights))
 
 
-def test_the_sum_is_weighted():
-    output, rows = spoken()
+def test_losses_are_summed_with_their_weights():
+    output, rows = draw_all()
     parts = [
         f(output, rows)
         for f in (cross_entropy, auxiliary.volatility, auxiliary.expected_return, auxiliary.horizon_cross_entropy)
@@ -103,8 +103,8 @@ def test_the_sum_is_weighted():
 
 
 @pytest.mark.parametrize("weights", [{}, {"horizon_weight": 5.0}, {"direction": 1.0}])
-def test_without_tasks_the_loss_is_the_direction_s(weights):
-    """A weight of further horizons without any is nothing; outputs and segments need not have their parts."""
+def test_without_auxiliary_losses_the_loss_is_unchanged(weights):
+    """A weight without horizons has no effect; outputs and segments need no auxiliary parts."""
     logits, y, w = draw()
-    said, rows = Output(jnp.asarray(logits), jnp.asarray(logits)), segment(y, w)
-    assert total(**weights)(said, rows) == cross_entropy(said, rows)
+    output, rows = Output(jnp.asarray(logits), jnp.asarray(logits)), segment(y, w)
+    assert total(**weights)(output, rows) == cross_entropy(output, rows)

@@ -1,4 +1,4 @@
-"""Pre-training finds what is planted: a class that no value alone tells, but how two features move together."""
+"""Pre-training finds a planted class, which only the correlation of two features reveals."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SEGMENTS, T, BATCH, STEPS = 32, 32, 16, 200
 ENCODER = models.build("tcn", {"channels": 8, "blocks": 2, "symbol_embedding": False})
 MODEL = Projected(ENCODER, width=16, channels=8)
 VIEWS = ViewsConfig(jitter=0.2, scaling=0.1, dropout=0.0, masking=0.6, crop=0.3)
-OPTIONS = {"simclr": {"anchors": 128}, "ts2vec": {"block": 8, "bars": 8}, "supervised": {"anchors": 128}}
+OPTIONS = {"simclr": {"anchors": 128}, "ts2vec": {"block": 8, "bars": 8}, "supcon": {"anchors": 128}}
 
 
 def planted(seed: int) -> Segment:
-    """Two standard normal features, whose correlation of 0.9 or -0.9 is the class, a new one every 16 bars."""
+    """Draw two standard normal features whose correlation of 0.9 or -0.9 is the class, redrawn every 16 bars."""
     rng = np.random.default_rng(seed)
     y = np.repeat(rng.integers(0, 2, (SEGMENTS, T // 16)), 16, 1)
     first, own = rng.standard_normal((2, SEGMENTS, T))
@@ -40,12 +40,12 @@ TRAIN, TEST = planted(1), planted(2)
 
 
 @cache
-def fresh():
+def initial_params():
     return models.init(MODEL, jax.random.PRNGKey(0), 1, 2)
 
 
 def pretrained(loss):
-    """Parameters after so many steps on two views of random batches."""
+    """Train for `STEPS` steps on two views of random batches and return the parameters."""
     optimizer = optax.adam(1e-2)
 
     def step(state, i):
@@ -58,11 +58,11 @@ def pretrained(loss):
         return (optax.apply_updates(params, updates), moments), None
 
     run = jax.jit(lambda params: jax.lax.scan(step, (params, optimizer.init(params)), jnp.arange(STEPS))[0][0])
-    return run(fresh())
+    return run(initial_params())
 
 
 def probe(of) -> float:
-    """Accuracy of a linear probe on other segments; `of` maps inputs to what it sees."""
+    """Compute the accuracy of a linear probe on other segments; `of` maps inputs to the features of the probe."""
 
     def rows(segment):
         used = np.asarray(segment.w) > 0
@@ -79,12 +79,12 @@ def embedding():
     return jax.jit(lambda params, x: ENCODER.apply({"params": params["encoder"]}, x).embed)
 
 
-def test_neither_the_last_bar_nor_a_random_encoder_tells_the_class():
+def test_inputs_and_random_encoders_do_not_reveal_the_class():
     assert probe(lambda x: x) < 0.6
-    assert probe(lambda x: embedding()(fresh(), x)) < 0.7
+    assert probe(lambda x: embedding()(initial_params(), x)) < 0.7
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_pretrained_encoder_tells_the_class(name):
+def test_pretrained_encoders_reveal_the_class(name):
     params = pretrained(contrastive.build(name, {"temperature": 0.5, **OPTIONS[name]}))
     assert probe(lambda x: embedding()(params, x)) > 0.9

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.losses.contrastive import ts2vec
-from tests.helpers.loss_views import A, B, T, draw, mean, nt_xent_rows, value
+from tests.helpers.loss_views import A, B, draw, mean, nt_xent_rows, value, value_and_slope
 
 
 def looped(embed, w, temperature, alpha, block, bars):
-    """Series as a list of `[T, D]` in two views with weights `[T]`; one level after the other."""
+    """Compute the loss level by level; series are `[M, T, D]` in two views with weights `[M, T]`."""
     pairs = [(embed[b, :, a], embed[B + b, :, a], w[b, :, a].astype(np.float64)) for b in range(B) for a in range(A)]
     first, second, w = (np.stack(part) for part in zip(*pairs, strict=True))
     levels = []
@@ -57,7 +57,6 @@ def _summed(w):
 
 
 OPTIONS = [
-    {"temperature": 0.5, "alpha": 0.5, "block": 64, "bars": 64},
     {"temperature": 0.2, "alpha": 0.8, "block": 3, "bars": 2},
     {"temperature": 1.0, "alpha": 0.0, "block": 4, "bars": 5},
 ]
@@ -71,32 +70,31 @@ def test_as_defined(options, seed, missing):
     np.testing.assert_allclose(value(ts2vec, embed, y, w, **options), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("bars", [1, 2, 8])
+@pytest.mark.parametrize("bars", [1, 2, 11])
 def test_a_series_of_any_length(bars):
     embed, y, w = draw(bars=bars)
     options = {"temperature": 0.5, "alpha": 0.5, "block": 4, "bars": 64}
     np.testing.assert_allclose(value(ts2vec, embed, y, w, **options), looped(embed, w, **options), rtol=1e-4)
 
 
-def test_all_the_same_is_the_logarithm_of_the_number_of_the_others():
+def test_equal_embeddings():
     embed, y, w = draw(bars=8, missing=0)
     same, series = np.ones_like(embed), np.log(2 * B * A - 1)
     within = np.mean([np.log(2 * n - 1) for n in (8, 4, 2, 1)])
-    made = [value(ts2vec, same, y, w, alpha=alpha) for alpha in (0.0, 0.25)]
-    np.testing.assert_allclose(made, [within, 0.25 * series + 0.75 * within], rtol=1e-5)
+    np.testing.assert_allclose(value(ts2vec, same, y, w, alpha=0.25), 0.25 * series + 0.75 * within, rtol=1e-5)
 
 
-def test_warm_up_rows_change_nothing_but_the_number_of_levels():
-    """Rows without weight in front: the same groups of bars, and levels on top that have nothing to tell apart."""
-    embed, y, w = draw(bars=8, missing=0)
-    before = [np.pad(a, [(0, 0), (8, 0)] + [(0, 0)] * (a.ndim - 2)) for a in (embed, y, w)]
-    options = {"temperature": 0.2, "alpha": 0.0, "block": 8}
+def test_warm_up_rows_only_add_a_level():
+    """Leading rows without weight: the same groups of bars, and one more level without any contrast."""
+    embed, y, w = draw(bars=4, missing=0)
+    before = [np.pad(a, [(0, 0), (4, 0)] + [(0, 0)] * (a.ndim - 2)) for a in (embed, y, w)]
+    options = {"temperature": 0.2, "alpha": 0.0, "block": 4}
     np.testing.assert_allclose(
-        5 * value(ts2vec, *before, **options), 4 * value(ts2vec, embed, y, w, **options), rtol=1e-5
+        4 * value(ts2vec, *before, **options), 3 * value(ts2vec, embed, y, w, **options), rtol=1e-5
     )
 
 
-def test_the_cost_grows_with_the_bars_and_not_with_their_square():
+def test_the_cost_is_linear_in_the_bars():
     def flops(bars):
         embed, y, w = draw(bars=bars)
         return jax.jit(lambda e: value(ts2vec, e, y, w, block=16, bars=16)).lower(embed).cost_analysis()["flops"]
@@ -104,7 +102,7 @@ def test_the_cost_grows_with_the_bars_and_not_with_their_square():
     assert flops(256) < 2.5 * flops(128)
 
 
-def test_slope_reaches_every_bar_with_weight():
-    embed, y, w = draw(bars=T)
-    slope = np.asarray(jax.grad(lambda e: value(ts2vec, e, y, w))(embed))
+def test_every_bar_with_weight_has_a_gradient():
+    embed, y, w = draw()
+    slope = np.asarray(value_and_slope(ts2vec, embed, y, w)[1])
     np.testing.assert_array_equal((slope != 0).any(-1), w > 0)

@@ -1,4 +1,4 @@
-"""Cross-entropy against NumPy, and what carries no loss."""
+"""Cross-entropy against NumPy; rows without weight."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def by_numpy(logits, y, w):
 
 
 @given(st.integers(0, 1000), st.sampled_from([2, 3]), st.sampled_from([0.1, 1.0, 30.0]))
-def test_as_written_in_numpy(seed, classes, scale):
+def test_against_numpy(seed, classes, scale):
     logits, y, w = draw(seed, classes, scale)
     np.testing.assert_allclose(loss(logits, y, w), by_numpy(logits, y, w), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_no_opinion_costs_log_k(classes):
+def test_equal_logits_cost_log_k(classes):
     _, y, w = draw(classes=classes)
     np.testing.assert_allclose(loss(np.zeros((B, T, A, classes), np.float32), y, w), np.log(classes), rtol=1e-6)
 
 
 @pytest.mark.parametrize("label", [-1, 7, -100])
-def test_what_has_no_weight_does_not_count_whatever_its_label(label):
+def test_rows_without_weight_do_not_count_whatever_their_label(label):
     logits, y, w = draw()
     w[:, :2] = 0
     kept = by_numpy(logits[:, 2:], y[:, 2:], w[:, 2:])

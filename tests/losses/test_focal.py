@@ -29,7 +29,7 @@ def smooth(hot, s):
     return (1 - s) * hot + s / hot.shape[-1]
 
 
-def surprise(p, target, gamma):
+def focal_term(p, target, gamma):
     return (-target * (1 - p) ** gamma * np.log(p)).sum(-1)
 
 
@@ -40,7 +40,7 @@ def mean(loss, w):
 @given(st.integers(0, 1000), st.sampled_from([2, 3]), SCALES, GAMMAS, SMOOTHING)
 def test_focal_as_defined(seed, classes, scale, gamma, smoothing):
     logits, y, w = draw(seed, classes, scale)
-    expected = mean(surprise(probabilities(logits), smooth(np.eye(classes)[y], smoothing), gamma), w)
+    expected = mean(focal_term(probabilities(logits), smooth(np.eye(classes)[y], smoothing), gamma), w)
     made = value(focal, logits, y, w, gamma=gamma, smoothing=smoothing)
     np.testing.assert_allclose(made, expected, rtol=1e-4, atol=1e-6)
 
@@ -51,7 +51,7 @@ def test_ordinal_as_defined(seed, classes, scale, gamma, smoothing):
     above = np.cumsum(probabilities(logits)[..., ::-1], -1)[..., ::-1][..., 1:]
     higher = y[..., None] > np.arange(classes - 1)
     both, target = np.stack([1 - above, above], -1), smooth(np.eye(2)[higher.astype(int)], smoothing)
-    expected = mean(surprise(both, target, gamma).mean(-1), w)
+    expected = mean(focal_term(both, target, gamma).mean(-1), w)
     made = value(ordinal, logits, y, w, gamma=gamma, smoothing=smoothing)
     np.testing.assert_allclose(made, expected, rtol=1e-4, atol=1e-6)
 
@@ -64,28 +64,28 @@ def test_gamma_zero_is_the_cross_entropy():
 
 
 @given(st.integers(0, 1000), st.sampled_from([1.0, 2.0, 3.5]))
-def test_the_binary_case_is_that_of_optax(seed, gamma):
+def test_the_binary_case_equals_optax(seed, gamma):
     logits, y, w = draw(seed, 2, 3.0)
     theirs = optax.sigmoid_focal_loss(jnp.asarray(logits[..., 1] - logits[..., 0]), jnp.asarray(y), gamma=gamma)
     np.testing.assert_allclose(value(focal, logits, y, w, gamma=gamma), mean(np.asarray(theirs), w), rtol=1e-4)
 
 
 @pytest.mark.parametrize("options", [{}, {"gamma": 2.0}, {"gamma": 1.0, "smoothing": 0.2}])
-def test_two_ordered_classes_are_two_classes(options):
+def test_ordinal_with_two_classes_equals_focal(options):
     logits, y, w = draw(classes=2)
     np.testing.assert_allclose(
         value(ordinal, logits, y, w, **options), value(focal, logits, y, w, **{"gamma": 0.0} | options), rtol=1e-5
     )
 
 
-def test_taking_a_fall_for_a_rise_costs_more_than_taking_it_for_nothing():
+def test_a_forecast_two_classes_away_costs_more_than_one():
     y, w = np.zeros((1, 1, 1), np.int32), np.ones((1, 1, 1), np.float32)
     nothing, rise = (np.float32(p).reshape(1, 1, 1, 3) for p in ([0, 2, 0], [0, 0, 2]))
     assert value(ordinal, rise, y, w) > 1.2 * value(ordinal, nothing, y, w)
     np.testing.assert_allclose(value(cross_entropy, rise, y, w), value(cross_entropy, nothing, y, w), rtol=1e-6)
 
 
-def test_what_is_known_already_counts_less():
+def test_confident_forecasts_count_less():
     y, w = np.zeros((1, 1, 1), np.int32), np.ones((1, 1, 1), np.float32)
     sure = np.float32([4, 0]).reshape(1, 1, 1, 2)
     share = [float(value(focal, sure, y, w, gamma=g) / value(focal, sure, y, w, gamma=0.0)) for g in (1.0, 2.0)]
@@ -95,7 +95,7 @@ def test_what_is_known_already_counts_less():
 
 @pytest.mark.parametrize("loss", [focal, ordinal])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
-def test_sure_forecasts_have_finite_losses_and_slopes(loss, gamma):
+def test_confident_forecasts_have_finite_losses_and_gradients(loss, gamma):
     logits, y, w = draw(scale=80.0)
     got, slope = jax.value_and_grad(lambda a: value(loss, a, y, w, gamma=gamma))(logits)
     assert np.isfinite(got) and np.isfinite(slope).all()
@@ -104,8 +104,7 @@ def test_sure_forecasts_have_finite_losses_and_slopes(loss, gamma):
     assert got == 0 and (np.asarray(slope) == 0).all()
 
 
-@pytest.mark.parametrize("loss", [focal, ordinal])
-@pytest.mark.parametrize("gamma", [0.5, 2.0])
+@pytest.mark.parametrize("loss, gamma", [(focal, 0.5), (ordinal, 2.0)])
 def test_gradient_by_finite_differences(loss, gamma):
     with compat.float64():
         logits, y, w = draw()

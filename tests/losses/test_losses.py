@@ -1,4 +1,4 @@
-"""The registry of losses: what a config says is what one gets, and what is wrong is named."""
+"""The registry of losses: options of a config, and errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_every_loss_is_a_scalar_of_a_segment(name):
     assert np.shape(made(name)(Output(logits, logits), segment(y, w))) == ()
 
 
-def test_options_arrive():
+def test_options_are_used():
     logits, y, w = draw()
     ours = made("focal", gamma=3.0, smoothing=0.1)(Output(logits, logits), segment(y, w))
     assert ours == value(classify.focal, logits, y, w, gamma=3.0, smoothing=0.1)
@@ -49,6 +49,6 @@ def test_costs_and_horizon_are_those_of_the_config_unless_given():
         ("focal", {"gamma": "2"}, "gamma must be float, got '2'"),
     ],
 )
-def test_what_is_wrong_is_named(name, options, message):
+def test_errors(name, options, message):
     with pytest.raises(ConfigError, match=message):
         made(name, **options)

@@ -115,7 +115,7 @@ class TestPretraining:
         rows = metrics(straight / "pretrain")
         assert [row["step"] for row in rows] == [10, 20] and all(0 < row["valid/loss"] < 6 for row in rows)
 
-    @pytest.mark.parametrize("name", ["simclr", "ts2vec", "supervised"])
+    @pytest.mark.parametrize("name", ["simclr", "ts2vec", "supcon"])
     def test_what_is_below_the_heads_has_been_trained_and_the_heads_are_fresh(self, name):
         config, data = prepared({**PRETRAINED, "pretrain.name": name})
         params, _ = training.pretrain(config, data)

@@ -25,7 +25,7 @@ def persistent(rng, rows: int, persistence: float) -> np.ndarray:
 def market(seed: int, horizon: int, persistence: float, shared_volatility: float = 0.0, signal: float = 0.0):
     """Standardised ranks `[ASSETS, ROWS]` of a feature and of the overlapping forward returns of a random walk.
 
-    With `shared_volatility` one slow process makes both large at the same time, their signs independent.
+    With `shared_volatility` one slow process scales both, so that they are large together with independent signs.
     """
     rng = np.random.default_rng(seed)
     f = persistent(rng, ROWS, persistence)
@@ -40,7 +40,7 @@ def market(seed: int, horizon: int, persistence: float, shared_volatility: float
 
 
 def p_values(f: np.ndarray, r: np.ndarray, horizon: int, least: int = 150) -> tuple[float, float]:
-    """p by shifts and by blocks, as the study takes them."""
+    """Compute p by shifts and by blocks, as the feature study does."""
     rows = f.size
     mask = ic.spectrum(np.ones_like(f))
     scale = discovery.shift_scale(ic.all_lags(mask, mask), rows, least)
@@ -65,10 +65,10 @@ class TestSize:
         assert binom.cdf((p[:, 1] < 0.05).sum(), count, 0.05) < 0.999  # the blocks alone
         both = np.array([combined(*pair) for pair in p])
         assert binom.cdf((both < 0.05).sum(), count, 0.05) < 0.99
-        assert binom.cdf((both < 0.05).sum(), count, 0.02) > 0.01  # and the test is not just timid
+        assert binom.cdf((both < 0.05).sum(), count, 0.02) > 0.01  # and the test is not just conservative
 
-    def test_rows_taken_as_independent_would_find_what_is_not_there(self):
-        """The test above can fail: Spearman's own p-value does."""
+    def test_a_test_for_independent_rows_has_the_wrong_size(self):
+        """The test above has power: Spearman's own p-value fails it."""
         horizon, z = 16, []
         for seed in range(100):
             f, r = market(seed, horizon, 0.95)
@@ -76,7 +76,7 @@ class TestSize:
         assert np.mean(np.array(z) > 1.96) > 0.4
 
     def test_shared_volatility_needs_the_blocks(self):
-        """Column and return large at the same time: the shifts find too much, both tests together do not."""
+        """Column and return are large together: the shifts have the wrong size, both tests together do not."""
         count = 300
         p = np.array([p_values(*market(seed, 1, 0.5, shared_volatility=1.0), 1) for seed in range(count)])
         assert binom.cdf((p[:, 0] < 0.05).sum(), count, 0.05) > 0.999
@@ -84,7 +84,7 @@ class TestSize:
         assert binom.cdf((np.array(both) < 0.05).sum(), count, 0.05) < 0.99
 
     def test_slow_columns_in_a_trend_need_the_shifts(self):
-        """Dependence that outlasts every block: the blocks find too much, the shifts do not."""
+        """Dependence outlasts every block: the blocks have the wrong size, the shifts do not."""
         found = []
         for seed in range(200):
             rng = np.random.default_rng(seed)
@@ -122,7 +122,7 @@ class TestShifts:
         assert (discovery.shift_scale(overlap, 100, 2) > 0).tolist() == [0, 0, 1, 1, 0, 1, 1, 0]
         assert not discovery.shift_scale(overlap, 100, 5).any()
 
-    def test_how_many_shifts_are_independent(self):
+    def test_number_of_independent_shifts(self):
         rng = np.random.default_rng(0)
         scale = np.ones(20_000)
         white = discovery.shift_null(rng.standard_normal(20_000), scale).shifts
@@ -131,22 +131,22 @@ class TestShifts:
         # autocorrelations 0.9^|k|: the sum of their squares is (1 + 0.81) / (1 - 0.81)
         assert discovery.shift_null(x, scale).shifts == pytest.approx(20_000 * 0.19 / 1.81, rel=0.15)
 
-    def test_a_column_that_repeats_itself_has_no_floor(self):
+    def test_a_periodic_column_has_no_quantile(self):
         null = discovery.shift_null(np.sin(2 * np.pi * np.arange(2400) / 24), np.ones(2400))
         assert null.shifts < 10 and np.isnan(null.quantile)
         assert np.isnan(discovery.shift_p(0.5, null))
 
-    def test_nothing_to_shift(self):
+    def test_columns_of_zeros(self):
         assert np.isnan(discovery.shift_null(np.zeros(100), np.ones(100)).quantile)
         assert np.isnan(discovery.shift_null(np.ones(100), np.zeros(100)).quantile)
 
-    def test_at_the_floor_p_is_five_percent(self):
+    def test_p_at_the_quantile_is_five_percent(self):
         assert discovery.shift_p(0.02, discovery.ShiftNull(0.02, 1e9)) == pytest.approx(0.05)
         assert discovery.shift_p(-0.02, discovery.ShiftNull(0.02, 60)) > 0.05
 
 
 class TestBlocks:
-    def test_they_need_two_and_something_in_them(self):
+    def test_fewer_than_two_or_empty_blocks_are_nan(self):
         assert np.isnan(discovery.block_p(np.ones((1, 3)))).all()
         np.testing.assert_array_equal(np.isnan(discovery.block_p(np.array([[1.0, 0], [2.0, 0]]))), [False, True])
 
@@ -174,6 +174,6 @@ class TestFalseDiscoveryRate:
         assert discovery.benjamini_hochberg([]).size == 0
 
     @pytest.mark.parametrize("p", [[-0.1], [1.1]])
-    def test_what_is_no_p_value(self, p):
+    def test_invalid_p_values(self, p):
         with pytest.raises(DataError, match="between 0 and 1"):
             discovery.benjamini_hochberg(p)

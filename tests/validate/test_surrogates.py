@@ -1,4 +1,4 @@
-"""Markets without anything to find: valid bars, nothing lost but the direction or the order."""
+"""Surrogate markets: valid bars that keep everything but the direction or the order."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def panel_of(market) -> Panel:
     return Panel(market, HOUR * np.arange(n), ("A", "B"), HOUR, "test", np.full(market.ok.shape, 0.5))
 
 
-def holed(n=400, seed=0) -> Panel:
+def panel_with_gaps(n=400, seed=0) -> Panel:
     market = gap(bars(n, seed=seed), slice(50, 60), 0)
     return panel_of(gap(market, slice(100, 105)))
 
 
 def parts(market):
-    """Gap from the last close, high, low and body of every bar, as logs `[N, A]`; NaN where there is none."""
+    """Compute gap from the last close, high, low and body of every bar as logs `[N, A]`; NaN without one."""
     prices = {c: np.asarray(getattr(market, c), np.float64) for c in ("open", "high", "low", "close")}
     logs = {c: np.log(np.where(market.ok, p, np.nan)) for c, p in prices.items()}
     last = np.full(logs["close"].shape, np.nan)
@@ -59,54 +59,54 @@ def test_bars_are_valid(kind, seed, volatility, level):
 
 
 @kinds
-def test_clock_names_and_gaps_stay_and_the_source_tells(kind):
-    panel = holed()
+def test_clock_names_and_gaps_are_kept(kind):
+    panel = panel_with_gaps()
     made = KINDS[kind](panel, 0)
     np.testing.assert_array_equal(made.times, panel.times)
     np.testing.assert_array_equal(made.bars.second_of_week, panel.bars.second_of_week)
     np.testing.assert_array_equal(made.bars.ok, panel.bars.ok)
     assert made.symbols == panel.symbols and made.interval == panel.interval and made.edge is None
     assert kind in made.source and panel.source in made.source
-    assert panel.edge is not None, "the original is untouched"
+    assert panel.edge is not None, "the original is unchanged"
 
 
 @kinds
-def test_a_seed_is_one_market(kind):
-    panel = holed()
+def test_seed_determines_the_market(kind):
+    panel = panel_with_gaps()
     one, same, other = (KINDS[kind](panel, seed) for seed in (1, 1, 2))
     assert one.fingerprint() == same.fingerprint() != other.fingerprint()
     assert one.fingerprint() != panel.fingerprint()
 
 
 @kinds
-def test_columns_that_the_bars_lack_stay_away(kind):
+def test_missing_columns_stay_missing(kind):
     market = bars(60).replace(taker_buy=None, trades=None, quote_volume=None)
     made = KINDS[kind](panel_of(market), 0).bars
     assert made.taker_buy is None and made.trades is None and made.quote_volume is None
 
 
-def booked(n=400) -> Panel:
-    """With a level of the ask missing in row 0."""
-    panel = holed(n)
+def panel_with_books(n=400) -> Panel:
+    """A panel in which a level of the ask is missing in row 0."""
+    panel = panel_with_gaps(n)
     market = tick(tick(panel.bars, 0, 0, "ask_price_2", np.nan), 0, 0, "ask_size_2", np.nan)
     return dataclasses.replace(panel, bars=market)
 
 
-def away(market, side):
-    """log of each price of that side of the book over the close of its bar, `[N, A, L]` float64."""
+def log_offset(market, side):
+    """Compute the log of each price of a side of the book over the close of its bar, `[N, A, L]` float64."""
     close = np.asarray(market.close, np.float64)[..., None]
     return np.log(np.asarray(getattr(market.book, f"{side}_price"), np.float64) / close)
 
 
 @kinds
 def test_books_are_valid(kind):
-    panel = booked()
+    panel = panel_with_books()
     made = KINDS[kind](panel, 0).bars
     ok = made.ok
     for name, side in vars(made.book).items():
         assert side.dtype == np.float32 and np.isnan(side[~ok]).all(), name
     missing = [int(np.isnan(side[ok]).sum()) for side in vars(made.book).values()]
-    assert missing in ([0, 0, 1, 1], [1, 1, 0, 0]), "that of the ask, unless its bar is mirrored"
+    assert missing in ([0, 0, 1, 1], [1, 1, 0, 0]), "the level of the ask, unless its bar is mirrored"
     best = made.book
     assert (best.bid_price[..., 0] < best.ask_price[..., 0])[ok].all()
     for step in (-np.diff(best.bid_price), np.diff(best.ask_price)):
@@ -115,34 +115,36 @@ def test_books_are_valid(kind):
 
 
 def test_a_mirrored_bar_has_a_mirrored_book():
-    panel = booked()
+    panel = panel_with_books()
     made = surrogates.random_walk(panel, 0)
     old, new = parts(panel.bars)[3][:, 0], parts(made.bars)[3][:, 0]
     kept, turned = (np.flatnonzero(s * old * new > 0) for s in (1, -1))
     assert min(len(kept), len(turned)) > 100
     for rows, bid, ask, sign in ((kept, "bid", "ask", 1), (turned, "ask", "bid", -1)):
         for was, now in ((bid, "bid"), (ask, "ask")):
-            np.testing.assert_allclose(away(made.bars, now)[rows], sign * away(panel.bars, was)[rows], atol=3e-7)
+            np.testing.assert_allclose(
+                log_offset(made.bars, now)[rows], sign * log_offset(panel.bars, was)[rows], atol=3e-7
+            )
             sizes = getattr(made.bars.book, f"{now}_size")[rows], getattr(panel.bars.book, f"{was}_size")[rows]
             np.testing.assert_array_equal(*sizes)
 
 
 @pytest.mark.parametrize("block", [1, 7])
-def test_shuffled_books_stay_about_the_close_of_their_bars(block):
-    panel = booked()
+def test_shuffled_books_keep_their_distance_from_the_close(block):
+    panel = panel_with_books()
     made = surrogates.shuffled(panel, block, 0)
     row_of = {v: i for i, v in enumerate(panel.bars.volume[:, 1]) if np.isfinite(v)}
     rows = np.flatnonzero(made.bars.ok[:, 1])
     order = [row_of[v] for v in made.bars.volume[rows, 1]]
     assert sorted(order) == list(rows) and order != list(rows)
     for side in ("bid", "ask"):
-        np.testing.assert_allclose(away(made.bars, side)[rows], away(panel.bars, side)[order], atol=3e-7)
+        np.testing.assert_allclose(log_offset(made.bars, side)[rows], log_offset(panel.bars, side)[order], atol=3e-7)
         sizes = getattr(made.bars.book, f"{side}_size")[rows], getattr(panel.bars.book, f"{side}_size")[order]
         np.testing.assert_array_equal(*sizes)
 
 
 def test_the_random_walk_keeps_sizes_and_volumes():
-    panel = holed()
+    panel = panel_with_gaps()
     made = surrogates.random_walk(panel, 0)
     old, new = parts(panel.bars), parts(made.bars)
     tolerance = {"rtol": 1e-3, "atol": 1e-6}  # prices are float32
@@ -153,7 +155,7 @@ def test_the_random_walk_keeps_sizes_and_volumes():
         np.testing.assert_array_equal(getattr(made.bars, c), getattr(panel.bars, c))
 
 
-def test_a_mirrored_bar_is_mirrored_in_every_part_and_in_all_assets():
+def test_mirrored_bars_are_mirrored_in_all_parts_and_assets():
     panel = panel_of(bars(400))
     made = surrogates.random_walk(panel, 0)
     old, new = parts(panel.bars), parts(made.bars)
@@ -170,8 +172,8 @@ def test_a_mirrored_bar_is_mirrored_in_every_part_and_in_all_assets():
     np.testing.assert_array_equal(m.taker_buy[~kept], (b.volume - b.taker_buy)[~kept])
 
 
-def test_directions_of_the_random_walk_are_fair_and_independent_of_the_past(market, panel):
-    """The oracle of the simulated market is right there and a coin in its null, within four standard errors."""
+def test_directions_of_the_random_walk_are_unpredictable(market, panel):
+    """The oracle of the simulated market has no accuracy on its random walk, within four standard errors."""
     up, known = market.edge > 0.5, market.edge != 0.5
 
     def hits(p):
@@ -211,7 +213,7 @@ def test_shuffled_keeps_every_bar_and_moves_all_assets_together(block):
 
 
 def test_shuffled_keeps_the_returns_within_each_pattern_of_gaps():
-    panel = holed()
+    panel = panel_with_gaps()
     made = surrogates.shuffled(panel, 1, 0)
     for pattern in np.unique(panel.bars.ok, axis=0):
         rows = (panel.bars.ok == pattern).all(1)
