@@ -165,7 +165,9 @@ class TestAgain:
 
     def test_the_same_name_is_refused(self, copy):
         before = (copy / "report.json").read_bytes()
-        with pytest.raises(FxtradeError, match="holds a run already; go on with --resume .*, or give another --run"):
+        with pytest.raises(
+            FxtradeError, match="holds a run already; resume it with --resume .*, or give another --run"
+        ):
             tiny.run_tiny(copy.parent, copy.name)
         assert (copy / "report.json").read_bytes() == before
 
@@ -181,6 +183,7 @@ KINDS = {
         "train.mixup.name": "cutmix",
         "train.curriculum.name": "teacher_loss",
     },
+    "triple barrier": {"label.name": "triple_barrier", "label.horizon": 8, "label.options.volatility_window": 32},
     "sharpe": {"loss.name": "sharpe", "train.mixup.name": "manifold", "train.curriculum.name": "abs_return"},
 }
 
@@ -224,7 +227,10 @@ BAD = {
     "horizon": ({"label.horizon": 200}, "span is empty after purging; use more data, a shorter horizon"),
     "block": ({"report.bootstrap_block": "1x"}, "'1x' is not an interval"),
     "resample": ({"data.resample": "90m"}, "data.resample = '90m' is not a multiple of the bars' own interval, 1h"),
-    "coverages": ({"report.coverages": (0.5,)}, "config.report.coverages = (0.5,): must begin with 1.0"),
+    "coverages": (
+        {"report.coverages": (0.5,)},
+        "config.report.coverages must begin with 1.0, all forecasts, got (0.5,)",
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from fxtrade.core import compat
 from fxtrade.core.config import RunConfig, freeze
 from fxtrade.experiment import run
 from fxtrade.report.progress import Console
+from fxtrade.runs import run_dir
 
 ROOT = Path(__file__).parents[2]
 OVERRIDES = {
@@ -52,7 +53,7 @@ def run_tiny(results: Path, name: str, changes: dict[str, Any] | None = None) ->
 
 
 def resume(folder: Path) -> Path:
-    return run.run(run.record.load(folder), folder.parent, resume=folder, console=Console(quiet=True))
+    return run.run(run_dir.load_config(folder), folder.parent, resume=folder, console=Console(quiet=True))
 
 
 def flags(changes: dict[str, Any] | None = None) -> list[str]:

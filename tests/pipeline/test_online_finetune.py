@@ -190,7 +190,7 @@ def test_all_that_a_model_says_adapts():
     data = flipping()
     further = data.labels.replace(horizon_y=data.labels.y[..., None], horizon_w=data.labels.w[..., None])
     tasks = AuxiliaryConfig(direction=0.0, volatility=1.0, expected_return=1.0, horizons=(2,))
-    loss = losses.with_tasks(cross_entropy, tasks)
+    loss = losses.with_auxiliary(cross_entropy, tasks)
     params = opinionated(model=model)
     made = score(data._replace(labels=further), params=params, model=model, loss=loss)
     plain, later = predict.score(model, params, data.features), data.split.test

@@ -55,7 +55,7 @@ class TestFromAnEarlierRun:
         before, after = best(finished)[2], best(folder)[2]
         assert not same(before[HEADS], after[HEADS])
         assert all(same(before[name], after[name]) for name in before if name != HEADS)
-        assert json.loads((folder / "report.json").read_text())["run"]["config"]["train"]["start"] == str(finished)
+        assert json.loads((folder / "report.json").read_text())["run"]["config"]["train"]["init_from"] == str(finished)
 
     def test_members_start_from_one(self, finished):
         config, data = prepared({"train.init_from": str(finished), "train.ensemble.size": 2})
@@ -159,7 +159,9 @@ class TestPretraining:
         assert metrics(again / "pretrain") == metrics(straight / "pretrain")
 
     def test_not_both(self):
-        with pytest.raises(ConfigError, match="cannot start from a run and be pre-trained"):
+        with pytest.raises(
+            ConfigError, match="train.init_from must be None where pretrain.name makes the first weights"
+        ):
             tiny.config({**PRETRAINED, "train.init_from": "results/x"})
 
 
