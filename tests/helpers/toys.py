@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
 from fxtrade import models
 from fxtrade.core.config import OptimConfig, TrainConfig
+from fxtrade.core.types import Output
 from fxtrade.train.segments import Plan, Series, plan
 
 N, ASSETS, FEATURES = 240, 2, 3
@@ -14,6 +16,15 @@ MODEL = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2}
 REACH = MODEL.receptive_field
 TRAIN = TrainConfig(steps=40, batch=4, segment_length=16, steps_per_call=5, eval_every=10, patience=None)
 OPTIM = OptimConfig(learning_rate=0.02, schedule="constant", warmup=0, ema_decay=0.9)
+
+
+class Small(nn.Module):
+    """Two layers, row by row: quick to compile, and as nonlinear as need be."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        h = jnp.tanh(nn.Dense(4, use_bias=False, name="inputs")(x))
+        return Output(nn.Dense(2, name="head")(h), h)
 
 
 def series(seed: int = 0, flip: float = 0.0, n: int = N) -> Series:

@@ -17,7 +17,7 @@ from fxtrade.train.metric_writer import MetricWriter
 from fxtrade.train.outputs import TrainOutputs, open_outputs
 from fxtrade.train.segments import batch_starts
 from fxtrade.train.step import BATCHES
-from tests.helpers.toys import MODEL, OPTIM, TRAIN, series, spans, within
+from tests.helpers.toys import OPTIM, TRAIN, Small, series, spans, within
 
 
 class Watcher:
@@ -33,7 +33,7 @@ class Watcher:
 
 def train(data=None, watcher=None, config=TRAIN, optim=OPTIM, checkpoints=None, resume=False, seed=0, **job):
     watcher = watcher or Watcher()
-    job = TrainJob(MODEL, cross_entropy, *(data or spans()), **job)
+    job = TrainJob(Small(), cross_entropy, *(data or spans()), **job)
     return fit(job, config, optim, seed, TrainOutputs(checkpoints, None, resume), watcher.callbacks)
 
 
@@ -90,8 +90,8 @@ class TestLearning:
 
 @pytest.fixture(scope="module")
 def overfitting():
-    """Training labels that say nothing about the validation ones, so that the validation loss rises; and a run."""
-    data, watcher = (within(series(flip=0.5), 0, 160), within(series(seed=1), 160, 240)), Watcher()
+    """Some validation labels are wrong, so that their loss rises once the model is too sure; and a run."""
+    data, watcher = (within(series(), 0, 160), within(series(seed=1, flip=0.17), 160, 240)), Watcher()
     done = train(data, watcher)
     assert 10 < done.best_step < 40, "the toy should overfit, though not at once"
     return data, done, watcher
@@ -178,7 +178,7 @@ class TestResuming:
     def test_outputs_are_a_folder(self, tmp_path, straight):
         """Opened for a new run and to resume it: metrics as evaluated, one line each."""
         expected = [{"step": e.step, **e.scalars()} for e in straight[1].evaluations]
-        job, rows = TrainJob(MODEL, cross_entropy, *spans()), []
+        job, rows = TrainJob(Small(), cross_entropy, *spans()), []
         for stop, resume in ((15, False), (None, True)):
             with open_outputs(tmp_path, {}, 2, resume) as outputs:
                 assert isinstance(outputs.metric_writer, MetricWriter)

@@ -18,13 +18,13 @@ from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.loop import TrainJob, fit
 from fxtrade.train.outputs import IN_MEMORY, TrainOutputs
-from tests.helpers.toys import MODEL, OPTIM, TRAIN, spans
+from tests.helpers.toys import OPTIM, TRAIN, Small, spans
 
 ONCE = dataclasses.replace(TRAIN, steps=10, steps_per_call=5, eval_every=10, patience=None, ensemble=EnsembleConfig(3))
 
 
 def train(config=ONCE, seed=4, data=None, outputs=IN_MEMORY, callbacks=NO_CALLBACKS):
-    return fit(TrainJob(MODEL, cross_entropy, *(data or spans())), config, OPTIM, seed, outputs, callbacks)
+    return fit(TrainJob(Small(), cross_entropy, *(data or spans())), config, OPTIM, seed, outputs, callbacks)
 
 
 @pytest.fixture(scope="module")

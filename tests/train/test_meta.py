@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,27 +13,18 @@ from fxtrade import models
 from fxtrade.core import compat
 from fxtrade.core.config import MetaConfig, MixupConfig, TrainConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.types import Output, Segment
+from fxtrade.core.types import Segment
 from fxtrade.losses.classify import cross_entropy
 from fxtrade.models import MODELS
 from fxtrade.train import members, meta, mixup, optim
 from fxtrade.train.hooks import NO_HOOKS, Keys, StepHooks, no_augment, plain_gradient
 from fxtrade.train.segments import batch_starts, gather
 from fxtrade.train.step import create, make_evaluate, make_update
-from tests.helpers.toys import ASSETS, FEATURES, OPTIM, REACH, TRAIN, series, within
+from tests.helpers.toys import ASSETS, FEATURES, OPTIM, REACH, TRAIN, Small, series, within
 
 KEY = jax.random.PRNGKey(5)
 KEYS = Keys(jax.random.PRNGKey(1), jax.random.PRNGKey(2))
 RULES = list(meta.TASK_GRADIENTS)
-
-
-class Small(nn.Module):
-    """Two layers, row by row: quick to compile, and as nonlinear as need be."""
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        h = jnp.tanh(nn.Dense(4, use_bias=False, name="inputs")(x))
-        return Output(nn.Dense(2, name="head")(h), h)
 
 
 def small_params():
@@ -54,6 +44,18 @@ def objective(params, segment, keys):
     return cross_entropy(output, segment), jnp.mean(output.logits.argmax(-1) == segment.y)
 
 
+@jax.jit
+def plain(params, segment):
+    """The plain scores and gradient."""
+    return plain_gradient(objective, params, segment, KEYS)
+
+
+def compiled(name, objective=objective, **options):
+    """The scores and the gradient of a rule, by `(params, batch)`."""
+    gradient = meta.make_gradient(MetaConfig(name, **options))
+    return jax.jit(lambda params, batch: gradient(objective, params, batch, KEYS))
+
+
 def close(a, b, rtol=1e-4, atol=1e-6):
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
@@ -63,30 +65,30 @@ class TestKnownLimits:
     @pytest.mark.parametrize("name, segments", [("fomaml", 1), ("maml", 2)])
     def test_without_a_rate_it_is_the_plain_gradient_on_the_queries(self, name, segments):
         params, batch = toy_tasks(8)
-        rule = meta.make_gradient(MetaConfig(name, steps=2, learning_rate=0.0, segments=segments))
-        (loss, _), slopes = jax.jit(lambda p: rule(objective, p, batch, KEYS))(params)
+        rule = compiled(name, steps=2, learning_rate=0.0, segments=segments)
+        (loss, _), slopes = rule(params, batch)
         index = np.arange(8).reshape(-1, 2, segments)[:, 1].reshape(-1)
         queries = jax.tree.map(lambda a: a[index], batch)
-        (expected, _), plain = plain_gradient(objective, params, queries, KEYS)
-        np.testing.assert_allclose(loss, expected, rtol=1e-6)
-        close(slopes, plain)
+        (expected_loss, _), expected = plain(params, queries)
+        np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
+        close(slopes, expected)
 
     @pytest.mark.parametrize("rate", [0.01, 5.0])
     def test_one_step_of_reptile_is_the_plain_gradient_on_the_supports(self, rate):
         params, batch = toy_tasks()
-        rule = meta.make_gradient(MetaConfig("reptile", steps=1, learning_rate=rate))
-        _, slopes = rule(objective, params, batch, KEYS)
-        _, plain = plain_gradient(objective, params, jax.tree.map(lambda a: a[::2], batch), KEYS)
-        close(slopes, plain)
+        rule = compiled("reptile", steps=1, learning_rate=rate)
+        _, slopes = rule(params, batch)
+        _, expected = plain(params, jax.tree.map(lambda a: a[::2], batch))
+        close(slopes, expected)
 
     def test_reptile_is_the_distance_over_rate_and_steps(self):
         params, batch = toy_tasks(2)
-        rule = meta.make_gradient(MetaConfig("reptile", steps=3, learning_rate=0.5))
-        (loss, _), slopes = rule(objective, params, batch, KEYS)
+        rule = compiled("reptile", steps=3, learning_rate=0.5)
+        (loss, _), slopes = rule(params, batch)
         support, query = (jax.tree.map(lambda a, i=i: a[i : i + 1], batch) for i in (0, 1))
         adapted = params
         for _ in range(3):
-            _, step = plain_gradient(objective, adapted, support, KEYS)
+            _, step = plain(adapted, support)
             adapted = jax.tree.map(lambda a, b: a - 0.5 * b, adapted, step)
         close(slopes, jax.tree.map(lambda a, b: (a - b) / 1.5, params, adapted), rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(loss, objective(adapted, query, KEYS)[0], rtol=1e-5)
@@ -94,32 +96,32 @@ class TestKnownLimits:
     @pytest.mark.parametrize("name", ["reptile", "maml"])
     def test_a_task_without_labels_does_not_count(self, name):
         params, batch = toy_tasks()
-        rule = meta.make_gradient(MetaConfig(name, steps=2, learning_rate=0.5))
+        rule = compiled(name, steps=2, learning_rate=0.5)
         silent = batch.replace(w=batch.w.at[2:].set(0))
-        (loss, right), slopes = rule(objective, params, silent, KEYS)
-        (alone, right_alone), expected = rule(objective, params, jax.tree.map(lambda a: a[:2], batch), KEYS)
+        (loss, right), slopes = rule(params, silent)
+        (alone, right_alone), expected = rule(params, jax.tree.map(lambda a: a[:2], batch))
         close((loss, right, slopes), (alone, right_alone, expected))
 
     def test_tasks_one_by_one_and_all_at_once(self, monkeypatch):
         params, batch = toy_tasks(8)
-        rule, results = meta.make_gradient(MetaConfig("maml", steps=2, learning_rate=0.5)), []
+        results = []
         for cpu in (True, False):
             monkeypatch.setattr(compat, "is_cpu", lambda: cpu)  # noqa: B023
-            results.append(rule(objective, params, batch, KEYS))
+            results.append(compiled("maml", steps=2, learning_rate=0.5)(params, batch))
         close(*results)
 
     @pytest.mark.parametrize("name", ["fomaml", "maml"])
     def test_heads_alone_adapt_but_everything_learns(self, name):
         params, batch = toy_tasks(2)
-        rule = meta.make_gradient(MetaConfig(name, steps=2, learning_rate=0.5, trainable="heads"))
-        _, slopes = rule(objective, params, batch, KEYS)
+        rule = compiled(name, steps=2, learning_rate=0.5, only="heads")
+        _, slopes = rule(params, batch)
         support, query = (jax.tree.map(lambda a, i=i: a[i : i + 1], batch) for i in (0, 1))
         adapted = params
         for _ in range(2):
-            _, step = plain_gradient(objective, adapted, support, KEYS)
+            _, step = plain(adapted, support)
             adapted = {**adapted, "head": jax.tree.map(lambda a, b: a - 0.5 * b, adapted["head"], step["head"])}
         if name == "fomaml":
-            close(slopes, plain_gradient(objective, adapted, query, KEYS)[1])
+            close(slopes, plain(adapted, query)[1])
         assert np.abs(slopes["inputs"]["kernel"]).max() > 0
 
 
@@ -158,8 +160,8 @@ class TestSecondOrder:
         x, ret = hessian[:, :, None].astype(np.float32), centre[:, :, None].astype(np.float32)
         weight = np.broadcast_to(w[:, None, None] / dims, ret.shape).astype(np.float32)
         batch = Segment(*map(jnp.asarray, (x, np.zeros(ret.shape, np.int32), ret, weight)))
-        rule = meta.make_gradient(MetaConfig(name, steps=steps, learning_rate=rate))
-        (loss, _), slopes = rule(quadratic, {"p": jnp.asarray(p, jnp.float32)}, batch, KEYS)
+        rule = compiled(name, quadratic, steps=steps, learning_rate=rate)
+        (loss, _), slopes = rule({"p": jnp.asarray(p, jnp.float32)}, batch)
         np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
         np.testing.assert_allclose(slopes["p"], expected, rtol=1e-4, atol=1e-6)
 
@@ -176,9 +178,9 @@ class TestSecondOrder:
                 p = adapted if only == "all" else {**p, "head": adapted["head"]}
             return objective(p, query, KEYS)[0]
 
-        rule = meta.make_gradient(MetaConfig("maml", steps=3, learning_rate=0.5, trainable=only))
-        (loss, _), slopes = rule(objective, params, batch, KEYS)
-        expected_loss, expected = jax.value_and_grad(after_adapting)(params)
+        rule = compiled("maml", steps=3, learning_rate=0.5, only=only)
+        (loss, _), slopes = rule(params, batch)
+        expected_loss, expected = jax.jit(jax.value_and_grad(after_adapting))(params)
         np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
         close(slopes, expected)
 
@@ -305,7 +307,7 @@ def test_validation_is_by_weights_that_adapt_to_the_segments_before(segments, re
         before = before.replace(w=before.w * (np.arange(before.w.shape[1]) < until[:, None])[..., None])
         own = params
         for _ in range(2):
-            _, slope = plain_gradient(objective, own, before, KEYS)
+            _, slope = plain(own, before)
             own = jax.tree.map(lambda a, b: a - 0.5 * b, own, slope)
         x = whole.x[start - warmup : start + TRAIN.segment_length][None]
         logp = np.asarray(jax.nn.log_softmax(Small().apply({"params": own}, x).logits[0, warmup:]))
