@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.types import Array
+from fxtrade.metrics.returns import Series
 
 
 class AlphaBeta(NamedTuple):
@@ -23,9 +23,7 @@ class AlphaBeta(NamedTuple):
     lags: int
 
 
-def alpha_beta(
-    r: Float[Array, " T"], benchmark: Float[Array, " T"], periods: float, lags: int | None = None
-) -> AlphaBeta:
+def alpha_beta(r: Series, benchmark: Series, periods: float, lags: int | None = None) -> AlphaBeta:
     """Fit r_t = alpha + beta * benchmark_t + e_t by least squares, with HAC errors (Newey & West 1987).
 
     The error of a coefficient is the root of sum_t psi_t^2 + 2 sum_l (1 - l/(lags + 1)) sum_t psi_t psi_{t-l}, where

@@ -18,12 +18,12 @@ from jaxtyping import Float, Int, Real, Shaped
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.types import Array
 
-Prob = Float[Array, "M K"]
-Classes = Real[Array, " M"]
-Rows = Shaped[Array, " M"]
+Prob = Float[Array, "M K"] | Sequence[Sequence[float | int]]
+Classes = Real[Array, " M"] | Sequence[float | int]
+Rows = Shaped[Array, " M"] | Sequence[float | int]
 
 
-def confusion(prob: Prob, y: Classes, weight: Rows | None = None) -> Float[np.ndarray, "K K"]:
+def confusion(prob: Prob, y: Classes, weight: Rows | None = None) -> Real[np.ndarray, "K K"]:
     """Return weighted counts: rows are true classes, columns decisions."""
     prob, y, weight = _rows(prob, y, weight)
     classes = prob.shape[1]
@@ -36,7 +36,7 @@ def accuracy(prob: Prob, y: Classes, weight: Rows | None = None) -> float:
     return _ratio(np.trace(counts), counts.sum())
 
 
-def balanced_accuracy_of(counts: Real[np.ndarray, "K K *samples"]) -> Float[np.ndarray, "*samples"]:
+def balanced_accuracy_of(counts: Real[np.ndarray, "K K *samples"]) -> Float[np.ndarray, "*samples"] | np.floating:
     """Return the balanced accuracy of every confusion matrix."""
     true, correct = counts.sum(1), np.einsum("kk...->k...", counts)
     occurs = true > 0
@@ -44,7 +44,7 @@ def balanced_accuracy_of(counts: Real[np.ndarray, "K K *samples"]) -> Float[np.n
     return recall.sum(0) / np.where(occurs.any(0), occurs.sum(0), np.nan)
 
 
-def mcc_of(counts: Real[np.ndarray, "K K *samples"]) -> Float[np.ndarray, "*samples"]:
+def mcc_of(counts: Real[np.ndarray, "K K *samples"]) -> Float[np.ndarray, "*samples"] | np.floating:
     """Return the Matthews correlation of every confusion matrix."""
     true, decided, total = counts.sum(1), counts.sum(0), counts.sum((0, 1))
     covariance = np.einsum("kk...->...", counts) * total - (true * decided).sum(0)
@@ -213,5 +213,5 @@ def _coverages(coverages: Sequence[float] | Float[Array, " coverages"]) -> Float
     return coverages
 
 
-def _ratio(numerator: float, denominator: float) -> float:
+def _ratio(numerator: float | np.number, denominator: float | np.number) -> float:
     return float(numerator / denominator) if denominator != 0 else np.nan

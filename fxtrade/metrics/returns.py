@@ -25,14 +25,17 @@ A NaN among the inputs makes the result NaN. Arrays of the wrong shape raise `Da
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int, Real
 
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.types import Array
 
-Series = Real[Array, " N"]
-Table = Real[Array, "N A"]
+Times = Int[Array, " N"] | Sequence[int]
+Series = Real[Array, " N"] | Sequence[float | int]
+Table = Real[Array, "N A"] | Sequence[Sequence[float | int]]
 
 DAY = 86_400 * 10**9
 FIRST_MONDAY = 4 * DAY  # 1970-01-05: the epoch itself is a Thursday
@@ -140,7 +143,7 @@ def exposure(weight: Table) -> float:
 
 
 def by_period(
-    times_ns: Int[Array, " N"], equity: Series, period: str
+    times_ns: Times, equity: Series, period: str
 ) -> tuple[Int[np.ndarray, " periods"], Float[np.ndarray, " periods"]]:
     """Return starts (int64 ns) and returns of the calendar periods in UTC.
 
@@ -167,7 +170,7 @@ def by_period(
     return starts[last], returns_from_equity(equity[last])
 
 
-def trade_returns(weight: Table, pnl: Table, cost: Table | None = None) -> Float[np.ndarray, " trades"]:
+def trade_returns(weight: Table, pnl: Table, cost: Table | None = None) -> Real[np.ndarray, " trades"]:
     """Return the net profit of every trade, in units of the starting capital, by asset and then by time.
 
     A trade is a maximal run of bars with a position of one sign in one asset; adding and reducing belong to it. One

@@ -46,7 +46,7 @@ def load_initial_params(config: RunConfig, data: Dataset) -> Any:
         if ended >= begins:
             raise ConfigError(
                 f"train.init_from = {folder}: the {span} span of that run ends {ended}, but here {later} begins "
-                f"{begins}: its weights depend on rows that are to evaluate them; give both runs the same data and split"
+                f"{begins}: its weights depend on rows that evaluate them; give both runs the same data and split"
             )
     count, there = config.train.ensemble.size, then.train.ensemble.size
     if there not in (1, count):

@@ -7,6 +7,7 @@ from scipy import stats
 
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.metrics import bootstrap as m
+from tests.helpers.refusals import refused
 
 QUICK = settings(deadline=None, max_examples=40)
 
@@ -56,13 +57,13 @@ def test_ratio_interval_is_the_distribution_over_every_possible_resample():
 
 
 def test_undefined_intervals_are_nan():
-    assert np.isnan(m.ratio_interval([], [], [])).all()
-    assert np.isnan(m.ratio_interval([1, 0], [1, 1], [5, 5])).all()
-    assert np.isnan(m.ratio_interval([0, 0], [0, 0], [0, 1])).all()
+    assert np.isnan(m.ratio_interval(*np.zeros((2, 0)), np.zeros(0, int))).all()
+    assert np.isnan(m.ratio_interval(*np.array([[1, 0], [1, 1], [5, 5]]))).all()
+    assert np.isnan(m.ratio_interval(*np.array([[0, 0], [0, 0], [0, 1]]))).all()
 
 
 def test_resamples_without_a_denominator_are_left_out():
-    assert m.ratio_interval([1, 0, 0], [2, 0, 0], [0, 1, 2], samples=200) == (0.5, 0.5)
+    assert m.ratio_interval(*np.array([[1, 0, 0], [2, 0, 0], [0, 1, 2]]), samples=200) == (0.5, 0.5)
 
 
 def covered(draw, truth, repetitions):
@@ -140,7 +141,7 @@ class TestRatioIntervals:
     ],
 )
 def test_bad_input_says_what_to_do(call, error, message):
-    with pytest.raises(error, match=message):
+    with refused(error, message):
         call()
 
 
@@ -200,7 +201,7 @@ class TestPairedDifference:
 
     def test_what_it_refuses(self):
         ours, theirs = self.sums()
-        with pytest.raises(DataError, match=r"paired_difference: shapes .* must be equal \[R, G\]"):
+        with refused(DataError, r"paired_difference: shapes .* must be equal"):
             m.paired_difference(ours, (theirs[0][:-1], theirs[1][:-1]))
         with pytest.raises(DataError, match="not finite"):
             m.paired_difference((ours[0] * np.nan, ours[1]), theirs)

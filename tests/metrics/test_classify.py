@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.metrics import classify as m
+from tests.helpers.refusals import refused
 
 QUICK = settings(deadline=None, max_examples=60)
 CASES = [(seed, classes, weighted) for seed in range(3) for classes in (2, 3, 4) for weighted in (False, True)]
@@ -113,14 +114,13 @@ def test_rows_without_weight_are_no_rows():
     scores = [f(prob, y, weight=nothing) for f in (m.accuracy, m.balanced_accuracy, m.mcc, m.log_loss, m.brier, m.ece)]
     assert np.isnan(scores).all()
     assert np.isnan(m.coverage_curve(prob[:, 0], y == 0, [0.5, 1], nothing)).all()
-    assert (m.selected(prob[:, 0], 0.5, nothing) == 0).all()
 
 
 def test_no_rows_are_nan():
     prob, y = np.empty((0, 2)), np.empty(0, int)
     assert all(np.isnan(f(prob, y)) for f in (m.accuracy, m.balanced_accuracy, m.mcc, m.log_loss, m.brier, m.ece))
     assert np.isnan(m.ic([], [])) and np.isnan(m.rank_ic([], []))
-    assert np.isnan(m.coverage_curve([], [], [0.5, 1.0])).all() and np.isnan(m.at_threshold([], [], 0.5)).all()
+    assert np.isnan(m.coverage_curve([], [], [0.5, 1.0])).all()
 
 
 COLUMNS = st.integers(3, 40).flatmap(
@@ -207,5 +207,5 @@ def test_top_label_feeds_the_curve():
     ],
 )
 def test_bad_input_says_what_to_do(call, error, message):
-    with pytest.raises(error, match=message):
+    with refused(error, message):
         call()
