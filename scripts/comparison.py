@@ -1,10 +1,10 @@
-"""Compare all architectures and ways of training at equal budget; stop it at any time and start it again.
+"""Compare all architectures and training recipes at equal budget; it can be stopped at any time and started again.
 
     python scripts/comparison.py --config configs/comparison.py:small
     python scripts/comparison.py --config configs/comparison.py:sim --config.budget=200000 --config.seeds=2
     python scripts/comparison.py --table results/comparison-small
 
-Several processes may share the work in one folder, on a core each:
+Several processes may divide the work in one folder, with a core each:
     taskset -c 0 python scripts/comparison.py --config configs/comparison.py:small --shard 1/2
     taskset -c 1 python scripts/comparison.py --config configs/comparison.py:small --shard 2/2
 """
@@ -21,9 +21,11 @@ CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the comparison's folder.")
 RUN = flags.DEFINE_string("run", "", "Name of the comparison's folder; default: the config's name.")
 TABLE = flags.DEFINE_string(
-    "table", "", "Folder of a comparison, whose tables and plots are written again from its cells."
+    "table", "", "Folder of a comparison: write its tables and plots from its cells, and train nothing."
 )
-SHARD = flags.DEFINE_string("shard", "1/1", "Do the i-th of n shards of the cells, as i/n; others do the rest.")
+SHARD = flags.DEFINE_string(
+    "shard", "1/1", "Run the i-th of n shards of the cells, as i/n; other processes run the rest."
+)
 
 
 def main() -> None:

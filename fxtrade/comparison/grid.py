@@ -1,4 +1,4 @@
-"""What a comparison trains: every model in every way on every market, each a list of runs' configs.
+"""The cells of a comparison: every model with every recipe on every market, each a list of runs' configs.
 
 `configs/comparison.py` builds the config, the command line overrides it, and `freeze` checks it, as for a single run.
 """
@@ -17,15 +17,15 @@ from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import Natural, check_names, from_mapping, require, to_dict
 
-PLAIN = "plain"  # the recipe that changes nothing, which the others are compared with
-PRETRAINING = 0.5  # of a stage's share of the budget, if it has any
+PLAIN = "plain"  # the recipe without changes, with which the others are compared
+PRETRAINING = 0.5  # share of a stage's budget for its pre-training, if it has any
 WARMUP = 0.1  # of the steps, at most, for the learning rate to rise
 Changes = Mapping[str, Any]  # keys of RunConfig, nested as there
 
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonConfig(settings.Config):
-    """Which models are trained in which ways on which markets, and for how long."""
+    """Models, recipes and markets of a comparison, and the budget of each cell."""
 
     name: str = "comparison"
     seed: Natural = 0
@@ -44,7 +44,7 @@ class ComparisonConfig(settings.Config):
 
 
 class Cell(NamedTuple):
-    """One model trained in one way on one market, and the config of each stage, which starts where the last ended."""
+    """One model, recipe and market, and the config of each stage; a stage starts from the weights of the one before."""
 
     market: str
     model: str
@@ -57,7 +57,7 @@ class Cell(NamedTuple):
 
 
 def freeze(values: Mapping[str, Any]) -> ComparisonConfig:
-    """The `ComparisonConfig` of nested mappings (a ConfigDict, parsed JSON).
+    """Return the `ComparisonConfig` of nested mappings (a ConfigDict, parsed JSON).
 
     Raises:
         ConfigError: an unknown key (naming the nearest valid one), name, wrong type or impossible value.
@@ -79,7 +79,7 @@ def freeze(values: Mapping[str, Any]) -> ComparisonConfig:
 
 
 def cells(config: ComparisonConfig, assets: Mapping[str, int]) -> list[Cell]:
-    """All cells, those first that say most: the plain ones, then all recipes of the first model, and so on.
+    """Return all cells, the most informative first: the plain ones, then all recipes of the first model, and so on.
 
     Args:
         assets: of each market, by which the budget becomes steps.
@@ -94,8 +94,8 @@ def cells(config: ComparisonConfig, assets: Mapping[str, int]) -> list[Cell]:
 
 
 def market_config(config: ComparisonConfig, market: str) -> RunConfig:
-    """What all cells of a market share: data, features, label, spans, report; and the further horizons of its labels,
-    which are there for all if any recipe asks for them.
+    """Return what all cells of a market share: data, features, label, spans, report, and the further horizons of its
+    labels, if any recipe asks for them.
 
     Raises:
         ConfigError: a change does not fit, or recipes ask for different horizons.
@@ -131,7 +131,7 @@ def _base(config: ComparisonConfig, market: str, model: str) -> dict[str, Any]:
 
 
 def _stages(config: ComparisonConfig, market: str, model: str, recipe: str, assets: int) -> Iterator[RunConfig]:
-    """The configs of the stages; they divide the budget equally, or as their keys `share` say."""
+    """Yield the configs of the stages, which divide the budget equally or by their keys `share`."""
     where = f"recipe '{recipe}' of {model} on {market}"
     given = config.recipe_changes.get(recipe, {})
     parts = list(given) if isinstance(given, (list, tuple)) else [given]
@@ -148,7 +148,7 @@ def _stages(config: ComparisonConfig, market: str, model: str, recipe: str, asse
         total = share * config.budget / (c.train.batch * c.train.segment_length * assets)
         steps = max(round((1 - pretrained) * total), 1)
         every = max(steps // config.evaluations, 1)
-        # one dispatch from each evaluation to the next: one program to compile
+        # one call from each evaluation to the next: one program to compile
         values["train"] |= {"steps": steps // every * every, "eval_every": every, "steps_per_call": every}
         values["pretrain"] |= {"steps": max(round(pretrained * total) // every, 1) * every}
         values["optim"] |= {"warmup": min(c.optim.warmup, int(WARMUP * steps))}
@@ -163,7 +163,7 @@ def _freeze(values: dict[str, Any], where: str) -> RunConfig:
 
 
 def _merged(values: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
-    """`values` with `changes`, group by group; neither is altered."""
+    """Return `values` with `changes`, group by group; neither is altered."""
     both = dict(values)
     for key, new in changes.items():
         old = values.get(key)

@@ -11,4 +11,4 @@ from tests.helpers import tiny_comparison
 def tiny_setting() -> cell.Setting:
     """That of the tiny comparison."""
     own = grid.market_config(tiny_comparison.config(), "sim")
-    return cell.make_setting("sim", own, dataset.load(own.data), 128)
+    return cell.make_setting("key", "sim", own, dataset.load(own.data), 128)

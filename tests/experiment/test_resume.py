@@ -85,7 +85,7 @@ def assert_same(folder, straight) -> None:
         for key in ("valid/loss", "valid/accuracy", "train/learning_rate"):
             assert row[key] == expected[row["step"]][key]
     (entry,), (other,) = (ledger.read(f.parent) for f in (folder, straight))
-    assert entry["accuracy"] == other["accuracy"] and entry["config_hash"] == other["config_hash"]
+    assert entry.metrics["accuracy"] == other.metrics["accuracy"] and entry.config_hash == other.config_hash
 
 
 def arrays(step) -> dict[str, np.ndarray]:
@@ -106,7 +106,7 @@ def stop(folder, number, until) -> None:
     assert process.returncode == 128 + number, err
     assert "Traceback" not in out + err
     step = newest(folder)
-    assert f"stopped at step {step} and saved; go on with: python scripts/train.py --resume {folder}" in err
+    assert f"stopped at step {step} and saved; resume with: python scripts/train.py --resume {folder}" in err
     assert step < 120 and not (folder / "report.json").exists()
 
 
@@ -171,7 +171,7 @@ class TestDisturbed:
 
     @pytest.mark.slow
     def test_after_training_it_stops_at_once_and_goes_on_from_there(self, tmp_path):
-        """While the null floor is trained, which takes most of the time."""
+        """While the null baseline is trained, which takes most of the time."""
         folder = tmp_path / "run"
         changes = {
             "report.null_baseline": True,
@@ -185,6 +185,6 @@ class TestDisturbed:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
         assert process.returncode == 128 + signal.SIGTERM, err
-        assert f"stopped at step 20000 and saved; go on with: python scripts/train.py --resume {folder}" in err
+        assert f"stopped at step 20000 and saved; resume with: python scripts/train.py --resume {folder}" in err
         assert "Traceback" not in out + err
         assert not (folder / "report.json").exists() and ledger.read(tmp_path) == []

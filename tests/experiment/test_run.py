@@ -9,8 +9,9 @@ import pytest
 
 from fxtrade import models
 from fxtrade.core.errors import CheckpointError, FxtradeError
-from fxtrade.core.registry import to_dict
+from fxtrade.core.files import to_jsonable
 from fxtrade.pipeline import dataset, predict
+from fxtrade.report.schema import RunReport
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.metric_writer import read_metrics
@@ -22,13 +23,16 @@ from tests.helpers.bar_files import columns, rows, write
 SPEED = "train/labels_per_second"
 
 
-def report(folder) -> dict:
+def report(folder) -> RunReport:
     """`report.json`, which must be strict JSON: no NaN."""
+    json.loads((folder / run_dir.REPORT).read_text(), parse_constant=pytest.fail)
+    return RunReport.read(folder / run_dir.REPORT)
 
-    def refuse(name):
-        raise AssertionError(f"{name} is not JSON")
 
-    return json.loads((folder / "report.json").read_text(), parse_constant=refuse)
+def results(made: RunReport) -> str:
+    """All that follows from config and data; as text, since NaN is not equal to itself."""
+    parts = ("data", "accuracy", "baselines", "other_labels", "scores", "symbols", "months", "trading")
+    return repr([getattr(made, name) for name in parts])
 
 
 def metrics(folder) -> list[dict]:
@@ -69,70 +73,59 @@ class TestWhatItLeaves:
         assert json.loads((finished / "config.json").read_text())["train"]["steps"] == 40
 
     def test_every_part_of_the_report(self, finished):
-        outcome = report(finished)
-        assert set(outcome) == {
-            *("run", "data", "accuracy", "null", "labels", "scores", "groups", "trading", "history"),
-            *("horizons", "returns"),
-        }
-        assert outcome["run"]["folder"] == finished.name and outcome["run"]["stopped"] == "finished"
-        assert outcome["run"]["config"] == json.loads(json.dumps(to_dict(tiny.config())))
-        assert outcome["history"] == read_metrics(finished / "metrics.jsonl")
-        assert outcome["data"]["symbols"] == ["SIM0", "SIM1"] and outcome["data"]["interval"] == "1h"
+        made = report(finished)
+        assert made.folder == finished.name and made.training.stopped == "finished"
+        assert made.config == tiny.config()
+        steps = [(row["step"], row["train/loss"], row["valid/loss"]) for row in read_metrics(finished / "metrics.jsonl")]
+        assert [(row.step, row.train, row.valid) for row in made.history] == steps
+        assert made.data.symbols == ("SIM0", "SIM1") and made.data.interval == "1h"
         rules = ["majority", "reversal", "momentum", "last taker side"]
-        rivals = [*rules, "logistic regression", "gradient-boosted trees"]
-        assert list(outcome["accuracy"]) == ["wavenet", *rivals]
-        for table in (*outcome["accuracy"].values(), *outcome["labels"].values()):
-            assert [row["target"] for row in table] == list(tiny.config().report.coverages)
-        assert outcome["null"] == outcome["horizons"] == outcome["returns"] == {}
-        assert set(outcome["labels"]) == {"open_to_open", "close_to_close"}
-        assert outcome["labels"]["open_to_open"] == outcome["accuracy"]["wavenet"]
-        assert [g["name"] for g in outcome["groups"]["symbol"]] == ["SIM0", "SIM1"]
-        assert set(outcome["trading"]) == {"threshold", "strategy", "buy_and_hold", "grid", "curve"}
-        assert len(outcome["trading"]["grid"]) == 15
-        assert 0.5 < outcome["data"]["best_accuracy"] < 0.8
-
-    def test_spans_follow_each_other(self, finished):
-        spans = report(finished)["data"]["spans"]
-        ends = [spans[name][end] for name in ("train", "valid", "test") for end in ("from", "to")]
-        assert ends == sorted(ends) and len(set(ends)) == 6
+        assert list(made.baselines) == [*rules, "logistic regression", "gradient-boosted trees"]
+        for table in (made.accuracy, *made.baselines.values(), *(other.accuracy for other in made.other_labels)):
+            assert tuple(row.target for row in table) == tiny.config().report.coverages
+        assert made.null_baselines == made.auxiliary.horizons == {} and made.auxiliary.returns is None
+        assert [other.label.name for other in made.other_labels] == ["close_to_close"]
+        assert [g.name for g in made.symbols] == ["SIM0", "SIM1"]
+        assert len(made.trading.grid) == 15
+        assert made.data.planted_edge and 0.5 < made.data.best_accuracy < 0.8
 
     def test_metrics_at_every_evaluation(self, finished):
         assert [row["step"] for row in metrics(finished)] == [10, 20, 30, 40]
 
     def test_where_it_came_from(self, finished):
-        facts = json.loads((finished / "run.json").read_text())
-        panel = dataset.load(tiny.config().data)
-        assert facts["data_fingerprint"] == panel.fingerprint()
-        assert facts["config_hash"] == provenance.config_hash(tiny.config())
-        assert (facts["name"], facts["seed"]) == ("tiny", 0)
-        assert facts["packages"]["jax"] == jax.__version__
-        assert facts["packages"]["numpy"] == np.__version__
-        assert facts["backend"] == "cpu" and facts["cores"] >= 1
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", facts["started"])
-        assert facts["seconds"] > 0
-        assert facts["metrics"]["accuracy"] == report(finished)["accuracy"]["wavenet"][0]["accuracy"]
+        record, made = json.loads((finished / run_dir.RECORD).read_text()), report(finished)
+        source, environment = made.provenance, made.provenance.environment
+        assert record["provenance"] == to_jsonable(source)
+        assert source.data_fingerprint == dataset.load(tiny.config().data).fingerprint()
+        assert source.config_hash == provenance.config_hash(tiny.config())
+        assert (source.name, source.seed) == ("tiny", 0)
+        assert environment.packages["jax"] == jax.__version__ and environment.packages["numpy"] == np.__version__
+        assert environment.backend == "cpu" and environment.cores >= 1
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", environment.started)
+        assert record["seconds"] == made.seconds > 0
+        assert record["metrics"]["accuracy"] == made.accuracy[0].accuracy
 
     def test_the_ledger_counts_it(self, finished):
-        (entry,) = ledger.read(finished.parent)
-        assert entry["run"] == finished.name
-        assert entry["config_hash"] == provenance.config_hash(tiny.config())
-        assert {"accuracy", "daily_sharpe", "total_return", "started", "code"} < set(entry)
+        (trial,) = ledger.read(finished.parent)
+        assert trial.run == finished.name and trial.config_hash == provenance.config_hash(tiny.config())
+        assert np.isfinite(trial.daily_sharpe) and trial.started and trial.code
+        assert {"accuracy", "accuracy_top_10", "log_loss", "sharpe", "total_return"} < set(trial.metrics)
 
     def test_the_numbers_are_those_of_the_best_checkpoint(self, finished):
         model, data, params = best(finished)
         made = predict.score(model, params, data.features)
         counted = made.ok & (data.labels.y >= 0) & data.split.test[:, None]
         right = (made.prob.argmax(-1) == data.labels.y)[counted]
-        outcome = report(finished)
-        assert outcome["accuracy"]["wavenet"][0]["rows"] == counted.sum() == outcome["scores"]["rows"]
-        assert outcome["accuracy"]["wavenet"][0]["accuracy"] == pytest.approx(right.mean(), abs=1e-12)
-        assert outcome["scores"]["accuracy"] == pytest.approx(right.mean(), abs=1e-12)
-        assert outcome["run"]["parameters"] == models.parameter_count(params)
+        found = report(finished)
+        assert found.accuracy[0].rows == counted.sum() == found.scores.rows
+        assert found.accuracy[0].accuracy == pytest.approx(right.mean(), abs=1e-12)
+        assert found.scores.accuracy.value == pytest.approx(right.mean(), abs=1e-12)
+        assert found.training.parameters == models.parameter_count(params)
         valid = made.ok & (data.labels.y >= 0) & data.split.valid[:, None]
         p = np.take_along_axis(made.prob, np.maximum(data.labels.y, 0)[..., None], -1)[..., 0][valid]
         weighted = -(data.labels.w[valid] * np.log(p)).sum() / data.labels.w[valid].sum()
-        assert outcome["run"]["best_loss"] == pytest.approx(weighted, rel=1e-5)
-        assert outcome["run"]["best_loss"] == min(row["valid/loss"] for row in metrics(finished))
+        assert found.training.best_loss == pytest.approx(weighted, rel=1e-5)
+        assert found.training.best_loss == min(row["valid/loss"] for row in metrics(finished))
 
 
 class TestAgain:
@@ -140,34 +133,28 @@ class TestAgain:
         again = tiny.run_tiny(tmp_path, "again")
         assert metrics(again) == metrics(finished)
         assert same(best(again)[2], best(finished)[2])
-        once, twice = report(finished), report(again)
-        for part in ("accuracy", "labels", "scores", "groups", "trading", "data"):
-            assert once[part] == twice[part]
+        assert results(report(again)) == results(report(finished))
 
     def test_another_seed_is_another_trial_on_the_same_data(self, copy):
         other = tiny.run_tiny(copy.parent, "other", {"seed": 1})
         assert metrics(other) != metrics(copy)
-        outcome = report(other)
-        assert (outcome["run"]["trials_before"], outcome["run"]["opened_before"]) == (1, 0)
-        assert outcome["trading"]["strategy"]["trials"] == 2
-        assert report(copy)["trading"]["strategy"]["trials"] == 1
-        assert [e["run"] for e in ledger.read(copy.parent)] == [copy.name, "other"]
+        found = report(other)
+        assert (found.trials_before, found.opened_before) == (1, 0)
+        assert found.trading.strategy.trials == 2 and report(copy).trading.strategy.trials == 1
+        assert [trial.run for trial in ledger.read(copy.parent)] == [copy.name, "other"]
 
-    def test_resuming_a_finished_run_judges_it_again_and_says_so(self, copy, finished):
+    def test_resuming_a_finished_run_evaluates_it_again_and_says_so(self, copy, finished):
         assert tiny.resume(copy) == copy
         once, twice = report(finished), report(copy)
-        for part in ("accuracy", "scores", "groups", "trading"):
-            assert once[part] == twice[part]
+        assert results(once) == results(twice)
         assert metrics(copy) == metrics(finished)
-        assert (once["run"]["opened_before"], twice["run"]["opened_before"]) == (0, 1)
-        assert twice["run"]["trials_before"] == 0
+        assert (once.opened_before, twice.opened_before) == (0, 1)
+        assert twice.trials_before == 0
         assert len(ledger.read(copy.parent)) == 2
 
     def test_the_same_name_is_refused(self, copy):
         before = (copy / "report.json").read_bytes()
-        with pytest.raises(
-            FxtradeError, match="holds a run already; resume it with --resume .*, or give another --run"
-        ):
+        with pytest.raises(FxtradeError, match="holds a run already; resume it with .*, or give another --run"):
             tiny.run_tiny(copy.parent, copy.name)
         assert (copy / "report.json").read_bytes() == before
 
@@ -176,7 +163,7 @@ SMALL = {"log_return": {"horizons": (1, 2)}, "volume_zscore": {"windows": (8,)}}
 KINDS = {
     "volatility": {"label.name": "volatility_direction", "label.horizon": 4, "label.options.median_window": 48},
     "three classes, weighted": {"label.classes": 3, "label.horizon": 3, "loss.effective_number_beta": 1.0},
-    "null floor": {"report.null_baseline": True},
+    "null baseline": {"report.null_baseline": True},
     "ordinal, cut, taught": {
         "label.classes": 3,
         "loss.name": "ordinal",
@@ -203,14 +190,14 @@ class TestKinds:
     @pytest.mark.parametrize("kind", KINDS)
     def test_it_runs(self, tmp_path, gappy, kind):
         own = {"data.path": str(gappy), "data.align": "union", "features": SMALL, "train.steps": 10}
-        outcome = report(tiny.run_tiny(tmp_path, "run", own | KINDS[kind]))
-        assert outcome["data"]["best_accuracy"] is None
-        assert outcome["data"]["bars"] == 1_000
-        assert ("trading" in outcome) == (kind != "volatility")
-        assert ("persistence" in outcome["accuracy"]) == (kind == "volatility")
-        assert "last taker side" not in outcome["accuracy"]
-        assert set(outcome["null"]) == ({"random walk", "shuffled"} if kind == "null floor" else set())
-        assert all(0 < row["accuracy"] < 1 for row in outcome["accuracy"]["wavenet"] if row["rows"])
+        found = report(tiny.run_tiny(tmp_path, "run", own | KINDS[kind]))
+        assert np.isnan(found.data.best_accuracy)
+        assert found.data.bars == 1_000
+        assert (found.trading is None) == (kind == "volatility")
+        assert ("persistence" in found.baselines) == (kind == "volatility")
+        assert "last taker side" not in found.baselines
+        assert set(found.null_baselines) == ({"random walk", "shuffled"} if kind == "null baseline" else set())
+        assert all(0 < row.accuracy < 1 for row in found.accuracy if row.rows)
 
 
 BAD = {
@@ -269,7 +256,7 @@ class TestMistakes:
             tiny.run_tiny(tmp_path / "results", "run", {"features": SMALL})
 
     def test_a_damaged_ledger(self, tmp_path):
-        (tmp_path / "ledger.jsonl").write_text('{"config_hash": "a"}\n{"config_ha\n')
+        (tmp_path / "ledger.jsonl").write_text('{"config_hash": "a", "data_fingerprint": "d"}\n{"config_ha\n')
         with pytest.raises(FxtradeError, match="ledger.jsonl, line 2 is damaged; the ledger counts all trials"):
             tiny.run_tiny(tmp_path, "run")
         assert files(tmp_path) == {"ledger.jsonl"}
@@ -317,4 +304,4 @@ class TestResumingMistakes:
         newest.rmdir()
         tiny.resume(copy)
         assert metrics(copy) == metrics(finished)
-        assert report(copy)["accuracy"] == report(finished)["accuracy"]
+        assert results(report(copy)) == results(report(finished))
