@@ -167,7 +167,7 @@ def test_impossible_options(key, bad):
 
 
 def test_an_option_that_the_scaler_does_not_have():
-    with pytest.raises(ConfigError, match="scaler 'robust_z' has no option 'alpha'"):
+    with pytest.raises(ConfigError, match="scaler 'robust_zscore' has no option 'alpha'"):
         scale.build(ScalerConfig(options={"alpha": 1}))
 
 
