@@ -1,7 +1,7 @@
-"""Every line that depends on a JAX version or backend.
+"""The code that depends on a JAX version or backend.
 
-fxtrade never flips JAX's global 64-bit switch: whoever imports it beside other JAX code keeps their own setting. Money
-is counted in float64 inside `float64()`, which is local to the calling thread.
+fxtrade never changes JAX's global 64-bit setting, so other JAX code in the same process keeps its own. Amounts of money
+are computed in float64 inside `float64()`, which is local to the calling thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 def float64() -> Iterator[type]:
     """Within this context `jnp` has 64-bit types; yields the widest float that the default backend supports.
 
-    Arc A-series cards have no float64: there the context yields `jnp.float32` and leaves the switch alone.
+    Arc A-series cards have no float64: there the context yields `jnp.float32` and does not change the setting.
     """
     if not has_float64():
         yield jnp.float32
@@ -30,7 +30,7 @@ def float64() -> Iterator[type]:
     if hasattr(jax, "enable_x64"):
         switch = jax.enable_x64(True)
     else:
-        from jax.experimental import enable_x64
+        from jax.experimental import enable_x64  # pyright: ignore[reportAttributeAccessIssue] older JAX
 
         switch = enable_x64(True)
     with switch:
@@ -58,7 +58,7 @@ def use_compilation_cache(path: str | os.PathLike | None = None) -> Path:
 def compile_small_loops() -> None:
     """Let XLA's CPU compiler turn loops over rows into single kernels, also where a row carries a kilobyte of state.
 
-    Without it every operation of such a loop is dispatched anew for every row: an exponentially weighted mean of 8
+    Without it every operation of such a loop is dispatched again for every row: an exponentially weighted mean of 8
     columns took 9 times as long, of 64 columns 4 times (CPU time on a busy machine, benchmarks/RESULTS.md). Sets
     `XLA_FLAGS` unless they choose backend options already; XLA reads them at the first computation. Called by scripts,
     never at import.

@@ -83,6 +83,8 @@ def run(
         if pending is not None:  # copied while the next chunk is computed
             store(*pending)
         pending = start, y
+    if pending is None:
+        raise ValueError("a stream needs at least one row")
     store(*pending)
     return out
 

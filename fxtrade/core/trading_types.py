@@ -129,7 +129,10 @@ class Observation(NamedTuple):
 
     @property
     def num_assets(self) -> int:
-        return (self.bars if self.forecast is None else self.forecast).ok.shape[-1]
+        source = self.bars if self.forecast is None else self.forecast
+        if source is None:
+            raise ValueError("an observation needs a forecast or bars to have a number of assets")
+        return source.ok.shape[-1]
 
 
 class Rule(NamedTuple):

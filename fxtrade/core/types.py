@@ -1,6 +1,6 @@
-"""The pytrees that the rooms of fxtrade hand to each other.
+"""The pytrees that the packages of fxtrade pass to each other.
 
-Axes, one alphabet everywhere: N bars, A assets, F features, B batch, T time within a segment, K classes,
+Axes, the same letters everywhere: N bars, A assets, F features, B batch, T time within a segment, K classes,
 D embedding, E ensemble members, S simulated paths, P parameter sets, G folds.
 
 Leaves may be NumPy or JAX arrays; a column that the data lack is `None`, which is an empty pytree.

@@ -87,7 +87,7 @@ def principal(matrix: Matrices, m: int = 1) -> Components:
         first = jnp.take_along_axis(v, jnp.argmax(jnp.abs(v) > 1e-3, 1)[:, None], 1)
         loadings.append(v * jnp.where(jnp.where(jnp.abs(total) > 1e-3, total, first) < 0, -1, 1))
         values = jnp.where(pick, -jnp.inf, values)
-    return Components(jnp.where(valid.any(1)[:, None], jnp.stack(share, 1), jnp.nan), jnp.stack(loadings, -1))
+    return Components(jnp.where(jnp.any(valid, 1)[:, None], jnp.stack(share, 1), jnp.nan), jnp.stack(loadings, -1))
 
 
 def _valid(matrix: Matrices) -> Bool[Array, "T A"]:

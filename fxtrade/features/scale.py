@@ -31,9 +31,10 @@ def build(c: ScalerConfig) -> Callable[[Kernels, Table], Table]:
         ConfigError: an unknown scaler or option.
     """
     scaler = registry.build(SCALERS, c.name, c.options, "scaler", halflife=c.halflife, clip=c.clip, window=c.window)
-    if c.winsor is None:
+    share = c.winsor
+    if share is None:
         return scaler
-    return lambda k, x: scaler(k, winsorise(k, x, c.window, c.winsor))
+    return lambda k, x: scaler(k, winsorise(k, x, c.window, share))
 
 
 def robust_zscore(k: Kernels, x: Table, *, halflife: float, clip: float) -> Table:

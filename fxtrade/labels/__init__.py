@@ -155,14 +155,15 @@ def make(
     if not horizons:
         return made
     further = [make(bars, dataclasses.replace(config, horizon=h), train) for h in horizons]
-    return made.replace(
+    return dataclasses.replace(
+        made,
         end=np.maximum.reduce([made.end, *(f.end for f in further)]),
         horizon_y=np.stack([f.y for f in further], -1),
         horizon_w=np.stack([f.w for f in further], -1),
     )
 
 
-def _flat(forward: horizon.Forward, known: np.ndarray, share: float, train: np.ndarray | None):
+def _flat(forward: horizon.Forward, known: np.ndarray, share: float, train: Array | None):
     """Return the rows of the class "flat" and the rows that have a class, `[N, A]` bool each."""
     if forward.flat is not None:
         return forward.flat, known

@@ -83,13 +83,13 @@ def trailing_median(x: Float[np.ndarray, "N A"], window: int) -> Float[np.ndarra
 
 
 def log_ratio(price: Float[Array, "N A"], start: int, stop: int) -> Float[np.ndarray, "N A"]:
-    """log(price[t+stop] / price[t+start]); NaN where either is missing or no price (0, negative, infinite)."""
+    """log(price[t+stop] / price[t+start]); NaN where either is missing or not a price (0, negative, infinite)."""
     p = valid_prices(price)
     return np.log(shift(p, stop) / shift(p, start))
 
 
 def valid_prices(price: Float[Array, "N A"]) -> Float[np.ndarray, "N A"]:
-    """Return prices in float64, with NaN for what is no price (0, negative, infinite)."""
+    """Return prices in float64, with NaN for values that are not a price (0, negative, infinite)."""
     p = np.asarray(price, np.float64)
     return np.where((p > 0) & (p < np.inf), p, np.nan)
 

@@ -18,6 +18,8 @@ in its views either.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
@@ -61,4 +63,4 @@ def two_views(config: ViewsConfig, segment: Segment, key: PRNGKeyArray) -> Segme
         x = jnp.where(known[..., None, None], x, 0)
         both = known[: rows // 2] & known[rows // 2 :]
         views = weighted_where(views, jnp.concatenate([both, both]))
-    return views.replace(x=jnp.where(present, x, 0))
+    return dataclasses.replace(views, x=jnp.where(present, x, 0))

@@ -28,7 +28,7 @@ class Curriculum(NamedTuple):
     """The order of the M segments of a plan, and how fast they are opened."""
 
     rank: Int[np.ndarray, " M"]  # place of each segment in the order, 0 first
-    pace: Pace
+    pace: str  # one of PACES
     start: float  # share of the segments that is open at the first step
     steps: int  # after which all are open
 

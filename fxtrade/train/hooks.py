@@ -29,7 +29,9 @@ Objective = Callable[[PyTree, Segment, Keys], Scores]  # of parameters on a batc
 class SampleStarts(Protocol):
     """Return the first labelled row of each segment of a step. A pure function of seed and step."""
 
-    def __call__(self, plan: Plan, seed: PRNGKeyArray, step: Int[Array, ""] | int, batch: int) -> Int[Array, " B"]: ...
+    def __call__(
+        self, plan: Plan, seed: PRNGKeyArray, step: Int[Array, ""] | int, batch: int, /
+    ) -> Int[Array, " B"]: ...
 
 
 @runtime_checkable

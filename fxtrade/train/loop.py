@@ -102,7 +102,7 @@ def fit(
     checkpoints, writer = outputs.checkpoints, outputs.metric_writer
     ensemble, keys = config.ensemble.size > 1, [jax.random.PRNGKey(seed + i) for i in range(config.ensemble.size)]
     optimizer = optim.optimizer(optim_config, config.steps, config.trainable)
-    decay, learning_rate = (f(optim_config, config.steps) for f in (optim.averaging, optim.schedule))
+    decay, learning_rate = optim.averaging(optim_config, config.steps), optim.schedule(optim_config, config.steps)
     update = make_update(job.model, job.loss, optimizer, plan, config.batch, decay, job.hooks, ensemble)
     evaluate = make_evaluate(job.model, job.loss, valid_plan, config.batch, job.hooks)
     params = job.init_params
@@ -123,7 +123,7 @@ def fit(
         if not ensemble:
             return evaluate(state.ema, valid_series)
         infos = [evaluate(p, valid_series) for p in members.unstack(state.ema, config.ensemble.size)]
-        return Info(*np.mean(infos, 0).tolist())
+        return Info(*np.mean(np.array(infos), 0).tolist())
 
     def save(best: bool) -> None:
         if checkpoints:
@@ -153,17 +153,20 @@ def fit(
         infos.append(info)
         if step % config.eval_every == 0 or step == config.steps:
             valid = evaluate_members()
-            if not np.isfinite(valid.loss):
+            valid_loss, valid_accuracy = float(valid.loss), float(valid.accuracy)
+            if not np.isfinite(valid_loss):
                 raise TrainingError(
                     f"the validation loss after step {step} is not finite although training's is; "
                     f"{_last_checkpoint(checkpoints)}; look at the features of the validation rows"
                 )
-            best = early.update(valid.loss, step)
+            best = early.update(valid_loss, step)
             if best:
                 best_params = jax.tree.map(np.array, state.ema)  # a copy: the state's memory will be donated
-            train = (float(np.mean(np.concatenate(parts))) for parts in zip(*infos, strict=True))
-            rates = float(learning_rate(step - 1)), _labels_per_second(timed)
-            evaluation = Evaluation(step, config.steps, *train, *rates, valid.loss, valid.accuracy, best)
+            loss, accuracy, norm = (float(np.mean(np.concatenate(parts))) for parts in zip(*infos, strict=True))
+            rate, speed = float(np.asarray(learning_rate(step - 1))), _labels_per_second(timed)
+            evaluation = Evaluation(
+                step, config.steps, loss, accuracy, norm, rate, speed, valid_loss, valid_accuracy, best
+            )
             infos = []
             if writer:
                 writer.scalars(step, evaluation.scalars())
@@ -192,6 +195,6 @@ def _not_finite(job: TrainJob, step: int, key: jax.Array, batch: int, checkpoint
 
 def _last_checkpoint(checkpoints: Checkpoints | None) -> str:
     step = checkpoints.latest() if checkpoints else None
-    if step is None:
+    if checkpoints is None or step is None:
         return "there is no checkpoint"
     return f"the last good checkpoint is step {step} in {checkpoints.folder}"

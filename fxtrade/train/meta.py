@@ -150,7 +150,12 @@ def make_hooks(
     Raises:
         DataError: no task can be made of the plan's segments.
     """
-    starts = blocks(config, plan) if config.tasks == "blocks" else regimes(config, plan, score)
+    if config.tasks == "blocks":
+        starts = blocks(config, plan)
+    elif score is None:
+        raise ValueError("tasks by regime need a score of every segment")
+    else:
+        starts = regimes(config, plan, score)
     return StepHooks(starts, augment, make_gradient(config), predict_eval=make_predict(config))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import PyTree, UInt8
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue] generated
 
 from fxtrade.core.errors import FxtradeError
 from fxtrade.core.files import append_line, write_atomic

@@ -13,6 +13,7 @@ Beta(alpha, alpha); with lambda = 1 a segment stays as it is, with 0 its partner
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal, NamedTuple, get_args
 
 import jax
@@ -65,12 +66,12 @@ def draw(config: MixupConfig, seed: PRNGKeyArray, batch: int) -> Pairs:
     )
 
 
-def mix_inputs(name: Mixup, segment: Segment, pairs: Pairs) -> Segment:
+def mix_inputs(name: str, segment: Segment, pairs: Pairs) -> Segment:
     """What the model sees, and its labels; "manifold" changes nothing."""
     other = _partners(segment, pairs)
     if name == "input":
         share = pairs.share[:, None, None, None]
-        return segment.replace(x=share * segment.x + (1 - share) * other.x)
+        return dataclasses.replace(segment, x=share * segment.x + (1 - share) * other.x)
     if name == "cutmix":
         steps = segment.x.shape[1]
         length = jnp.round((1 - pairs.share) * steps)[:, None]
@@ -84,7 +85,7 @@ def mix_inputs(name: Mixup, segment: Segment, pairs: Pairs) -> Segment:
     return segment
 
 
-def mix_outputs(name: Mixup, output: Output, segment: Segment, pairs: Pairs) -> tuple[Output, Segment]:
+def mix_outputs(name: str, output: Output, segment: Segment, pairs: Pairs) -> tuple[Output, Segment]:
     """Output and labels for the loss: both labels, as a batch of 2 B segments, where two segments were mixed."""
     if name not in ("input", "manifold"):
         return output, segment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -89,7 +90,7 @@ def plan(weight: Float[Array, "N A"], length: int, receptive_field: int, what: s
             f"after a warm-up of {warmup} (the model's receptive field less one); use more data, a shorter segment or "
             "a smaller receptive field"
         )
-    used = np.asarray(weight).any(1)
+    used = np.any(np.asarray(weight), axis=1)
     if not used.any():
         raise DataError(f"no {what} row has both a label and defined features; check the split, the dates and the gaps")
     first, last = int(used.argmax()), rows - int(used[::-1].argmax())
@@ -145,4 +146,4 @@ def weighted_where(segment: Segment, keep: Bool[Array, "*B T"]) -> Segment:
 def reweighted(segment: Segment, change: Callable[[Array], Array]) -> Segment:
     """The segment with `change` applied to its weights of every kind, each `[B, T, A, ...]`."""
     weights = {"w": segment.w, "ret_w": segment.ret_w, "horizon_w": segment.horizon_w}
-    return segment.replace(**jax.tree.map(change, weights))
+    return dataclasses.replace(segment, **jax.tree.map(change, weights))

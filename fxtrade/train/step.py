@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -13,7 +13,7 @@ from flax import struct
 from jax import lax
 from jaxtyping import PRNGKeyArray, PyTree
 
-from fxtrade.core.types import Array, Segment
+from fxtrade.core.types import Array, Output, Segment
 from fxtrade.train import members
 from fxtrade.train.hooks import NO_HOOKS, Keys, Loss, Scores, StepHooks
 from fxtrade.train.segments import Plan, Series, gather, weighted_where
@@ -67,7 +67,7 @@ def make_update(
 
     def objective(params: PyTree, segment: Segment, keys: Keys) -> Scores:
         inputs, loss_args = hooks.augment(segment, keys.augment)
-        output = model.apply({"params": params}, inputs.x, train=True, rngs={"dropout": keys.dropout})
+        output = cast(Output, model.apply({"params": params}, inputs.x, train=True, rngs={"dropout": keys.dropout}))
         counts = inputs.w > 0
         accuracy = jnp.sum(counts & (output.logits.argmax(-1) == inputs.y)) / jnp.maximum(counts.sum(), 1)
         return loss(*loss_args(output)), accuracy
@@ -130,7 +130,10 @@ def make_evaluate(
             at = before[:, None] - plan.warmup + jnp.arange(plan.warmup + plan.length)
             return weighted_where(gather(series, before, plan), at < starts[:, None] - plan.reach)
 
-        output = hooks.predict_eval(lambda p, x: model.apply({"params": p}, x), loss, params, inputs.x, earlier)
+        def apply(p: PyTree, x: Array) -> Output:
+            return cast(Output, model.apply({"params": p}, x))
+
+        output = hooks.predict_eval(apply, loss, params, inputs.x, earlier)
         weight, counts = segment.w.sum(), inputs.w > 0
         right = jnp.sum(counts & (output.logits.argmax(-1) == inputs.y))
         return loss(*loss_args(output)) * weight, weight, right, counts.sum()
