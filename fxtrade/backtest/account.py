@@ -1,4 +1,4 @@
-"""The account: what fills and prices do to cash and units. Every engine uses these functions."""
+"""Updates of the account by fills and prices. Every engine uses these functions."""
 
 from __future__ import annotations
 

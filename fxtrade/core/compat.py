@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-SMALL_LOOP = 65_536  # bytes that one row of a loop touches; a step of training touches far more
+SMALL_LOOP = 65_536  # bytes that one row of a loop accesses; a training step accesses far more
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
 
@@ -38,7 +38,7 @@ def float64() -> Iterator[type]:
 
 
 def has_float64() -> bool:
-    """Whether the default backend computes in float64 (Intel's `sycl` platform on A-series cards does not)."""
+    """Return whether the default backend computes in float64 (Intel's `sycl` platform on A-series cards does not)."""
     return jax.default_backend() not in ("sycl", "xpu", "METAL")
 
 
@@ -70,5 +70,5 @@ def compile_small_loops() -> None:
 
 
 def is_cpu() -> bool:
-    """Whether computations run on the CPU by default; some kernels have another fastest form there."""
+    """Return whether computations run on the CPU by default, where other forms of some kernels are the fastest."""
     return jax.default_backend() == "cpu"

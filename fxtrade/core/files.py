@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and JSON without NaN."""
+"""Atomic writes of files, and JSON without NaN."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Feature:
     Attributes:
         function: `f(k: Kernels, bars: Bars, *, options) -> Columns`, options with defaults, dimensionless columns.
         cross_asset: the columns of an asset also depend on the bars of other assets.
-        recursive: the memory is exponential, not only a window: a bad tick fades instead of leaving without a trace.
+        recursive: the memory is exponential, not only a window: the effect of a bad tick decays but never ends.
     """
 
     function: Callable[..., Columns]

@@ -1,4 +1,4 @@
-"""Fractional differences: stationary like a return, with some of a price's memory."""
+"""Fractional differences of prices: stationary like returns, with a longer memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far and how straight prices have moved, in units of their own volatility.
+"""Strength and efficiency of trends, in units of volatility.
 
 Windows with a missing bar are NaN; `macd` and `adx` have an exponential memory instead, which is kept over a gap.
 """

@@ -1,4 +1,4 @@
-"""What a fill costs, and the markets that charge it."""
+"""Costs of a fill, and the markets that charge them."""
 
 from __future__ import annotations
 

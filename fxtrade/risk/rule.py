@@ -1,4 +1,4 @@
-"""How rules are composed, and how one runs over rows: a chunk of history or the newest bar."""
+"""Composition of rules, and running a rule over rows: a chunk of history or the newest bar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fxtrade.core.types import Array, Forecast
 
 
 def chain(*rules: Rule) -> Rule:
-    """Return the rule that hands the target of each rule to the next; its state is the tuple of their states."""
+    """Return the rule that passes the target of each rule to the next; its state is the tuple of their states."""
 
     def init(obs: Observation) -> tuple:
         return tuple(rule.init(obs) for rule in rules)

@@ -1,4 +1,4 @@
-"""The training loop: the only one. Swap the loss, the model or the data, not the loop."""
+"""The training loop, the same for every loss, model and data set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fxtrade.train.step import BATCHES, PARAMS, Info, create, make_evaluate, mak
 
 
 class TrainJob(NamedTuple):
-    """What is trained, and on what."""
+    """The model, the loss and the data of a training."""
 
     model: nn.Module
     loss: Loss
@@ -41,14 +41,14 @@ class TrainJob(NamedTuple):
 
 @dataclasses.dataclass
 class EarlyStopping:
-    """The best validation loss, its step, and the evaluations since then; saved with every checkpoint."""
+    """The best validation loss, its step, and the number of evaluations since; saved with every checkpoint."""
 
     best: float = float("inf")
     best_step: int = 0
     since_best: int = 0
 
     def update(self, loss: float, step: int) -> bool:
-        """Add an evaluation; True if it is the best so far."""
+        """Add an evaluation; return whether it is the best so far."""
         better = loss < self.best
         if better:
             self.best, self.best_step = loss, step
@@ -69,7 +69,7 @@ class FitResult:
 
 
 def init_params(model: nn.Module, series: Series, seed: int, count: int = 1) -> PyTree:
-    """Random parameters to start from; of several members, with seeds from `seed` on, stacked."""
+    """Return random initial parameters; for several members, with seeds `seed`, `seed` + 1, ..., stacked."""
 
     def one(seed: int) -> PyTree:
         params = init(model, jax.random.fold_in(jax.random.PRNGKey(seed), PARAMS), *series.x.shape[1:])
@@ -113,13 +113,13 @@ def fit(
     early, best_params = EarlyStopping(), state.ema
     if outputs.resume and checkpoints and checkpoints.latest() is not None:
         state, progress = checkpoints.restore(state)
-        state = jax.tree.map(jnp.copy, state)  # it will be donated, and Orbax may have lent its own memory
+        state = jax.tree.map(jnp.copy, state)  # the state is donated, and its memory may belong to Orbax
         early = EarlyStopping(**progress)
         best_params = checkpoints.restore(state, "best")[0].ema if early.best_step else state.ema
     step, infos, timed = int(np.max(state.step)), [], []
 
     def evaluate_members() -> Info:
-        """Mean over members."""
+        """Return the mean over members."""
         if not ensemble:
             return evaluate(state.ema, valid_series)
         infos = [evaluate(p, valid_series) for p in members.unstack(state.ema, config.ensemble.size)]
@@ -161,7 +161,7 @@ def fit(
                 )
             best = early.update(valid_loss, step)
             if best:
-                best_params = jax.tree.map(np.array, state.ema)  # a copy: the state's memory will be donated
+                best_params = jax.tree.map(np.array, state.ema)  # a copy, since the state is donated
             loss, accuracy, norm = (float(np.mean(np.concatenate(parts))) for parts in zip(*infos, strict=True))
             rate, speed = float(np.asarray(learning_rate(step - 1))), _labels_per_second(timed)
             evaluation = Evaluation(
@@ -178,7 +178,7 @@ def fit(
 
 
 def _labels_per_second(timed: list[tuple[int, float]]) -> float:
-    """Over all dispatches but the first, which compiles; nan if there are no others."""
+    """Return the rate of all dispatches but the first, which compiles; nan if there are no others."""
     labels, seconds = map(sum, zip(*timed[1:], strict=True)) if len(timed) > 1 else (float("nan"), 1.0)
     return labels / seconds
 
