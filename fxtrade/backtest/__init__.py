@@ -1,1 +1,1 @@
-"""Floor 3: what a stream of target weights would have earned, after costs."""
+"""Layer 3: backtests of a stream of target weights, after costs."""

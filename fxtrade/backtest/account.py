@@ -1,4 +1,4 @@
-"""The account: what fills and prices do to cash and units. Every engine uses these functions."""
+"""Updates of the account by fills and prices. Every engine uses these functions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def revalue(account: Account, price: Float[Array, " A"]) -> tuple[Account, Float
 
 def settle(account: Account, fill: Fill, market: Market) -> tuple[Account, dict[str, Float[Array, ""]]]:
     """Take the units of a fill, pay for them and for every cost of the market; return the account and what was paid."""
-    paid = {name: jnp.sum(cost) for name, cost in charge(market, fill).items()}
+    paid: dict[str, Array] = {name: jnp.sum(cost) for name, cost in charge(market, fill).items()}
     cash = account.cash - jnp.sum(fill.traded_value)
     for cost in paid.values():
         cash = cash - cost

@@ -1,1 +1,1 @@
-"""Floor 0: the types, numerical kernels, configuration and version shims that every other room stands on."""
+"""Layer 0: types, numerical kernels, configuration and version shims, on which every other package depends."""

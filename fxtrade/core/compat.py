@@ -1,7 +1,7 @@
-"""Every line that depends on a JAX version or backend.
+"""The code that depends on a JAX version or backend.
 
-fxtrade never flips JAX's global 64-bit switch: whoever imports it beside other JAX code keeps their own setting. Money
-is counted in float64 inside `float64()`, which is local to the calling thread.
+fxtrade never changes JAX's global 64-bit setting, so other JAX code in the same process keeps its own. Amounts of money
+are computed in float64 inside `float64()`, which is local to the calling thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-SMALL_LOOP = 65_536  # bytes that one row of a loop touches; a step of training touches far more
+SMALL_LOOP = 65_536  # bytes that one row of a loop accesses; a training step accesses far more
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
 
@@ -22,7 +22,7 @@ CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 def float64() -> Iterator[type]:
     """Within this context `jnp` has 64-bit types; yields the widest float that the default backend supports.
 
-    Arc A-series cards have no float64: there the context yields `jnp.float32` and leaves the switch alone.
+    Arc A-series cards have no float64: there the context yields `jnp.float32` and does not change the setting.
     """
     if not has_float64():
         yield jnp.float32
@@ -30,7 +30,7 @@ def float64() -> Iterator[type]:
     if hasattr(jax, "enable_x64"):
         switch = jax.enable_x64(True)
     else:
-        from jax.experimental import enable_x64
+        from jax.experimental import enable_x64  # pyright: ignore[reportAttributeAccessIssue] older JAX
 
         switch = enable_x64(True)
     with switch:
@@ -38,7 +38,7 @@ def float64() -> Iterator[type]:
 
 
 def has_float64() -> bool:
-    """Whether the default backend computes in float64 (Intel's `sycl` platform on A-series cards does not)."""
+    """Return whether the default backend computes in float64 (Intel's `sycl` platform on A-series cards does not)."""
     return jax.default_backend() not in ("sycl", "xpu", "METAL")
 
 
@@ -58,7 +58,7 @@ def use_compilation_cache(path: str | os.PathLike | None = None) -> Path:
 def compile_small_loops() -> None:
     """Let XLA's CPU compiler turn loops over rows into single kernels, also where a row carries a kilobyte of state.
 
-    Without it every operation of such a loop is dispatched anew for every row: an exponentially weighted mean of 8
+    Without it every operation of such a loop is dispatched again for every row: an exponentially weighted mean of 8
     columns took 9 times as long, of 64 columns 4 times (CPU time on a busy machine, benchmarks/RESULTS.md). Sets
     `XLA_FLAGS` unless they choose backend options already; XLA reads them at the first computation. Called by scripts,
     never at import.
@@ -70,5 +70,5 @@ def compile_small_loops() -> None:
 
 
 def is_cpu() -> bool:
-    """Whether computations run on the CPU by default; some kernels have another fastest form there."""
+    """Return whether computations run on the CPU by default, where other forms of some kernels are the fastest."""
     return jax.default_backend() == "cpu"

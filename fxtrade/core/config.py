@@ -1,9 +1,9 @@
-"""The configuration of a run: frozen dataclasses, and the way from a config file and command-line overrides to them.
+"""The configuration of a run: frozen dataclasses, built from a config file and command-line overrides.
 
 `configs/*.py` build an `ml_collections.ConfigDict` from these defaults with `to_config_dict`, the command line
 overrides keys, and `freeze` turns the result into a `RunConfig`. Annotations state the types and ranges of values; a
-`__post_init__` checks values against each other. What does not fit is a `ConfigError` that names the key. `None`
-switches a thing off; so does the name "none".
+`__post_init__` checks values against each other. An invalid value raises a `ConfigError` that names the key. `None`
+disables an option; so does the name "none".
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from fxtrade.core.registry import (
     to_dict,
 )
 
-Options = Mapping[str, Any]  # of the entry `name` of a registry, which checks them
+Options = Mapping[str, Any]  # of a registry entry; `registry.build` checks them
 OPTIONAL_TYPES = {int: int | None, float: float | int | None, str: str | None, tuple: tuple | list | None}  # of flags
-Trainable = Literal["all", "heads"]  # "heads": everything below the heads stays as it is
+Trainable = Literal["all", "heads"]  # "heads": all other parameters are frozen
 
 
 def empty() -> Any:
-    """Return the field of a mapping that is empty by default; the hash of a config leaves it out."""
+    """Return a dataclass field for a mapping, empty by default and not part of the hash."""
     return dataclasses.field(default_factory=dict, hash=False)
 
 
@@ -50,7 +50,7 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(Config):
-    """Where bars come from: files, or the simulated market if `path` is None."""
+    """The source of bars: files, or the simulated market if `path` is None."""
 
     path: str | None = None
     symbols: tuple[str, ...] | None = None  # None: every file in the folder
@@ -64,14 +64,14 @@ class DataConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class ScalerConfig(Config):
-    """The first three options are those of most scalers; each gets the ones that it takes."""
+    """The scaler of features. `halflife`, `clip` and `window` are passed to the scalers that have these options."""
 
     halflife: Positive = 500.0  # bars, of the exponentially weighted scalers
     clip: Positive = 5.0  # standard deviations
     name: str = "robust_zscore"  # a key of features.scale.SCALERS; "median_mad" and "rank_normal" are 20 times slower
     window: Annotated[int, Interval(ge=2)] = 256  # bars, of the scalers by order statistics and of winsorising
     winsor: Annotated[float, Interval(gt=0, lt=0.5)] | None = None  # columns are first limited to these quantiles
-    options: Options = empty()  # further ones of that scaler
+    options: Options = empty()  # further options of that scaler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +85,13 @@ class LabelConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class SplitConfig(Config):
-    """Shares and embargo are keys because folds, reports and errors read them, whatever the scheme."""
+    """The split of rows into training, validation and test. Every scheme uses the two fractions and the embargo."""
 
     valid_fraction: Fraction = 0.15  # share of the time span before the test span
     test_fraction: Fraction = 0.15  # last share of the time span
     embargo: Natural = 0  # bars left out between the spans, besides purging
     name: str = "by_time"  # a key of validate.splits.SPLITS
-    options: Options = empty()  # further ones of that scheme
+    options: Options = empty()  # further options of that scheme
 
     def __post_init__(self):
         super().__post_init__()
@@ -109,19 +109,19 @@ class ModelConfig(Config):
 class LossConfig(Config):
     name: str = "cross_entropy"  # a key of losses.LOSSES
     options: Options = empty()  # of that loss, such as gamma
-    effective_number_beta: Share | None = None  # weigh classes by 1 / effective number: 0.9999 nearly, 1 fully
+    effective_number_beta: Share | None = None  # weight classes by 1 / effective number; 1: by 1 / number
     class_weights: tuple[Positive, ...] | None = None  # a further weight for each class
 
 
 @dataclasses.dataclass(frozen=True)
 class AuxiliaryConfig(Config):
-    """What is learnt at once, with its weight in the loss; 0 leaves it out, and then there is no head for it."""
+    """The weights of the terms of the loss. A term of weight 0 is left out, and so is its head."""
 
-    direction: NonNegative = 1.0  # the loss above
+    direction: NonNegative = 1.0  # the loss of LossConfig
     volatility: NonNegative = 0.0  # log standard deviation of the forward return, by Gaussian likelihood
     expected_return: NonNegative = 0.0  # mean of the forward return, in units of its deviation
     horizons: tuple[int, ...] | None = None  # further horizons of the label, bars
-    horizon_weight: NonNegative = 1.0  # of the cross-entropy at these, all together
+    horizon_weight: NonNegative = 1.0  # of the mean cross-entropy at these horizons
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,42 +133,42 @@ class OptimConfig(Config):
     clip_norm: Positive = 1.0
     ema_decay: Fraction | None = 0.99  # decay of the averaged weights that evaluation uses
     swa_fraction: Fraction | None = None  # last share of the steps over which weights are averaged evenly instead
-    sam_rho: Positive | None = None  # how far uphill the gradient is taken (sharpness-aware minimisation)
+    sam_rho: Positive | None = None  # radius of the ascent step of sharpness-aware minimisation
 
 
 @dataclasses.dataclass(frozen=True)
 class MixupConfig(Config):
     name: str = "none"  # one of train.mixup.MIXUPS
-    alpha: Positive = 0.2  # lambda ~ Beta(alpha, alpha): mostly near 0 or 1 when small, uniform at 1
+    alpha: Positive = 0.2  # lambda ~ Beta(alpha, alpha): near 0 or 1 for a small alpha, uniform for 1
 
 
 @dataclasses.dataclass(frozen=True)
 class ViewsConfig(Config):
-    """How the two views of a segment differ in contrastive learning (`train.augment`); 0 leaves a change out."""
+    """The random changes that make two views of a segment (`train.augment`); a strength of 0 disables a change."""
 
     scaling: NonNegative = 0.1  # standard deviation of the log of a factor for each feature of a segment
     jitter: NonNegative = 0.1  # standard deviation of noise on every value, in units of the scaled features
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # share of the features that are taken out of a segment
-    masking: Annotated[float, Interval(ge=0, lt=1)] = 0.5  # share of the bars that are taken out
-    crop: Annotated[float, Interval(ge=0, lt=1)] = 0.5  # largest share of a segment that is forgotten at its beginning
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # share of the features set to 0 in a segment
+    masking: Annotated[float, Interval(ge=0, lt=1)] = 0.5  # share of the bars set to 0
+    crop: Annotated[float, Interval(ge=0, lt=1)] = 0.5  # largest share of a segment set to 0 at its beginning
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig(Config):
-    """Contrastive training of all but the heads, before everything is trained, or the heads alone (train.trainable)."""
+    """Contrastive pretraining of everything but the heads; train.trainable chooses what is trained afterwards."""
 
     name: str = "none"  # a key of losses.contrastive.CONTRASTIVE
     options: Options = empty()  # of that loss, such as temperature
     steps: int = 300
-    width: int = 64  # of the hidden layer of the projection, which is thrown away afterwards
+    width: int = 64  # of the hidden layer of the projector, which is discarded afterwards
     channels: int = 32  # of the projection
     views: ViewsConfig = ViewsConfig()
 
 
 @dataclasses.dataclass(frozen=True)
 class CurriculumConfig(Config):
-    name: str = "none"  # one of train.curriculum.SCORES: what makes a segment easy
-    reverse: bool = False  # hard ones first, as a control
+    name: str = "none"  # one of train.curriculum.SCORES: the difficulty of a segment
+    reverse: bool = False  # hard segments first, as a control
     pace: str = "root"  # one of train.curriculum.PACES
     start: Share = 0.25  # share of the segments that is open at the first step
     end: Share = 0.5  # share of the training after which all are
@@ -176,20 +176,20 @@ class CurriculumConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class MetaConfig(Config):
-    """Weights from which a few steps on a task's support do well on its query; a batch is tasks x (support, query)."""
+    """Meta-learning: initial weights that adapt to a task in a few steps; a batch is tasks x (support, query)."""
 
     name: str = "none"  # one of train.meta.METAS
     tasks: str = "blocks"  # one of train.meta.TASKS
     regimes: int = 3  # of equal numbers of segments, for tasks = "regimes"
     segments: int = 1  # of a support, and of a query
     steps: int = 3  # of plain gradient descent on the support
-    learning_rate: Positive = 0.1  # of these
+    learning_rate: Positive = 0.1  # of these steps
     trainable: Trainable = "all"
 
 
 @dataclasses.dataclass(frozen=True)
 class EnsembleConfig(Config):
-    """Members of an ensemble, trained in one program; their forecasts are averaged."""
+    """An ensemble of networks, trained in one program; their forecasts are averaged."""
 
     size: int = 1  # members, with seeds seed, seed + 1, ...
     method: Literal["seeds", "folds"] = "seeds"  # "folds": each member also leaves out another block of training rows
@@ -202,10 +202,10 @@ class EnsembleConfig(Config):
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(Config):
     steps: int = 1000
-    init_from: str | None = None  # folder of an earlier run of the same model, from whose best weights training starts
+    init_from: str | None = None  # folder of an earlier run of the same model: start from its best weights
     trainable: Trainable = "all"  # "heads" is a linear probe
-    batch: int = 8  # segments a step
-    segment_length: int = 512  # labelled bars of each symbol in a segment; the warm-up comes on top
+    batch: int = 8  # segments per step
+    segment_length: int = 512  # labelled bars of each symbol in a segment, without the warm-up
     steps_per_call: int = 10  # steps in one compiled call
     eval_every: int = 100  # steps; a multiple of `steps_per_call`
     patience: int | None = 5  # evaluations without improvement before stopping
@@ -223,23 +223,23 @@ class TrainConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class AdaptConfig(Config):
-    """Forecasts of the validation and the test span by weights that adapt again and again to what has just happened."""
+    """Online adaptation: weights are fitted to recent bars at regular intervals of the validation and test spans."""
 
-    steps: int | None = None  # of plain gradient descent, each time from the trained weights
-    learning_rates: tuple[NonNegative, ...] = (0.1,)  # of several the one with the least validation log loss; 0: none
+    steps: int | None = None  # of plain gradient descent from the trained weights; None: no adaptation
+    learning_rates: tuple[NonNegative, ...] = (0.1,)  # the best by validation log loss is used; 0: no adaptation
     every: int = 168  # bars from one adaptation to the next
-    lookback: int = 672  # last bars whose labels are known: what is adapted to
+    lookback: int = 672  # bars to adapt to: the last ones whose labels are known
     trainable: Trainable = "all"
 
 
 @dataclasses.dataclass(frozen=True)
 class TradeConfig(Config):
-    sizing: str = "threshold"  # a key of risk.SIZING: equal parts of the most confident; "proportional": p_up - p_down
-    coverage: Share = 0.1  # share of most confident forecasts that are traded, threshold from validation rows
+    sizing: str = "threshold"  # a key of risk.SIZING, such as "proportional": p_up - p_down
+    coverage: Share = 0.1  # share of the forecasts that is traded, by a threshold of confidence from validation rows
     max_gross_exposure: NonNegative = 1.0  # largest sum of absolute weights
     allow_short: bool = True
-    fee_bps: NonNegative = 10.0  # a side
-    half_spread_bps: NonNegative = 1.0  # a side
+    fee_bps: NonNegative = 10.0  # per side
+    half_spread_bps: NonNegative = 1.0  # per side
     latency: Natural = 0  # bars after the first possible fill
 
 
@@ -257,14 +257,14 @@ class ReportConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig(Config):
-    """The feature study; never part of a trial."""
+    """The feature study; trials do not depend on it."""
 
     horizons: tuple[int, ...] = (1, 4, 16, 64)  # bars of the forward return, label "open_to_open"
-    span: Literal["train", "train+valid"] = "train"  # the test span stays closed
+    span: Literal["train", "train+valid"] = "train"  # never the test span
     fdr: Fraction = 0.05  # false discovery rate over all columns and horizons
     bootstrap_samples: int = 1000
     bootstrap_block: str = "1d"  # block of the bootstrap; longer where a horizon needs it
-    periods: int = 12  # equal stretches of the span that show stability
+    periods: int = 12  # equal parts of the span, between which stability is measured
     cluster_threshold: Share = 0.7  # absolute rank correlation above which columns are redundant
 
     def __post_init__(self):

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each says what is wrong, where, and what to do."""
+"""Errors for the user. Each message states what is wrong, where, and what to do."""
 
 
 class FxtradeError(Exception):
@@ -6,7 +6,7 @@ class FxtradeError(Exception):
 
 
 class DataError(FxtradeError):
-    """Input data break the contract of `Bars`: the message names file, column and row."""
+    """Input data violate the contract of `Bars`; the message names file, column and row."""
 
 
 class ConfigError(FxtradeError):
@@ -18,7 +18,7 @@ class CheckpointError(FxtradeError):
 
 
 class Interrupted(FxtradeError):
-    """Work was asked to stop by a signal; what was finished is saved, and the message says how to resume."""
+    """A signal stopped the program. Finished work is saved, and the message says how to resume."""
 
     def __init__(self, message: str, number: int):
         super().__init__(message)
@@ -26,4 +26,4 @@ class Interrupted(FxtradeError):
 
 
 class TrainingError(FxtradeError):
-    """Training cannot go on, e.g. the loss is not finite."""
+    """Training cannot continue, for example because the loss is not finite."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and JSON without NaN."""
+"""Atomic writes of files, and JSON without NaN."""
 
 from __future__ import annotations
 
@@ -71,4 +71,5 @@ def to_jsonable(value: Any) -> Any:
         return [to_jsonable(v) for v in value]
     if isinstance(value, float) and value - value != 0:
         return None
-    return value.item() if hasattr(value, "item") else value
+    item = getattr(value, "item", None)
+    return value if item is None else item()

@@ -164,7 +164,7 @@ def convert(hint: Any, value: Any, where: str, alternative: str = "") -> Any:
         if not isinstance(value, (list, tuple)) or not value:
             raise _misfit(where, f"a list with at least one item{alternative}", value)
         return tuple(convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else from_mapping(hint, value, where)
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):

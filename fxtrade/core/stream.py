@@ -1,4 +1,4 @@
-"""One definition for history and live: a `Stream` maps rows to rows and carries its past.
+"""Streams: one definition for history and live use. A `Stream` maps rows to rows and carries its past.
 
 `step(state, rows)` takes any number T >= 1 of consecutive rows. The whole history in one call, in chunks, or bar by bar
 in a live system give the same rows (to float32 rounding). Features, scalers and models are streams, and `chain` makes
@@ -9,8 +9,8 @@ A feature is written once, in terms of `Kernels`:
     def momentum(k, bars, *, window):
         return {"momentum": k.log_return(bars.close, window)}
 
-`k` remembers the past of every array that it is asked about. It identifies arrays by the order of the calls, which is
-the same in every step because features have no data-dependent control flow.
+`k` keeps the past of every array that it is called with. It identifies arrays by the order of the calls, which is the
+same in every step because features have no data-dependent control flow.
 """
 
 from __future__ import annotations
@@ -83,12 +83,14 @@ def run(
         if pending is not None:  # copied while the next chunk is computed
             store(*pending)
         pending = start, y
+    if pending is None:
+        raise ValueError("a stream needs at least one row")
     store(*pending)
     return out
 
 
 def chunk_rows(stream: Stream, rows: Any) -> int:
-    """Number of rows, a power of two, whose output takes about 4 MB: intermediate results of more leave the caches."""
+    """Return the number of rows, a power of two, whose output takes about 4 MB: larger chunks exceed the CPU caches."""
     first = _take(rows, slice(0, 1))
     _, out = jax.eval_shape(lambda r: stream.step(stream.init(r), r), first)
     row = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(out))
@@ -109,12 +111,12 @@ def _take(rows: Any, index: slice) -> Any:
 class Kernels:
     """Causal kernels with memory for one step of a stream; see `fxtrade.core.rolling` for what each computes.
 
-    NaN is "no value" on the way in and out. A result that is asked for again, of the same array with the same
-    parameters, is computed once, and all kernels of one array share one past.
+    NaN is "no value" on the way in and out. The result for one array and one set of parameters is computed
+    once, and all kernels of one array share one past.
     """
 
     def __init__(self, state: tuple[list, list] | None = None):
-        """`state` is the one that the previous step left, None before the first row."""
+        """`state` is that of the previous step, None before the first row."""
         self._pasts, self._carries = (None, None) if state is None else map(iter, state)
         self._sources: dict[int, _Source] = {}
         self._results: dict[tuple, Any] = {}
@@ -132,7 +134,7 @@ class Kernels:
         return [self.past(s.x, s.rows)[s.x.shape[0] :] for s in self._sources.values()], self._final
 
     def past(self, x: Series, n: int) -> Float[Array, " T+{n} *rest"]:
-        """Return x with the n rows before it in front, NaN before the first row of all."""
+        """Return x with the n rows before it in front, NaN before the beginning of the series."""
         source = self._sources.get(id(x))
         if source is None:
             old = None if self._pasts is None else next(self._pasts)
@@ -144,14 +146,14 @@ class Kernels:
         return source.extended[source.extended.shape[0] - x.shape[0] - n :]
 
     def carry(self, initial: Any, step: Callable[[Any], tuple[Any, Any]]) -> Any:
-        """Return the out of `step(carry) -> (carry, out)`, given the carry that the previous step left."""
+        """Return the `out` of `step(carry) -> (carry, out)`, given the carry from the previous step."""
         self._initial.append(initial)
         final, out = step(initial if self._carries is None else next(self._carries))
         self._final.append(final)
         return out
 
     def lag(self, x: Series, n: int) -> Series:
-        """Value n rows ago."""
+        """Return the value n rows ago."""
         return self.memo("lag", lambda: self.past(x, n)[: x.shape[0]], x, n)
 
     def log_return(self, x: Series, n: int = 1) -> Series:
@@ -205,7 +207,7 @@ class Kernels:
         return self._window(order_statistics.mad, x, window, min_count)
 
     def comoments(self, x: Series, y: Array, window: int, min_count: int | None = None) -> comoments.Comoments:
-        """Covariance and the like of the valid pairs x, y."""
+        """Means, variances and covariance of the valid pairs x, y."""
 
         def compute():
             return comoments.comoments(self.past(x, window - 1), self.past(y, window - 1), window, min_count)
@@ -231,11 +233,11 @@ class Kernels:
         return self.memo("ew_comoments", compute, x, y, halflife, clip)
 
     def scan(self, step: Callable[[Any, Any], tuple[Any, Any]], initial: Any, rows: Any) -> Any:
-        """Run a recursion `step(carry, row) -> (carry, out)` over the rows, with `initial` before the first of all."""
+        """Run a recursion `step(carry, row) -> (carry, out)` over the rows, with `initial` before the first row."""
         return self.carry(initial, lambda state: lax.scan(step, state, rows))
 
     def memo(self, name: str, compute: Callable[[], Any], *key: Array | Hashable) -> Any:
-        """Return `compute()`, called once for the same name and key of arrays and parameters: features share it."""
+        """Return `compute()`, computed once for each name and key of arrays and parameters, and shared by features."""
         identity = (name, *(id(k) if isinstance(k, jax.Array | np.ndarray) else k for k in key))
         if identity not in self._results:
             self._results[identity] = compute(), key  # an array that is kept keeps its id
@@ -249,14 +251,14 @@ class Kernels:
 
 
 class _Source:
-    """An array whose past is kept: x itself, x behind its past, and the number of past rows that are needed."""
+    """An array whose past is kept: x, x with its past in front, and the number of past rows that are needed."""
 
     def __init__(self, x: Array, extended: Array | None):
         self.x, self.extended, self.rows = x, extended, 0
 
 
 def _missing_rows(x: Array, n: int) -> Array:
-    """`n` rows of NaN like those of x."""
+    """Return `n` rows of NaN, shaped like those of x."""
     return jnp.full((n, *x.shape[1:]), jnp.nan, x.dtype)
 
 

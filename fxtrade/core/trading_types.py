@@ -1,4 +1,4 @@
-"""The types that market, risk and backtest hand to each other: the account, what trades for it, and what it reports.
+"""The types shared by market, risk and backtest: the account, orders and fills, and the result.
 
 Axes as in `core.types`. `Account` is the state that is carried from bar to bar, `Result` the report. Without a leading
 axis they are those of one bar.
@@ -75,7 +75,7 @@ class Fill(NamedTuple):
         price: at which the units changed hands.
         traded_value: price times units bought, negative when sold, 0 without a fill.
         position: units held after the fill.
-        volume: units that everybody traded in the bar.
+        volume: units traded in the bar by all participants.
         volatility: of the log return of a bar.
         spread: between bid and ask, as a fraction of the price.
         time: seconds from Monday 00:00 UTC to the bar's open.
@@ -129,11 +129,14 @@ class Observation(NamedTuple):
 
     @property
     def num_assets(self) -> int:
-        return (self.bars if self.forecast is None else self.forecast).ok.shape[-1]
+        source = self.bars if self.forecast is None else self.forecast
+        if source is None:
+            raise ValueError("an observation needs a forecast or bars to have a number of assets")
+        return source.ok.shape[-1]
 
 
 class Rule(NamedTuple):
-    """How targets come about: two pure functions, unbatched and not jitted.
+    """A trading rule: two pure functions that compute targets, unbatched and not jitted.
 
     `init(obs) -> state` gets the shapes of one row. `update(target, state, obs, account) -> (target, state)` is called
     at the close of each bar. A target is the weight to hold, NaN to keep the present units. The one that comes in is

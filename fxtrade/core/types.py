@@ -1,6 +1,6 @@
-"""The pytrees that the rooms of fxtrade hand to each other.
+"""The pytrees that the packages of fxtrade pass to each other.
 
-Axes, one alphabet everywhere: N bars, A assets, F features, B batch, T time within a segment, K classes,
+Axes, the same letters everywhere: N bars, A assets, F features, B batch, T time within a segment, K classes,
 D embedding, E ensemble members, S simulated paths, P parameter sets, G folds.
 
 Leaves may be NumPy or JAX arrays; a column that the data lack is `None`, which is an empty pytree.
@@ -19,12 +19,12 @@ Array = jax.Array | np.ndarray
 class Book:
     """Limit order books of A assets, L levels a side: level 0 is the best, bids fall and asks rise from there.
 
-    Where a level is missing, price and size are NaN; so is all of the book where the bar is not `ok`. float32 rounds a
-    price by up to 6e-8 of itself, and spreads finer than that to nothing.
+    Where a level is missing, price and size are NaN; so is all of the book where the bar is not `ok`. float32 has a
+    relative rounding error of up to 6e-8, so that finer spreads become 0.
 
     Attributes:
         bid_price, ask_price: `[N, A, L]` float32, quote currency per unit of base.
-        bid_size, ask_size: `[N, A, L]` float32, base units (contracts, where the exchange counts those) that wait at
+        bid_size, ask_size: `[N, A, L]` float32, base units (contracts, where the exchange counts those) resting at
             that price.
     """
 
@@ -36,9 +36,9 @@ class Book:
 
 @struct.dataclass
 class Bars:
-    """Bars of A assets on one regular clock, each known when it has closed.
+    """Bars of A assets on one regular clock; each is known when it has closed.
 
-    Rows may also be updates of an order book (`data.book.read`): then each is known at its own time, and the clock is
+    Rows may also be updates of an order book (`data.book.read`): then each is known at its own time, and the times are
     not regular.
 
     Where `ok` is False there is no bar (gap, outage, not listed) and every value of that bar is NaN. Prices are in
@@ -53,7 +53,7 @@ class Bars:
         quote_volume: `[N, A]` quote units traded, or None.
         trades: `[N, A]` number of trades, or None.
         taker_buy: `[N, A]` base units bought by takers, or None.
-        book: the order book as it stood when the bar closed, or None.
+        book: the order book at the close of the bar, or None.
     """
 
     open: Array
@@ -80,12 +80,12 @@ class Features:
 
 @struct.dataclass
 class Labels:
-    """What really happened after each row; only training and evaluation may see it.
+    """The outcome after each row; only training and evaluation may use it.
 
     Attributes:
         y: `[N, A]` int32 class; -1 where there is no label or, with two classes, no move.
         ret: `[N, A]` float32 forward log return over the span of the label, NaN where undefined.
-        end: `[N, A]` int32, index of the last bar that the label of row t looks at (purging reads it).
+        end: `[N, A]` int32, index of the last bar that the label of row t depends on (for purging).
         w: `[N, A]` float32 sample weight, 0 where y is -1.
         horizon_y, horizon_w: `[N, A, H]`, classes and weights at H further horizons, or None.
     """
@@ -102,10 +102,10 @@ class Labels:
 class Segment:
     """Stretches of bars for training: `x [B, T, A, F]`, `y [B, T, A]` int32, `ret, w [B, T, A]`.
 
-    The first R-1 steps are warm-up for a model with receptive field R: w is 0 there, so that they carry no loss.
+    The first R-1 steps are the warm-up of a model with receptive field R: w is 0 there, so they do not enter the loss.
 
-    For auxiliary losses, else None: `ret_w [B, T, A]`, weight of the return itself, which is there also
-    where it is zero and has no class; `horizon_y, horizon_w [B, T, A, H]`, classes and weights at H further horizons.
+    For auxiliary losses, else None: `ret_w [B, T, A]`, weight of the return itself, positive also where the
+    return is zero and has no class; `horizon_y, horizon_w [B, T, A, H]`, classes and weights at H further horizons.
     """
 
     x: Array
@@ -119,10 +119,10 @@ class Segment:
 
 @struct.dataclass
 class Output:
-    """What a model says at every step: `logits [B, T, A, K]` and the last hidden state `embed [B, T, A, D]`.
+    """The outputs of a model at every step: `logits [B, T, A, K]` and the last hidden state `embed [B, T, A, D]`.
 
-    Of models with such heads, else None: mean `mu` and log standard deviation `log_sigma` `[B, T, A]` of the forward
-    log return, and `horizon_logits [B, T, A, H, K]`, logits at H further horizons.
+    Only for models with such heads, else None: mean `mu` and log standard deviation `log_sigma` `[B, T, A]` of the
+    forward log return, and `horizon_logits [B, T, A, H, K]`, logits at H further horizons.
     """
 
     logits: Array
@@ -134,10 +134,10 @@ class Output:
 
 @struct.dataclass
 class Forecast:
-    """All that trading sees of a model: `prob [N, A, K]`, `ok [N, A]`.
+    """The forecasts of a model, as trading receives them: `prob [N, A, K]`, `ok [N, A]`.
 
-    Of models with such heads, else None: `mu`, `sigma` `[N, A]`, mean and standard deviation of the forward log return,
-    and `horizon_prob [N, A, H, K]`, probabilities at further horizons.
+    Only for models with such heads, else None: `mu`, `sigma` `[N, A]`, mean and standard deviation of the forward log
+    return, and `horizon_prob [N, A, H, K]`, probabilities at further horizons.
     """
 
     prob: Array

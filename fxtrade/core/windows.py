@@ -35,7 +35,7 @@ def windowed_reduce(parts: Parts, window: int, merge: Callable[[Parts, Parts], P
         if window & size:
             reduced = run if reduced is None else _merge_apart(run, reduced, covered, merge)
             covered += size
-        if covered == window:
+        if reduced is not None and covered == window:
             return reduced
         run, size = _merge_apart(run, run, size, merge), 2 * size
 

@@ -1,4 +1,4 @@
-"""Exponential averages, and the unit of volatility that technical indicators are measured in.
+"""Exponential averages, and the volatility by which technical indicators are scaled.
 
 Indicators are computed on log prices, from exact differences, so that they have the same meaning at any price; textbook
 formulas on prices differ from them in the second order of a return.

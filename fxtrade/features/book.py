@@ -88,13 +88,13 @@ def top_levels(k: Kernels, bars: Bars, feature: str, levels: int | tuple[int, ..
     Raises:
         ConfigError: the bars have no book, or it does not have one of these levels.
     """
-    require_column(bars, "book", feature)
-    depth = bars.book.bid_price.shape[-1]
+    book = require_column(bars, "book", feature)
+    depth = book.bid_price.shape[-1]
     if isinstance(levels, tuple | list):
         if max(levels) > depth:
             raise ConfigError(f"feature '{feature}' asks for level {max(levels)} of books that have {depth} levels")
         levels = max(levels)
-    values = (bars.book.bid_price, bars.book.bid_size, bars.book.ask_price, bars.book.ask_size)
+    values = (book.bid_price, book.bid_size, book.ask_price, book.ask_size)
     values = tuple((k.lag(a, lag) if lag else a)[..., :levels] for a in values)
     bid_price, bid_size = _mask_empty(*values[:2])
     ask_price, ask_size = _mask_empty(*values[2:])

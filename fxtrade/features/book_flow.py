@@ -114,7 +114,7 @@ def first_component(k: Kernels, x: Float[Array, "T A L"], halflife: float) -> Fl
 
     Exponentially weighted second moments and one step of power iteration per row. Absolute weights sum to one, signed
     ones to no less than zero. For the first `halflife` rows they are equal; after these a row is shortened to `CLIP`
-    times the usual length, so that one bad size cannot turn the weights far. Rows with NaN are left out.
+    times the usual length, so that one bad size cannot change the weights much. Rows with NaN are left out.
     """
     decay = 2.0 ** (-1.0 / halflife)
     assets, m = x.shape[1:]

@@ -1,4 +1,4 @@
-"""The shape of the order book: how much size waits on either side, and how far away.
+"""The shape of the order book: the size on each side, and its distance from the price.
 
 Empty levels and rows without a book are as in `features.book`: every column here uses the levels that are filled, at
 most `levels` a side.

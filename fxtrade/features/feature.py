@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Literal, overload
 
 from jaxtyping import Float
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.types import Array, Bars
+from fxtrade.core.types import Array, Bars, Book
 
 Columns = dict[str, Float[Array, "T A"]]  # by name; NaN where undefined
 
@@ -20,7 +21,7 @@ class Feature:
     Attributes:
         function: `f(k: Kernels, bars: Bars, *, options) -> Columns`, options with defaults, dimensionless columns.
         cross_asset: the columns of an asset also depend on the bars of other assets.
-        recursive: the memory is exponential, not only a window: a bad tick fades instead of leaving without a trace.
+        recursive: the memory is exponential, not only a window: the effect of a bad tick decays but never ends.
     """
 
     function: Callable[..., Columns]
@@ -28,13 +29,19 @@ class Feature:
     recursive: bool = False
 
 
-def require_column(bars: Bars, column: str, feature: str) -> None:
-    """Raise ConfigError if the bars lack a column that a feature is computed from."""
-    if getattr(bars, column) is None:
+@overload
+def require_column(bars: Bars, column: Literal["book"], feature: str) -> Book: ...
+@overload
+def require_column(bars: Bars, column: Literal["trades", "taker_buy"], feature: str) -> Array: ...
+def require_column(bars: Bars, column: str, feature: str) -> Array | Book:
+    """Return a column that a feature is computed from, or raise ConfigError if the bars lack it."""
+    values = getattr(bars, column)
+    if values is None:
         raise ConfigError(
             f"feature '{feature}' needs the column {column}, which these bars do not have; "
             "use data with order flow or leave the feature out"
         )
+    return values
 
 
 def require_two_assets(bars: Bars, feature: str) -> None:

@@ -27,8 +27,7 @@ def taker_imbalance(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (1, 4,
 
     Easley, Lopez de Prado & O'Hara (2012) call its absolute value the order imbalance.
     """
-    require_column(bars, "taker_buy", "taker_imbalance")
-    signed = 2 * bars.taker_buy - bars.volume
+    signed = 2 * require_column(bars, "taker_buy", "taker_imbalance") - bars.volume
     columns = {}
     for w in windows:
         # rounding may leave the range by an ulp
@@ -38,8 +37,8 @@ def taker_imbalance(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (1, 4,
 
 def flow_zscore(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (64,)) -> Columns:
     """z-score over each window of signed taker volume in units of a slow average of volume."""
-    require_column(bars, "taker_buy", "flow_zscore")
-    signed = (2 * bars.taker_buy - bars.volume) / positive_slow_mean(k, bars.volume)
+    taker_buy = require_column(bars, "taker_buy", "flow_zscore")
+    signed = (2 * taker_buy - bars.volume) / positive_slow_mean(k, bars.volume)
     return {f"flow_zscore_{w}": k.zscore(signed, w) for w in windows}
 
 
@@ -48,11 +47,11 @@ def trade_size_zscore(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (64,
 
     0 in a bar without trades, which has no trade size, and where less than half of the window's bars have trades.
     """
-    require_column(bars, "trades", "trade_size_zscore")
-    size = safe_divide(bars.volume, jnp.maximum(bars.trades, 0), jnp.nan)
+    trades = require_column(bars, "trades", "trade_size_zscore")
+    size = safe_divide(bars.volume, jnp.maximum(trades, 0), jnp.nan)
     size = jnp.where(size > 0, jnp.log(jnp.where(size > 0, size, 1)), jnp.nan)
     columns = {f"trade_size_zscore_{w}": k.zscore(size, w, min_count=max(w // 2, 1)) for w in windows}
-    known = jnp.isfinite(bars.trades) & jnp.isfinite(bars.volume)
+    known = jnp.isfinite(trades) & jnp.isfinite(bars.volume)
     return {name: jnp.where(known, jnp.where(jnp.isnan(v), 0, v), jnp.nan) for name, v in columns.items()}
 
 
@@ -77,12 +76,12 @@ def trade_imbalance(
     weighted by their trades, so that one large trade among many small ones counts little. NaN where a bar of the window
     is missing.
     """
-    require_column(bars, "trades", "trade_imbalance")
+    trades = require_column(bars, "trades", "trade_imbalance")
     signed = estimate_signed_volume(k, bars, source, sigma, "trade_imbalance")
-    net = share_of(signed, bars.volume) * bars.trades
+    net = share_of(signed, bars.volume) * trades
     columns = {}
     for w in windows:
-        ratio = share_of(k.total(net, w), k.total(bars.trades, w))
+        ratio = share_of(k.total(net, w), k.total(trades, w))
         columns[f"trade_imbalance_{w}"] = jnp.clip(ratio, -1, 1)
     return columns
 
@@ -92,14 +91,14 @@ def trade_size(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (1, 16)) ->
 
     0 where nothing was traded, NaN where a bar of the window is missing.
     """
-    require_column(bars, "trades", "trade_size")
-    slow = jnp.log(positive_slow_mean(k, bars.volume) / positive_slow_mean(k, bars.trades))
+    trades = require_column(bars, "trades", "trade_size")
+    slow = jnp.log(positive_slow_mean(k, bars.volume) / positive_slow_mean(k, trades))
     columns = {}
     for w in windows:
-        volume, trades = k.total(bars.volume, w), k.total(bars.trades, w)
-        traded = (volume > 0) & (trades > 0)
-        size = jnp.log(jnp.where(traded, volume, 1)) - jnp.log(jnp.where(traded, trades, 1))
-        known = ~jnp.isnan(volume) & ~jnp.isnan(trades)
+        volume, count = k.total(bars.volume, w), k.total(trades, w)
+        traded = (volume > 0) & (count > 0)
+        size = jnp.log(jnp.where(traded, volume, 1)) - jnp.log(jnp.where(traded, count, 1))
+        known = ~jnp.isnan(volume) & ~jnp.isnan(count)
         columns[f"trade_size_{w}"] = jnp.where(known, jnp.where(traded, size - slow, 0), jnp.nan)
     return columns
 
@@ -109,8 +108,8 @@ def trades_zscore(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (32, 256
 
     NaN where a bar of the window is missing.
     """
-    require_column(bars, "trades", "trades_zscore")
-    relative = jnp.log1p(bars.trades / positive_slow_mean(k, bars.trades))
+    trades = require_column(bars, "trades", "trades_zscore")
+    relative = jnp.log1p(trades / positive_slow_mean(k, trades))
     return {f"trades_zscore_{w}": k.zscore(relative, w) for w in windows}
 
 
@@ -154,8 +153,7 @@ def estimate_signed_volume(k: Kernels, bars: Bars, source: Source, sigma: int, f
         ConfigError: source "taker", and the bars lack the column.
     """
     if source == "taker":
-        require_column(bars, "taker_buy", feature)
-        return jnp.clip(2 * bars.taker_buy - bars.volume, -bars.volume, bars.volume)
+        return jnp.clip(2 * require_column(bars, "taker_buy", feature) - bars.volume, -bars.volume, bars.volume)
     z = safe_divide(k.log_return(bars.close), k.std(k.log_return(bars.close), sigma, max(sigma // 2, 1)))
     return bars.volume * jax.lax.erf(z * 0.5**0.5)  # 2 Phi(z) - 1
 

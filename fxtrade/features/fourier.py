@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ BLOCK = 256  # rows whose windows are laid out at a time: they stay in the cache
 FFT_WINDOW = 128
 
 Bins = tuple[Float[Array, "T A bins"], Float[Array, "T A bins"]]  # real and imaginary parts
+Out = TypeVar("Out")  # pytree of arrays
 
 
 def spectrum(
@@ -116,7 +117,7 @@ def _transform(window: int, taper: Taper) -> Callable[[Array], Bins]:
     if window < FFT_WINDOW:
         return partial(_project, matrix=dft_matrix(window, range(1, window // 2 + 1), taper, centred=True))
     angle = 2 * np.pi / window * np.arange(window)
-    weights = sum(c * np.cos(d * angle) for d, c in TAPERS[taper].items()).astype(np.float32)
+    weights = np.asarray(sum(c * np.cos(d * angle) for d, c in TAPERS[taper].items()), np.float32)
 
     def fast(frames):
         x = jnp.swapaxes(frames, 1, 2)
@@ -132,7 +133,7 @@ def _project(frames: Float[Array, "T W A"], matrix: np.ndarray) -> Bins:
     return both[..., : matrix.shape[1] // 2], both[..., matrix.shape[1] // 2 :]
 
 
-def _over_windows(past: Float[Array, "N A"], window: int, f: Callable[[Array], Array]) -> Array:
+def _over_windows(past: Float[Array, "N A"], window: int, f: Callable[[Array], Out]) -> Out:
     """f of all windows `[T, W, A]` of T + W - 1 rows, laid out a block of rows at a time; f keeps the first axis."""
     past = nan_where_invalid(past)
     rows = past.shape[0] - (window - 1)

@@ -1,4 +1,4 @@
-"""Fractional differences: stationary like a return, with some of a price's memory."""
+"""Fractional differences of prices: stationary like returns, with a longer memory."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ def filter_bank(x: Float[Array, "N A"], taps: np.ndarray) -> Float[Array, "T A f
     """Several causal filters `taps [filters, n]`, the newest row first, of x; T = N - n + 1."""
     kernel = jnp.asarray(taps[:, ::-1].T[:, None], jnp.float32)
     out = lax.conv_general_dilated(
-        x.T[..., None], kernel, (1,), "VALID", dimension_numbers=("NWC", "WIO", "NWC"), precision=lax.Precision.HIGHEST
+        jnp.asarray(x).T[..., None],
+        kernel,
+        (1,),
+        "VALID",
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        precision=lax.Precision.HIGHEST,
     )
     return out.transpose(1, 0, 2)

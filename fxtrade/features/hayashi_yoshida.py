@@ -1,4 +1,4 @@
-"""Covariance of prices that are not observed at the same times, without a grid (Hayashi & Yoshida 2005).
+"""Covariance of asynchronous prices, without a grid (Hayashi & Yoshida 2005).
 
 The sum of the products of returns whose time intervals overlap, here for bars with gaps. Sampling on a grid instead
 loses the covariance of prices that have not been updated yet, the more the finer the grid: Epps (1979).

@@ -1,4 +1,4 @@
-"""How far trading moves the price: Kyle's lambda and Amihud's illiquidity."""
+"""Price impact of trading: Kyle's lambda and Amihud's illiquidity."""
 
 from __future__ import annotations
 

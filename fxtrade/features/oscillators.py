@@ -72,7 +72,7 @@ def cci(k: Kernels, bars: Bars, *, window: int = 20) -> Columns:
         close, above = (p[first : first + rows] for p in past)
         return (close - bars.close) + (above - above_close)
 
-    mean = sum(difference(lag) for lag in range(1, window)) / window
+    mean = jnp.asarray(sum(difference(lag) for lag in range(1, window))) / window
     deviation = sum((jnp.abs(difference(lag) - mean) for lag in range(1, window)), jnp.abs(mean)) / window
     return {f"cci_{window}": -safe_divide(mean, 1.5 * deviation)}
 

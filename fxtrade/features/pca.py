@@ -18,7 +18,7 @@ from fxtrade.features.feature import Columns, require_two_assets
 
 FEW = 4  # assets up to which rotations beat LAPACK: 7 times as fast at 2, 2.4 at 4, level at 5, slower at 16
 SWEEPS = 5  # of all rotations; 4 leave errors of 1e-5 at 4 assets, more than 5 change nothing
-TIE = 1e-6  # share of the equal-weighted portfolio that is added: it wins exact ties, and changes nothing else
+TIE = 1e-6  # share of the equal-weighted portfolio that is added: it breaks exact ties, and changes nothing else
 
 Matrices = Float[Array, "T A A"]
 
@@ -66,9 +66,9 @@ def principal(matrix: Matrices, m: int = 1) -> Components:
     """First m eigenvectors of symmetric matrices, largest eigenvalue first; at most A.
 
     An asset whose diagonal entry is NaN is missing; other NaN entries count as 0. The sign does not depend on earlier
-    rows, so that a live system has it at once: the sum of the loadings is positive, or the first loading of size where
-    the sum is within 1e-3 of 0. Where two eigenvalues cross their vectors change places, and near the crossing they are
-    any basis of the plane; an exact tie goes to the equal-weighted portfolio.
+    rows, so that a live system can compute it: the sum of the loadings is positive, or, where it is within 1e-3 of
+    0, the first loading above 1e-3 in size. Where two eigenvalues cross, their vectors change places, and near the
+    crossing they are any basis of the plane; an exact tie goes to the equal-weighted portfolio.
     """
     assets = matrix.shape[-1]
     valid = _valid(matrix)
@@ -87,7 +87,7 @@ def principal(matrix: Matrices, m: int = 1) -> Components:
         first = jnp.take_along_axis(v, jnp.argmax(jnp.abs(v) > 1e-3, 1)[:, None], 1)
         loadings.append(v * jnp.where(jnp.where(jnp.abs(total) > 1e-3, total, first) < 0, -1, 1))
         values = jnp.where(pick, -jnp.inf, values)
-    return Components(jnp.where(valid.any(1)[:, None], jnp.stack(share, 1), jnp.nan), jnp.stack(loadings, -1))
+    return Components(jnp.where(jnp.any(valid, 1)[:, None], jnp.stack(share, 1), jnp.nan), jnp.stack(loadings, -1))
 
 
 def _valid(matrix: Matrices) -> Bool[Array, "T A"]:

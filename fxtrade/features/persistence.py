@@ -1,4 +1,4 @@
-"""Whether returns continue or reverse: variance ratios and autocorrelations over a window.
+"""Persistence and reversal of returns: variance ratios and autocorrelations over a window.
 
 A window with a missing bar is NaN.
 """

@@ -54,7 +54,9 @@ def realised_variance(
     rv = windowed_sum(r**2, window) / window
     forms = [ESTIMATORS[name](lags(r, scale)) for name in estimators]
     robust = jnp.maximum(windowed_sums(forms, window - scale + 1) / (window - scale + 1), FLOOR * rv)
-    columns = {f"{name}_{window}": jnp.log(safe_divide(x, rv, 1.0)) for name, x in zip(estimators, robust, strict=True)}
+    columns: Columns = {
+        f"{name}_{window}": jnp.log(safe_divide(x, rv, 1.0)) for name, x in zip(estimators, robust, strict=True)
+    }
     level = 0.5 * jnp.log(jnp.maximum(robust[0], SMALLEST))
     return columns | {f"{estimators[0]}_volatility_{window}": level}
 
@@ -70,8 +72,8 @@ def jumps(k: Kernels, bars: Bars, *, window: int = 128) -> Columns:
     r = k.past(k.log_return(bars.close), window - 1)
     rv = windowed_sum(r**2, window) / window
     size = jnp.abs(r)
-    bipower = jnp.pi / 2 * windowed_sum(math.prod(lags(size, 2)), window - 1) / (window - 1)
-    quadpower = (jnp.pi / 2) ** 2 * windowed_sum(math.prod(lags(size, 4)), window - 3) / (window - 3)
+    bipower = jnp.pi / 2 * windowed_sum(jnp.asarray(math.prod(lags(size, 2))), window - 1) / (window - 1)
+    quadpower = (jnp.pi / 2) ** 2 * windowed_sum(jnp.asarray(math.prod(lags(size, 4))), window - 3) / (window - 3)
     share = 1 - safe_divide(bipower, rv, 1.0)
     # by two divisions, since the square of a small variance underflows float32
     variance = jnp.maximum(safe_divide(safe_divide(quadpower, bipower), bipower), 1)
@@ -110,7 +112,7 @@ def multi_scale(r: Returns) -> Array:
     """
     scales, i = len(r), np.arange(1, len(r) + 1)
     weights = 12 / scales**2 * (i / scales - 0.5 - 0.5 / scales) / (1 - 1 / scales**2)
-    return sum(np.float32(w) * move**2 for w, move in zip(weights, accumulate(r), strict=True))
+    return jnp.asarray(sum(np.float32(w) * move**2 for w, move in zip(weights, accumulate(r), strict=True)))
 
 
 def preaveraged(r: Returns) -> Array:

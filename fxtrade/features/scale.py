@@ -31,22 +31,23 @@ def build(c: ScalerConfig) -> Callable[[Kernels, Table], Table]:
         ConfigError: an unknown scaler or option.
     """
     scaler = registry.build(SCALERS, c.name, c.options, "scaler", halflife=c.halflife, clip=c.clip, window=c.window)
-    if c.winsor is None:
+    share = c.winsor
+    if share is None:
         return scaler
-    return lambda k, x: scaler(k, winsorise(k, x, c.window, c.winsor))
+    return lambda k, x: scaler(k, winsorise(k, x, c.window, share))
 
 
 def robust_zscore(k: Kernels, x: Table, *, halflife: float, clip: float) -> Table:
     """(x - mean) / std by exponentially weighted moments up to the present row, limited to +-`clip`.
 
-    An innovation enters the moments with at most `clip` standard deviations, so that a bad tick can neither pass nor
-    spoil the scale. NaN until half the weight of a long past is there (`halflife` rows), and where x is NaN.
+    An innovation enters the moments with at most `clip` standard deviations, so that a bad tick is limited itself and
+    hardly changes the scale. NaN until half the weight of a long past is there (`halflife` rows), and where x is NaN.
     """
     return k.ew_moments(x, halflife, clip, view=partial(_standardize, clip=clip))
 
 
 def ew_zscore(k: Kernels, x: Table, *, halflife: float, clip: float) -> Table:
-    """`robust_zscore` by moments that clip nothing: exact, but distorted for long after a bad tick."""
+    """`robust_zscore` by moments without clipping: exact, but distorted for a long time after a bad tick."""
     return k.ew_moments(x, halflife, view=partial(_standardize, clip=clip))
 
 

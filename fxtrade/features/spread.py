@@ -119,7 +119,7 @@ def edge(
 
     def moments(weights: tuple[Array, ...], means: list[Array], products: list[Array]) -> tuple[Array, Array]:
         """Mean and variance of the weighted sum of four terms."""
-        mean = sum(w * x for w, x in zip(weights, means, strict=True))
+        mean = jnp.asarray(sum(w * x for w, x in zip(weights, means, strict=True)))
         pairs = combinations_with_replacement(range(4), 2)
         square = sum((1 + (i < j)) * weights[i] * weights[j] * x for (i, j), x in zip(pairs, products, strict=True))
         return mean, square - mean**2

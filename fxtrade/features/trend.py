@@ -1,4 +1,4 @@
-"""How far and how straight prices have moved, in units of their own volatility.
+"""Strength and efficiency of trends, in units of volatility.
 
 Windows with a missing bar are NaN; `macd` and `adx` have an exponential memory instead, which is kept over a gap.
 """
@@ -96,4 +96,5 @@ def last_maximum(
 
     row = jnp.arange(x.shape[0], dtype=jnp.float32).reshape(-1, *(1,) * (x.ndim - 1))
     high, at = windowed_reduce((jnp.where(is_valid(x), x, jnp.inf), row), window, merge)
-    return tuple(jnp.where(high < jnp.inf, a, jnp.nan) for a in (high, row[window - 1 :] - at))
+    valid = high < jnp.inf
+    return jnp.where(valid, high, jnp.nan), jnp.where(valid, row[window - 1 :] - at, jnp.nan)

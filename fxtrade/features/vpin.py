@@ -1,4 +1,4 @@
-"""Volume-synchronised probability of informed trading (VPIN): how one-sided trading is.
+"""Volume-synchronised probability of informed trading (VPIN): the imbalance of trading.
 
 Easley, Lopez de Prado & O'Hara, "Flow toxicity and liquidity in a high-frequency world", Review of Financial Studies
 25 (2012). Sources of signed volume are those of `flow.estimate_signed_volume`.
@@ -20,7 +20,7 @@ from fxtrade.features.averages import positive_slow_mean
 from fxtrade.features.feature import Columns
 from fxtrade.features.flow import Source, estimate_signed_volume, share_of
 
-ROUNDING = 1e-6  # a bucket that lacks so little of its volume is full
+ROUNDING = 1e-6  # a bucket that lacks at most this share of its volume counts as full
 
 
 def vpin(

@@ -2,8 +2,8 @@
 
 Filters are those of Percival & Walden (2000): h (high) and g (low) over sqrt 2, in pywt `rec_hi` and `rec_lo`, dilated
 by 2^(j-1) at level j and convolved with the past: X_t is multiplied by g_0. (`dec_lo` is the same reversed, which
-responds to moves later.) Level j holds cycles of 2^j to 2^(j+1) bars. A row whose support is not complete is NaN: there
-is no boundary rule.
+responds to moves later.) Level j holds cycles of 2^j to 2^(j+1) bars. A row whose support is not complete is NaN: no
+boundary rule is applied.
 
 The price level is not needed: the transform of the log close is computed from its one-bar differences. It has the same
 coefficients, to 1e-5 of their standard deviation; from float32 log prices they would be lost in rounding (1e-6 at BTC
@@ -57,7 +57,7 @@ def modwt(k: Kernels, x: Float[Array, "T A"], wavelet: str, levels: int, before:
         lag = lag - _convolve(support, step.loss, spacing)
         if level + 1 < levels:
             y = _convolve(y, step.rise, spacing)
-    return Modwt(jnp.stack(details, -1), lag)
+    return Modwt(jnp.stack(details, -1), jnp.asarray(lag))
 
 
 def packets(
@@ -161,7 +161,7 @@ def _steps(wavelet: str) -> _Steps:
 
 def _filters(wavelet: str) -> tuple[np.ndarray, np.ndarray]:
     """High pass h and low pass g of Percival & Walden, unit energy each."""
-    w = pywt.Wavelet(wavelet)
+    w = pywt.Wavelet(wavelet)  # pyright: ignore[reportAttributeAccessIssue]
     return np.asarray(w.rec_hi), np.asarray(w.rec_lo)
 
 
@@ -174,7 +174,7 @@ def _convolve(x: Array, taps: np.ndarray, spacing: int) -> Array:
     # unlike `core.linear.convolve` without taking differences first: x is a series of differences
     rows = x.shape[0] - (len(taps) - 1) * spacing
     starts = [x.shape[0] - rows - j * spacing for j in range(len(taps))]
-    return sum(np.float32(tap) * x[start : start + rows] for tap, start in zip(taps, starts, strict=True))
+    return jnp.asarray(sum(np.float32(tap) * x[start : start + rows] for tap, start in zip(taps, starts, strict=True)))
 
 
 def _check(feature: str, wavelet: str, levels: int, most: int) -> None:
@@ -187,5 +187,6 @@ def _check(feature: str, wavelet: str, levels: int, most: int) -> None:
 @cache
 def orthogonal() -> tuple[str, ...]:
     """Names of pywt's orthogonal wavelets, without `dmey`, which is orthogonal to 1e-3 only."""
-    wavelets = (pywt.Wavelet(name) for name in pywt.wavelist(kind="discrete"))
+    names = pywt.wavelist(kind="discrete")  # pyright: ignore[reportAttributeAccessIssue]
+    wavelets = (pywt.Wavelet(name) for name in names)  # pyright: ignore[reportAttributeAccessIssue]
     return tuple(w.name for w in wavelets if w.orthogonal and abs(sum(w.rec_hi)) < 1e-6)

@@ -1,4 +1,4 @@
-"""Labels: what happened after each row. Every label knows the last bar it looks at.
+"""Labels: the outcome after each row. Every label states the last bar that it depends on.
 
 To add one, write a function `f(bars, *, horizon, options) -> Forward` and one line below.
 """
@@ -25,7 +25,7 @@ class Label(NamedTuple):
     Attributes:
         function: from bars to `Forward`.
         title: name in tables.
-        question: what the label asks, to go into a sentence; `{way}` and `{bars}` are filled in.
+        question: the question that the label answers, as a clause of a sentence with fields `{way}` and `{bars}`.
         directional: whether the class is the direction of a price.
         tradable: whether the label starts at a price that a decision at its row can still trade at.
         path_dependent: whether the end depends on the prices, or is `horizon` bars away in every row.
@@ -44,7 +44,7 @@ class Label(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class LabelSpec:
-    """What reports and evaluation ask about the label of a config; see `Label`."""
+    """The properties of the label of a config, for reports and evaluation; see `Label`."""
 
     name: str
     horizon: int
@@ -86,7 +86,7 @@ LABELS = {
 
 
 def spec(config: LabelConfig) -> LabelSpec:
-    """Return what is known of the label of a config. Raises ConfigError if there is none of that name."""
+    """Return the properties of the label of a config. Raises ConfigError for an unknown name."""
     registry.check_names([config.name], LABELS, "there is no label")
     entry = LABELS[config.name]
     way = "up, down or about the same" if config.classes == 3 else "up or down"
@@ -99,7 +99,7 @@ def spec(config: LabelConfig) -> LabelSpec:
 def alternatives(config: LabelConfig) -> dict[str, LabelConfig]:
     """Return the directional labels of a fixed horizon by name, on which forecasts of a directional one are compared.
 
-    There are none for other labels, and for three classes, whose borders differ from label to label.
+    The result is empty for other labels, and for three classes, whose thresholds differ between labels.
     """
     if not spec(config).directional or config.classes != 2:
         return {}
@@ -121,16 +121,18 @@ def persistence(bars: Bars, config: LabelConfig) -> Float[np.ndarray, "N A"]:
 def make(
     bars: Bars, config: LabelConfig, train: Bool[Array, " N"] | None = None, horizons: Sequence[int] = ()
 ) -> Labels:
-    """Classes, forward returns, end indices and uniqueness weights of every row.
+    """Return classes, forward returns, end indices and uniqueness weights of every row.
 
-    Two classes: 0 down, 1 up; a value of exactly zero has no class (y = -1, but `ret` is there, so that the share of
-    zero moves can be told). Three classes: 0 down, 1 flat, 2 up, flat where the label says so, or where |value| is at
-    most the `flat_fraction` quantile of the training rows' |value|, a threshold for each asset; an asset without
-    training rows then gets no labels.
+    Two classes: 0 down, 1 up. A value of exactly zero has no class: y = -1, but `ret` is defined, so zero moves can
+    be counted.
+
+    Three classes: 0 down, 1 flat, 2 up. A row is flat where the label defines it so; otherwise where |value| is at most
+    the `flat_fraction` quantile of |value| in the training rows, separately for each asset. An asset without training
+    rows then has no labels.
 
     Args:
         train: rows that the threshold of the third class may be taken from.
-        horizons: further horizons in bars, whose classes and weights come along; `end` is then the latest of all.
+        horizons: further horizons in bars, of which classes and weights are added; `end` is then the latest of all.
 
     Raises:
         ConfigError: an unknown label or option, or three classes without training rows.
@@ -155,14 +157,15 @@ def make(
     if not horizons:
         return made
     further = [make(bars, dataclasses.replace(config, horizon=h), train) for h in horizons]
-    return made.replace(
+    return dataclasses.replace(
+        made,
         end=np.maximum.reduce([made.end, *(f.end for f in further)]),
         horizon_y=np.stack([f.y for f in further], -1),
         horizon_w=np.stack([f.w for f in further], -1),
     )
 
 
-def _flat(forward: horizon.Forward, known: np.ndarray, share: float, train: np.ndarray | None):
+def _flat(forward: horizon.Forward, known: np.ndarray, share: float, train: Array | None):
     """Return the rows of the class "flat" and the rows that have a class, `[N, A]` bool each."""
     if forward.flat is not None:
         return forward.flat, known

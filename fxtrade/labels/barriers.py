@@ -1,4 +1,4 @@
-"""The triple-barrier label: whether a position reaches its profit or its stop first, before its time is up."""
+"""The triple-barrier label: whether a position reaches its profit or its stop first within a number of bars."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def triple_barrier(
     stop: Positive | None = 1.0,
     volatility_window: int = 128,
 ) -> Forward:
-    """Which of three barriers the price touches first (Lopez de Prado 2018, Advances in Financial Machine Learning, 3).
+    """Label by which of three barriers the price touches first.
+
+    Lopez de Prado (2018), Advances in Financial Machine Learning, chapter 3.
 
     A position is opened at the open of t+1. It ends with the first bar s of t+1..t+horizon whose close lies at least
     `profit` sigma above the entry or `stop` sigma below it, in logs; else with bar t+horizon, the vertical barrier.
@@ -31,7 +33,7 @@ def triple_barrier(
     end leaves the label undefined.
 
     Args:
-        profit, stop: distance of the barriers in sigma; None: there is none.
+        profit, stop: distance of the barriers in sigma; None: no such barrier.
         volatility_window: bars of the trailing volatility.
     """
     entry, close = (np.log(shift(valid_prices(price), n)) for price, n in ((bars.open, 1), (bars.close, 0)))

@@ -1,8 +1,8 @@
-"""What happened over the next h bars. Labels look ahead by definition; features never do.
+"""Labels of the next h bars. Labels use future bars by definition; features never do.
 
-A decision at row t (bar t has closed) fills at the open of bar t+1 at the earliest. So a label that one can trade
-runs from the open of t+1 to the open of t+1+h. The close-to-close label is kept for comparison with the literature: its
-first price has passed when the decision is made, and on short bars it mostly measures the bounce between bid and ask.
+A decision at row t (bar t has closed) fills at the open of bar t+1 at the earliest. So a tradable label runs from the
+open of t+1 to the open of t+1+h. The close-to-close label is kept for comparison with the literature: its first price
+has passed when the decision is made, and on short bars it mostly measures the bounce between bid and ask.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Forward(NamedTuple):
         value: float64, whose sign is the class; NaN where undefined.
         ret: float64 forward log return over the same span, NaN where undefined.
         first_offset, last_offset: first and last bar whose return the label contains (for uniqueness).
-        end_offset: last bar that the label looks at (for purging).
+        end_offset: last bar that the label depends on (for purging).
         flat: which rows are "flat" with three classes; None: those with the smallest |value|.
     """
 
@@ -52,7 +52,7 @@ def close_to_close(bars: Bars, *, horizon: int) -> Forward:
 
 
 def volatility_direction(bars: Bars, *, horizon: int, median_window: int = MEDIAN_WINDOW) -> Forward:
-    """Realised volatility of bars t+1..t+horizon against its own trailing median.
+    """Realised volatility of bars t+1..t+horizon compared with its trailing median.
 
     value = log RV(t+1..t+h) - median over the last `median_window` rows s <= t of log RV(s-h+1..s), with RV the root of
     the sum of squared one-bar log returns of the closes. A window with a missing bar has no RV.
@@ -83,19 +83,19 @@ def trailing_median(x: Float[np.ndarray, "N A"], window: int) -> Float[np.ndarra
 
 
 def log_ratio(price: Float[Array, "N A"], start: int, stop: int) -> Float[np.ndarray, "N A"]:
-    """log(price[t+stop] / price[t+start]); NaN where either is missing or no price (0, negative, infinite)."""
+    """log(price[t+stop] / price[t+start]); NaN where either is missing or not a price (0, negative, infinite)."""
     p = valid_prices(price)
     return np.log(shift(p, stop) / shift(p, start))
 
 
 def valid_prices(price: Float[Array, "N A"]) -> Float[np.ndarray, "N A"]:
-    """Return prices in float64, with NaN for what is no price (0, negative, infinite)."""
+    """Return prices in float64, with NaN for values that are not a price (0, negative, infinite)."""
     p = np.asarray(price, np.float64)
     return np.where((p > 0) & (p < np.inf), p, np.nan)
 
 
 def shift(x: Float[np.ndarray, "N A"], n: int) -> Float[np.ndarray, "N A"]:
-    """Row t holds x[t+n]; NaN beyond the ends."""
+    """Return x[t+n] in row t; NaN beyond the ends."""
     out = np.full_like(x, np.nan)
     if n >= 0:
         out[: max(len(x) - n, 0)] = x[n:]

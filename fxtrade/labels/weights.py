@@ -1,4 +1,4 @@
-"""Sample weights: how much of a label no other label contains, and how rare its class is."""
+"""Sample weights by the uniqueness of a label and the frequency of its class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fxtrade.core.types import Array
 
 
 def average_uniqueness(first: Int[Array, " M"], last: Int[Array, " M"], bars: int) -> Float[np.ndarray, " M"]:
-    """Mean of 1 / (number of labels alive) over the bars that each label spans.
+    """Return the mean of 1 / (number of concurrent labels) over the bars that each label spans.
 
     Lopez de Prado (2018), Advances in Financial Machine Learning, 4.4.
 
@@ -29,10 +29,10 @@ def average_uniqueness(first: Int[Array, " M"], last: Int[Array, " M"], bars: in
 
 
 def known_at(end: Int[Array, "N A"]) -> Int[np.ndarray, " N"]:
-    """Return the last row that labels and weights of each row depend on, given the last row that each label looks at.
+    """Return the last row that labels and weights of each row depend on, given the last row that each label depends on.
 
-    The weight is how much of the label no other label contains. So it depends on all labels of the same asset that
-    begin before this one has ended. They may end later, also where they began before it.
+    The weight is the average uniqueness of the label. So it depends on all labels of the same asset that begin before
+    this one has ended. They may end later, even if they began before it.
     """
     latest = np.maximum.accumulate(end, 0)
     return np.take_along_axis(latest, np.maximum(end - 1, 0), 0).max(1)
@@ -45,12 +45,12 @@ def reweight_classes(
     effective_number_beta: float | None = None,
     class_weights: Sequence[float] | None = None,
 ) -> Float[np.ndarray, "N A"]:
-    """Return weights in which rare classes count more; their sum over `rows` stays what it was.
+    """Return weights in which rare classes count more; their sum over `rows` is unchanged.
 
     w[k] <- w[k] class_weight[k] / E[k] times a constant, with E[k] = (1 - beta^n[k]) / (1 - beta) the effective number
     of the n[k] rows of class k (Cui et al. 2019): with beta = 1, where E[k] = n[k], all classes have the same sum. n is
-    counted in weight, since labels that overlap are not whole ones. A class that does not occur in these rows keeps
-    its weights.
+    a sum of weights, since overlapping labels count less than one each. A class that does not occur in these rows
+    keeps its weights.
 
     Args:
         y: classes from 0; any value where w is 0.

@@ -1,4 +1,4 @@
-"""Layer 2: what the market does to an order.
+"""Layer 2: fills of orders, and their costs.
 
 To add a cost, write a function `f(fill, *, parameters) -> [A]` in account units in costs.py and one line below. The
 tests in tests/market run over this registry.

@@ -1,4 +1,4 @@
-"""What a fill costs, and the markets that charge it."""
+"""Costs of a fill, and the markets that charge them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def market(fee_bps: float | int, half_spread_bps: float | int | None = None, lat
     Raises:
         ConfigError: a cost is negative or not finite, or `latency` is not a whole number >= 0.
     """
-    costs = {"fee": _rate("fee_bps", fee_bps)}
+    costs: dict[str, dict[str, PerAsset]] = {"fee": _rate("fee_bps", fee_bps)}
     if half_spread_bps is not None:
         costs["half_spread"] = _rate("half_spread_bps", half_spread_bps)
     return Market(costs, np.int32(_bars("latency", latency)))
@@ -64,7 +64,7 @@ def grid(
     return jax.tree.map(lambda *leaves: np.stack(leaves), *markets), labels
 
 
-def _rate(name: str, value: float | int) -> dict[str, np.float64]:
+def _rate(name: str, value: float | int) -> dict[str, PerAsset]:
     if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
         raise ConfigError(f"market: {name}={value!r} is not a cost; give a finite number of basis points >= 0")
     return {"rate": np.float64(float(value) * BPS)}

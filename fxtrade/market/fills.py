@@ -19,7 +19,7 @@ def match(order: Order, quote: Quote, units: Float[Array, " A"], equity: Number)
         units: held before the fill.
         equity: of the account at the price of the quote.
     """
-    filled = quote.ok & ~jnp.isnan(order.weight) & (equity > 0)
+    filled = quote.ok & ~jnp.isnan(order.weight) & jnp.greater(equity, 0)
     position = jnp.where(filled, order.weight * equity / quote.price, units)
     traded_value = (position - units) * quote.price
     fill = Fill(quote.price, traded_value, position, quote.volume, quote.volatility, quote.spread, quote.time)

@@ -106,7 +106,7 @@ def banded_attention(
     band = np.where((back >= 0) & (back < lookback), 0, MASKED).astype(np.float32)
     if slopes is not None:
         band = band - slopes[:, None, None, None] * back.astype(np.float32)
-    masks = [band]
+    masks: list[Array] = [band]
     if valid is not None:
         masks.append((1 - by_block(valid[..., None, None].astype(jnp.float32))).swapaxes(3, 4) * MASKED)
     q = split_phases(q, 0, total)

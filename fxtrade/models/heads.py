@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -51,10 +52,10 @@ class Heads(nn.Module):
         if returns:
             log_sigma = jnp.clip(linear(1, "log_sigma")[..., 0], MIN_LOG_SIGMA, MAX_LOG_SIGMA)
             mu = lax.stop_gradient(jnp.exp(log_sigma)) * linear(1, "mean")[..., 0]
-            output = output.replace(mu=mu, log_sigma=log_sigma)
+            output = dataclasses.replace(output, mu=mu, log_sigma=log_sigma)
         if horizons:
             logits = linear(horizons * classes, "further")
-            output = output.replace(horizon_logits=logits.reshape(*h.shape[:-1], horizons, classes))
+            output = dataclasses.replace(output, horizon_logits=logits.reshape(*h.shape[:-1], horizons, classes))
         return output
 
 

@@ -11,7 +11,7 @@ Axes: M series (batch times assets), C channels in, D channels out, k taps of a 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -30,7 +30,7 @@ def dilated_conv(
     x: Float[Array, "M T C"], w: Float[Array, "k C D"], dilation: int, before: int, after: int = 0
 ) -> Float[Array, "M S D"]:
     """Dilated convolution with `before` and `after` zeros around x: S = T + before + after - (k-1) dilation."""
-    return lax.conv_general_dilated(x, w, (1,), [(before, after)], None, (dilation,), LAYOUT)
+    return lax.conv_general_dilated(jnp.asarray(x), jnp.asarray(w), (1,), [(before, after)], None, (dilation,), LAYOUT)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -61,7 +61,7 @@ def _causal_conv_backward(dilation, saved, g):
 
     # All taps side by side: the product of a single tap is too small to be divided among CPU cores. A sum of padded
     # arrays is written in one pass by all cores; a concatenation is not.
-    side_by_side = sum(at_tap(i) for i in range(taps)).reshape(-1, taps * channels)
+    side_by_side = jnp.asarray(sum(at_tap(i) for i in range(taps))).reshape(-1, taps * channels)
     sum_dtype = jnp.promote_types(w.dtype, jnp.float32)
     dw = jnp.matmul(x.reshape(-1, x.shape[-1]).T, side_by_side, preferred_element_type=sum_dtype)
     dw = dw.reshape(-1, taps, channels).transpose(1, 0, 2).astype(w.dtype)
@@ -115,7 +115,7 @@ class CausalConv(nn.Module):
         b = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         x = x.astype(self.dtype)
         if not self.is_mutable_collection("cache"):
-            return causal_conv(x, w, self.dilation) + b
+            return cast(Array, causal_conv(x, w, self.dilation)) + b
         return dilated_conv(prepend_past(self, x, (self.kernel - 1) * self.dilation), w, self.dilation, 0) + b
 
 

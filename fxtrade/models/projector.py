@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import flax.linen as nn
 from jaxtyping import Float
 
@@ -37,4 +39,4 @@ class Projected(nn.Module):
     def __call__(self, x: Float[Array, "B T A F"], train: bool = False) -> Output:
         output = self.encoder(x, train)
         hidden = nn.relu(dense(output.embed, self.width, "hidden"))
-        return output.replace(embed=dense(hidden, self.channels, "projection"))
+        return dataclasses.replace(output, embed=dense(hidden, self.channels, "projection"))

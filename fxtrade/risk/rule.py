@@ -1,4 +1,4 @@
-"""How rules are composed, and how one runs over rows: a chunk of history or the newest bar."""
+"""Composition of rules, and running a rule over rows: a chunk of history or the newest bar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fxtrade.core.types import Array, Forecast
 
 
 def chain(*rules: Rule) -> Rule:
-    """Return the rule that hands the target of each rule to the next; its state is the tuple of their states."""
+    """Return the rule that passes the target of each rule to the next; its state is the tuple of their states."""
 
     def init(obs: Observation) -> tuple:
         return tuple(rule.init(obs) for rule in rules)
@@ -43,7 +43,12 @@ def as_stream(rule: Rule, account: Account | None = None) -> Stream:
     def step(state: Any, rows: Forecast | Observation) -> tuple[Any, Float[Array, "T A"]]:
         observations = _observed(rows)
         no_opinion = jnp.full(observations.num_assets, jnp.nan)
-        return lax.scan(lambda state, row: rule.update(no_opinion, state, row, account)[::-1], state, observations)
+
+        def advance(state: Any, row: Observation) -> tuple[Any, Array]:
+            target, state = rule.update(no_opinion, state, row, account)
+            return state, target
+
+        return lax.scan(advance, state, observations)
 
     return Stream(init, step)
 
@@ -57,8 +62,12 @@ def replay(rule: Rule, rows: Forecast | Observation, target: Float[Array, "N A"]
     state = stream.init(rows)
     if target is None:
         return stream.step(state, rows)[1]
-    given = jnp.asarray(target, jnp.result_type(float)), _observed(rows)
-    return lax.scan(lambda state, row: rule.update(row[0], state, row[1], None)[::-1], state, given)[1]
+
+    def advance(state: Any, row: tuple[Array, Observation]) -> tuple[Any, Array]:
+        target, state = rule.update(row[0], state, row[1], None)
+        return state, target
+
+    return lax.scan(advance, state, (jnp.asarray(target, jnp.result_type(float)), _observed(rows)))[1]
 
 
 def _observed(rows: Forecast | Observation) -> Observation:

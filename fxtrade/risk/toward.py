@@ -1,4 +1,4 @@
-"""Trading toward a target: which of its changes become orders. NaN, "keep the present units", is no order."""
+"""Trading toward a target: which of its changes become orders. NaN ("keep the present units") makes no order."""
 
 from __future__ import annotations
 

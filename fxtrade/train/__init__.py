@@ -1,1 +1,1 @@
-"""Training: one loop, one compiled step, and what is needed to stop and resume."""
+"""Training: one loop, one compiled step, checkpoints and metrics."""

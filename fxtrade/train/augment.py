@@ -7,16 +7,18 @@ Um et al. 2017 for jitter and scaling of series, Yue et al. 2022 for masking and
 - jitter: noise from N(0, s^2) on every value; scaled features have a standard deviation of about 1.
 - dropout: a share of the features is 0 in the whole segment.
 - masking: a share of the bars is 0, like missing values, drawn for each asset. Such a bar keeps its weight: its
-  embedding has to be inferred from the bars before it.
-- crop: everything before a random row is 0, as before the beginning of a series, so that the two views of a bar have
-  different pasts. The row is uniform over the first share `crop` of the segment. Only rows that both views have keep
-  their weights.
+  embedding is inferred from the bars before it.
+- crop: all values before a random row are 0, as before the beginning of a series, so that the two views of a bar
+  have different pasts. The row is uniform over the first share `crop` of the segment. Only rows inside both
+  crops keep their weights.
 
-A row of a view depends on the same row of the segment alone, so that views are causal; a row without values has none
-in its views either.
+A row of a view depends only on the same row of the segment, so views are causal; a row of zeros is zero in its views
+too.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +31,7 @@ from fxtrade.train.segments import weighted_where
 
 
 def make_augment(config: ViewsConfig) -> Augment:
-    """The `augment` or `augment_eval` of `train.hooks.StepHooks`."""
+    """Return the `augment` or `augment_eval` of `train.hooks.StepHooks`."""
 
     def augment(segment: Segment, key: PRNGKeyArray) -> tuple[Segment, LossArgs]:
         views = two_views(config, segment, key)
@@ -39,9 +41,9 @@ def make_augment(config: ViewsConfig) -> Augment:
 
 
 def two_views(config: ViewsConfig, segment: Segment, key: PRNGKeyArray) -> Segment:
-    """A batch of 2 B segments: the first views of all segments, then the second ones in the same order.
+    """Return a batch of 2 B segments: the first views of all segments, then the second ones in the same order.
 
-    Labels and returns are repeated; so are the weights of every kind, but for 0 before the later crop of the two.
+    Labels, returns and weights are repeated; weights are 0 before the later of the two crops.
     """
     views = jax.tree.map(lambda a: jnp.concatenate([a, a]), segment)
     x, (rows, bars, assets, features) = views.x, views.x.shape
@@ -61,4 +63,4 @@ def two_views(config: ViewsConfig, segment: Segment, key: PRNGKeyArray) -> Segme
         x = jnp.where(known[..., None, None], x, 0)
         both = known[: rows // 2] & known[rows // 2 :]
         views = weighted_where(views, jnp.concatenate([both, both]))
-    return views.replace(x=jnp.where(present, x, 0))
+    return dataclasses.replace(views, x=jnp.where(present, x, 0))

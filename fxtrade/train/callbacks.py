@@ -1,4 +1,4 @@
-"""What training tells its caller while it runs."""
+"""Callbacks by which training reports its progress."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Evaluation(NamedTuple):
-    """Scores after `step` of `steps` steps; those of training are means since the last evaluation."""
+    """Scores after `step` of `steps` steps; training scores are means since the last evaluation."""
 
     step: int
     steps: int
@@ -21,7 +21,7 @@ class Evaluation(NamedTuple):
     best: bool  # whether the validation loss is the lowest so far
 
     def scalars(self) -> dict[str, float]:
-        """The numbers of `metrics.jsonl` and TensorBoard, by name."""
+        """Return the scalars of `metrics.jsonl` and TensorBoard, by name."""
         return {
             "train/loss": self.train_loss,
             "train/accuracy": self.train_accuracy,

@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax, written beside their place and renamed, so that a kill at any moment leaves a whole one."""
+"""Checkpoints by Orbax, written to a temporary folder and renamed: a kill at any moment leaves a complete one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from fxtrade.train.step import TrainState
 class Checkpoints:
     """The last `max_to_keep` states of a run in `folder/last` and the best one in `folder/best`.
 
-    Every checkpoint carries `identity`, what it was trained on (model, features, data...). Restoring it into a run with
-    another identity is an error that names the difference.
+    Every checkpoint stores `identity`: what it was trained on (model, features, data...). Restoring it into a run with
+    another identity raises an error that names the difference.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], max_to_keep: int = 3):
@@ -35,8 +35,8 @@ class Checkpoints:
         Raises:
             CheckpointError: the checkpoint cannot be written; earlier ones are untouched.
         """
-        step = int(np.max(state.step))  # that of all members
-        # the best one first: a kill between the two must not leave progress that names a best one that is missing
+        step = int(np.max(state.step))  # the same for all members
+        # the best one first: after a kill between the two writes, progress must not refer to a missing best checkpoint
         for kind in ("best", "last") if best else ("last",):
             manager = self._managers[kind]
             if step in manager.all_steps():
@@ -59,12 +59,12 @@ class Checkpoints:
                 ) from e
 
     def latest(self, kind: str = "last") -> int | None:
-        """Step of the newest complete checkpoint, None if there is none."""
+        """Return the step of the newest complete checkpoint, None if there is none."""
         self._managers[kind].reload()
         return self._managers[kind].latest_step()
 
     def restore(self, like: PyTree, kind: str = "last") -> tuple[TrainState, dict[str, Any]]:
-        """The newest state, shaped and placed as `like`, and the host's progress.
+        """Return the newest state, with the shapes and devices of `like`, and the host's progress.
 
         Raises:
             CheckpointError: there is none, it is damaged, or it belongs to another run.

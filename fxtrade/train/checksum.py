@@ -1,4 +1,4 @@
-"""Checksums of a folder's files, by which damage is found before anything is read, even one flipped bit."""
+"""Checksums of a folder's files, which detect damage before a checkpoint is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def write(folder: Path) -> None:
 
 
 def damaged(folder: Path) -> list[str]:
-    """Names of files that are missing, changed or new since `write`; none if it was never called."""
+    """Return the files that are missing, changed or new since `write`; none if it was never called."""
     if not (folder / NAME).exists():
         return []
     try:

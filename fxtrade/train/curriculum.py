@@ -1,6 +1,6 @@
-"""Curriculum learning (Bengio et al. 2009): from which segments a step may draw.
+"""Curriculum learning (Bengio et al. 2009): the segments that a step may draw.
 
-Segments are sorted by a difficulty score, and a pacing function opens more and more of them. When all are open,
+Segments are sorted by a difficulty score, and a pacing function opens more of them at each step. When all are open,
 training draws the same batches as without a curriculum, bit for bit.
 """
 
@@ -25,23 +25,23 @@ STEPS = 4  # of the pace "step"
 
 
 class Curriculum(NamedTuple):
-    """The order of the M segments of a plan, and how fast they are opened."""
+    """The order of the M segments of a plan, and the pace at which they are opened."""
 
     rank: Int[np.ndarray, " M"]  # place of each segment in the order, 0 first
-    pace: Pace
+    pace: str  # one of PACES
     start: float  # share of the segments that is open at the first step
     steps: int  # after which all are open
 
 
 def check(config: CurriculumConfig) -> None:
-    """Raises ConfigError if there is no such score or pace."""
+    """Raise ConfigError if there is no such score or pace."""
     for kind, name, known in (("score", config.name, SCORES), ("pace", config.pace, PACES)):
         if name not in known:
             raise ConfigError(f"there is no curriculum {kind} '{name}'{nearest(name, known)}")
 
 
 def make(config: CurriculumConfig, score: Float[np.ndarray, " M"], steps: int) -> Curriculum:
-    """Segments with a low score first; with `reverse` those with a high one.
+    """Return the curriculum with segments of low score first; with `reverse`, of high score first.
 
     Args:
         steps: of the whole training; all segments are open after the share `config.end` of them.
@@ -53,7 +53,7 @@ def make(config: CurriculumConfig, score: Float[np.ndarray, " M"], steps: int) -
 
 
 def num_open_segments(curriculum: Curriculum, step: Int[Array, ""] | int) -> Int[Array, ""]:
-    """Number of segments that are open, at least one.
+    """Return the number of segments that are open, at least one.
 
     The share is s(u) with u = step / steps up to 1 and s0 = `start`: s0 + (1 - s0) u; the root of s0^2 + (1 - s0^2) u
     (Platanios et al. 2019); s0^(1 - u); or s0 + (1 - s0) u in four steps.
@@ -72,7 +72,7 @@ def num_open_segments(curriculum: Curriculum, step: Int[Array, ""] | int) -> Int
 def reorder(
     curriculum: Curriculum, order: Int[Array, " M"], step: Int[Array, ""] | int
 ) -> tuple[Int[Array, " M"], Int[Array, ""]]:
-    """An epoch's random order of the segments with the open ones in front, and the number of these."""
+    """Move the open segments of an epoch's random order to the front; return the order and their number."""
     count = num_open_segments(curriculum, step)
     closed = jnp.asarray(curriculum.rank)[order] >= count
     return order[jnp.argsort(closed, stable=True)], count
@@ -81,7 +81,7 @@ def reorder(
 def row_scores(
     name: Score, ret: Float[np.ndarray, "N A"], weight: Float[np.ndarray, "N A"], seed: int
 ) -> Float[np.ndarray, "N A"]:
-    """Difficulty of each labelled row, low for easy ones.
+    """Return the difficulty of each labelled row, low for easy rows.
 
     - "abs_return": minus |forward return| over its root mean square in the rows with weight, asset by asset: the larger
       the move, the smaller the share of noise in the label.
@@ -101,7 +101,7 @@ def row_scores(
 def segment_scores(
     row_score: Float[np.ndarray, "N A"], weight: Float[np.ndarray, "N A"], starts: Int[np.ndarray, " M"], length: int
 ) -> Float[np.ndarray, " M"]:
-    """Weighted mean of the scores of the rows of each segment."""
+    """Return the weighted mean of the scores of the rows of each segment."""
     sums = (np.where(weight > 0, row_score * weight, 0).sum(1), weight.sum(1, dtype=np.float64))
     total, mass = (np.concatenate([[0], s.cumsum()]) for s in sums)
     ends = np.minimum(starts + length, len(row_score))

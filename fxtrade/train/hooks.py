@@ -1,4 +1,4 @@
-"""The hooks of a training step, by which mixup, meta-learning and contrastive training enter it."""
+"""The hooks of a training step, which mixup, meta-learning and contrastive training implement."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ Objective = Callable[[PyTree, Segment, Keys], Scores]  # of parameters on a batc
 class SampleStarts(Protocol):
     """Return the first labelled row of each segment of a step. A pure function of seed and step."""
 
-    def __call__(self, plan: Plan, seed: PRNGKeyArray, step: Int[Array, ""] | int, batch: int) -> Int[Array, " B"]: ...
+    def __call__(
+        self, plan: Plan, seed: PRNGKeyArray, step: Int[Array, ""] | int, batch: int, /
+    ) -> Int[Array, " B"]: ...
 
 
 @runtime_checkable
@@ -65,22 +67,22 @@ class PredictEval(Protocol):
 
 
 def no_augment(segment: Segment, key: PRNGKeyArray) -> tuple[Segment, LossArgs]:
-    """The model sees the segment, and the loss compares its output with the segment."""
+    """Return the segment unchanged; the loss compares the model's output with it."""
     return segment, lambda output: (output, segment)
 
 
 def plain_gradient(objective: Objective, params: PyTree, segment: Segment, keys: Keys) -> tuple[Scores, PyTree]:
-    """The gradient of the loss."""
+    """Return the scores and the gradient of the loss."""
     return jax.value_and_grad(objective, has_aux=True)(params, segment, keys)
 
 
 def plain_predict(apply, loss, params, x, earlier) -> Output:
-    """`apply(params, x)`."""
+    """Return `apply(params, x)`."""
     return apply(params, x)
 
 
 class StepHooks(NamedTuple):
-    """What a step does; by default plain gradient descent on random batches."""
+    """The functions that a step is composed of; by default plain gradient descent on random batches."""
 
     sample_starts: SampleStarts = batch_starts
     augment: Augment = no_augment

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request, so that training can finish its step, save and stop."""
+"""Handling of Ctrl-C and SIGTERM: training finishes its step, saves and stops."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Interrupt:
         self._previous: dict = {}
 
     def should_stop(self) -> bool:
-        """Whether a signal has come."""
+        """Return whether a signal has arrived."""
         return self.signal is not None
 
     def __enter__(self) -> Interrupt:

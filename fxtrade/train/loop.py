@@ -1,4 +1,4 @@
-"""The training loop: the only one. Swap the loss, the model or the data, not the loop."""
+"""The training loop, the same for every loss, model and data set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fxtrade.train.step import BATCHES, PARAMS, Info, create, make_evaluate, mak
 
 
 class TrainJob(NamedTuple):
-    """What is trained, and on what."""
+    """The model, the loss and the data of a training."""
 
     model: nn.Module
     loss: Loss
@@ -41,14 +41,14 @@ class TrainJob(NamedTuple):
 
 @dataclasses.dataclass
 class EarlyStopping:
-    """The best validation loss, its step, and the evaluations since then; saved with every checkpoint."""
+    """The best validation loss, its step, and the number of evaluations since; saved with every checkpoint."""
 
     best: float = float("inf")
     best_step: int = 0
     since_best: int = 0
 
     def update(self, loss: float, step: int) -> bool:
-        """Add an evaluation; True if it is the best so far."""
+        """Add an evaluation; return whether it is the best so far."""
         better = loss < self.best
         if better:
             self.best, self.best_step = loss, step
@@ -69,7 +69,7 @@ class FitResult:
 
 
 def init_params(model: nn.Module, series: Series, seed: int, count: int = 1) -> PyTree:
-    """Random parameters to start from; of several members, with seeds from `seed` on, stacked."""
+    """Return random initial parameters; for several members, with seeds `seed`, `seed` + 1, ..., stacked."""
 
     def one(seed: int) -> PyTree:
         params = init(model, jax.random.fold_in(jax.random.PRNGKey(seed), PARAMS), *series.x.shape[1:])
@@ -102,7 +102,7 @@ def fit(
     checkpoints, writer = outputs.checkpoints, outputs.metric_writer
     ensemble, keys = config.ensemble.size > 1, [jax.random.PRNGKey(seed + i) for i in range(config.ensemble.size)]
     optimizer = optim.optimizer(optim_config, config.steps, config.trainable)
-    decay, learning_rate = (f(optim_config, config.steps) for f in (optim.averaging, optim.schedule))
+    decay, learning_rate = optim.averaging(optim_config, config.steps), optim.schedule(optim_config, config.steps)
     update = make_update(job.model, job.loss, optimizer, plan, config.batch, decay, job.hooks, ensemble)
     evaluate = make_evaluate(job.model, job.loss, valid_plan, config.batch, job.hooks)
     params = job.init_params
@@ -113,17 +113,17 @@ def fit(
     early, best_params = EarlyStopping(), state.ema
     if outputs.resume and checkpoints and checkpoints.latest() is not None:
         state, progress = checkpoints.restore(state)
-        state = jax.tree.map(jnp.copy, state)  # it will be donated, and Orbax may have lent its own memory
+        state = jax.tree.map(jnp.copy, state)  # the state is donated, and its memory may belong to Orbax
         early = EarlyStopping(**progress)
         best_params = checkpoints.restore(state, "best")[0].ema if early.best_step else state.ema
     step, infos, timed = int(np.max(state.step)), [], []
 
     def evaluate_members() -> Info:
-        """Mean over members."""
+        """Return the mean over members."""
         if not ensemble:
             return evaluate(state.ema, valid_series)
         infos = [evaluate(p, valid_series) for p in members.unstack(state.ema, config.ensemble.size)]
-        return Info(*np.mean(infos, 0).tolist())
+        return Info(*np.mean(np.array(infos), 0).tolist())
 
     def save(best: bool) -> None:
         if checkpoints:
@@ -153,17 +153,20 @@ def fit(
         infos.append(info)
         if step % config.eval_every == 0 or step == config.steps:
             valid = evaluate_members()
-            if not np.isfinite(valid.loss):
+            valid_loss, valid_accuracy = float(valid.loss), float(valid.accuracy)
+            if not np.isfinite(valid_loss):
                 raise TrainingError(
                     f"the validation loss after step {step} is not finite although training's is; "
                     f"{_last_checkpoint(checkpoints)}; look at the features of the validation rows"
                 )
-            best = early.update(valid.loss, step)
+            best = early.update(valid_loss, step)
             if best:
-                best_params = jax.tree.map(np.array, state.ema)  # a copy: the state's memory will be donated
-            train = (float(np.mean(np.concatenate(parts))) for parts in zip(*infos, strict=True))
-            rates = float(learning_rate(step - 1)), _labels_per_second(timed)
-            evaluation = Evaluation(step, config.steps, *train, *rates, valid.loss, valid.accuracy, best)
+                best_params = jax.tree.map(np.array, state.ema)  # a copy, since the state is donated
+            loss, accuracy, norm = (float(np.mean(np.concatenate(parts))) for parts in zip(*infos, strict=True))
+            rate, speed = float(np.asarray(learning_rate(step - 1))), _labels_per_second(timed)
+            evaluation = Evaluation(
+                step, config.steps, loss, accuracy, norm, rate, speed, valid_loss, valid_accuracy, best
+            )
             infos = []
             if writer:
                 writer.scalars(step, evaluation.scalars())
@@ -175,7 +178,7 @@ def fit(
 
 
 def _labels_per_second(timed: list[tuple[int, float]]) -> float:
-    """Over all dispatches but the first, which compiles; nan if there are no others."""
+    """Return the rate of all dispatches but the first, which compiles; nan if there are no others."""
     labels, seconds = map(sum, zip(*timed[1:], strict=True)) if len(timed) > 1 else (float("nan"), 1.0)
     return labels / seconds
 
@@ -192,6 +195,6 @@ def _not_finite(job: TrainJob, step: int, key: jax.Array, batch: int, checkpoint
 
 def _last_checkpoint(checkpoints: Checkpoints | None) -> str:
     step = checkpoints.latest() if checkpoints else None
-    if step is None:
+    if checkpoints is None or step is None:
         return "there is no checkpoint"
     return f"the last good checkpoint is step {step} in {checkpoints.folder}"

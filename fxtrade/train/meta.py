@@ -1,4 +1,4 @@
-"""Meta-learning: weights from which a few gradient steps on a market's last weeks do well on what follows.
+"""Meta-learning: initial weights that a few gradient steps on recent bars adapt to the bars that follow.
 
 A batch is made of tasks. Weights theta adapt to a task's support by k steps of plain gradient descent, and are
 evaluated on its query; with phi the adapted weights of a task, the gradient that the optimiser gets is the mean over
@@ -7,11 +7,11 @@ tasks of
 - "maml": d query_loss(phi(theta)) / d theta, through the k steps (Finn et al. 2017);
 - "fomaml": the gradient of the query loss at phi, as if d phi / d theta were the identity (same paper);
 - "reptile": (theta - phi) / (k rate), the mean of the gradients on the support (Nichol et al. 2018). The paper steps
-  along theta - phi itself; divided, it is of the size of a gradient, whatever k and the rate.
+  along theta - phi itself; the division gives it the scale of a gradient for every k and rate.
 
-Tasks count by the weight of the rows that their gradient is of, as rows of a plain batch do. What is reported is loss
-and accuracy on the queries after adaptation. Validation too uses adapted weights: for each segment those adapted to the
-`segments` segments before it, as far as they are validation rows whose labels are known by then.
+The weight of a task is that of the rows that its gradient is computed on. The reported loss and accuracy are those on
+the queries after adaptation. Validation also uses adapted weights: for each segment, weights adapted to the `segments`
+segments before it, restricted to validation rows whose labels are known by then.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Descent(NamedTuple):
 
 
 def descend(descent: Descent, params: PyTree) -> tuple[PyTree, PyTree, PyTree]:
-    """The weights after all steps, the mean gradient, and the trainable weights before each step `[steps, ...]`.
+    """Return the weights after all steps, the mean gradient, and the trainable weights before each step `[steps, ...]`.
 
-    The latter two are of the heads alone if only these are trainable.
+    The latter two contain only the heads if only these are trainable.
     """
 
     def step(moving, i):
@@ -73,7 +73,7 @@ def descend(descent: Descent, params: PyTree) -> tuple[PyTree, PyTree, PyTree]:
 
 
 def backprop_inner_loop(descent: Descent, params: PyTree, path: PyTree, gradient: PyTree) -> PyTree:
-    """The gradient at `params` of a function of the adapted weights, whose gradient there is given.
+    """Return the gradient at `params` of a function of the adapted weights, given its gradient at the adapted weights.
 
     v <- v - rate H v from the last step to the first, H the Hessian of the loss before the step (its columns of what is
     trainable). Its products are taken forward over the gradient (Pearlmutter 1994), which is cheaper than the transpose
@@ -119,7 +119,7 @@ TASK_GRADIENTS = {"reptile": reptile, "fomaml": fomaml, "maml": maml}
 
 
 def check(config: TrainConfig) -> None:
-    """Raises ConfigError if there is no such method or kind of task, or it does not fit the rest."""
+    """Raise ConfigError for an unknown method or kind of task, or one that does not fit the other options."""
     meta = config.meta
     for kind, name, known in (("method", meta.name, METAS), ("kind of task", meta.tasks, TASKS)):
         if name not in known:
@@ -140,7 +140,7 @@ def check(config: TrainConfig) -> None:
 def make_hooks(
     config: MetaConfig, plan: Plan, score: Float[np.ndarray, " M"] | None = None, augment: Augment = no_augment
 ) -> StepHooks:
-    """The hooks of a config whose name is not "none".
+    """Return the hooks of a config whose name is not "none".
 
     Args:
         plan: of the training rows.
@@ -150,12 +150,17 @@ def make_hooks(
     Raises:
         DataError: no task can be made of the plan's segments.
     """
-    starts = blocks(config, plan) if config.tasks == "blocks" else regimes(config, plan, score)
+    if config.tasks == "blocks":
+        starts = blocks(config, plan)
+    elif score is None:
+        raise ValueError("tasks by regime need a score of every segment")
+    else:
+        starts = regimes(config, plan, score)
     return StepHooks(starts, augment, make_gradient(config), predict_eval=make_predict(config))
 
 
 def make_gradient(config: MetaConfig) -> Gradient:
-    """The `gradient` of `train.hooks.StepHooks`, for a batch of tasks x (support, query) x `segments`."""
+    """Return the `gradient` of `train.hooks.StepHooks`, for a batch of tasks x (support, query) x `segments`."""
     task_gradient, size = TASK_GRADIENTS[config.name], config.segments
 
     def gradient(objective: Objective, params: PyTree, segment: Segment, keys: Keys) -> ScoresAndGradient:
@@ -183,7 +188,7 @@ def make_gradient(config: MetaConfig) -> Gradient:
 
 
 def make_predict(config: MetaConfig) -> PredictEval:
-    """The `predict_eval` of `train.hooks.StepHooks`: each segment by weights adapted to the segments before it."""
+    """Return the `predict_eval` of `train.hooks.StepHooks`, with weights adapted to the segments before each one."""
 
     def predict(apply, loss, params, x, earlier) -> Output:
         supports = [earlier(n) for n in range(config.segments, 0, -1)]

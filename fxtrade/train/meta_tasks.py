@@ -1,4 +1,4 @@
-"""The segments that meta-learning makes tasks of: a step takes tasks x (support, query) x `segments`."""
+"""Tasks of meta-learning: a step draws tasks x (support, query) x `segments` segments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TASKS: tuple[Task, ...] = get_args(Task)
 
 
 def blocks(config: MetaConfig, plan: Plan) -> SampleStarts:
-    """Tasks of consecutive segments: the query follows the support at once, as at test time.
+    """Return tasks of consecutive segments: the query follows the support immediately, as at test time.
 
     An epoch is a random permutation of the stretches, one from each segment with enough neighbours behind it, shifted
     as those of `batch_starts`; the difficulty of a stretch in a curriculum is that of its first segment.
@@ -47,10 +47,11 @@ def blocks(config: MetaConfig, plan: Plan) -> SampleStarts:
 
 
 def regimes(config: MetaConfig, plan: Plan, score: Float[np.ndarray, " M"]) -> SampleStarts:
-    """Tasks whose segments are of one regime: segments sorted by `score`, cut into `regimes` parts of equal numbers.
+    """Return tasks whose segments are of one regime.
 
-    The first segment of each task is the next of an epoch's permutation, as in `batch_segments`; the others are drawn
-    at random from the rest of its regime, those that a curriculum has not opened yet only when there are no more.
+    Regimes are the segments sorted by `score`, cut into `regimes` parts of equal numbers. The first segment of each
+    task is the next of the permutation of an epoch, as in `batch_segments`. The others are drawn at random from the
+    rest of its regime; segments that a curriculum has not opened yet are drawn only when no others are left.
     """
     size, count = 2 * config.segments, len(plan.starts)
     regime = score.argsort(kind="stable").argsort() * config.regimes // count

@@ -15,14 +15,14 @@ import numpy as np
 from jaxtyping import PyTree, UInt8
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue] generated
 
 from fxtrade.core.errors import FxtradeError
 from fxtrade.core.files import append_line, write_atomic
 
 
 class MetricWriter:
-    """Writes `folder/metrics.jsonl`, one JSON object an evaluation, and events under `folder/tensorboard`.
+    """Writer of `folder/metrics.jsonl`, one JSON object per evaluation, and of events in `folder/tensorboard`.
 
     Resuming at a step drops what was written after it: the lines of the file, and the events by TensorBoard's own
     purge.
@@ -39,7 +39,7 @@ class MetricWriter:
             self._events = _Events(folder / "tensorboard", None if resume_step is None else resume_step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a line; keys such as "train/loss" become groups in TensorBoard. What is not finite is left out."""
+        """Add a line; keys such as "train/loss" become groups in TensorBoard. NaN and infinities are omitted."""
         values = {k: float(v) for k, v in values.items() if math.isfinite(v)}
         row = {"step": step, **values}
         self.rows.append(row)
@@ -91,11 +91,10 @@ class MetricWriter:
 
 
 class _Events:
-    """An events file in `folder`, written at once by the caller. With `purge_step` TensorBoard forgets what older files
-    hold of it and later steps.
+    """An events file in `folder`, written synchronously.
 
-    tensorboardX's own `SummaryWriter` hands events to a thread; once that has failed (a full disk), the run waits
-    forever.
+    With `purge_step`, TensorBoard ignores this and later steps in older files. tensorboardX's own `SummaryWriter`
+    writes in a thread; if the thread fails (a full disk), the run waits forever.
     """
 
     def __init__(self, folder: Path, purge_step: int | None):
@@ -114,7 +113,7 @@ class _Events:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a `metrics.jsonl`; a last line that a kill cut short is left out."""
+    """Return the rows of a `metrics.jsonl`; an incomplete last line (after a kill) is omitted."""
     rows = []
     for line in path.read_text().splitlines() if path.exists() else ():
         try:

@@ -1,18 +1,19 @@
 """Mixup for series (Zhang et al. 2018): training on points between two segments of the same batch.
 
-Both are training segments, so that nothing of another fold enters. lambda is drawn for each pair from
-Beta(alpha, alpha); with lambda = 1 a segment stays as it is, with 0 its partner takes its place.
+Both are training segments, so no data of another fold enter. lambda is drawn for each pair from Beta(alpha, alpha);
+lambda = 1 keeps a segment unchanged, 0 replaces it by its partner.
 
 - "input": all inputs are mixed, x = lambda x_a + (1 - lambda) x_b at every step, and both labels count, with weights
   lambda w_a and (1 - lambda) w_b.
 - "manifold": the last hidden states are mixed instead (Verma et al. 2019). The heads are linear, so that mixing their
   outputs is the same.
 - "cutmix": a stretch of 1 - lambda of the steps is taken from the partner, inputs, labels and weights (Yun et al.
-  2019). No value is interpolated, but at the two seams a model's past is that of two times.
+  2019). No value is interpolated, but the past of rows near the two seams mixes two times.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal, NamedTuple, get_args
 
 import jax
@@ -39,13 +40,13 @@ class Pairs(NamedTuple):
 
 
 def check(config: MixupConfig) -> None:
-    """Raises ConfigError if there is no such mixup."""
+    """Raise ConfigError if there is no such mixup."""
     if config.name not in MIXUPS:
         raise ConfigError(f"there is no mixup '{config.name}'{nearest(config.name, MIXUPS)}")
 
 
 def make_augment(config: MixupConfig) -> Augment:
-    """The `augment` of `train.hooks.StepHooks`."""
+    """Return the `augment` of `train.hooks.StepHooks`."""
 
     def augment(segment: Segment, key: PRNGKeyArray) -> tuple[Segment, LossArgs]:
         pairs = draw(config, key, segment.x.shape[0])
@@ -56,7 +57,7 @@ def make_augment(config: MixupConfig) -> Augment:
 
 
 def draw(config: MixupConfig, seed: PRNGKeyArray, batch: int) -> Pairs:
-    """Random pairs of the segments of a batch."""
+    """Return random pairs of the segments of a batch."""
     partner, share, place = jax.random.split(seed, 3)
     return Pairs(
         jax.random.permutation(partner, batch),
@@ -65,12 +66,12 @@ def draw(config: MixupConfig, seed: PRNGKeyArray, batch: int) -> Pairs:
     )
 
 
-def mix_inputs(name: Mixup, segment: Segment, pairs: Pairs) -> Segment:
-    """What the model sees, and its labels; "manifold" changes nothing."""
+def mix_inputs(name: str, segment: Segment, pairs: Pairs) -> Segment:
+    """Return the inputs of the model, with their labels; "manifold" changes nothing."""
     other = _partners(segment, pairs)
     if name == "input":
         share = pairs.share[:, None, None, None]
-        return segment.replace(x=share * segment.x + (1 - share) * other.x)
+        return dataclasses.replace(segment, x=share * segment.x + (1 - share) * other.x)
     if name == "cutmix":
         steps = segment.x.shape[1]
         length = jnp.round((1 - pairs.share) * steps)[:, None]
@@ -84,8 +85,8 @@ def mix_inputs(name: Mixup, segment: Segment, pairs: Pairs) -> Segment:
     return segment
 
 
-def mix_outputs(name: Mixup, output: Output, segment: Segment, pairs: Pairs) -> tuple[Output, Segment]:
-    """Output and labels for the loss: both labels, as a batch of 2 B segments, where two segments were mixed."""
+def mix_outputs(name: str, output: Output, segment: Segment, pairs: Pairs) -> tuple[Output, Segment]:
+    """Return output and labels for the loss: a batch of 2 B segments with both labels where two segments were mixed."""
     if name not in ("input", "manifold"):
         return output, segment
     other = _partners(segment, pairs)
@@ -102,7 +103,7 @@ def mix_outputs(name: Mixup, output: Output, segment: Segment, pairs: Pairs) -> 
 
 
 def _scale_weights(segment: Segment, share: Float[Array, " B"]) -> Segment:
-    """The segment with all its weights times its share."""
+    """Return the segments with all weights multiplied by their shares."""
     return reweighted(segment, lambda w: share.reshape(-1, *(1,) * (w.ndim - 1)) * w)
 
 

@@ -17,7 +17,7 @@ HEADS = "head"  # name of the submodule that holds all heads of a model
 
 
 def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
-    """Learning rate by step: linear warm-up, then a half cosine down to 1 % at `steps`, or constant."""
+    """Return the learning rate by step: linear warm-up, then a half cosine down to 1 % at `steps`, or constant."""
     warmup = min(config.warmup, max(steps - 1, 0))
     if config.schedule == "constant":
         return optax.join_schedules(
@@ -34,10 +34,10 @@ def decay_mask(params: PyTree) -> PyTree:
 
 
 def optimizer(config: OptimConfig, steps: int, trainable: str = "all") -> optax.GradientTransformation:
-    """AdamW (Loshchilov & Hutter 2019) after clipping the gradient to `clip_norm` by its global norm.
+    """Return AdamW (Loshchilov & Hutter 2019) after clipping the gradient to `clip_norm` by its global norm.
 
     With `config.sam_rho` the gradient is the one at params + sam_rho g / |g| instead (sharpness-aware minimisation,
-    Foret et al. 2021), which costs a second gradient a step. With `trainable` = "heads" all other parameters are
+    Foret et al. 2021), which takes a second gradient per step. With `trainable` = "heads" all other parameters are
     frozen.
     """
     chain = optax.chain(
@@ -52,7 +52,7 @@ def optimizer(config: OptimConfig, steps: int, trainable: str = "all") -> optax.
 
 
 def ascent_step(radius: float) -> optax.GradientTransformation:
-    """The step -radius g / |g| of sharpness-aware minimisation, whose sign `contrib.sam` turns; 0 where g is 0."""
+    """Return the step -radius g / |g|, 0 where g is 0, of sharpness-aware minimisation; `contrib.sam` flips it."""
 
     def step(gradient: PyTree, _: PyTree) -> PyTree:
         norm = optax.tree_utils.tree_norm(gradient)
@@ -62,13 +62,13 @@ def ascent_step(radius: float) -> optax.GradientTransformation:
 
 
 def label_heads(params: PyTree) -> PyTree:
-    """ "trained" for the parameters of the heads, "frozen" for all others."""
+    """Return "trained" for the parameters of the heads, "frozen" for all others."""
     names = {name: "trained" if name == HEADS else "frozen" for name in params}
     return {name: jax.tree.map(lambda _, label=label: label, params[name]) for name, label in names.items()}
 
 
 def averaging(config: OptimConfig, steps: int) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
-    """Decay d by step of the averaged weights, ema <- d ema + (1 - d) params.
+    """Return the decay d by step of the averaged weights, ema <- d ema + (1 - d) params.
 
     d = min(ema_decay, (1 + step) / (10 + step)), so that the initial values are forgotten quickly; 0 without
     `ema_decay`. With `config.swa_fraction` the average is the plain mean over that last share of the steps instead, and

@@ -1,4 +1,4 @@
-"""What training writes into a folder, opened and closed together."""
+"""The output files of training, opened and closed together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fxtrade.train.metric_writer import MetricWriter
 
 
 class TrainOutputs(NamedTuple):
-    """Where training saves its state and its metrics; None keeps them in memory alone."""
+    """The writers of state and metrics; None: kept in memory only."""
 
     checkpoints: Checkpoints | None = None
     metric_writer: MetricWriter | None = None
@@ -24,7 +24,7 @@ IN_MEMORY = TrainOutputs()
 
 @contextlib.contextmanager
 def open_outputs(folder: Path, identity: dict[str, Any], max_to_keep: int, resume: bool) -> Iterator[TrainOutputs]:
-    """Checkpoints in `folder/checkpoints`, metrics and TensorBoard events in `folder`.
+    """Open checkpoints in `folder/checkpoints`, metrics and TensorBoard events in `folder`.
 
     Raises:
         CheckpointError, FxtradeError: the folder cannot be written.

@@ -1,7 +1,8 @@
-"""The segments of the series that a step trains on, and how they are gathered on the device."""
+"""Segments of a series: their plan, the batches of a step, and gathering them on the device."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from fxtrade.train.curriculum import Curriculum, reorder
 
 
 class Series(NamedTuple):
-    """A whole history on the device, with the fields of `core.types.Segment`. Rows with w = 0 carry no loss.
+    """A whole history on the device, with the fields of `core.types.Segment`. Rows with w = 0 do not enter the loss.
 
     w has the axis E where the members of an ensemble train on different rows.
     """
@@ -47,19 +48,19 @@ class Plan(NamedTuple):
 
     @property
     def labels(self) -> int:
-        """Rows of one asset that an epoch covers."""
+        """The number of rows of one asset that an epoch covers."""
         return len(self.starts) * self.length
 
 
 def loss_weight(features: Features, labels: Labels, rows: Bool[np.ndarray, " N"]) -> Float[np.ndarray, "N A"]:
-    """The labels' weights, 0 outside `rows` and wherever a feature is not defined."""
+    """Return the labels' weights, 0 outside `rows` and wherever a feature is not defined."""
     return np.where(np.asarray(features.ok) & rows[:, None], labels.w, 0)
 
 
 def weights(
     features: Features, labels: Labels, rows: Bool[np.ndarray, " N"], returns: bool = False
 ) -> dict[str, Float[Array, "N A ..."]]:
-    """All weights of a `Series` on the device, 0 outside `rows`; those of returns only if wanted."""
+    """Return all weights of a `Series` on the device, 0 outside `rows`; those of returns only with `returns`."""
     ok = np.asarray(features.ok) & rows[:, None]
     by_field = {"w": loss_weight(features, labels, rows)}
     if returns:
@@ -70,14 +71,14 @@ def weights(
 
 
 def device_series(features: Features, labels: Labels, rows: Bool[np.ndarray, " N"], returns: bool = False) -> Series:
-    """The series on the device, with the `weights` of `rows`."""
+    """Return the series on the device, with the `weights` of `rows`."""
     arrays = (features.x, labels.y, np.nan_to_num(labels.ret))
     horizon_y = None if labels.horizon_y is None else jnp.asarray(labels.horizon_y)
     return Series(*map(jnp.asarray, arrays), **weights(features, labels, rows, returns), horizon_y=horizon_y)
 
 
 def plan(weight: Float[Array, "N A"], length: int, receptive_field: int, what: str = "training") -> Plan:
-    """Back-to-back segments over the rows where any asset has weight.
+    """Return consecutive segments over the rows where any asset has weight.
 
     Raises:
         DataError: the series is too short for one segment and its warm-up, or nothing has weight.
@@ -89,7 +90,7 @@ def plan(weight: Float[Array, "N A"], length: int, receptive_field: int, what: s
             f"after a warm-up of {warmup} (the model's receptive field less one); use more data, a shorter segment or "
             "a smaller receptive field"
         )
-    used = np.asarray(weight).any(1)
+    used = np.any(np.asarray(weight), axis=1)
     if not used.any():
         raise DataError(f"no {what} row has both a label and defined features; check the split, the dates and the gaps")
     first, last = int(used.argmax()), rows - int(used[::-1].argmax())
@@ -102,10 +103,10 @@ def plan(weight: Float[Array, "N A"], length: int, receptive_field: int, what: s
 
 
 def batch_starts(plan: Plan, seed: PRNGKeyArray, step: Int[Array, ""] | int, batch: int) -> Int[Array, " B"]:
-    """First labelled rows of the segments of one step: a pure function of seed and step.
+    """Return the first labelled rows of the segments of one step: a pure function of seed and step.
 
-    An epoch is a random permutation of the segments; up to batch - 1 of them, others each time, are left out at its
-    end.
+    An epoch is a random permutation of the segments; up to batch - 1 of them, different in each epoch, are left out at
+    its end.
     """
     picked, shift = batch_segments(plan, seed, step, batch)
     return jnp.clip(jnp.asarray(plan.starts)[picked] + shift, plan.warmup, plan.rows - plan.length)
@@ -114,7 +115,7 @@ def batch_starts(plan: Plan, seed: PRNGKeyArray, step: Int[Array, ""] | int, bat
 def batch_segments(
     plan: Plan, seed: PRNGKeyArray, step: Int[Array, ""] | int, batch: int
 ) -> tuple[Int[Array, " B"], Int[Array, ""]]:
-    """Indices of the segments that `batch_starts` draws, and the number of rows by which the epoch shifts them."""
+    """Return the indices of the segments that `batch_starts` draws, and the shift of the epoch in rows."""
     per_epoch = max(len(plan.starts) // batch, 1)
     epoch = jax.random.fold_in(seed, step // per_epoch)
     order = jax.random.permutation(jax.random.fold_in(epoch, 0), len(plan.starts))
@@ -127,7 +128,7 @@ def batch_segments(
 
 
 def gather(series: Series, starts: Int[Array, " B"], plan: Plan) -> Segment:
-    """A batch of segments of `warmup + length` rows; the warm-up rows have weight 0."""
+    """Return a batch of segments of `warmup + length` rows; the warm-up rows have weight 0."""
     size = plan.warmup + plan.length
 
     def cut(a):
@@ -138,11 +139,11 @@ def gather(series: Series, starts: Int[Array, " B"], plan: Plan) -> Segment:
 
 
 def weighted_where(segment: Segment, keep: Bool[Array, "*B T"]) -> Segment:
-    """The segment with weights of every kind set to 0 where `keep` is False."""
+    """Return the segment with weights of every kind set to 0 where `keep` is False."""
     return reweighted(segment, lambda w: jnp.where(keep.reshape(*keep.shape, *(1,) * (w.ndim - 2)), w, 0))
 
 
 def reweighted(segment: Segment, change: Callable[[Array], Array]) -> Segment:
-    """The segment with `change` applied to its weights of every kind, each `[B, T, A, ...]`."""
+    """Return the segment with `change` applied to its weights of every kind, each `[B, T, A, ...]`."""
     weights = {"w": segment.w, "ret_w": segment.ret_w, "horizon_w": segment.horizon_w}
-    return segment.replace(**jax.tree.map(change, weights))
+    return dataclasses.replace(segment, **jax.tree.map(change, weights))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -13,17 +13,17 @@ from flax import struct
 from jax import lax
 from jaxtyping import PRNGKeyArray, PyTree
 
-from fxtrade.core.types import Array, Segment
+from fxtrade.core.types import Array, Output, Segment
 from fxtrade.train import members
 from fxtrade.train.hooks import NO_HOOKS, Keys, Loss, Scores, StepHooks
 from fxtrade.train.segments import Plan, Series, gather, weighted_where
 
-BATCHES, DROPOUT, PARAMS, AUGMENT = range(4)  # purposes that the seed is folded by
+BATCHES, DROPOUT, PARAMS, AUGMENT = range(4)  # purposes of random numbers, folded into the seed
 
 
 @struct.dataclass
 class TrainState:
-    """All that training carries from step to step, and all that a checkpoint holds."""
+    """The state carried from step to step and saved in a checkpoint."""
 
     step: PyTree  # int32 [], of several members [E]
     params: PyTree
@@ -32,7 +32,7 @@ class TrainState:
 
 
 class Info(NamedTuple):
-    """Reported, not carried: loss, accuracy on the labelled rows and gradient norm of a step."""
+    """The report of a step: loss, accuracy on the labelled rows and gradient norm."""
 
     loss: Array | float
     accuracy: Array | float
@@ -40,7 +40,7 @@ class Info(NamedTuple):
 
 
 def create(params: PyTree, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step."""
+    """Return the state before the first step."""
     # copies, since the state's buffers are donated and must not be shared
     own, average = (jax.tree.map(jnp.copy, params) for _ in range(2))
     return TrainState(jnp.zeros((), jnp.int32), own, average, optimizer.init(params))
@@ -56,7 +56,7 @@ def make_update(
     hooks: StepHooks = NO_HOOKS,
     ensemble: bool = False,
 ) -> Callable[[TrainState, Series, PRNGKeyArray, int], tuple[TrainState, Info]]:
-    """`update(state, series, seed, steps) -> (state, Info [steps])`, compiled once for each number of steps.
+    """Return `update(state, series, seed, steps) -> (state, Info [steps])`, compiled once for each number of steps.
 
     Segments are gathered from the series by index inside the program; only the reported numbers travel between host and
     device. The averaged weights follow ema <- d ema + (1 - d) params, d = `decay(step)`. With `ensemble` states and
@@ -67,7 +67,7 @@ def make_update(
 
     def objective(params: PyTree, segment: Segment, keys: Keys) -> Scores:
         inputs, loss_args = hooks.augment(segment, keys.augment)
-        output = model.apply({"params": params}, inputs.x, train=True, rngs={"dropout": keys.dropout})
+        output = cast(Output, model.apply({"params": params}, inputs.x, train=True, rngs={"dropout": keys.dropout}))
         counts = inputs.w > 0
         accuracy = jnp.sum(counts & (output.logits.argmax(-1) == inputs.y)) / jnp.maximum(counts.sum(), 1)
         return loss(*loss_args(output)), accuracy
@@ -96,7 +96,7 @@ def make_update(
 
         if not ensemble:
             return train_member((state, seed, None))
-        # all steps of a member before the next: what it trains with stays in the cache and is not copied at each step
+        # all steps of a member before the next member: its data stay in the cache and are not copied at each step
         own_weights = series.w if series.w.ndim == 3 else None
         state, info = members.map_members(train_member, (state, seed, own_weights))
         return state, jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), info)
@@ -107,7 +107,7 @@ def make_update(
 def make_evaluate(
     model: nn.Module, loss: Loss, plan: Plan, batch: int, hooks: StepHooks = NO_HOOKS
 ) -> Callable[[PyTree, Series], Info]:
-    """`evaluate(params, series) -> Info` over all rows with weight, in batches of segments, once each.
+    """Return `evaluate(params, series) -> Info` over all rows with weight, in batches of segments, once each.
 
     The random numbers of `hooks.augment_eval` are the same at every evaluation.
     """
@@ -130,7 +130,10 @@ def make_evaluate(
             at = before[:, None] - plan.warmup + jnp.arange(plan.warmup + plan.length)
             return weighted_where(gather(series, before, plan), at < starts[:, None] - plan.reach)
 
-        output = hooks.predict_eval(lambda p, x: model.apply({"params": p}, x), loss, params, inputs.x, earlier)
+        def apply(p: PyTree, x: Array) -> Output:
+            return cast(Output, model.apply({"params": p}, x))
+
+        output = hooks.predict_eval(apply, loss, params, inputs.x, earlier)
         weight, counts = segment.w.sum(), inputs.w > 0
         right = jnp.sum(counts & (output.logits.argmax(-1) == inputs.y))
         return loss(*loss_args(output)) * weight, weight, right, counts.sum()
