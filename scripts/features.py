@@ -1,4 +1,4 @@
-"""What each feature says about the returns that follow, and what is luck; the test span stays closed.
+"""Study features: information coefficients with later returns, and their significance. The test span is not read.
 
 python scripts/features.py --config configs/wavenet.py
 python scripts/features.py --config configs/wavenet.py:flow --config.data.path=data --config.study.horizons="(1, 5)"

@@ -1,4 +1,4 @@
-"""Train a model and write an honest report.
+"""Train a model, evaluate it on the test span and write the report.
 
 python scripts/train.py --config configs/wavenet.py
 python scripts/train.py --config configs/wavenet.py:hourly --config.data.path=data --config.train.steps=100
@@ -18,7 +18,7 @@ from fxtrade.runs import run_dir
 CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the run's folder.")
 RUN = flags.DEFINE_string("run", "", "Name of the run's folder; default: the config's name and the time.")
-RESUME = flags.DEFINE_string("resume", "", "Folder of a run to go on with, from its last checkpoint.")
+RESUME = flags.DEFINE_string("resume", "", "Folder of a run to resume from its last checkpoint.")
 
 
 def main() -> None:

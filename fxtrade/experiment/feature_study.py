@@ -1,6 +1,6 @@
 """The feature study: information coefficients of the config's features with the returns that follow.
 
-It chooses no strategy, so it is no trial and no entry of the ledger; the test span is not read.
+It chooses no strategy, so the ledger does not count it as a trial. The test span is not read.
 """
 
 from __future__ import annotations

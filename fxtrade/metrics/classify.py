@@ -168,7 +168,7 @@ def _rows(
     broken = ~((prob >= 0).all(1) & (np.abs(prob.sum(1) - 1) < 1e-3))
     if broken.any():
         row = int(broken.argmax())
-        raise DataError(f"prob row {row} is no distribution: {prob[row]}; pass softmax outputs, rows that are ok only")
+        raise DataError(f"prob row {row} is not a distribution: {prob[row]}; pass softmax outputs, rows that are ok only")
     wrong = (y < 0) | (y >= prob.shape[1]) | (y != np.floor(y))
     if wrong.any():
         row = int(wrong.argmax())

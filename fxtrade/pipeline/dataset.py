@@ -64,15 +64,15 @@ def simulated(options: Mapping[str, Any]) -> Panel:
     return Panel(market.bars, market.times, symbols, spec.interval, source, market.edge, simulated=True)
 
 
-def prepare(config: RunConfig, panel: Panel, tick: Callable[[int], None] = lambda n: None) -> Dataset:
-    """Return features, labels and split of a panel; `tick(rows)` reports progress.
+def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] = lambda n: None) -> Dataset:
+    """Return features, labels and split of a panel; `on_progress(rows)` is called after each chunk.
 
     Raises:
         DataError, ConfigError: something in the config does not fit the data.
     """
     transform = features.build(config.features, config.scaler)
     columns = features.names(config.features, panel.bars)
-    made = stream.run(transform, panel.bars, tick=tick)
+    made = stream.run(transform, panel.bars, on_progress=on_progress)
     horizons = config.auxiliary.horizons or ()
     # two classes need no training rows, and the ends of labels do not depend on the number of classes
     looks = labels.make(panel.bars, dataclasses.replace(config.label, classes=2), horizons=horizons)

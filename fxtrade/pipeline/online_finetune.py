@@ -45,7 +45,7 @@ def score(
     members: Sequence[Any],
     data: Dataset,
     config: AdaptConfig,
-    tick: Callable[[int], None] = lambda n: None,
+    on_progress: Callable[[int], None] = lambda n: None,
 ) -> list[Adapted]:
     """`forecast.score` of the data's features by each member, whose weights adapt from the first validation or test row
     on if the config says so.
@@ -62,7 +62,7 @@ def score(
         TrainingError: the steps have led to weights that are not finite.
     """
     if config.steps is None:
-        return [Adapted(predict.score(model, params, data.features, tick), None) for params in members]
+        return [Adapted(predict.score(model, params, data.features, on_progress), None) for params in members]
     rows, valid = len(data.features.x), data.split.valid
     first, warmup = int(np.argmax(valid | data.split.test)), model.receptive_field - 1
     begins = np.arange(first, rows, config.every)
@@ -87,7 +87,7 @@ def score(
             for rate in parts:
                 made = blocks(params, series, jnp.asarray(starts[group]), jnp.asarray(begins[group]), rate)
                 parts[rate].append(jax.tree.map(lambda a, n=left: np.asarray(a).reshape(-1, *a.shape[2:])[:n], made))
-            tick(min(left, GROUP * config.every))
+            on_progress(min(left, GROUP * config.every))
 
         def spliced(old: np.ndarray, *new: np.ndarray) -> np.ndarray:
             return np.concatenate([old[:begin], *new, old[end:]])
@@ -105,7 +105,7 @@ def score(
 
     def of_member(params: Any) -> Adapted:
         plain = predict.score(model, params, data.features)
-        tick(first)
+        on_progress(first)
         tried = redone(dict.fromkeys(config.learning_rates, plain), params, 0, choosing)
         rate = min(tried, key=lambda rate: validated(tried[rate]))
         made = redone({rate: tried[rate]}, params, choosing, len(begins))[rate]

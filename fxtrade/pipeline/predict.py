@@ -41,10 +41,10 @@ def forecast_of_output(out: Output) -> Forecast:
     return Forecast(jax.nn.softmax(out.logits), None, out.mu, sigma, horizon_prob)
 
 
-def score(model: nn.Module, params: Any, features: Features, tick: Callable[[int], None] = lambda n: None) -> Forecast:
+def score(model: nn.Module, params: Any, features: Features, on_progress: Callable[[int], None] = lambda n: None) -> Forecast:
     """The forecast of every row, in one pass; ok where the features are and the model has seen its receptive field."""
     chunk = max(SAMPLES // features.x.shape[1], 1) if compat.is_cpu() else SAMPLES
-    made = stream.run(forecast_stream(model, params), features, chunk, tick)
+    made = stream.run(forecast_stream(model, params), features, chunk, on_progress)
     warm = np.arange(len(made.prob)) >= model.receptive_field - 1
     return made.replace(ok=np.asarray(features.ok) & warm[:, None])
 

@@ -37,13 +37,13 @@ class Console:
         with self._progress(*_columns(), rate) as progress:
             task, began, done = progress.add_task(title, total=total, rate=""), time.perf_counter(), 0
 
-            def tick(count: int) -> None:
+            def on_progress(count: int) -> None:
                 nonlocal done
                 done += count
                 speed = done / max(time.perf_counter() - began, 1e-9)
                 progress.update(task, completed=done, rate=f"{speed:,.0f} {unit}/s")
 
-            yield tick
+            yield on_progress
 
     @contextlib.contextmanager
     def training(self, title: str, steps: int) -> Iterator[Callbacks]:

@@ -62,7 +62,7 @@ def score(data, config=CONFIG, params=None, model=MODEL, loss=cross_entropy, **o
 def test_rows_are_scored_by_weights_that_adapted_to_the_last_known_labels(only):
     data, params, config = flipping(), opinionated(), dataclasses.replace(CONFIG, trainable=only)
     ticks = []
-    made = score(data, config, params, tick=ticks.append)
+    made = score(data, config, params, on_progress=ticks.append)
     n, first = len(data.labels.end), int(np.argmax(data.split.valid))
     weight = loss_weight(data.features, data.labels, np.ones(n, bool))
     x, y = jnp.asarray(data.features.x), data.labels.y
