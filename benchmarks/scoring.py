@@ -13,7 +13,7 @@ for all, four assets with 32 features; the probabilities must agree to 1e-5.
   public implementations do (Bai et al.); the head at the last step. Timed on a few thousand windows.
 * torch windows, lean: the same without the steps that the last one does not read.
 * torch dense: all samples of a stretch at once, one or several stretches at a time, each behind as much context as a
-  window has. A recurrent network starts every stretch anew, where fxtrade carries its state on.
+  window has. A recurrent network resets its state at every stretch; fxtrade carries it on.
 """
 
 from __future__ import annotations

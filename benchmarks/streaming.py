@@ -84,7 +84,7 @@ def load(args, name: str):
 
 
 def forget_peak() -> float:
-    """Begin anew with the peak of memory, where the system can; returns the memory in use, MB."""
+    """Reset the peak of memory, where the system allows it; return the memory in use, MB."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

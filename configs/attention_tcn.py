@@ -1,4 +1,4 @@
-"""The TCN with attention to the last 32 bars above its blocks (`place`: or between them), on the same markets.
+"""A TCN with attention to the last 32 bars, above its blocks or between them (`place`), on the same markets.
 
     python scripts/train.py --config configs/attention_tcn.py
 

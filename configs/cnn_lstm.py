@@ -1,4 +1,4 @@
-"""Convolutions, an LSTM and attention over its last states (`front`: or DeepLOB's inception), on the same markets.
+"""Convolutions (or DeepLOB's inception, `front`), an LSTM and attention over its last states, on the same markets.
 
     python scripts/train.py --config configs/cnn_lstm.py
 

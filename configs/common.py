@@ -1,4 +1,4 @@
-"""What the config files share: the markets that a model can be tried on, and training that suits each."""
+"""Presets that the config files share: the data of each market, and training options that suit it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MARKETS = ("sim", "random", "bars", "flow", "hourly", "book")
 
 
 def market(variant: str, model: str) -> ConfigDict:
-    """Config of one market: "sim" and "random" simulate, the others want `data.path`.
+    """Return the config of one market: "sim" and "random" are simulated, the others read `data.path`.
 
     Raises:
         ConfigError: another name.
@@ -72,7 +72,7 @@ def market(variant: str, model: str) -> ConfigDict:
 
 
 def every(variant: str) -> dict[str, dict]:
-    """All registered features that bars of this market allow, with their defaults."""
+    """Return all registered features that the bars of this market allow, with their defaults."""
     if variant == "book":
         return BOOK | {name: {} for name in features.BOOK if name not in BOOK}
     return {name: {} for name in (features.PRICE if variant == "bars" else features.PRICE | features.FLOW)}

@@ -1,20 +1,19 @@
-"""Every architecture trained in every way, three seeds each, at equal budget, beside the baselines.
+"""Every architecture with every training recipe, three seeds each, at equal budget, beside the baselines.
 
     python scripts/comparison.py --config configs/comparison.py:sim      # needs no data
     python scripts/comparison.py --config configs/comparison.py:small    # flow and hourly bars in ../shared/data
     python scripts/comparison.py --config configs/comparison.py
 
-Ctrl-C stops it, and the same command goes on. On two cores a cell of `small` takes half a
-minute to a minute, all 364 some hours; the full budget is twenty times that.
+Ctrl-C stops it, and the same command resumes. On two cores a cell of `small` takes half a minute to a minute, all 364
+some hours; the full budget is twenty times that.
 
-Variants: one market of configs/wavenet.py (sim, random, bars, flow,
-hourly) alone, `small` for a laptop, or both, as in `small,hourly`. The data are looked
-for in $FXTRADE_DATA or ../shared/data; another folder: --config.data=FOLDER. Fewer of everything:
---config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')"
-(without `multitask` no label looks 16 bars ahead, fewer rows are purged, and all cells are done anew)
+Variants: one market of configs/wavenet.py (sim, random, bars, flow, hourly) alone, `small` for a laptop, or both, as in
+`small,hourly`. Data are read from $FXTRADE_DATA or ../shared/data; another folder: --config.data=FOLDER. A smaller
+grid: --config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')". Without `multitask` no label looks
+16 bars ahead and fewer rows are purged, so that all cells are recomputed.
 Two processes may share the work: --shard 1/2 and --shard 2/2.
 
-What came out of it: results/README.md.
+Results: results/README.md.
 """
 
 import os
@@ -27,7 +26,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import nearest, to_dict
 
 WEEKLY = {"every": 10_080, "lookback": 2_880}  # bars of a minute
-MARKETS = {  # what a market needs beside its preset: 4,096 bars of single symbols in a step
+MARKETS = {  # changes of a market's preset: 4,096 bars of single symbols in a step
     "sim": {"train": {"batch": 4, "segment_length": 256}},
     "random": {"train": {"batch": 4, "segment_length": 256}},
     "bars": {"data": {"path": "bars"}, "train": {"batch": 4, "segment_length": 256}},

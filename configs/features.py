@@ -5,7 +5,7 @@
     python scripts/features.py --config configs/features.py:flow --config.data.path=../shared/data/bars_flow_1m
 
 The variants are those of configs/wavenet.py: sim, random, bars, flow, hourly, book. 142 columns of plain bars, 167 with
-order flow, 38 of books: a study takes a minute or two. What came out of it: results/README.md.
+order flow, 38 of books: a study takes a minute or two. Results: results/README.md.
 """
 
 from ml_collections import ConfigDict

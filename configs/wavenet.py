@@ -12,7 +12,7 @@ is known, and the report shows how close the network comes to it (within one per
     configs/wavenet.py:book     order-book snapshots, every 2 seconds  --config.data.clock=2s
                                     --config.data.path=../shared/data/book/bithumb_spot_BTCKRW_20230508.parquet
 
-What came out of them: results/README.md.
+Results: results/README.md.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""A bundle: all that is needed to decide, taken from a finished run."""
+"""A bundle: everything of a finished run that is needed to decide."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fxtrade.train import members
 
 
 class Bundle(NamedTuple):
-    """What a run decides with. The scaler has no fitted state: it is causal, and the stream carries what it needs.
+    """Everything that decides. The scaler has no fitted state: it is causal, and the stream carries its state.
 
     Attributes:
         config: of the run.
@@ -49,7 +49,7 @@ def load(folder: Path) -> Bundle:
     """
     config, path = run_dir.load_config(folder), folder / run_dir.RECORD
     if config.adapt.steps is not None:
-        raise ConfigError(f"{folder}: its weights adapt to recent labels (adapt.steps), which a bundle does not have")
+        raise ConfigError(f"{folder}: its weights adapt to recent labels (adapt.steps); a bundle does not support that")
     try:
         record = json.loads(path.read_text())
         threshold, identity, provenance = (record[key] for key in ("threshold", "identity", "provenance"))
@@ -65,8 +65,7 @@ def load(folder: Path) -> Bundle:
 def decide(bundle: Bundle) -> Stream:
     """Return the stream from `Bars` rows to the target weights `[T, A]` of the bundle's rule.
 
-    Any number of rows at a time gives the targets that the backtest of the run has, from before the account trades
-    only the changes of them.
+    Any number of rows at a time gives the targets of the run's backtest, before `only_changes`.
     """
     config = bundle.config
     model = build_model(config)
@@ -83,10 +82,11 @@ def _mixture(streams: list[Stream], receptive_field: int) -> Stream:
 
     def step(state, rows: Features):
         seen, states = state
-        states, made = zip(*(stream.step(s, rows) for stream, s in zip(streams, states, strict=True)), strict=True)
+        stepped = [stream.step(s, rows) for stream, s in zip(streams, states, strict=True)]
+        states, made = [s for s, _ in stepped], [f for _, f in stepped]
         prob = sum(f.prob for f in made[1:]) + made[0].prob if len(made) > 1 else made[0].prob
         warm = seen + jnp.arange(len(rows.ok)) >= receptive_field - 1
         forecast = Forecast(prob / len(made), jnp.asarray(rows.ok) & warm[:, None])
-        return (jnp.minimum(seen + len(rows.ok), receptive_field), list(states)), forecast
+        return (jnp.minimum(seen + len(rows.ok), receptive_field), states), forecast
 
     return Stream(init, step)

@@ -1,4 +1,4 @@
-"""Compare all architectures and training recipes at equal budget; it can be stopped at any time and started again.
+"""Compare architectures and training recipes at equal budget. An interrupted comparison resumes when started again.
 
     python scripts/comparison.py --config configs/comparison.py:small
     python scripts/comparison.py --config configs/comparison.py:sim --config.budget=200000 --config.seeds=2
@@ -21,11 +21,9 @@ CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the comparison's folder.")
 RUN = flags.DEFINE_string("run", "", "Name of the comparison's folder; default: the config's name.")
 TABLE = flags.DEFINE_string(
-    "table", "", "Folder of a comparison: write its tables and plots from its cells, and train nothing."
+    "table", "", "Folder of a comparison: rewrite its tables and plots from the finished cells, without training."
 )
-SHARD = flags.DEFINE_string(
-    "shard", "1/1", "Run the i-th of n shards of the cells, as i/n; other processes run the rest."
-)
+SHARD = flags.DEFINE_string("shard", "1/1", "Run the i-th of n shards of the cells, written i/n.")
 
 
 def main() -> None:

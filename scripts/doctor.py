@@ -1,4 +1,4 @@
-"""Report what this machine has and what to install for it.
+"""Report devices, versions and float64 support of this machine, and what to install.
 
 python scripts/doctor.py
 """

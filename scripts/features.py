@@ -1,4 +1,4 @@
-"""Study the features: information coefficients with the returns that follow, tested; the test span is not read.
+"""Study features: information coefficients with later returns, and their significance. The test span is not read.
 
 python scripts/features.py --config configs/wavenet.py
 python scripts/features.py --config configs/wavenet.py:flow --config.data.path=data --config.study.horizons="(1, 5)"

@@ -1,4 +1,4 @@
-"""Train a model and write its report.
+"""Train a model, evaluate it on the test span and write the report.
 
 python scripts/train.py --config configs/wavenet.py
 python scripts/train.py --config configs/wavenet.py:hourly --config.data.path=data --config.train.steps=100

@@ -1,1 +1,1 @@
-"""What the scripts share: flags, errors, diagnosis of the machine."""
+"""Command line: flags, error messages, and the diagnosis of the machine."""

@@ -25,7 +25,7 @@ INTEL_VENDOR = "0x8086"
 
 
 class Finding(NamedTuple):
-    """One line of the diagnosis: a name, its value, and whether it is as it should be (None: not judged)."""
+    """One line of the diagnosis: a name, its value, and whether it is good (None: not rated)."""
 
     name: str
     value: str

@@ -1,4 +1,4 @@
-"""What the scripts share: errors that a user can act on are one message, never a traceback."""
+"""Command-line flags of the scripts. Errors that a user can correct are printed as one message, not a traceback."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ for _kind, _parser in PARSERS.items():
 
 
 class _ConfigFile(flags.ArgumentParser):
-    """The parser of a config file that also makes room for the new keys which the command line sets in open groups."""
+    """The parser of a config file; it adds the new keys that the command line sets in open groups."""
 
     def __init__(self, parser: flags.ArgumentParser):
         super().__init__()
@@ -58,12 +58,12 @@ class _ConfigFile(flags.ArgumentParser):
             raise ConfigError(f"{path} is not a config: {missing}")
         for argument in sys.argv:
             if found := re.match(r"--?(?:no)?config\.([\w.]+)", argument):
-                _make_room(config, found[1].split("."))
+                _add_keys(config, found[1].split("."))
         return config
 
 
 def main(function: Callable[[], None]) -> int:
-    """Parse the flags and call `function`; returns the exit code: 1 for a mistake, 128 + signal if stopped."""
+    """Parse the flags and call `function`; return the exit code: 1 for an error, 128 + signal if interrupted."""
     sys.path.insert(0, str(Path(sys.argv[0]).resolve().parents[1]))  # config files import each other as `configs.x`
     compat.compile_small_loops()
     compat.use_compilation_cache()
@@ -112,14 +112,14 @@ def required(config: ConfigDict | None, example: str) -> ConfigDict:
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """`"2/3"`, the second of three shards, as (2, 3). Raises ConfigError for anything that is not a shard."""
+    """Parse `"2/3"`, the second of three shards, to (2, 3). Raises ConfigError for anything that is not a shard."""
     found = re.fullmatch(r"(\d+)/(\d+)", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise ConfigError(f"--shard {text} must be i/n with i from 1 to n, as 1/2 and 2/2 for two processes")
     return int(found[1]), int(found[2])
 
 
-def _make_room(config: ConfigDict, path: list[str]) -> None:
+def _add_keys(config: ConfigDict, path: list[str]) -> None:
     """Add the keys of a path that the config lacks, in open groups. Raises ConfigError for another group."""
     group, walked, is_open = config, "config", False
     for key, following in zip(path, [*path[1:], None], strict=True):

@@ -1,4 +1,4 @@
-"""Evaluation in a comparison: the same rows, labels and days for every forecast of a market."""
+"""Evaluate cells of a comparison: the same rows, labels and days for every forecast of a market."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fxtrade.data.bars import Panel
 from fxtrade.evaluate import accuracy, trading
 from fxtrade.evaluate.accuracy import DailySums, EvaluatedRows
 from fxtrade.evaluate.data import comparable_labels, summarize_data
+from fxtrade.labels import LabelSpec
 from fxtrade.metrics import classify
 from fxtrade.pipeline import dataset, online_finetune
 from fxtrade.pipeline.baselines import Prediction
@@ -28,10 +29,11 @@ from fxtrade.report.comparison_schema import CellResult, MemberResult
 from fxtrade.train import members
 
 LEAD = 4  # receptive fields that a model reads before the rows of interest; recurrent models remember more than one
+NO_PANEL: Any = None  # of rows that have no regular clock
 
 
 class Setting(NamedTuple):
-    """What all forecasts of a market are trained and evaluated on.
+    """The data that all forecasts of a market are trained and evaluated on.
 
     Attributes:
         key: hash of all that the baselines depend on.
@@ -46,7 +48,7 @@ class Setting(NamedTuple):
     config: RunConfig
     data: Dataset
     training: Dataset
-    labels: dict[Labels]
+    labels: dict[LabelSpec, Labels]
     blocks: Int[np.ndarray, " N"]
 
 
@@ -60,7 +62,7 @@ def make_setting(
 ) -> Setting:
     """Return features, labels and spans of a market; `on_progress` is called with the number of rows just done."""
     data = dataset.prepare(config, panel, on_progress)
-    thinner = data.split.replace(valid=thin_validation(data, config.train.segment_length, valid_rows))
+    thinner = dataclasses.replace(data.split, valid=thin_validation(data, config.train.segment_length, valid_rows))
     blocks = accuracy.bootstrap_blocks(data, config.report)
     training = data._replace(split=thinner)
     return Setting(key, market, config, data, training, comparable_labels(config, data), blocks)
@@ -69,7 +71,7 @@ def make_setting(
 def thin_validation(data: Dataset, length: int, most: int) -> Bool[np.ndarray, " N"]:
     """Return stretches of `length` validation rows, evenly spread, with at most `most` bars of single symbols in all,
     but at least one stretch."""
-    valid = data.split.valid
+    valid = np.asarray(data.split.valid)
     usable = (np.asarray(data.features.ok) & (data.labels.y >= 0)).any(1) & valid
     stretch = (np.arange(len(valid)) - usable.argmax()) // length
     used = np.unique(stretch[usable])
@@ -81,11 +83,11 @@ def thin_validation(data: Dataset, length: int, most: int) -> Bool[np.ndarray, "
 def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -> list[Adapted]:
     """Return the forecast of each member for the validation and test rows; elsewhere not ok.
 
-    Only these rows are read, and `LEAD` receptive fields before each; rows in between are skipped. For a model that
-    reads no further the forecasts are those of one pass over everything. Weights that adapt read all rows from shortly
-    before the first of them.
+    Only these rows and the `LEAD` receptive fields before each are read; rows in between are skipped. A model with no
+    longer memory forecasts as in one pass over all rows. Weights that adapt read all rows from shortly before the first
+    of these rows.
     """
-    wanted, features = data.split.valid | data.split.test, data.features
+    wanted, features = np.asarray(data.split.valid | data.split.test), data.features
     lead = LEAD * model.receptive_field
     if config.adapt.steps is not None:
         read = np.arange(
@@ -108,7 +110,7 @@ def rows_of(data: Dataset, read: Int[np.ndarray, " M"]) -> Dataset:
     """Return the data of the rows `read`, without panel; labels that end between two of them end with the later one."""
     features, labels, split = jax.tree.map(lambda a: np.asarray(a)[read], (data.features, data.labels, data.split))
     end = np.minimum(np.searchsorted(read, labels.end), len(read) - 1)
-    return Dataset(None, features, labels.replace(end=end), split)
+    return Dataset(NO_PANEL, features, dataclasses.replace(labels, end=end), split)
 
 
 def with_lead(wanted: Bool[np.ndarray, " N"], lead: int) -> Bool[np.ndarray, " N"]:
@@ -151,7 +153,7 @@ def evaluate_member(setting: Setting, member: Adapted) -> MemberResult:
     first = by_label[setting.config.label.name]
     return MemberResult(
         accuracy={name: tuple(row) for name, row in zip(by_label, values, strict=True)},
-        log_loss=classify.log_loss(first.prob, first.y),
+        log_loss=classify.log_loss(first.probabilities, first.y),
         learning_rate=member.rate,
     )
 
@@ -163,7 +165,7 @@ def accuracies(sums: DailySums) -> Float[np.ndarray, "labels coverages"]:
 
 
 def summarize_setting(setting: Setting) -> SettingResult:
-    """Return what the report says about a setting."""
+    """Return the setting as the store and the report hold it."""
     return SettingResult(
         hash=setting.key,
         market=setting.market,

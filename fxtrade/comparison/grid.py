@@ -1,4 +1,4 @@
-"""The cells of a comparison: every model with every recipe on every market, each a list of runs' configs.
+"""The grid of a comparison: every model with every recipe on every market, each a list of runs' configs.
 
 `configs/comparison.py` builds the config, the command line overrides it, and `freeze` checks it, as for a single run.
 """
@@ -25,13 +25,13 @@ Changes = Mapping[str, Any]  # keys of RunConfig, nested as there
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonConfig(settings.Config):
-    """Models, recipes and markets of a comparison, and the budget of each cell."""
+    """The models, recipes and markets of a comparison, and the budget of each cell."""
 
     name: str = "comparison"
     seed: Natural = 0
     seeds: int = 3  # members of every cell, with seeds seed, seed + 1, ...
     budget: int = 1_000_000  # bars of single symbols that a member is trained on, the same for every cell
-    evaluations: int = 10  # of the validation loss on the way; the best weights are kept
+    evaluations: int = 10  # of the validation loss during training; the best weights are kept
     valid_rows: int = 100_000  # bars of single symbols that an evaluation sees, spread over the validation span
     data: str = "."  # folder that the paths of the markets are in
     markets: tuple[str, ...] = ("sim",)  # in the order of the report
@@ -44,7 +44,7 @@ class ComparisonConfig(settings.Config):
 
 
 class Cell(NamedTuple):
-    """One model, recipe and market, and the config of each stage; a stage starts from the weights of the one before."""
+    """One model with one recipe on one market; each stage starts from the weights of the one before."""
 
     market: str
     model: str
@@ -79,7 +79,7 @@ def freeze(values: Mapping[str, Any]) -> ComparisonConfig:
 
 
 def cells(config: ComparisonConfig, assets: Mapping[str, int]) -> list[Cell]:
-    """Return all cells, the most informative first: the plain ones, then all recipes of the first model, and so on.
+    """Return all cells, the most informative first: plain ones, then all recipes of the first model, and so on.
 
     Args:
         assets: of each market, by which the budget becomes steps.
@@ -94,15 +94,16 @@ def cells(config: ComparisonConfig, assets: Mapping[str, int]) -> list[Cell]:
 
 
 def market_config(config: ComparisonConfig, market: str) -> RunConfig:
-    """Return what all cells of a market share: data, features, label, spans, report, and the further horizons of its
-    labels, if any recipe asks for them.
+    """Return the config that all cells of a market share: data, features, label, spans, report, and further horizons.
+
+    All cells have the further horizons if any recipe asks for them.
 
     Raises:
         ConfigError: a change does not fit, or recipes ask for different horizons.
     """
     model = config.models[0]
     stages = (stage for recipe in config.recipes for stage in _stages(config, market, model, recipe, 1))
-    asked = {stage.auxiliary.horizons for stage in stages} - {None}
+    asked = {horizons for stage in stages if (horizons := stage.auxiliary.horizons) is not None}
     if len(asked) > 1:
         raise ConfigError(f"recipes ask for different auxiliary.horizons, {sorted(asked)}; give them the same")
     values = _base(config, market, model)
@@ -163,7 +164,7 @@ def _freeze(values: dict[str, Any], where: str) -> RunConfig:
 
 
 def _merged(values: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
-    """Return `values` with `changes`, group by group; neither is altered."""
+    """Return `values` with `changes`, merged group by group; neither is modified."""
     both = dict(values)
     for key, new in changes.items():
         old = values.get(key)

@@ -1,4 +1,4 @@
-"""The comparison of all models and ways of training, cell after cell; each is stored as soon as it is evaluated."""
+"""Run a comparison of models and training recipes, cell by cell; each is stored as soon as it is evaluated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from fxtrade.runs.ledger import Trial
 from fxtrade.train.interrupt import Interrupt
 
 REPORT = "comparison.json"
-VERSION = 2  # of what a cell stores: with another one all cells are recomputed
+VERSION = 2  # of the stored cells: a change recomputes all of them
 
 
 class Job(NamedTuple):
@@ -63,12 +63,11 @@ def run(
 ) -> Path:
     """Train and evaluate what is not yet done, and write the report; return the comparison's folder.
 
-    A changed config recomputes the cells that it changes. Everything that can be wrong with the config is found before
-    the first training.
+    A changed config recomputes the cells that it affects. Errors in the config are raised before the first training.
 
     Args:
-        shard: the i-th of n shards of the cells, from 1 on. Processes with different shards may work side by side, also
-            in one folder; the one that ends last reports everything.
+        shard: `(i, n)`, the i-th of n shards of the cells, from 1 on. Processes with different shards may share one
+            folder; the last to finish reports all cells.
 
     Raises:
         FxtradeError: a mistake that the user can correct; the message says how.
@@ -86,10 +85,10 @@ def run(
         with Interrupt(at_once=True) as interrupt:
 
             def keep(result: CellResult, sums: DailySums | None) -> None:
-                if sums is not None:  # the test span was evaluated: count it before anyone sees the numbers
+                if sums is not None:  # the test span was evaluated: count the trial before its numbers are shown
                     ledger.append_trial(results, make_trial(result, folder, job.fingerprints[result.market]))
                 store.add(result, sums)
-                if interrupt.signal:  # Python drops exceptions in some places, such as callbacks of the collector
+                if interrupt.signal:  # Python drops exceptions in some places, such as garbage collector callbacks
                     raise KeyboardInterrupt
 
             run_cells(job, mine, store, keep, environment.code, console)
@@ -146,7 +145,7 @@ def run_cells(
     code: str,
     console: Console,
 ) -> None:
-    """Run every cell that is not yet stored, and pass it to `keep`; print what is done and what is left."""
+    """Run every cell that is not yet stored, and pass it to `keep`; print progress."""
     todo = {key: cell for key, cell in mine.items() if key not in store.results}
     settings = {}
     for market, key in job.settings.items():
@@ -155,7 +154,7 @@ def run_cells(
     began, model = time.monotonic(), ""
     for count, (key, cell) in enumerate(todo.items(), 1):
         if cell.model != model:
-            jax.clear_caches()  # its programs serve no other, and memory that holds them is bounded
+            jax.clear_caches()  # no other model uses its programs, and memory is bounded
             model = cell.model
         place = f"{len(mine) - len(todo) + count}/{len(mine)}"
         with console.task(f"{place} {cell.name}"):
@@ -214,6 +213,7 @@ def run_cell(cell: Cell, key: str, code: str, setting: Setting) -> tuple[CellRes
 
 def make_trial(result: CellResult, folder: Path, fingerprint: str) -> Trial:
     """Return the cell's entry in the ledger."""
+    assert result.scores is not None, "a cell that was evaluated has scores"
     return Trial(
         config_hash=result.hash,
         data_fingerprint=fingerprint,

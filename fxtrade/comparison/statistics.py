@@ -1,4 +1,4 @@
-"""The report of a comparison, from all of its finished cells together."""
+"""Build the report of a comparison from its finished cells."""
 
 from __future__ import annotations
 
@@ -177,28 +177,36 @@ def summarize(markets: Sequence[MarketReport]) -> BaselineSummary:
 
 
 def corrected(tests: Mapping[Key, PairedTest]) -> dict[Key, PairedTest]:
-    """Return the tests with q-values for all of them together."""
+    """Return the tests with q-values, corrected jointly."""
     q = discovery.benjamini_hochberg([t.p for t in tests.values()])
     return {k: dataclasses.replace(t, q=float(x)) for (k, t), x in zip(tests.items(), q, strict=True)}
 
 
 def accuracy_difference(ours: Sequence[DailySums], theirs: Sequence[DailySums], coverage: int, seed: int) -> PairedTest:
     """Return the difference of accuracies on the first label, on average over pairs."""
-    return _paired(*([(s.correct[0, coverage], s.count[0, coverage]) for s in side] for side in (ours, theirs)), seed)
+
+    def ratios(side: Sequence[DailySums]) -> list[Ratio]:
+        return [(s.correct[0, coverage], s.count[0, coverage]) for s in side]
+
+    return _paired(ratios(ours), ratios(theirs), seed)
 
 
 def log_loss_difference(ours: Sequence[DailySums], theirs: Sequence[DailySums], seed: int) -> PairedTest | None:
     """Return by how much our log loss is lower, on average over pairs; None if one of them is not known."""
-    if any(s.rows is None for s in (*ours, *theirs)):
-        return None
-    return _paired(*([(s.log_loss, s.rows) for s in side] for side in (theirs, ours)), seed)
+
+    def ratios(side: Sequence[DailySums]) -> list[Ratio]:
+        return [(s.log_loss, s.rows) for s in side if s.log_loss is not None and s.rows is not None]
+
+    own, other = ratios(ours), ratios(theirs)
+    return _paired(other, own, seed) if len(own) == len(ours) and len(other) == len(theirs) else None
 
 
 def _paired(ours: list[Ratio], theirs: list[Ratio], seed: int) -> PairedTest:
-    """The mean difference of ratios; days on which nothing counts are left out."""
+    """Return the mean difference of ratios; days without a counted forecast are left out."""
     parts = np.array([list(zip(*side, strict=True)) for side in (ours, theirs)])  # [side, part, pair, block]
     parts = parts[..., parts[:, 1].any((0, 1))]
-    return PairedTest(*bootstrap.paired_difference(*parts, SAMPLES, seed=seed))
+    (top, bottom), (other_top, other_bottom) = parts
+    return PairedTest(*bootstrap.paired_difference((top, bottom), (other_top, other_bottom), SAMPLES, seed=seed))
 
 
 def _market(store: CellStore, name: str, setting: str, results: list[CellResult]) -> MarketCells:

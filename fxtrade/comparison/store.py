@@ -26,7 +26,7 @@ PLAN, CELLS, SUMS = "plan.json", "cells.jsonl", "sums"
 
 @dataclasses.dataclass(frozen=True)
 class SettingResult:
-    """What all forecasts of a market were trained and evaluated on; stored when its baselines are complete."""
+    """The data of a market that all its forecasts share; stored when its baselines are complete."""
 
     hash: str
     market: str
@@ -37,7 +37,7 @@ class SettingResult:
 
 @dataclasses.dataclass(frozen=True)
 class Plan(Versioned):
-    """What a comparison consists of: hash of the setting by market, and hashes of the cells."""
+    """The contents of a comparison: hash of the setting by market, and hashes of the cells."""
 
     config: ComparisonConfig
     settings: Mapping[str, str]
@@ -49,8 +49,8 @@ class Plan(Versioned):
 class CellStore:
     """Finished cells and baselines in `folder`: a line each in `cells.jsonl`, and their sums by day in `sums/`.
 
-    A cell is stored as a whole or not at all: its line is written last, by one write. A line without an end does not
-    count: it was cut short, or another process is writing it.
+    A cell is stored completely or not at all: its line is written last, by one write. A line without an end is ignored:
+    it was truncated, or another process is writing it.
 
     Raises:
         FxtradeError: a line is damaged.
@@ -70,7 +70,7 @@ class CellStore:
                 ) from e
 
     def repair(self) -> None:
-        """Take a line that was cut short out of the file, before the first `add`.
+        """Remove a truncated line from the file, before the first `add`.
 
         Raises:
             FxtradeError: the folder cannot be written.
@@ -126,10 +126,10 @@ class CellStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             write()
         except OSError as e:
-            raise FxtradeError(f"{self.folder} cannot be written: {e.strerror}; make room and start again") from e
+            raise FxtradeError(f"{self.folder} cannot be written: {e.strerror}; free space and start again") from e
 
 
 def _complete(path: Path) -> bytes:
-    """The lines that have an end; none if there is no file."""
+    """Return the complete lines; none if there is no file."""
     content = path.read_bytes() if path.exists() else b""
     return content[: content.rfind(b"\n") + 1]

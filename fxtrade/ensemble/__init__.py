@@ -1,1 +1,1 @@
-"""How several forecasts become one."""
+"""Combination of several forecasts into one."""

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.config import ReportConfig
+from fxtrade.core.errors import DataError
 from fxtrade.core.types import Array, Forecast, Labels, Split
 from fxtrade.data.bars import parse_interval
 from fxtrade.evaluate.results import CoverageCurve, CoverageRow, CoverageTable, Estimate, GroupRow, Reliability, Scores
@@ -45,12 +46,19 @@ class EvaluatedRows(NamedTuple):
     thresholds: tuple[float, ...]
 
     @property
+    def probabilities(self) -> Float[np.ndarray, "M K"]:
+        """The probabilities of a forecast. Raises DataError for a prediction without."""
+        if self.prob is None:
+            raise DataError("scores need the probabilities of a Forecast; a Prediction has none")
+        return self.prob
+
+    @property
     def correct(self) -> Bool[np.ndarray, " M"]:
         return self.predicted == self.y
 
 
 class DailySums(NamedTuple):
-    """Sums within each block of the test span, of which differences of two forecasts are made.
+    """Sums within each block of the test span, from which differences of two forecasts are computed.
 
     Attributes:
         correct, count: correct forecasts, and all forecasts above the threshold, by label and coverage.
@@ -95,8 +103,8 @@ def gather(
     return EvaluatedRows(
         row=row,
         asset=asset,
-        y=labels.y[chosen],
-        ret=labels.ret[chosen],
+        y=np.asarray(labels.y)[chosen],
+        ret=np.asarray(labels.ret)[chosen],
         predicted=prediction.y[chosen],
         confidence=prediction.confidence[chosen],
         prob=prob,
@@ -118,7 +126,7 @@ def confidence_thresholds(
 
 
 def coverage_table(rows: EvaluatedRows, config: ReportConfig, seed: int) -> CoverageTable:
-    """Return the accuracy above each threshold, with its interval (block bootstrap over time, all assets together)."""
+    """Return the accuracy above each threshold, with its interval (block bootstrap over time, assets drawn jointly)."""
     table, correct = [], rows.correct.astype(float)
     for target, threshold in zip(config.coverages, rows.thresholds, strict=True):
         covered = (rows.confidence >= threshold).astype(float)
@@ -133,7 +141,7 @@ def coverage_table(rows: EvaluatedRows, config: ReportConfig, seed: int) -> Cove
 
 def scores(rows: EvaluatedRows, config: ReportConfig, seed: int) -> Scores:
     """Return the scores of a forecast's probabilities, with intervals by the same blocks as in `coverage_table`."""
-    prob, y = rows.prob, rows.y
+    prob, y = rows.probabilities, rows.y
     edge, known = prob[:, -1] - prob[:, 0], np.isfinite(rows.ret)
     edge, ret = edge[known], rows.ret[known]
     options = {"samples": config.bootstrap_samples, "seed": seed}
@@ -147,13 +155,13 @@ def scores(rows: EvaluatedRows, config: ReportConfig, seed: int) -> Scores:
 
 def coverage_curve(rows: EvaluatedRows) -> CoverageCurve:
     """Return the accuracy of the most confident share of the rows, for every share."""
-    confidence, correct = classify.top_label(rows.prob, rows.y)
+    confidence, correct = classify.top_label(rows.probabilities, rows.y)
     return CoverageCurve(CURVE, tuple(classify.coverage_curve(confidence, correct, CURVE).tolist()))
 
 
 def reliability(rows: EvaluatedRows) -> Reliability:
     """Return confidence and accuracy by bins of confidence."""
-    return Reliability(*(tuple(x.tolist()) for x in classify.reliability(rows.prob, rows.y)))
+    return Reliability(*(tuple(x.tolist()) for x in classify.reliability(rows.probabilities, rows.y)))
 
 
 def by_symbol(rows: EvaluatedRows, symbols: Sequence[str], config: ReportConfig, seed: int) -> tuple[GroupRow, ...]:
@@ -193,6 +201,6 @@ def daily_sums(by_label: Sequence[EvaluatedRows], blocks: int) -> DailySums:
             covered = rows.confidence >= threshold
             sums[:, i, j] = [np.bincount(rows.block, covered & hit, blocks) for hit in (rows.correct, True)]
     if first.prob is None:
-        return DailySums(*sums)
+        return DailySums(sums[0], sums[1])
     loss = np.bincount(first.block, classify.negative_log_likelihood(first.prob, first.y), blocks)
-    return DailySums(*sums, loss, np.bincount(first.block, minlength=blocks))
+    return DailySums(sums[0], sums[1], loss, np.bincount(first.block, minlength=blocks))

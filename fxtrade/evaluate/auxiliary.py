@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
@@ -24,36 +26,40 @@ def auxiliary(config: RunConfig, data: Dataset, forecast: Forecast, blocks: Int[
         blocks: of `accuracy.bootstrap_blocks`.
     """
     return AuxiliaryResult(
-        horizons={} if forecast.horizon_prob is None else horizons(config, data, forecast, blocks),
-        returns=None if forecast.sigma is None else returns(data, forecast, config.label.horizon),
+        horizons=horizons(config, data, forecast, blocks),
+        returns=returns(data, forecast, config.label.horizon),
     )
 
 
 def horizons(
     config: RunConfig, data: Dataset, forecast: Forecast, blocks: Int[np.ndarray, " N"]
 ) -> dict[int, CoverageTable]:
-    """Return the accuracy at every coverage, by further horizon."""
-    tables = {}
+    """Return the accuracy at every coverage, by further horizon; empty for a forecast without such heads."""
+    prob, y, tables = forecast.horizon_prob, data.labels.horizon_y, {}
+    if prob is None or y is None:
+        return tables
     for i, bars in enumerate(config.auxiliary.horizons or ()):
-        made = forecast.replace(prob=forecast.horizon_prob[:, :, i])
-        labels = data.labels.replace(y=data.labels.horizon_y[..., i])
+        made = dataclasses.replace(forecast, prob=prob[:, :, i])
+        labels = dataclasses.replace(data.labels, y=y[..., i])
         rows = accuracy.gather(made, labels, data.split, blocks, config.report.coverages)
         tables[bars] = accuracy.coverage_table(rows, config.report, config.seed)
     return tables
 
 
-def returns(data: Dataset, forecast: Forecast, bars: int) -> ReturnsResult:
+def returns(data: Dataset, forecast: Forecast, bars: int) -> ReturnsResult | None:
     """Return scores of mean and deviation of the forward return, beside two forecasts without a model.
 
     "constant" is the root mean square of each asset's training returns, "trailing" the exponentially weighted one of
     its one-bar returns up to the row, times the root of the horizon; both have a mean of zero. Rows are those where all
-    three are defined.
+    three are defined. None for a forecast without such heads.
     """
+    if forecast.mu is None or forecast.sigma is None:
+        return None
     ret = np.asarray(data.labels.ret, np.float64)
     constant = np.broadcast_to(_root_mean_square(ret, data.split.train), ret.shape)
     trailing = trailing_volatility(data.panel.bars) * np.sqrt(bars)
     rows = forecast.ok & np.isfinite(ret) & data.split.test[:, None] & (constant > 0) & (trailing > 0)
-    happened, zero, mu = ret[rows], np.zeros(rows.sum()), forecast.mu[rows]
+    happened, zero, mu = ret[rows], np.zeros(rows.sum()), np.asarray(forecast.mu)[rows]
 
     def scores(mu: np.ndarray, sigma: np.ndarray) -> ReturnScores:
         return ReturnScores(
@@ -65,7 +71,7 @@ def returns(data: Dataset, forecast: Forecast, bars: int) -> ReturnsResult:
     return ReturnsResult(
         rows=int(rows.sum()),
         rank_ic=classify.rank_ic(mu, happened),
-        model=scores(mu, forecast.sigma[rows]),
+        model=scores(mu, np.asarray(forecast.sigma)[rows]),
         trailing=scores(zero, trailing[rows]),
         constant=scores(zero, constant[rows]),
     )
@@ -79,7 +85,7 @@ def trailing_volatility(bars: Bars) -> Float[np.ndarray, "N A"]:
 
 
 def _root_mean_square(ret: Float[np.ndarray, "N A"], rows: Bool[Array, " N"]) -> Float[np.ndarray, " A"]:
-    """By asset; NaN where there is no return."""
+    """Return the root mean square by asset; NaN where there is no return."""
     known = np.isfinite(ret) & rows[:, None]
     count = known.sum(0)
     return np.sqrt(

@@ -1,6 +1,6 @@
-"""Evaluation of feature columns: information coefficients with the returns that follow, and tests of them.
+"""Evaluation of feature columns: information coefficients with forward returns, and their tests.
 
-Reads the training span alone (and the validation span, if the config says so).
+Only the training span is read, and the validation span if the config asks for it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from fxtrade.validate.discovery import ShiftNull
 
 BLOCK_HORIZONS = 4  # horizons in a block, at least, so that few returns reach over its end
 FEW_BLOCKS = 10  # percentile intervals from fewer are far too narrow
-MEMORY = 4  # half-lives of the scaler after which a column has forgotten
+MEMORY = 4  # half-lives of the scaler that count as the memory of a column
 
-Column = Callable[[int], np.ndarray]  # number of a column to its rows [M]
+Column = Callable[[int], np.ndarray]  # index of a column to its rows [M]
 
 
 class Sample(NamedTuple):
@@ -71,7 +71,7 @@ class Target(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A column at one horizon, before all tests are taken together.
+    """A column at one horizon, before the correction for many tests.
 
     Attributes:
         ic: over the whole span.
@@ -104,7 +104,7 @@ class ColumnResults(NamedTuple):
 def select(data: Dataset, config: StudyConfig) -> tuple[Sample, Column]:
     """Return the rows of the span that have features and the returns of every horizon, and a function to their columns.
 
-    Bars after the last one that a label of the span may look at are cut off before anything is computed from them.
+    Bars after the last one that a label of the span looks at are dropped before anything is computed.
 
     Raises:
         DataError: there is no such row, or a horizon is longer than the span.
@@ -116,7 +116,7 @@ def select(data: Dataset, config: StudyConfig) -> tuple[Sample, Column]:
         if h + 1 >= stop - first:
             raise DataError(f"study.horizons: {h} bars do not fit into the {config.span} span of {stop - first} bars")
     bars = jax.tree.map(lambda a: a[:stop], data.panel.bars)
-    returns = np.stack([horizon.open_to_open(bars, h).ret for h in config.horizons])
+    returns = np.stack([horizon.open_to_open(bars, horizon=h).ret for h in config.horizons])
     usable = inside[:stop, None] & np.asarray(data.features.ok[:stop]) & np.isfinite(returns).all(0)
     asset, row = np.nonzero(usable.T)
     if not asset.size:
@@ -265,8 +265,8 @@ test_columns.__test__ = False  # not one of pytest's
 
 
 def shortest_shift(horizons: tuple[int, ...], halflife: float, length: int) -> int:
-    """Return the bars of a shift after which a column no longer depends on the bars that it and the returns were made
-    of; at most a quarter of the span."""
+    """Return the shortest shift, in bars, after which a column and the returns share no bars; at most a quarter of the
+    span."""
     return min(max(horizons) + 1 + round(MEMORY * halflife), length // 4)
 
 

@@ -1,14 +1,15 @@
-"""What was read, and the labels that forecasts are evaluated on."""
+"""Summary of the data, and the labels that forecasts are evaluated on."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from jaxtyping import Bool
 
 from fxtrade import labels
 from fxtrade.core.config import RunConfig
-from fxtrade.core.types import Labels
+from fxtrade.core.types import Array, Labels
 from fxtrade.data.bars import format_interval
 from fxtrade.evaluate.results import DataSummary, Span
 from fxtrade.labels import LabelSpec
@@ -25,7 +26,7 @@ def comparable_labels(config: RunConfig, data: Dataset) -> dict[LabelSpec, Label
 
 
 def summarize_data(config: RunConfig, data: Dataset) -> DataSummary:
-    """Return what reports say about the data."""
+    """Return the summary of the data for reports."""
     panel = data.panel
     return DataSummary(
         source=panel.source,
@@ -42,12 +43,12 @@ def summarize_data(config: RunConfig, data: Dataset) -> DataSummary:
 
 
 def span(data: Dataset, name: str) -> Span:
-    """Return borders and sizes of a span."""
+    """Return the first and last row of a span, and its size."""
     s = span_of(data, name)
     return Span(s["from"], s["to"], s["bars"], s["labels"])
 
 
-def zero_moves(made: Labels, test: np.ndarray) -> float:
+def zero_moves(made: Labels, test: Bool[Array, " N"]) -> float:
     """Return the share of the test rows whose price does not move over the label's span."""
     ret = made.ret[test]
     known = np.isfinite(ret)

@@ -1,4 +1,4 @@
-"""The few numbers that runs and cells are compared by, in the ledger and in TensorBoard."""
+"""Headline numbers of a run or cell, for the ledger and TensorBoard."""
 
 from __future__ import annotations
 

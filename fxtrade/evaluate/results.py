@@ -1,4 +1,4 @@
-"""What evaluators return: frozen dataclasses of plain Python values, NaN where there is no number.
+"""Results of evaluators: frozen dataclasses of plain Python values, NaN where there is no number.
 
 `core.files.to_jsonable` and `core.codec.from_jsonable` write and read them as JSON.
 """
@@ -24,14 +24,14 @@ class Span:
 
 @dataclasses.dataclass(frozen=True)
 class DataSummary:
-    """What was read.
+    """Summary of the data that were read.
 
     Attributes:
         spans: by name: train, valid, test.
         zero_moves: share of the test rows whose price does not move over the label's span.
         best_accuracy: of an oracle on the test rows; NaN where it is not known.
         simulated: whether the market is.
-        planted_edge: whether it was simulated with an edge, so that any success is possible.
+        planted_edge: whether it was simulated with an edge, so that any accuracy is plausible.
     """
 
     source: str
@@ -229,11 +229,11 @@ class FeatureTest:
     Attributes:
         low, high: 95 % interval of `ic`.
         blocks: number of blocks of the bootstrap.
-        null_quantile: what 95 % of the shifted columns stay below.
+        null_quantile: 95 % quantile of |IC| over the shifted columns.
         shifts: number of independent shifts.
-        p_block, p_shift, p: p-values, and the one that counts.
+        p_block, p_shift, p: p-values by blocks and by shifts, and the larger of the two.
         q: smallest false discovery rate at which the test is a discovery.
-        discovery: whether that is at most the rate asked for.
+        discovery: whether `q` is at most the configured rate.
         periods: IC in each period; `mean`, `std`, `same_sign` and `last` are of these.
     """
 

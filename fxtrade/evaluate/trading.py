@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 
@@ -23,7 +24,7 @@ from fxtrade.risk.rule import replay
 from fxtrade.risk.toward import buy_and_hold, only_changes
 from fxtrade.validate import significance, splits
 
-YEAR = 365  # days that crypto trades
+YEAR = 365  # trading days of crypto
 GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
 
 
@@ -103,12 +104,13 @@ def summarize(
 
 
 def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int):
-    """Bars and times of the test span, the threshold of confidence, and the target weights `[N, A]`."""
+    """Return bars and times of the test span, the confidence threshold, and the target weights `[N, A]`."""
     traded = splits.trading_rows(data.split)
     first, last = np.flatnonzero(traded)[[0, -1]]
     span = slice(first, last + 1)
     bars = jax.tree.map(lambda a: a[span], data.panel.bars)
-    forecast = forecast.replace(ok=forecast.ok & ~data.split.train[:, None])  # fitted rows are no evidence
+    # forecasts of rows that the model was fitted to are not traded
+    forecast = dataclasses.replace(forecast, ok=forecast.ok & ~data.split.train[:, None])
     sure = np.asarray(sizing.confidence(forecast))
     threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
     target = np.asarray(_targets(forecast, threshold, config, horizon))
@@ -118,13 +120,13 @@ def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int
 
 @partial(jax.jit, static_argnames=("config", "horizon"))
 def _targets(forecast: Forecast, threshold: Array, config: TradeConfig, horizon: int) -> Array:
-    """Targets of every row; slices that were opened before the account starts are still held."""
+    """Return the targets of every row; slices that were opened before the account starts are still held."""
     return replay(build_rule(config, horizon, threshold), forecast)
 
 
 @jax.jit
 def _only_changes(ok: Array, target: Array) -> Array:
-    """The targets of an account that starts empty in the first row."""
+    """Return the targets of an account that starts empty in the first row."""
     return replay(only_changes(), Forecast(prob=ok, ok=ok), target)
 
 

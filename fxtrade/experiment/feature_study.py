@@ -1,6 +1,6 @@
-"""The feature study: information coefficients of the config's features with the returns that follow.
+"""The feature study: information coefficients of the config's features with forward returns.
 
-It chooses no strategy, so it is no trial and no entry of the ledger; the test span is not read.
+It chooses no strategy, so the ledger does not count it as a trial. The test span is not read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STUDY = "study.json"
 def run(config: RunConfig, results: Path, name: str = "", console: Console | None = None) -> Path:
     """Study the features and write `study.md`, `study.json`, `config.json` and `plots/`; return their folder.
 
-    The folder appears when it is complete: a study that is stopped leaves nothing behind.
+    The folder appears when it is complete; an interrupted study leaves no files.
 
     Raises:
         FxtradeError: a mistake that the user can correct; the message says how.
@@ -67,7 +67,7 @@ def run(config: RunConfig, results: Path, name: str = "", console: Console | Non
 
 
 def summarize_sample(sample: Sample, panel: Panel) -> StudyData:
-    """Return what the report says about the rows."""
+    """Return the summary of the rows for the report."""
     return StudyData(
         source=panel.source,
         symbols=tuple(panel.symbols),
@@ -80,7 +80,7 @@ def summarize_sample(sample: Sample, panel: Panel) -> StudyData:
 
 
 def _vacant(results: Path, name: str) -> Path:
-    """Return the folder that the study will get. Raises FxtradeError if it is taken or `results` cannot be written."""
+    """Return the folder of the study. Raises FxtradeError if it exists or `results` cannot be written."""
     folder = run_dir.run_folder(results, name)
     if folder.exists():
         raise FxtradeError(f"{folder} exists already; give another --run name")

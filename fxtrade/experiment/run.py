@@ -40,7 +40,7 @@ from fxtrade.validate import surrogates
 
 
 class Job(NamedTuple):
-    """What a run trains and evaluates: a config with its data, and the weights to start from (None: random ones)."""
+    """A config with its data, and the weights to start from (None: random ones)."""
 
     config: RunConfig
     data: Dataset
@@ -54,8 +54,8 @@ def run(
 ) -> Path:
     """Train, evaluate and report; return the run's folder.
 
-    Everything that can be wrong with config and data is found before training starts. With `resume` the run in that
-    folder continues from its last checkpoint, with its own config.
+    Errors in config and data are raised before training starts. With `resume` the run in that folder continues from its
+    last checkpoint, with its own config.
 
     Raises:
         FxtradeError: a mistake that the user can correct; the message says how.
@@ -82,6 +82,7 @@ def run(
         job = job._replace(params=params)
     with open_outputs(folder, *saving) as outputs:
         writer = outputs.metric_writer
+        assert writer is not None, "open_outputs opens a metric writer"
         with Interrupt() as interrupt, console.training("training", config.train.steps) as bar:
             callbacks = bar._replace(should_stop=interrupt.should_stop)
             trained = training.train(config, job.data, job.params, outputs, callbacks)
@@ -90,7 +91,7 @@ def run(
             report = evaluate_run(job, trained, writer.rows, folder, began, console)
         stop_if_asked(interrupt, folder, trained.fit.step)
         trial, threshold = make_trial(report), report.trading and report.trading.threshold
-        ledger.append_trial(results, trial)  # before anyone sees the numbers
+        ledger.append_trial(results, trial)  # before the numbers are shown
         files.write_json(
             folder / run_dir.RECORD,
             record | {"seconds": report.seconds, "metrics": trial.metrics, "threshold": threshold},
@@ -105,7 +106,7 @@ def run(
 
 
 def prepare(config: RunConfig, results: Path, console: Console) -> Job:
-    """Load the data and check all that would fail only after minutes of training."""
+    """Load the data, and check everything that would otherwise fail after training."""
     dataset.check(config)
     training.check(config)
     parse_interval(config.report.bootstrap_block)
@@ -194,7 +195,7 @@ def coverage_table(config: RunConfig, data: Dataset, forecast: Forecast | Predic
 def forecasts(
     config: RunConfig, trained: Trained, data: Dataset, on_progress: Callable[[int], None] = lambda n: None
 ) -> tuple[Forecast, list[float | None]]:
-    """Return the forecast of every row, by weights that adapt if the config says so, and the rate of each member."""
+    """Return the forecast of every row, with online fine-tuning if configured, and the learning rate of each member."""
     each = members.unstack(trained.fit.params, config.train.ensemble.size)
     made = online_finetune.score(trained.model, build_loss(config), each, data, config.adapt, on_progress)
     return mixture.mixture([m.forecast for m in made]), [m.rate for m in made]
@@ -219,7 +220,7 @@ def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) 
 def summarize_training(
     config: RunConfig, data: Dataset, trained: Trained, rates: list[float | None]
 ) -> TrainingSummary:
-    """Return what the report says about training."""
+    """Return the summary of training for the report."""
     fit = trained.fit
     return TrainingSummary(
         model=config.model.name,

@@ -31,7 +31,7 @@ def alpha_beta(r: Series, benchmark: Series, periods: float, lags: int | None = 
     correction.
 
     Args:
-        r: simple returns of the strategy per bar, less the risk-free rate if that matters.
+        r: simple returns of the strategy per bar, less the risk-free rate if it is not negligible.
         benchmark: returns of the benchmark in the same bars.
         periods: bars in a year; alpha and its error are multiplied by it (arithmetic), t is not.
         lags: autocovariances taken into account; None is floor(4 * (T / 100)^(2/9)) (Newey & West 1994), below T.
@@ -51,7 +51,7 @@ def alpha_beta(r: Series, benchmark: Series, periods: float, lags: int | None = 
     if lags < 0 or lags >= max(bars, 1):
         raise ConfigError(f"alpha_beta: lags {lags} must lie in 0..{bars - 1} for {bars} bars")
     if bars < 3 or np.ptp(benchmark) == 0 or np.isnan(r + benchmark).any():
-        return AlphaBeta(*[np.nan] * 6, lags)
+        return AlphaBeta(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, lags)
 
     centred = benchmark - benchmark.mean()
     beta = centred @ r / (centred @ centred)
@@ -73,8 +73,8 @@ def alpha_beta(r: Series, benchmark: Series, periods: float, lags: int | None = 
     )
 
 
-def _hac_error(influence: Float[np.ndarray, " T"], lags: int) -> float:
-    """Root of the Bartlett-weighted sum of products of rows at most `lags` apart."""
+def _hac_error(influence: Float[np.ndarray, " T"], lags: int) -> np.float64:
+    """Return the root of the Bartlett-weighted sum of products of rows at most `lags` apart."""
     products = [influence[lag:] @ influence[: influence.size - lag] for lag in range(lags + 1)]
     weights = 1 - np.arange(lags + 1) / (lags + 1)
-    return np.sqrt(2 * weights @ products - products[0])
+    return np.float64(np.sqrt(2 * weights @ products - products[0]))

@@ -114,9 +114,9 @@ def paired_difference(
 ) -> Difference:
     """Return the mean over pairs of the difference of two ratios, such as accuracies, whose blocks are drawn together.
 
-    What makes a day easy or hard for both cancels. The p-value is that of Student's t with blocks - 1 degrees of
-    freedom, for the difference over the standard error that its linear part has across blocks (Cochran 1977, 6.3 on
-    ratios): unlike a share of resamples it has no smallest value.
+    Effects of a day on both ratios cancel. The p-value is that of Student's t with blocks - 1 degrees of freedom, for
+    the difference over the standard error that its linear part has across blocks (Cochran 1977, 6.3 on ratios). Unlike
+    a share of resamples it has no smallest value.
 
     Args:
         ours, theirs: numerator and denominator of each pair, summed over the same blocks of time.
@@ -176,7 +176,7 @@ def block_counts(blocks: int, samples: int, seed: int) -> Iterator[Float[np.ndar
 def resample(
     sums: Num[np.ndarray, "S blocks"], counts: Iterable[Float[np.ndarray, "some blocks"]]
 ) -> Float[np.ndarray, "S samples"]:
-    """Return the sums over the drawn blocks of every resample, of which scores that are functions of sums are made."""
+    """Return the sums over the drawn blocks of every resample."""
     return np.concatenate([sums @ times.T for times in counts], 1)
 
 

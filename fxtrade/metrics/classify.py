@@ -5,12 +5,13 @@ bars and assets and leaves out rows without a label (y = -1, zero moves). The de
 probability, the lowest of equal ones.
 
 Wrong shapes, labels out of range, rows of `prob` that are no distribution, NaN and negative weights raise `DataError`,
-so that gaps in an evaluation are not missed. A score that is undefined (no rows, one class only) is NaN.
+so that gaps in an evaluation do not go unnoticed. A score that is undefined (no rows, one class only) is NaN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import SupportsFloat
 
 import numpy as np
 from jaxtyping import Float, Int, Real, Shaped
@@ -129,11 +130,11 @@ def ece(prob: Prob, y: Classes, bins: int = 15, weight: Rows | None = None) -> f
 
 def ic(score: Rows, ret: Rows) -> float:
     """Return the information coefficient: Pearson correlation of score and forward return; NaN if one is constant."""
-    score, ret = _columns(score=score, ret=ret)
-    if score.size < 2 or np.ptp(score) == 0 or np.ptp(ret) == 0:
+    x, r = _columns(score=score, ret=ret)
+    if x.size < 2 or np.ptp(x) == 0 or np.ptp(r) == 0:
         return np.nan
-    score, ret = score - score.mean(), ret - ret.mean()
-    return _ratio(score @ ret, np.sqrt(score @ score) * np.sqrt(ret @ ret))
+    x, r = x - x.mean(), r - r.mean()
+    return _ratio(x @ r, np.sqrt(x @ x) * np.sqrt(r @ r))
 
 
 def rank_ic(score: Rows, ret: Rows) -> float:
@@ -168,7 +169,9 @@ def _rows(
     broken = ~((prob >= 0).all(1) & (np.abs(prob.sum(1) - 1) < 1e-3))
     if broken.any():
         row = int(broken.argmax())
-        raise DataError(f"prob row {row} is no distribution: {prob[row]}; pass softmax outputs, rows that are ok only")
+        raise DataError(
+            f"prob row {row} is not a distribution: {prob[row]}; pass softmax outputs, rows that are ok only"
+        )
     wrong = (y < 0) | (y >= prob.shape[1]) | (y != np.floor(y))
     if wrong.any():
         row = int(wrong.argmax())
@@ -177,8 +180,8 @@ def _rows(
 
 
 def _columns(**columns: Rows | None) -> list[Float[np.ndarray, " M"]]:
-    """The columns as float64, finite and of one length; a `weight` of None is 1 for every row."""
-    size = np.size(next(iter(columns.values())))
+    """Return the columns as float64, finite and of one length; a `weight` of None is 1 for every row."""
+    size = np.asarray(next(iter(columns.values()))).size
     arrays = []
     for name, x in columns.items():
         x = np.ones(size) if name == "weight" and x is None else np.asarray(x, np.float64)
@@ -195,7 +198,7 @@ def _columns(**columns: Rows | None) -> list[Float[np.ndarray, " M"]]:
 def _groups(
     key: Float[np.ndarray, " M"], weight: Float[np.ndarray, " M"]
 ) -> tuple[Float[np.ndarray, " groups"], Float[np.ndarray, " groups"], Int[np.ndarray, " M"]]:
-    """Rows of equal key by ascending key: weight of each group, weight of all groups before it, group of each row."""
+    """Group rows by ascending key: weight of each group, weight of all groups before it, group of each row."""
     values, group = np.unique(key, return_inverse=True)
     mass = np.bincount(group, weight, values.size)
     return mass, np.cumsum(mass) - mass, group
@@ -213,5 +216,5 @@ def _coverages(coverages: Sequence[float] | Float[Array, " coverages"]) -> Float
     return coverages
 
 
-def _ratio(numerator: float | np.number, denominator: float | np.number) -> float:
-    return float(numerator / denominator) if denominator != 0 else np.nan
+def _ratio(numerator: SupportsFloat, denominator: SupportsFloat) -> float:
+    return float(numerator) / float(denominator) if float(denominator) != 0 else np.nan

@@ -1,4 +1,4 @@
-"""Information coefficients (Grinold 1989): Spearman's rank correlation of a column with the return that follows.
+"""Information coefficients (Grinold 1989): Spearman's rank correlation of a column with the forward return.
 
 Ranks are taken within each asset and standardised, so that the mean product of two such columns is their correlation
 and the mean over the rows of all assets is the average of the assets' correlations, weighted by their rows. Intervals,
@@ -60,8 +60,9 @@ def weighted_mean(x: Float[np.ndarray, "A ..."], weight: Float[np.ndarray, "A ..
 
 def spectrum(x: Float[np.ndarray, "A N"]) -> Complex[np.ndarray, "A frequencies"]:
     """Return the Fourier transform of rows in time, padded with zeros to 2 (frequencies - 1)."""
-    length = 2 * fft.next_fast_len(-(-x.shape[-1] // 2), real=True)
-    return fft.rfft(x, length, axis=-1, workers=-1)
+    half = fft.next_fast_len(-(-x.shape[-1] // 2), real=True)
+    length = 2 * half  # pyright: ignore[reportOperatorIssue]
+    return np.asarray(fft.rfft(x, length, axis=-1, workers=-1))
 
 
 def all_lags(
@@ -72,7 +73,7 @@ def all_lags(
     The circle has 2 (frequencies - 1) rows, the zeros of the padding included. Shift lags - s is shift -s.
     """
     cross = np.einsum("ak,ak->k", f.conj(), r)
-    return fft.irfft(cross, 2 * (len(cross) - 1))
+    return np.asarray(fft.irfft(cross, 2 * (len(cross) - 1)))
 
 
 def stability(whole: float, periods: Float[np.ndarray, " periods"]) -> dict[str, float]:

@@ -26,6 +26,7 @@ A NaN among the inputs makes the result NaN. Arrays of the wrong shape raise `Da
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import SupportsFloat
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -49,7 +50,7 @@ def returns_from_equity(equity: Series) -> Float[np.ndarray, " N"]:
 
 
 def annual_return(r: Series, periods: float) -> float:
-    """Return the compound growth a year; a few good minutes annualise to inf."""
+    """Return the compound growth a year; a gain within a few minutes may annualise to inf."""
     r = _vector("r", r)
     with np.errstate(divide="ignore", over="ignore"):  # ruin is log 0
         return float(np.expm1(periods * _mean(np.log1p(np.maximum(r, -1)))))
@@ -239,5 +240,5 @@ def _std(x: np.ndarray) -> float:
     return x.std(ddof=1) if np.ptp(x) != 0 else 0.0
 
 
-def _ratio(numerator: float, denominator: float) -> float:
-    return float(numerator / denominator) if denominator != 0 else np.nan
+def _ratio(numerator: SupportsFloat, denominator: SupportsFloat) -> float:
+    return float(numerator) / float(denominator) if float(denominator) != 0 else np.nan

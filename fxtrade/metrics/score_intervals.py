@@ -57,7 +57,7 @@ def of_classes(
         "gaps": of_block(correct - confidence, classify.equal_mass(confidence, BINS), BINS),
     }
 
-    def scores(s: BlockSums) -> dict[str, np.ndarray]:
+    def scores(s: BlockSums) -> dict[str, Any]:
         counts, rows = s["counts"].reshape(classes, classes, -1), s["rows"][0]
         return {
             "accuracy": np.einsum("kk...->...", counts) / rows,
@@ -102,7 +102,7 @@ def of_orders(
 
 
 def _summed(block_id: Real[Array, " M"], rows: int) -> Callable[..., Float[np.ndarray, "kinds blocks"]]:
-    """A function to the sums of a column, or of one number for all rows, within each block and kind of rows."""
+    """Return a function to the sums of a column, or of one number for all rows, within each block and kind of rows."""
     block_id = np.asarray(block_id)
     if block_id.shape != (rows,):
         raise DataError(f"score intervals: block_id must be one column of {rows} rows [M], got shape {block_id.shape}")
@@ -120,7 +120,7 @@ def _summed(block_id: Real[Array, " M"], rows: int) -> Callable[..., Float[np.nd
 def _intervals(
     scores: Callable[[BlockSums], dict[str, Any]], sums: BlockSums, samples: int, level: float, seed: int
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of scores from resampled sums."""
+    """Return percentile intervals of scores from resampled sums."""
     bootstrap.check(samples, level)
     if next(iter(sums.values())).shape[1] < 2:
         return dict.fromkeys(scores({k: np.ones((len(s), 1)) for k, s in sums.items()}), (np.nan, np.nan))

@@ -1,1 +1,1 @@
-"""From a config to a dataset, a trained model and its forecasts."""
+"""The pipeline: dataset, network, training, forecasts and baselines of a config."""

@@ -1,6 +1,6 @@
-"""What a model has to beat: the majority, rules of one line, and on the same features a logistic regression and trees.
+"""Baselines: the majority class, one-line rules, and a logistic regression and boosted trees on the same features.
 
-Both learners see the features of the row itself and pool all assets; a network sees the rows before it too.
+Both learners see the features of the row itself and pool all assets; a network also sees the rows before it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import lightgbm
 import numpy as np
+from jaxtyping import Bool
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -18,11 +19,11 @@ from sklearn.preprocessing import StandardScaler
 from fxtrade import labels
 from fxtrade.core.config import LabelConfig
 from fxtrade.core.errors import DataError
-from fxtrade.core.types import Bars, Forecast, Labels
+from fxtrade.core.types import Array, Bars, Forecast, Labels
 from fxtrade.labels import horizon
 from fxtrade.pipeline.dataset import Dataset
 
-TRAINING_ROWS = 200_000  # a logistic regression on some tens of columns learns nothing more from more
+TRAINING_ROWS = 200_000  # more do not improve a logistic regression on some tens of columns
 TREES_ROWS, STOPPING_ROWS = 500_000, 200_000  # of the training span, and of the validation span that stops them
 TREES = {  # small steps and broad leaves, since nearly all of a label is noise
     "learning_rate": 0.05,
@@ -32,7 +33,7 @@ TREES = {  # small steps and broad leaves, since nearly all of a label is noise
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 1.0,
-    "num_threads": 1,  # seconds; on a busy machine more threads wait for each other, a hundred times as long
+    "num_threads": 1,  # takes seconds; on a busy machine several threads took a hundred times as long
     "deterministic": True,
     "force_row_wise": True,
     "verbosity": -1,
@@ -41,7 +42,7 @@ MOST_TREES, PATIENCE = 500, 50
 
 
 class Prediction(NamedTuple):
-    """A class `[N, A]`, how sure it is `[N, A]` (only the order counts), and where there is one."""
+    """Predicted class `[N, A]`, its confidence `[N, A]` (only the order counts), and where there is a prediction."""
 
     y: np.ndarray
     confidence: np.ndarray
@@ -49,19 +50,20 @@ class Prediction(NamedTuple):
 
 
 def decide(forecast: Forecast) -> Prediction:
+    """Return the class of highest probability, with that probability as confidence."""
     prob = np.asarray(forecast.prob)
     sure = functools.reduce(np.maximum, np.moveaxis(prob, -1, 0))  # ten times as fast as max over so short an axis
     return Prediction(prob.argmax(-1), sure, np.asarray(forecast.ok))
 
 
 def all_baselines(data: Dataset, label: LabelConfig, seed: int) -> dict[str, Prediction]:
-    """Every baseline, in the order of the report. They are fitted on the training rows."""
+    """Return every baseline in the order of the report, fitted on the training rows."""
     made = {name: decide(f) for name, f in learned(data, label.classes, seed).items()}
     return rules(data, label) | made
 
 
 def rules(data: Dataset, label: LabelConfig) -> dict[str, Prediction]:
-    """The baselines of one line."""
+    """Return the baselines that are one-line rules."""
     bars, train = data.panel.bars, data.split.train
     always = {"majority": majority(data.labels, train, label.classes)}
     if labels.spec(label).directional:
@@ -70,22 +72,22 @@ def rules(data: Dataset, label: LabelConfig) -> dict[str, Prediction]:
 
 
 def learned(data: Dataset, classes: int, seed: int) -> dict[str, Forecast]:
-    """The forecasts of the baselines that give probabilities, of all rows but those of training."""
+    """Return the baselines that give probabilities, for all rows except those of training."""
     return {
         "logistic regression": logistic(data, classes, seed),
         "gradient-boosted trees": boosted_trees(data, classes, seed),
     }
 
 
-def majority(made: Labels, train: np.ndarray, classes: int) -> Prediction:
-    """The class that is most frequent in the training rows, always."""
-    y = made.y[train]
+def majority(made: Labels, train: Bool[Array, " N"], classes: int) -> Prediction:
+    """Predict the most frequent class of the training rows everywhere."""
+    y = np.asarray(made.y)[train]
     best = np.bincount(y[y >= 0], minlength=classes).argmax()
     return Prediction(np.full(made.y.shape, best), np.zeros(made.y.shape), np.ones(made.y.shape, bool))
 
 
 def one_line_rules(bars: Bars, classes: int) -> dict[str, Prediction]:
-    """Reversal and momentum of the last bar's move, and the side that takers of the last bar were on."""
+    """Return reversal and momentum of the last bar's move, and the side of the last bar's takers."""
     last = horizon.log_ratio(bars.close, -1, 0)
     rules = {"reversal": _sign(-last, classes), "momentum": _sign(last, classes)}
     if bars.taker_buy is not None:
@@ -94,7 +96,7 @@ def one_line_rules(bars: Bars, classes: int) -> dict[str, Prediction]:
 
 
 def logistic(data: Dataset, classes: int, seed: int) -> Forecast:
-    """The forecasts of a `logistic_regression`."""
+    """Return the forecasts of a `logistic_regression`."""
     model = logistic_regression(data, seed)
 
     def predict(x: np.ndarray) -> np.ndarray:
@@ -106,16 +108,16 @@ def logistic(data: Dataset, classes: int, seed: int) -> Forecast:
 
 
 def boosted_trees(data: Dataset, classes: int, seed: int) -> Forecast:
-    """The forecasts of gradient-boosted trees (LightGBM, Ke et al. 2017) with the options `TREES`.
+    """Return the forecasts of gradient-boosted trees (LightGBM, Ke et al. 2017) with the options `TREES`.
 
-    They grow on `TREES_ROWS` training rows at random. How many there are, at most `MOST_TREES`, is decided by the log
-    loss of `STOPPING_ROWS` validation rows at random: it did not get better with `PATIENCE` more. No test row has a
-    part in it. The same seed gives the same trees.
+    They are fitted to `TREES_ROWS` random training rows. Their number, at most `MOST_TREES`, is chosen by early
+    stopping on the log loss of `STOPPING_ROWS` random validation rows, with a patience of `PATIENCE`. No test row is
+    used. The same seed gives the same trees.
 
     Raises:
         DataError: no validation row has both a label and defined features.
     """
-    x, y, rng = _flat(data), data.labels.y.ravel(), np.random.default_rng(seed)
+    x, y, rng = _flat(data), np.asarray(data.labels.y).ravel(), np.random.default_rng(seed)
     rows, held_out = _sample(_usable(data), TREES_ROWS, rng), _sample(_usable(data, "valid"), STOPPING_ROWS, rng)
     if not len(held_out):
         raise DataError("gradient-boosted trees: no validation row has both a label and defined features")
@@ -130,14 +132,14 @@ def boosted_trees(data: Dataset, classes: int, seed: int) -> Forecast:
     )
 
     def predict(x: np.ndarray) -> np.ndarray:
-        prob = trees.predict(x)
+        prob = np.asarray(trees.predict(x))
         return np.stack([1 - prob, prob], -1) if classes == 2 else prob
 
     return _forecast(data, classes, predict)
 
 
 def logistic_loss(data: Dataset, seed: int) -> np.ndarray:
-    """-log p(y) of a `logistic_regression` in the training rows that have a label, `[N, A]`, 0 elsewhere."""
+    """Return -log p(y) of a `logistic_regression` in the training rows that have a label, `[N, A]`, 0 elsewhere."""
     model, y = logistic_regression(data, seed), data.labels.y.ravel()
     rows = np.flatnonzero(_usable(data))
     prob = model.predict_proba(_flat(data)[rows])
@@ -148,15 +150,17 @@ def logistic_loss(data: Dataset, seed: int) -> np.ndarray:
 
 
 def logistic_regression(data: Dataset, seed: int) -> Pipeline:
-    """Fitted to the features of the row itself (scikit-learn, L2, C = 1), all assets of the training rows pooled."""
+    """Fit to the features of the row itself (scikit-learn, L2, C = 1), all assets of the training rows pooled."""
     x, y = _flat(data), data.labels.y.ravel()
     rows = _sample(_usable(data), TRAINING_ROWS, np.random.default_rng(seed))
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(x[rows], y[rows])
 
 
 def _forecast(data: Dataset, classes: int, predict: Callable[[np.ndarray], np.ndarray]) -> Forecast:
-    """`predict` (rows `[M, F]` to probabilities `[M, K]`) where features are defined and nothing was fitted; elsewhere
-    not ok, with the same probability for every class."""
+    """Apply `predict` (rows `[M, F]` to probabilities `[M, K]`) where features are defined, outside the training rows.
+
+    Elsewhere the forecast is not ok, with the same probability for every class.
+    """
     ok = np.asarray(data.features.ok) & ~data.split.train[:, None]
     prob = np.full((*ok.shape, classes), 1 / classes)
     prob[ok] = predict(np.asarray(data.features.x)[ok])
@@ -164,21 +168,21 @@ def _forecast(data: Dataset, classes: int, predict: Callable[[np.ndarray], np.nd
 
 
 def _flat(data: Dataset) -> np.ndarray:
-    """Features of all assets one below the other, `[N A, F]`."""
+    """Return the features of all assets as rows, `[N A, F]`."""
     return np.asarray(data.features.x).reshape(-1, data.features.x.shape[-1])
 
 
 def _sample(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of at most so many of `rows` `[N, A]` bool in the flattened array, in order."""
+    """Return flat indices, ascending, of at most `most` random entries of `rows` `[N, A]` bool."""
     places = np.flatnonzero(rows)
     return np.sort(rng.choice(places, min(len(places), most), replace=False))
 
 
 def _usable(data: Dataset, span: str = "train") -> np.ndarray:
-    """Rows of a span with defined features and a label, `[N, A]` bool."""
+    """Return the rows of a span with defined features and a label, `[N, A]` bool."""
     return getattr(data.split, span)[:, None] & np.asarray(data.features.ok) & (data.labels.y >= 0)
 
 
 def _sign(score: np.ndarray, classes: int) -> Prediction:
-    """Up where the score is positive, down where it is negative, no opinion where it is 0 or undefined."""
+    """Predict up where the score is positive and down where it is negative; not ok where it is 0 or undefined."""
     return Prediction(np.where(score > 0, classes - 1, 0), np.abs(score), np.isfinite(score) & (score != 0))

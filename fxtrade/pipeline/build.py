@@ -1,12 +1,10 @@
-"""From a config to the network, the loss and the trading rule."""
+"""Build the network, the loss and the trading rule of a config."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from typing import Any
-
-import flax.linen as nn
 
 from fxtrade import losses, models
 from fxtrade.core import registry
@@ -20,7 +18,7 @@ from fxtrade.pipeline.dataset import Dataset
 from fxtrade.risk import SIZING
 
 
-def build_model(config: RunConfig) -> nn.Module:
+def build_model(config: RunConfig) -> models.Network:
     """Return the network, with the heads that the config's label and auxiliary losses need.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From a config to everything that training and evaluation read."""
+"""Load and prepare the data of a config: bars, features, labels and split."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def simulated(options: Mapping[str, Any]) -> Panel:
 
 
 def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] = lambda n: None) -> Dataset:
-    """Return features, labels and split of a panel; `on_progress(rows)` reports progress.
+    """Return features, labels and split of a panel; `on_progress(rows)` is called after each chunk.
 
     Raises:
         DataError, ConfigError: something in the config does not fit the data.
@@ -75,16 +75,16 @@ def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] 
     made = stream.run(transform, panel.bars, on_progress=on_progress)
     horizons = config.auxiliary.horizons or ()
     # two classes need no training rows, and the ends of labels do not depend on the number of classes
-    looks = labels.make(panel.bars, dataclasses.replace(config.label, classes=2), horizons=horizons)
-    present = (np.asarray(made.ok) & np.isfinite(looks.ret)).any(1)
+    two_way = labels.make(panel.bars, dataclasses.replace(config.label, classes=2), horizons=horizons)
+    present = np.asarray((np.asarray(made.ok) & np.isfinite(two_way.ret)).any(1))
     if not present.any():
         raise DataError(
             f"no row of these {len(present)} bars has both a label and defined features; use more data, a shorter "
             f"scaler.halflife (here {config.scaler.halflife:g} bars), shorter windows or symbols with fewer gaps"
         )
-    split = splits.build(config.split)(present, looks.end.max(1))
-    final = looks if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
-    return Dataset(panel, made.replace(names=columns), final, split)
+    split = splits.build(config.split)(present, two_way.end.max(1))
+    final = two_way if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
+    return Dataset(panel, dataclasses.replace(made, names=columns), final, split)
 
 
 def span_of(data: Dataset, name: str) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def span_of(data: Dataset, name: str) -> dict[str, Any]:
 
 
 def describe(data: Dataset) -> str:
-    """A few lines for people about what was read."""
+    """Return a few lines of text about the data."""
     panel = data.panel
     missing, columns = 100 * (1 - panel.bars.ok.mean()), len(data.features.names)
     lines = [

@@ -1,17 +1,19 @@
-"""Forecasts by weights that adapt again and again to what has just happened: rolling fine-tuning.
+"""Online fine-tuning: forecasts by weights that adapt to the latest known labels.
 
 From the first validation or test row on, every `every` rows, the trained weights take a few steps of plain gradient
-descent on the last `lookback` rows whose labels are known by then, and score the rows up to the next time. Each time
-they start from the trained weights again, so that errors do not pile up, and a forecast depends on a bounded past.
+descent on the last `lookback` rows whose labels are known by then. The adapted weights score the rows up to the next
+adaptation. Each adaptation starts from the trained weights, so that errors do not accumulate and a forecast depends on
+a bounded past.
 
-What rate these weights bear differs from network to network, and too high a one ruins them. Of several rates each
-member takes the one by which its forecasts of the validation rows have the least log loss; 0 is the plain forecast.
+The best learning rate differs between networks, and too high a rate ruins the weights. Of several rates each member
+takes the one with the least log loss on the validation rows; 0 is the plain forecast.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -29,11 +31,11 @@ from fxtrade.train import meta
 from fxtrade.train.members import map_members
 from fxtrade.train.segments import Plan, Series, device_series, gather
 
-GROUP = 16  # adaptations in one dispatch, all at once where `map_members` does so
+GROUP = 16  # adaptations in one dispatch; `map_members` may batch them
 
 
 class Adapted(NamedTuple):
-    """A member's forecast and the rate of the steps behind it, None if weights do not adapt."""
+    """A member's forecast and the learning rate of its adaptations; None if weights do not adapt."""
 
     forecast: Forecast
     rate: float | None
@@ -47,19 +49,18 @@ def score(
     config: AdaptConfig,
     on_progress: Callable[[int], None] = lambda n: None,
 ) -> list[Adapted]:
-    """`forecast.score` of the data's features by each member, whose weights adapt from the first validation or test row
-    on if the config says so.
+    """Return the forecast of each member; if `config.steps` is set, weights adapt from the first validation or test row.
 
-    A row is adapted to by the weight of its label, not at all where it has none: weights stay as they are if that is
-    so of all `lookback` rows, as after a long gap. Dropout is off.
+    Rows count by the weight of their label, and not at all without one. Weights do not change if none of the `lookback`
+    rows has a label, as after a long gap. Dropout is off.
 
     Args:
-        loss: what the steps descend.
+        loss: minimised by the steps.
         members: the trained weights of each, all of the same shape.
 
     Raises:
         DataError: there are fewer than `lookback` known labels, behind a warm-up, before the first of these rows.
-        TrainingError: the steps have led to weights that are not finite.
+        TrainingError: the steps lead to weights that are not finite.
     """
     if config.steps is None:
         return [Adapted(predict.score(model, params, data.features, on_progress), None) for params in members]
@@ -78,11 +79,11 @@ def score(
     choosing = int(np.searchsorted(begins, rows - np.argmax(valid[::-1])))  # blocks up to the last validation row
 
     def redone(said: dict[float, Forecast], params: Any, low: int, high: int) -> dict[float, Forecast]:
-        """The forecast by each rate, its blocks low .. high - 1 now by weights that adapt at that rate."""
+        """Replace blocks low .. high - 1 of the forecast of each rate by those of weights that adapt at that rate."""
         begin, end = (min(first + config.every * block, rows) for block in (low, high))
         parts = {rate: [] for rate in said if rate}
         for g in range(low, high, GROUP):
-            group = np.minimum(np.arange(g, g + GROUP), high - 1)  # the last one is filled up
+            group = np.minimum(np.arange(g, g + GROUP), high - 1)  # the last group is padded
             left = end - begins[g]
             for rate in parts:
                 made = blocks(params, series, jnp.asarray(starts[group]), jnp.asarray(begins[group]), rate)
@@ -92,10 +93,10 @@ def score(
         def spliced(old: np.ndarray, *new: np.ndarray) -> np.ndarray:
             return np.concatenate([old[:begin], *new, old[end:]])
 
-        return said | {
-            rate: jax.tree.map(spliced, said[rate].replace(ok=None), *new).replace(ok=said[rate].ok)
-            for rate, new in parts.items()
-        }
+        def replaced(old: Forecast, new: list[Forecast]) -> Forecast:
+            return dataclasses.replace(jax.tree.map(spliced, dataclasses.replace(old, ok=None), *new), ok=old.ok)
+
+        return said | {rate: replaced(said[rate], new) for rate, new in parts.items()}
 
     def validated(made: Forecast) -> float:
         if not np.isfinite(made.prob).all():
@@ -121,11 +122,13 @@ def score(
 
 
 def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: Plan) -> Callable:
-    """`(params, series, starts [G], begins [G], rate) -> Forecast [G, every, ...]`, compiled once.
+    """Return the compiled `(params, series, starts [G], begins [G], rate) -> Forecast [G, every, ...]`.
 
-    Each block of `every` rows from row `begins` on, by the weights adapted to the segment of the plan from `starts` on.
-    Rows beyond the end of the series repeat its last one.
+    It forecasts each block of `every` rows from row `begins` on, by the weights adapted to the segment of the plan from
+    `starts` on. Rows beyond the end of the series repeat its last one.
     """
+    steps = config.steps
+    assert steps is not None, "called only where weights adapt"
 
     @jax.jit
     def blocks(params: Any, series: Series, starts: Array, begins: Array, rate: float) -> Forecast:
@@ -136,9 +139,9 @@ def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: 
             def value(p, _):
                 return loss(model.apply({"params": p}, known.x), known)
 
-            own, *_ = meta.descend(meta.Descent(value, config.steps, rate, config.trainable), params)
+            own, *_ = meta.descend(meta.Descent(value, steps, rate, config.trainable), params)
             at = jnp.minimum(begin - plan.warmup + jnp.arange(plan.warmup + config.every), plan.rows - 1)
-            said = predict.forecast_of_output(model.apply({"params": own}, series.x[at][None]))
+            said = predict.forecast_of_output(cast(Output, model.apply({"params": own}, series.x[at][None])))
             return jax.tree.map(lambda a: a[0, plan.warmup :], said)
 
         return map_members(block, (starts, begins))

@@ -1,7 +1,8 @@
-"""A trained model over a whole history."""
+"""Forecasts of a trained model over a whole history."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -10,17 +11,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool
 
 from fxtrade import models
 from fxtrade.core import compat, stream
 from fxtrade.core.stream import Stream
-from fxtrade.core.types import Features, Forecast, Labels, Output
+from fxtrade.core.types import Array, Features, Forecast, Labels, Output
 
-SAMPLES = 8192  # in one dispatch on the CPU: the activations of more leave its cache
+SAMPLES = 8192  # in one dispatch on the CPU: the activations of more exceed its cache
+NOT_KNOWN: Any = None  # `ok` of a forecast before `score` fills it in
 
 
 def forecast_stream(model: nn.Module, params: Any) -> Stream:
-    """Features in, rows of a `Forecast` out, whose `ok` is None."""
+    """Return the stream from `Features` to rows of a `Forecast` whose `ok` is None."""
     network = models.stream(model, params)
     return Stream(network.init, _said(network.step))
 
@@ -35,31 +38,34 @@ def _said(network_step: Callable) -> Callable:
 
 
 def forecast_of_output(out: Output) -> Forecast:
-    """What trading sees of an output of any leading axes; `ok` is left out."""
+    """Return the forecast of an output with any leading axes; its `ok` is None."""
     sigma = None if out.log_sigma is None else jnp.exp(out.log_sigma)
     horizon_prob = None if out.horizon_logits is None else jax.nn.softmax(out.horizon_logits)
-    return Forecast(jax.nn.softmax(out.logits), None, out.mu, sigma, horizon_prob)
+    return Forecast(jax.nn.softmax(out.logits), NOT_KNOWN, out.mu, sigma, horizon_prob)
 
 
 def score(
     model: nn.Module, params: Any, features: Features, on_progress: Callable[[int], None] = lambda n: None
 ) -> Forecast:
-    """The forecast of every row, in one pass; ok where the features are and the model has seen its receptive field."""
+    """Return the forecast of every row, in one pass.
+
+    It is ok where the features are and the model has seen its whole receptive field.
+    """
     chunk = max(SAMPLES // features.x.shape[1], 1) if compat.is_cpu() else SAMPLES
     made = stream.run(forecast_stream(model, params), features, chunk, on_progress)
     warm = np.arange(len(made.prob)) >= model.receptive_field - 1
-    return made.replace(ok=np.asarray(features.ok) & warm[:, None])
+    return dataclasses.replace(made, ok=np.asarray(features.ok) & warm[:, None])
 
 
-def labelled(forecast: Forecast, labels: Labels, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def labelled(forecast: Forecast, labels: Labels, rows: Bool[Array, " N"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the rows of a span that have both a forecast and a label, with their probabilities and classes.
 
     Args:
-        rows: `[N]` bool, the span.
+        rows: the span.
 
     Returns:
         `[N, A]` bool; of these M entries the probabilities `[M, K]` float64, which sum to one, and the classes `[M]`.
     """
     chosen = np.asarray(forecast.ok) & (labels.y >= 0) & rows[:, None]
     prob = np.asarray(forecast.prob)[chosen].astype(np.float64)
-    return chosen, prob / prob.sum(-1, keepdims=True), labels.y[chosen]
+    return chosen, prob / prob.sum(-1, keepdims=True), np.asarray(labels.y)[chosen]

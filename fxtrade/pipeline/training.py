@@ -1,11 +1,11 @@
-"""From a config and its data to a trained model."""
+"""Train the model of a config on its data."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -32,12 +32,14 @@ from fxtrade.validate import splits
 
 
 class Trained(NamedTuple):
+    """A model and the result of its training."""
+
     model: nn.Module
     fit: FitResult
 
 
 def check(config: RunConfig) -> None:
-    """Raises ConfigError if anything about the network or its training is unknown or does not fit."""
+    """Raise ConfigError if a name or option of the network or its training is unknown or does not fit."""
     build_model(config)
     build_loss(config)
     build_rule(config.trade, config.label.horizon)
@@ -67,7 +69,7 @@ def train(
 def pretrain(
     config: RunConfig, data: Dataset, outputs: TrainOutputs = IN_MEMORY, callbacks: Callbacks = NO_CALLBACKS
 ) -> tuple[Any, FitResult]:
-    """Weights to start from, random in the heads and contrastively trained below them, and the result of that training.
+    """Return initial weights, random in the heads and contrastively trained below, and the result of that training.
 
     Only "supcon" uses the labels. The rows are those of training; validation rows choose the best step.
     """
@@ -91,7 +93,7 @@ def pretrain(
 def train_from_scratch(
     config: RunConfig, data: Dataset, open_callbacks: Callable[[str, int], AbstractContextManager[Callbacks]]
 ) -> Trained:
-    """All stages of training in memory: what the config wants before it, then `train`.
+    """Run all stages of training in memory: warm start or pre-training if configured, then `train`.
 
     Args:
         open_callbacks: given the name of a stage and its steps.
@@ -105,21 +107,22 @@ def train_from_scratch(
 
 
 def spans(config: RunConfig, data: Dataset, model: nn.Module) -> tuple[tuple[Series, Plan], tuple[Series, Plan]]:
-    """The series with the weights of training, and its segments; the same of validation."""
+    """Return series and segments of the training span, and those of the validation span."""
     train_plan, valid_plan = plans(config, data, model.receptive_field)
-    labels, rows = data.labels, data.split.train
+    labels, rows = data.labels, np.asarray(data.split.train)
     w = reweight_classes(labels.y, labels.w, rows, config.loss.effective_number_beta, config.loss.class_weights)
-    weighted = labels.replace(w=w)
+    weighted = dataclasses.replace(labels, w=w)
     series = device_series(data.features, weighted, rows, model.head_spec.returns)
-    judged = series._replace(**weights(data.features, labels, data.split.valid, model.head_spec.returns))
+    valid = np.asarray(data.split.valid)
+    valid_series = series._replace(**weights(data.features, labels, valid, model.head_spec.returns))
     if config.train.ensemble.method == "folds":
         own = splits.folds(rows, labels.end.max(1), config.train.ensemble.size, config.split.embargo)
         series = series._replace(w=jnp.asarray(np.stack([loss_weight(data.features, weighted, r) for r in own])))
-    return (series, train_plan), (judged, valid_plan)
+    return (series, train_plan), (valid_series, valid_plan)
 
 
 def make_hooks(config: RunConfig, data: Dataset, train_plan: Plan) -> StepHooks:
-    """The hooks of mixup, meta-learning, both or neither."""
+    """Return the hooks of mixup, meta-learning, both or neither."""
     c, mix = config.train.meta, mixup.make_augment(config.train.mixup)
     if c.name == "none":
         return StepHooks(augment=mix)
@@ -127,30 +130,31 @@ def make_hooks(config: RunConfig, data: Dataset, train_plan: Plan) -> StepHooks:
 
 
 def make_curriculum(config: RunConfig, data: Dataset, train_plan: Plan) -> Curriculum | None:
-    """The order in which segments are opened to training, if the config wants one."""
+    """Return the order in which segments are opened to training; None without a curriculum."""
     c = config.train.curriculum
     if c.name == "none":
         return None
-    return curriculum.make(c, segment_scores(c.name, config, data, train_plan), config.train.steps)
+    name = cast(curriculum.Score, c.name)  # `check` knows it
+    return curriculum.make(c, segment_scores(name, config, data, train_plan), config.train.steps)
 
 
 def segment_scores(name: curriculum.Score, config: RunConfig, data: Dataset, train_plan: Plan) -> np.ndarray:
-    """Difficulty of each training segment, by one of `train.curriculum.SCORES`."""
-    weight = loss_weight(data.features, data.labels, data.split.train)
+    """Return the difficulty of each training segment, by one of `train.curriculum.SCORES`."""
+    weight = loss_weight(data.features, data.labels, np.asarray(data.split.train))
     if name == "teacher_loss":
         of_row = baselines.logistic_loss(data, config.seed)
     else:
-        of_row = curriculum.row_scores(name, data.labels.ret, weight, config.seed)
+        of_row = curriculum.row_scores(name, np.asarray(data.labels.ret), weight, config.seed)
     return curriculum.segment_scores(of_row, weight, train_plan.starts, train_plan.length)
 
 
 def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan, Plan]:
-    """The segments of the training and of the validation span.
+    """Return the segments of the training and of the validation span.
 
     Raises:
         DataError: a span has none, or all training labels are the same.
     """
-    rows = {"training": data.split.train, "validation": data.split.valid}
+    rows = {"training": np.asarray(data.split.train), "validation": np.asarray(data.split.valid)}
     weight = {name: loss_weight(data.features, data.labels, of_span) for name, of_span in rows.items()}
     kinds = np.unique(data.labels.y[weight["training"] > 0])
     if len(kinds) == 1:
@@ -164,5 +168,5 @@ def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan,
 
 
 def _row_name(data: Dataset) -> Callable[[int], str]:
-    """Names a row by its time."""
+    """Return a function from a row to its time as text."""
     return lambda row: str(data.panel.times[row].astype("datetime64[ns]").astype("datetime64[s]"))

@@ -1,4 +1,4 @@
-"""Weights of finished runs, which training or a bundle starts from."""
+"""Weights of finished runs, from which training or a bundle starts."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ SAME = ("model", "model options", "head_spec", "columns", "symbols", "interval")
 
 
 def load_initial_params(config: RunConfig, data: Dataset) -> Any:
-    """The best averaged weights of the run in `config.train.init_from`; of several members stacked.
+    """Return the best averaged weights of the run in `config.train.init_from`; of several members stacked.
 
-    A run of one member may start several, which are then told apart by their batches; members start as many.
+    The run has one member, whose weights start all members here, or as many members as this run.
 
     Raises:
-        ConfigError: there is no such run, its network is another one, or it has been trained or chosen on rows that
-            this run validates or tests on.
+        ConfigError: there is no such run, its network differs, or its weights depend on rows that this run validates
+            or tests on.
         CheckpointError: its checkpoint is damaged.
     """
+    if config.train.init_from is None:
+        raise ConfigError("train.init_from is None; name the folder of a finished run")
     folder = Path(config.train.init_from)
     then, facts = run_dir.load_config(folder), _facts(folder)
     now = identity(config, data)
@@ -86,6 +88,6 @@ def _facts(folder: Path) -> dict[str, Any]:
         return {key: facts[key] for key in ("identity", "spans")}
     except (OSError, ValueError, KeyError) as e:
         raise ConfigError(
-            f"train.init_from = {folder}: {path} does not say what was trained there on what ({e}); "
+            f"train.init_from = {folder}: {path} lacks identity or spans ({e}); "
             "the run is damaged or of an earlier version: train it again"
         ) from e

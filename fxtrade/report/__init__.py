@@ -1,1 +1,1 @@
-"""Tables, plots and plain words for people."""
+"""Reports: Markdown, plots and tables from typed results."""

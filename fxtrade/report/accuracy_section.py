@@ -12,7 +12,7 @@ from fxtrade.report.tables import grid
 
 
 def accuracy(report: RunReport, picture: str) -> list[str]:
-    """Accuracy at every coverage of model, baselines and null baselines, and on other labels."""
+    """Return the section on accuracy: model, baselines and null baselines at every coverage, and other labels."""
     targets, nulls = summary.targets(report), report.null_baselines
     tables = {f"**{report.training.model}**": report.accuracy, **report.baselines}
     tables |= {f"null baseline: {name}": table for name, table in nulls.items()}
@@ -58,7 +58,7 @@ def accuracy(report: RunReport, picture: str) -> list[str]:
 
 
 def scores(report: RunReport, picture: str) -> list[str]:
-    """Scores of all forecasts, beside those of a uniform forecast."""
+    """Return the section on scores of all forecasts, beside those of a uniform forecast."""
     s, k = report.scores, report.label.classes
     brier, log_loss = fixed((k - 1) / (2 * k), 4), fixed(math.log(k), 4)
     rows = [
@@ -90,7 +90,7 @@ def scores(report: RunReport, picture: str) -> list[str]:
 
 
 def auxiliary(report: RunReport) -> list[str]:
-    """Results of the auxiliary heads: further horizons, and mean and volatility of the return."""
+    """Return the sections on auxiliary heads: further horizons, and mean and volatility of the return."""
     blocks, targets = [], summary.targets(report)
     if tables := report.auxiliary.horizons:
         rows = [
@@ -120,7 +120,7 @@ def auxiliary(report: RunReport) -> list[str]:
 
 
 def groups(report: RunReport, picture: str) -> list[str]:
-    """Accuracy by symbol and by month."""
+    """Return the section on accuracy by symbol and by month."""
     tables = [
         grid([name, "accuracy (%)", "forecasts"], [[row.name, _accuracy(row), count(row.rows)] for row in rows])
         for name, rows in (("symbol", report.symbols), ("month", report.months))

@@ -9,9 +9,11 @@ from pathlib import Path
 from rich.text import Text
 
 from fxtrade.core.files import write_text
+from fxtrade.evaluate.results import Scores
 from fxtrade.report import comparison_plots, summary
 from fxtrade.report.comparison_schema import (
     BaselineSummary,
+    CellTraining,
     ComparisonReport,
     ComparisonRow,
     Differences,
@@ -45,13 +47,13 @@ included, and keeps the weights of the lowest validation loss. No options were t
 
 
 def write(folder: Path, report: ComparisonReport) -> None:
-    """Write `report.md` and `plots/*.png`, each atomically. Raises FxtradeError if that cannot be."""
+    """Write `report.md` and `plots/*.png`, each atomically. Raises FxtradeError if the folder cannot be written."""
     pictures = write_plots(folder, comparison_plots.figures(report))
     write_text(folder / "report.md", document(report, tuple(pictures)))
 
 
 def document(report: ComparisonReport, pictures: tuple[str, ...]) -> str:
-    """The whole report; `pictures` names the plots that exist as `plots/<name>.png` beside it."""
+    """Return the whole report; `pictures` names the plots that exist as `plots/<name>.png` beside it."""
     shown = {name: f"![{CAPTIONS[name.split('_')[0]]}](plots/{name}.png)" for name in pictures}
     blocks = [
         f"# Comparison `{report.folder}`",
@@ -69,7 +71,7 @@ def document(report: ComparisonReport, pictures: tuple[str, ...]) -> str:
 
 
 def baseline_summary(report: ComparisonReport) -> str:
-    """Whether anything is better than the baseline, with the number of comparisons that were made."""
+    """Return how many differences from the baseline are significant, of how many."""
     s, rate = report.summary, f"significant at {percent(report.false_discovery_rate, 0)} FDR"
     if not s.tests:
         return f"Nothing has been compared with the {report.baseline} yet."
@@ -96,7 +98,7 @@ def _log_loss_summary(s: BaselineSummary) -> str:
 
 
 def recipes(report: ComparisonReport, picture: str) -> list[str]:
-    """The difference of each recipe from plain training, the best first."""
+    """Return the section on recipes: differences from plain training, the best first."""
     if not report.recipes:
         return ["No recipe has been trained beside the plain one yet."]
     rows = []
@@ -120,7 +122,7 @@ def recipes(report: ComparisonReport, picture: str) -> list[str]:
 
 
 def recipe_summary(report: ComparisonReport) -> str:
-    """Which recipes are significantly better or worse than plain training."""
+    """Return which recipes are significantly better or worse than plain training."""
     tests = [entry for recipe in report.recipes for entry in _named_differences(recipe)]
     whole = f"{len(tests)} differences of {len(report.recipes)} recipes"
     words = [f"Of {whole} from plain training, at {percent(report.false_discovery_rate, 0)} FDR:"]
@@ -139,11 +141,13 @@ def _named_differences(recipe: RecipeReport):
 
 
 def architectures(report: ComparisonReport, picture: str) -> list[str]:
-    """The models in plain training, side by side."""
+    """Return the section on the models in plain training."""
     rows = []
     for market in report.markets:
         for row in market.of_recipe(report.plain):
             t = row.result.training
+            if t is None:
+                continue
             numbers = [count(x) for x in (t.parameters, t.receptive_field, t.labels_per_second)]
             accuracies = [_accuracy(row, market.labels[0].name, c) for c in COMPARED]
             points = [_points(_difference(row.from_baseline, c)) for c in COMPARED]
@@ -196,20 +200,19 @@ def _market(report: ComparisonReport, market: MarketReport, picture: str) -> lis
                 lines[-1] += [_seeds(row, label.name), *(text for t in tests for text in (_points(t), _q(t)))]
         title = label.title
         blocks += [f"### Accuracy, {title}", grid(["", *names, *extra], lines)]
-    scored = [row for row in good if row.result.scores]
     header = ["", "log loss", "below baseline", "q", "below plain", "q", "Brier", "ECE (%)", "MCC", "IC", "Sharpe"]
     uniform = fixed(math.log(market.labels[0].classes), 4)
     about = f"In brackets 95 % intervals, days resampled. The log loss of the uniform forecast is {uniform}. {NATS}"
-    blocks += ["### Scores", about, grid(header, [_scores(row, report) for row in scored])]
+    blocks += ["### Scores", about, grid(header, [_scores(row, s, report) for row in good if (s := row.result.scores)])]
     header = ["", "parameters", "samples/s", "seconds", "best step", "fine-tuned at"]
-    trained = [row for row in scored if row.result.training]
-    blocks += ["### Effort", grid(header, [_effort(row, report) for row in trained])]
+    efforts = [_effort(row, t, report) for row in good if row.result.scores and (t := row.result.training)]
+    blocks += ["### Effort", grid(header, efforts)]
     failed = [f"* {_cell_name(row, report)}: {row.result.error}" for row in market.rows if row.result.error]
     return [*blocks, "Training that failed:\n\n" + "\n".join(failed) if failed else ""]
 
 
-def _scores(row: ComparisonRow, report: ComparisonReport) -> list[str]:
-    s, trading = row.result.scores, row.result.trading
+def _scores(row: ComparisonRow, s: Scores, report: ComparisonReport) -> list[str]:
+    trading = row.result.trading
     tests = [d and d.log_loss for d in (row.from_baseline, row.from_plain)]
     differences = [text for test in tests for text in (_nats(test), _q(test))]
     scores = estimate(s.brier, 4), estimate(s.ece, 2, 100), estimate(s.mcc, 3), estimate(s.ic, 3)
@@ -217,8 +220,7 @@ def _scores(row: ComparisonRow, report: ComparisonReport) -> list[str]:
     return [_cell_name(row, report), estimate(s.log_loss, 4), *differences, *scores, sharpe]
 
 
-def _effort(row: ComparisonRow, report: ComparisonReport) -> list[str]:
-    t = row.result.training
+def _effort(row: ComparisonRow, t: CellTraining, report: ComparisonReport) -> list[str]:
     ended = f"{t.best_step} of {t.steps}" if t.stages == 1 else DASH
     rates = ", ".join(f"{m.learning_rate:g}" for m in t.members if m.learning_rate is not None)
     numbers = (count(x) for x in (t.parameters, t.labels_per_second, row.result.seconds))
@@ -226,7 +228,7 @@ def _effort(row: ComparisonRow, report: ComparisonReport) -> list[str]:
 
 
 def _cell_name(row: ComparisonRow, report: ComparisonReport) -> str:
-    """Bold where the cell is significantly above the baseline."""
+    """Return the name of a cell, bold where it is significantly above the baseline."""
     result = row.result
     if result.is_baseline:
         return result.model
@@ -254,7 +256,7 @@ def _difference(differences: Differences | None, coverage: float) -> PairedTest 
 
 
 def _points(test: PairedTest | None, scale: float = 100) -> str:
-    """+0.31 [-0.12, +0.74], percentage points."""
+    """Format a difference in percentage points: +0.31 [-0.12, +0.74]."""
     if not test or missing(test.value):
         return DASH
     text = f"{scale * test.value:+.2f}"
@@ -262,7 +264,7 @@ def _points(test: PairedTest | None, scale: float = 100) -> str:
 
 
 def _nats(test: PairedTest | None) -> str:
-    """+0.31 [-0.12, +0.74], thousandths of a nat."""
+    """Format a difference in thousandths of a nat: +0.31 [-0.12, +0.74]."""
     return _points(test, 1000)
 
 

@@ -16,7 +16,7 @@ NAMES = {1.0: "all bars", 0.1: "top 10 %"}  # coverages
 
 
 def figures(report: ComparisonReport) -> dict[str, Figure]:
-    """Every plot for which there are numbers, by the name of its file."""
+    """Return every plot for which there are numbers, by the name of its file."""
     trained = [market for market in report.markets if market.of_recipe(report.plain)]
     made = {f"coverage_{market.name}": coverage(market, report) for market in trained}
     if report.recipes:
@@ -27,7 +27,7 @@ def figures(report: ComparisonReport) -> dict[str, Figure]:
 
 
 def coverage(market: MarketReport, report: ComparisonReport) -> Figure:
-    """Accuracy by coverage of every model in plain training, beside the baselines that have probabilities."""
+    """Plot accuracy by coverage of every model in plain training, beside the baselines that have probabilities."""
     label = market.labels[0]
     figure = plotting.new_figure(4.8)
     axes = plotting.coverage_axes(figure.add_subplot(), f"Accuracy by coverage on {market.name}, plain training")
@@ -43,7 +43,7 @@ def coverage(market: MarketReport, report: ComparisonReport) -> Figure:
 
 
 def recipes(report: ComparisonReport) -> Figure:
-    """Difference of each recipe from plain training, with interval, on average over the models; one colour a market."""
+    """Plot the mean difference of each recipe from plain training, with interval; one colour for each market."""
     found = sorted(report.recipes, key=lambda r: r.mean)
     markets = list(dict.fromkeys(name for recipe in found for name in recipe.markets))
     effects = [effect.differences.accuracy for recipe in found for effect in recipe.markets.values()]
@@ -68,7 +68,7 @@ def recipes(report: ComparisonReport) -> Figure:
 
 
 def cost(markets: list[MarketReport], report: ComparisonReport) -> Figure:
-    """Accuracy of every model in plain training, with 95 % interval, against its training speed."""
+    """Plot accuracy of every model in plain training, with 95 % interval, against its training speed."""
     figure = plotting.new_figure(0.7 + 2.9 * len(markets))
     for axes, market in zip(figure.subplots(len(markets), 1, squeeze=False)[:, 0], markets, strict=True):
         label, rows = market.labels[0].name, market.of_recipe(report.plain)
@@ -77,6 +77,8 @@ def cost(markets: list[MarketReport], report: ComparisonReport) -> Figure:
             axes.axhline(100 * accuracy, color=color, lw=1.2, label=row.result.model)
         middle, error = plotting.error_bars([summary.at(row.result.accuracy[label], 1.0) for row in rows])
         for i, row in enumerate(rows):
+            if row.result.training is None:
+                continue
             style = {"ms": 5, "lw": 1.2, "capsize": 2, "color": _color(i), "fmt": _marker(i), "label": row.result.model}
             axes.errorbar(row.result.training.labels_per_second, middle[i], error[:, i : i + 1], **style)
         axes.set_xscale("log")
@@ -90,7 +92,7 @@ def cost(markets: list[MarketReport], report: ComparisonReport) -> Figure:
 
 
 def _baselines(market: MarketReport, report: ComparisonReport) -> list[tuple[ComparisonRow, str, str]]:
-    """The baselines with probabilities, the one compared with first, each with a colour and a line style."""
+    """Return the baselines with probabilities, the reference first, each with a colour and a line style."""
     rows = [row for row in market.rows if row.result.is_baseline and row.result.scores]
     rows.sort(key=lambda row: row.result.model != report.baseline)
     return [(row, *style) for row, style in zip(rows, ((ORANGE, "-"), (GREY, "--")), strict=False)]

@@ -24,7 +24,7 @@ class PairedTest:
 
 @dataclasses.dataclass(frozen=True)
 class Differences:
-    """A forecast against another one.
+    """Differences between two forecasts.
 
     Attributes:
         accuracy: by coverage; positive where it is higher.
@@ -51,7 +51,7 @@ class MemberResult:
 
 @dataclasses.dataclass(frozen=True)
 class CellTraining:
-    """How the training of a cell went; numbers of parameters and speeds are those of one seed."""
+    """Summary of the training of a cell; parameters and speed are those of one seed."""
 
     stages: int
     steps: int
@@ -144,7 +144,7 @@ class RecipeReport:
 
 @dataclasses.dataclass(frozen=True)
 class NamedTest:
-    """A difference from the baseline, and of which cell it is."""
+    """A difference from the baseline, and its cell."""
 
     market: str
     model: str
@@ -155,7 +155,7 @@ class NamedTest:
 
 @dataclasses.dataclass(frozen=True)
 class BaselineSummary:
-    """All differences from the baseline together.
+    """Counts over all differences from the baseline.
 
     Attributes:
         tests: number of differences of accuracy that are defined.
@@ -176,7 +176,7 @@ class BaselineSummary:
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonReport(Versioned):
-    """A comparison, as far as it has come.
+    """A comparison with the cells that are finished.
 
     Attributes:
         budget: bars of single symbols that every seed is trained on.

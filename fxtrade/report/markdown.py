@@ -1,4 +1,4 @@
-"""The report of a run as Markdown, from the summary to all that is needed to repeat it."""
+"""The report of a run as Markdown, from the summary to the provenance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENDS = {"finished": "all steps done", "early": "stopped early: the validation lo
 
 
 def document(report: RunReport, pictures: Iterable[str]) -> str:
-    """The whole report; `pictures` names the plots that exist as `plots/<name>.png` beside it."""
+    """Return the whole report; `pictures` names the plots that exist as `plots/<name>.png` beside it."""
     shown = {name: f"![{CAPTIONS[name]}](plots/{name}.png)" for name in pictures}
     picture = {name: shown.get(name, "") for name in CAPTIONS}
     blocks = [
@@ -43,7 +43,7 @@ def document(report: RunReport, pictures: Iterable[str]) -> str:
 
 
 def data(report: RunReport) -> list[str]:
-    """Source, label and spans."""
+    """Return the section on source, label and spans."""
     d = report.data
     rows = [
         ("source", d.source),
@@ -61,7 +61,7 @@ def data(report: RunReport) -> list[str]:
 
 
 def training(report: RunReport, picture: str) -> list[str]:
-    """Size, end and speed of training."""
+    """Return the section on size, end and speed of training."""
     t = report.training
     flops = f"{count(t.flops)} floating point operations a sample"
     rows = [
@@ -89,7 +89,7 @@ def _online_finetuning(report: RunReport) -> list[tuple[str, str]]:
 
 
 def provenance(report: RunReport) -> list[str]:
-    """Everything that the result depends on, and how to repeat the run."""
+    """Return the section on everything that the result depends on, and the commands that repeat the run."""
     p, environment = report.provenance, report.provenance.environment
     commit, _, changed = environment.code.partition("+")[2].partition("-")
     rows = [

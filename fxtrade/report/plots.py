@@ -33,13 +33,13 @@ from fxtrade.report.schema import RunReport
 
 
 def figures(report: RunReport) -> dict[str, Figure]:
-    """Every plot for which there are numbers, by the name of its file."""
+    """Return every plot for which there are numbers, by the name of its file."""
     made = {name: draw(report) for name, draw in PLOTS.items()}
     return {name: figure for name, figure in made.items() if figure is not None}
 
 
 def coverage(report: RunReport) -> Figure | None:
-    """Accuracy of the most confident share of forecasts, against that share."""
+    """Plot accuracy of the most confident share of forecasts, against that share."""
     model = report.training.model
     figure = new_figure(4.6)
     axes = coverage_axes(figure.add_subplot(), "Accuracy by coverage, test span")
@@ -47,7 +47,7 @@ def coverage(report: RunReport) -> Figure | None:
     curve, label = report.curve, f"{model}, ranked with hindsight"
     axes.plot(curve.coverage, 100 * np.array(curve.accuracy), color=SKY, lw=1, zorder=1, label=label)
     peak = {name: np.nanmax([0, *(r.accuracy for r in rows)]) for name, rows in report.baselines.items()}
-    for color, name in zip((ORANGE, RED), sorted(peak, key=peak.get, reverse=True), strict=False):
+    for color, name in zip((ORANGE, RED), sorted(peak, key=lambda name: peak[name], reverse=True), strict=False):
         accuracy_points(axes, report.baselines[name], f"baseline: {name}", color=color, marker="s")
     for style, (name, rows) in zip(("--", "-."), summary.null_baselines(report).items(), strict=False):
         accuracy_points(axes, rows, f"null baseline: {name}", band=True, color=GREY, linestyle=style)
@@ -60,7 +60,7 @@ def coverage(report: RunReport) -> Figure | None:
 
 
 def calibration(report: RunReport) -> Figure | None:
-    """Accuracy against confidence, over bins of equally many forecasts."""
+    """Plot accuracy against confidence, over bins of equally many forecasts."""
     r = report.reliability
     confidence, frequency, count = (np.array(x, float) for x in (r.confidence, r.frequency, r.count))
     if not confidence.size:
@@ -83,7 +83,7 @@ def calibration(report: RunReport) -> Figure | None:
 
 
 def groups(report: RunReport) -> Figure | None:
-    """Accuracy with interval in every symbol and every month."""
+    """Plot accuracy with interval in every symbol and every month."""
     parts = {name: rows for name, rows in (("symbol", report.symbols), ("month", report.months)) if rows}
     if not parts:
         return None
@@ -103,7 +103,7 @@ def groups(report: RunReport) -> Figure | None:
 
 
 def equity(report: RunReport) -> Figure | None:
-    """Equity and drawdown of the strategy, net of costs, beside buy and hold."""
+    """Plot equity and drawdown of the strategy, net of costs, beside buy and hold."""
     trading, costs = report.trading, report.config.trade
     if not trading:
         return None
@@ -121,7 +121,7 @@ def equity(report: RunReport) -> Figure | None:
 
 
 def costs(report: RunReport) -> Figure | None:
-    """Sharpe ratio and total return over a grid of fees and latencies."""
+    """Plot Sharpe ratio and total return over a grid of fees and latencies."""
     if not report.trading:
         return None
     cells = {(c.latency, c.fee_bps): c for c in report.trading.grid}
@@ -146,7 +146,7 @@ def costs(report: RunReport) -> Figure | None:
 
 
 def training(report: RunReport) -> Figure | None:
-    """Loss on training and validation segments by step."""
+    """Plot the loss on training and validation segments by step."""
     rows, t = report.history, report.training
     if not rows:
         return None

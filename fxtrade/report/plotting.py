@@ -1,7 +1,7 @@
-"""What all plots share: size, colours, axes and series.
+"""Helpers of all plots: size, colours, axes and series.
 
 Figures use the object API, so that the global state of `pyplot` is not touched. The colours are those of Okabe and Ito
-(2008), which can be told apart with colour-blindness.
+(2008), which colour-blind readers can distinguish.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Picture = UInt8[np.ndarray, "height width 4"]
 
 
 def new_figure(height: float) -> Figure:
-    """An empty figure of `height` inches."""
+    """Return an empty figure of `height` inches."""
     return Figure((WIDTH, height), dpi=DPI, layout="constrained")
 
 
@@ -47,7 +47,7 @@ def pixels(figure: Figure) -> Picture:
 
 
 def write_plots(folder: Path, figures: Mapping[str, Figure]) -> dict[str, Picture]:
-    """Write `plots/<name>.png` in the folder; return the plots by name. Raises FxtradeError if that cannot be."""
+    """Write `plots/<name>.png` in the folder; return the plots by name. Raises FxtradeError if it cannot be written."""
     pictures = {name: pixels(figure) for name, figure in figures.items()}
     for name, picture in pictures.items():
         save_png(folder / "plots" / f"{name}.png", picture)
@@ -89,7 +89,7 @@ def reference(axes: Axes, level: float, name: str) -> None:
 
 
 def coverage_axes(axes: Axes, title: str) -> Axes:
-    """Accuracy over a logarithmic scale of coverage."""
+    """Set up axes of accuracy over a logarithmic scale of coverage."""
     axes.set_xscale("log")
     axes.set_xticks(COVERAGE_TICKS, [f"{100 * t:g}" for t in COVERAGE_TICKS])
     axes.xaxis.set_minor_locator(NullLocator())
@@ -135,5 +135,5 @@ def equity_axes(axes: Axes, title: str) -> None:
 
 
 def dates(curve: EquityCurve) -> list[dt.datetime]:
-    """The clock of an equity curve, UTC."""
+    """Return the times of an equity curve, UTC."""
     return [dt.datetime(1970, 1, 1) + dt.timedelta(seconds=t / 1e9) for t in curve.time]

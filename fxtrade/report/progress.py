@@ -1,4 +1,4 @@
-"""Progress for people: bars with rate and remaining time, and lines that stay."""
+"""Progress on the terminal: bars with rate and remaining time, and lines of text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fxtrade.train.callbacks import Callbacks, Evaluation
 
 
 class Console:
-    """Everything a run says. On a terminal bars move; in a pipe or log file only lines are printed."""
+    """Output of a run. A terminal shows progress bars; a pipe or log file gets lines only."""
 
     def __init__(self, quiet: bool = False, file=None):
         self.rich = Rich(file=file or sys.stdout, quiet=quiet, highlight=False, soft_wrap=True)
@@ -25,14 +25,14 @@ class Console:
 
     @contextlib.contextmanager
     def task(self, title: str) -> Iterator[None]:
-        """Something of unknown length."""
+        """Show a task of unknown length."""
         with self._progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
             progress.add_task(title)
             yield
 
     @contextlib.contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """A bar over `total` units; yields a function to call with the number just done."""
+        """Show a bar over `total` units; yield a function to call with the number just done."""
         rate = TextColumn("{task.fields[rate]}")
         with self._progress(*_columns(), rate) as progress:
             task, began, done = progress.add_task(title, total=total, rate=""), time.perf_counter(), 0
@@ -47,14 +47,14 @@ class Console:
 
     @contextlib.contextmanager
     def training(self, title: str, steps: int) -> Iterator[Callbacks]:
-        """A bar over training steps, and a line at each evaluation; yields the callbacks of `train.loop.fit`."""
+        """Show a bar over training steps and a line at each evaluation; yield the callbacks of `train.loop.fit`."""
         with self._progress(*_columns(), TextColumn("{task.fields[rate]}")) as progress:
             task, began, done = progress.add_task(title, total=steps, rate="compiling"), None, 0
 
             def on_progress(step: int, labels: int) -> None:
                 nonlocal began, done
                 now = time.perf_counter()
-                if began is None:  # the first dispatch compiled: its time says nothing about the rate
+                if began is None:  # the first dispatch includes compilation
                     began = now
                 else:
                     done += labels
@@ -68,7 +68,7 @@ class Console:
 
 
 def evaluation_line(e: Evaluation) -> str:
-    """An evaluation as a line of text."""
+    """Format an evaluation as a line of text."""
     rate = f"  {e.labels_per_second:,.0f} samples/s" if math.isfinite(e.labels_per_second) else ""
     return (
         f"step {e.step}/{e.steps}  train loss {e.train_loss:.4f}  valid loss {e.valid_loss:.4f}  "

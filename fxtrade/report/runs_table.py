@@ -1,4 +1,4 @@
-"""Several runs side by side: their results, and the config keys in which they differ."""
+"""Table of several runs: their results, and the config keys in which they differ."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def columns(runs: Sequence[RunReport]) -> tuple[dict[str, Column], dict[str, Col
         "log_loss": _column("log loss", lambda r: r.scores.log_loss.value, partial(fixed, digits=4), False),
     }
     effort = {
-        "sharpe": Column("Sharpe [95 %]", lambda r: _sharpe(r) and _sharpe(r).value, _sharpe_text),
+        "sharpe": Column("Sharpe [95 %]", lambda r: r.trading and r.trading.strategy.sharpe.value, _sharpe_text),
         "total_return": _column("return", lambda r: r.trading and r.trading.strategy.total_return, gain),
         "max_drawdown": _column("drawdown", lambda r: r.trading and r.trading.strategy.max_drawdown, percent),
         "samples_per_second": _column("samples/s", lambda r: r.training.labels_per_second, count),
@@ -159,20 +159,22 @@ def differences(runs: Sequence[RunReport]) -> dict[str, list[str]]:
 
 def figure(runs: Sequence[RunReport]) -> Figure:
     """Plot accuracy by coverage of all runs and, of those that were traded, equity net of costs."""
-    traded = [run for run in runs if run.trading]
-    made = new_figure((6.6 if traded else 3.8) + 0.2 * len(runs))
-    upper, *lower = made.subplots(2 if traded else 1, 1, squeeze=False)[:, 0]
+    curves = [run.trading.curve for run in runs if run.trading]
+    made = new_figure((6.6 if curves else 3.8) + 0.2 * len(runs))
+    upper, *lower = made.subplots(2 if curves else 1, 1, squeeze=False)[:, 0]
     coverage_axes(upper, "Accuracy by coverage, fixed thresholds, 95 % intervals")
     for place, run in enumerate(runs):
-        style = {"color": COLORS[place % len(COLORS)], "linestyle": STYLES[place // len(COLORS) % len(STYLES)]}
+        style: dict[str, Any] = {
+            "color": COLORS[place % len(COLORS)],
+            "linestyle": STYLES[place // len(COLORS) % len(STYLES)],
+        }
         accuracy_points(upper, run.accuracy, f"#{place + 1} {run.folder}", marker="o", **style)
         if run.trading:
             curve = run.trading.curve
             lower[0].plot(dates(curve), curve.strategy, lw=1.3, **style)
-    if traded:
+    if curves:
         if len({run.provenance.data_fingerprint for run in runs}) == 1:
-            curve = traded[0].trading.curve
-            lower[0].plot(dates(curve), curve.buy_and_hold, lw=1, color=GREY, zorder=1)
+            lower[0].plot(dates(curves[0]), curves[0].buy_and_hold, lw=1, color=GREY, zorder=1)
             upper.plot([], [], lw=1, color=GREY, label="buy and hold")
         equity_axes(lower[0], "Equity net of costs")
         lower[0].set_xlabel("date (UTC)", fontsize=9)
@@ -201,12 +203,8 @@ def _label(r: RunReport) -> str:
     return f"{r.label.name} {r.label.horizon} x {r.data.interval}, {r.label.classes} classes"
 
 
-def _sharpe(r: RunReport):
-    return r.trading and r.trading.strategy.sharpe
-
-
 def _sharpe_text(r: RunReport) -> str:
-    return estimate(_sharpe(r), 2) if r.trading else DASH
+    return estimate(r.trading.strategy.sharpe, 2) if r.trading else DASH
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:

@@ -27,7 +27,7 @@ from fxtrade.runs.provenance import Provenance
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSummary:
-    """How training went.
+    """Summary of training.
 
     Attributes:
         flops: floating point operations a sample.

@@ -39,17 +39,17 @@ the blocks count.
 * **p**: the larger of two p-values, that of the shifts and that of the sums over blocks. **q**: the smallest false \
 discovery rate at which the test is a discovery (Benjamini & Hochberg); names **in bold** reach the rate asked for.
 * **sign**: share of the periods whose IC has the sign of the whole; **last**: IC in the last of them.
-* **cluster**: columns that carry much the same information; \\* marks the one with the largest IC of its cluster."""
+* **cluster**: columns that carry nearly the same information; \\* marks the one with the largest IC of its cluster."""
 
 
 def write(folder: Path, report: StudyReport) -> None:
-    """Write `study.md` and `plots/*.png`. Raises FxtradeError if that cannot be."""
+    """Write `study.md` and `plots/*.png`. Raises FxtradeError if the folder cannot be written."""
     pictures = write_plots(folder, study_plots.figures(report))
     write_text(folder / "study.md", document(report, tuple(pictures)))
 
 
 def summary(report: StudyReport) -> str:
-    """How many of how many tests are discoveries."""
+    """Return how many tests are discoveries, of how many."""
     tests, rate = report.tests, percent(report.config.study.fdr, 0)
     defined = sum(not missing(t.p) for t in tests)
     found = [t for t in tests if t.discovery]
@@ -83,7 +83,7 @@ def table(console: Console, report: StudyReport, folder: Path) -> None:
 
 
 def document(report: StudyReport, pictures: tuple[str, ...]) -> str:
-    """The whole report; `pictures` names the plots that exist as `plots/<name>.png` beside it."""
+    """Return the whole report; `pictures` names the plots that exist as `plots/<name>.png` beside it."""
     shown = {name: f"![{CAPTIONS[name]}](plots/{name}.png)" for name in pictures}
     rows, clusters = [], _clusters(report)
     for test in strongest(report)[:SHOWN]:
@@ -136,7 +136,7 @@ def _cells(test: FeatureTest, clusters: dict[str, FeatureColumn]) -> list[str]:
 
 
 def _small(p: float) -> str:
-    """0.023, 4e-05; <1e-9."""
+    """Format a p- or q-value: 0.023, 4e-05, <1e-9."""
     if missing(p):
         return DASH
     return "<1e-9" if p < 1e-9 else f"{p:.0e}" if p < 0.0005 else f"{p:.3f}"
@@ -171,7 +171,7 @@ def _redundant(report: StudyReport) -> list[str]:
         clusters.setdefault(column.cluster, []).append(f"`{column.name}`")
     rows = [[str(number), names[0], ", ".join(names[1:])] for number, names in clusters.items() if len(names) > 1]
     intro = f"{len(clusters)} clusters of {len(report.columns)} columns, joined above a mean |rank correlation| of "
-    table = grid(["cluster", "largest IC", "much the same information"], rows, (1, 2)) if rows else ""
+    table = grid(["cluster", "largest IC", "redundant columns"], rows, (1, 2)) if rows else ""
     return [f"{intro}{report.config.study.cluster_threshold:g}.", table]
 
 

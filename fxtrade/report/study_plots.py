@@ -1,4 +1,4 @@
-"""The plots of a feature study. Figures grow with the number of columns, which keeps every name readable."""
+"""The plots of a feature study. Figures grow with the number of columns, so that every name is readable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Heat = Float[np.ndarray, "rows columns"]
 
 
 def figures(report: StudyReport) -> dict[str, Figure]:
-    """Every plot, by the name of its file."""
+    """Return every plot by the name of its file."""
     return {
         "ic": horizons(report),
         "columns": columns(report),
@@ -30,7 +30,7 @@ def figures(report: StudyReport) -> dict[str, Figure]:
 
 
 def strongest(report: StudyReport) -> list[FeatureTest]:
-    """The clearest test of each column, the clearest column first."""
+    """Return the clearest test of each column, the clearest column first."""
     by_column: dict[str, FeatureTest] = {}
     for test in sorted(report.tests, key=_clarity):
         by_column.setdefault(test.column, test)
@@ -38,16 +38,16 @@ def strongest(report: StudyReport) -> list[FeatureTest]:
 
 
 def best(report: StudyReport) -> int:
-    """The horizon with most discoveries; of equal ones, that with the clearest test."""
+    """Return the horizon with most discoveries; of equal ones, that with the clearest test."""
     tests = sorted(report.tests, key=_clarity)
     found = {t.horizon: 0 for t in tests}  # the clearest first, which `max` takes among equals
     for test in tests:
         found[test.horizon] += test.discovery
-    return max(found, key=found.get)
+    return max(found, key=lambda horizon: found[horizon])
 
 
 def horizons(report: StudyReport) -> Figure:
-    """IC by column and horizon; discoveries are framed."""
+    """Plot IC by column and horizon; discoveries are framed."""
     names, table = _order(report), _table(report)
     steps = report.config.study.horizons
     value = np.array([[table[n, h].ic for h in steps] for n in names])
@@ -69,7 +69,7 @@ def horizons(report: StudyReport) -> Figure:
 
 
 def columns(report: StudyReport) -> Figure:
-    """IC with interval and null distribution of every column at the horizon with most discoveries, sorted."""
+    """Plot IC with interval and null distribution of every column at the horizon with most discoveries, sorted."""
     horizon = best(report)
     tests = [t for t in report.tests if t.horizon == horizon]
     tests.sort(key=lambda t: -np.inf if missing(t.ic) else t.ic)
@@ -94,7 +94,7 @@ def columns(report: StudyReport) -> Figure:
 
 
 def stability(report: StudyReport) -> Figure:
-    """IC by column and period at the horizon with most discoveries."""
+    """Plot IC by column and period at the horizon with most discoveries."""
     horizon, names, table = best(report), _order(report), _table(report)
     value = np.array([table[n, horizon].periods for n in names])
     figure = new_figure(EDGES + 0.3 + ROW * len(names))
@@ -109,7 +109,7 @@ def stability(report: StudyReport) -> Figure:
 
 
 def redundancy(report: StudyReport) -> Figure:
-    """Rank correlation of the columns, clusters beside each other and framed."""
+    """Plot the rank correlation of the columns; clusters are adjacent and framed."""
     listed = sorted(enumerate(report.columns), key=lambda pair: pair[1].place)
     index, made = [i for i, _ in listed], [c for _, c in listed]
     value = np.array(report.correlation).reshape(len(index), len(index))[np.ix_(index, index)]
@@ -132,16 +132,15 @@ def redundancy(report: StudyReport) -> Figure:
 
 def _heat(figure: Figure, axes: Axes, value: Heat, names: list[str], limit: float | None = None) -> float:
     """Draw `value` in colours from -limit to limit, missing cells grey; return the limit."""
-    if limit is None:
-        limit = max(np.nanmax(np.abs(np.append(value, 0))), FAINT)
+    bound = max(np.nanmax(np.abs(np.append(value, 0))), FAINT) if limit is None else limit
     axes.set_facecolor("#EEEEEE")
-    norm = TwoSlopeNorm(0, -limit, limit)
+    norm = TwoSlopeNorm(0, -bound, bound)
     image = axes.imshow(np.ma.masked_invalid(value), cmap="RdBu", norm=norm, aspect="auto", interpolation="nearest")
-    bar = figure.colorbar(image, fraction=0.04, aspect=max(40, 2 * len(names)))  # as thin in a tall figure
+    bar = figure.colorbar(image, fraction=0.04, aspect=max(40, 2 * len(names)))  # constant width in a tall figure
     bar.ax.tick_params(labelsize=7.5)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
-    return limit
+    return bound
 
 
 def _order(report: StudyReport) -> list[str]:

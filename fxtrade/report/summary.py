@@ -1,4 +1,4 @@
-"""A run's numbers in words. Every claim rests on intervals, none on a point estimate alone."""
+"""The summary of a run in words. Every claim rests on intervals, none on a point estimate alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from fxtrade.core.config import TradeConfig
 from fxtrade.evaluate.results import CoverageRow, CoverageTable, TradingResult
-from fxtrade.report.formatting import fixed, gain, missing, number, percent, probability
+from fxtrade.report.formatting import fixed, gain, known, missing, number, percent, probability
 from fxtrade.report.schema import RunReport
 
 LEAK_ACCURACY, LEAK_SHARPE = 0.56, 4.0  # above these, on real bars, a leak is the likeliest explanation
@@ -16,7 +16,7 @@ ABOVE, BELOW, EQUAL, UNKNOWN = "above", "below", "not distinguishable from", "at
 
 
 def compare(own: CoverageRow, other: CoverageRow) -> str:
-    """ABOVE or BELOW if the intervals of the two accuracies do not touch, else EQUAL; UNKNOWN without intervals."""
+    """Return ABOVE or BELOW if the two intervals do not overlap, else EQUAL; UNKNOWN without intervals."""
     if any(missing(x) for row in (own, other) for x in (row.low, row.high)):
         return UNKNOWN
     if own.low > other.high:
@@ -33,25 +33,25 @@ def at(table: CoverageTable, target: float) -> CoverageRow:
 
 
 def null_baselines(report: RunReport) -> dict[str, CoverageTable]:
-    """The null baselines that hold for this label: mirrored bars keep their volatility, so it stays predictable."""
+    """Return the null baselines of this label; the random walk is none of volatility, which mirrored bars keep."""
     skip = () if report.label.directional else ("random walk",)
     return {name: table for name, table in report.null_baselines.items() if name not in skip}
 
 
 def best(tables: Mapping[str, CoverageTable], target: float) -> tuple[str, CoverageRow] | None:
-    """Name and row of the highest accuracy at a target coverage."""
+    """Return name and row of the highest accuracy at a target coverage."""
     rows = {name: at(table, target) for name, table in tables.items()}
     known = {name: row for name, row in rows.items() if not missing(row.accuracy)}
     return max(known.items(), key=lambda item: item[1].accuracy) if known else None
 
 
 def targets(report: RunReport) -> list[float]:
-    """The target coverages of the run, widest first."""
+    """Return the target coverages of the run, widest first."""
     return sorted((row.target for row in report.accuracy), reverse=True)
 
 
 def tradable(report: RunReport) -> CoverageTable | None:
-    """Accuracy on a label that can be traded, if it is known."""
+    """Return the accuracy on a tradable label, if there is one."""
     if report.label.tradable:
         return report.accuracy
     return next((other.accuracy for other in report.other_labels if other.label.tradable), None)
@@ -70,7 +70,7 @@ def configurations(n: int) -> str:
 
 
 def paragraph(report: RunReport) -> str:
-    """The summary of a run, from its accuracy to its return after costs."""
+    """Return the summary of a run, from its accuracy to its return after costs."""
     wide, tight = targets(report)[0], targets(report)[-1]
     own = at(report.accuracy, wide)
     sentences = [
@@ -102,7 +102,7 @@ def paragraph(report: RunReport) -> str:
 
 
 def warnings(report: RunReport) -> list[str]:
-    """Everything that makes the numbers suspect."""
+    """Return warnings about implausible results and short test spans."""
     found = [*_leaks(report)]
     span = report.data.spans["test"]
     days = (dt.datetime.fromisoformat(span.end) - dt.datetime.fromisoformat(span.start)).days + 1
@@ -112,7 +112,7 @@ def warnings(report: RunReport) -> list[str]:
 
 
 def _leaks(report: RunReport) -> Iterator[str]:
-    """Results that are likelier a mistake than a discovery."""
+    """Yield a warning for each result that is more likely a leak than skill."""
     label, wide = report.label, targets(report)[0]
     real, two_directions = not report.data.planted_edge, label.directional and label.classes == 2
     table = tradable(report)
@@ -140,7 +140,7 @@ def _leaks(report: RunReport) -> Iterator[str]:
 
 
 def survival(trading: TradingResult) -> str:
-    """Whether the strategy is profitable after costs."""
+    """Return in words whether the strategy is profitable after costs."""
     net = trading.strategy
     if not net.trades or missing(net.sharpe.value):
         return "hardly traded, so there is nothing to evaluate"
@@ -213,4 +213,4 @@ def _trading(trading: TradingResult, config: TradeConfig) -> str:
 
 
 def _over(value: float | None, bound: float) -> bool:
-    return not missing(value) and value > bound
+    return known(value) and value > bound

@@ -8,17 +8,17 @@ from fxtrade.runs.provenance import Environment
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence[int] = (0,)) -> str:
-    """A table; the columns `words` are aligned to the left, the others hold numbers and are aligned to the right."""
+    """Return a table; the columns `words` are aligned to the left, the others to the right."""
     return "\n".join(_line(cells) for cells in (header, _rules(len(header), words), *rows))
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:
-    """A table of names and values without a header."""
+    """Return a table of names and values without a header."""
     return grid(["", ""], rows, (0, 1))
 
 
 def machine(e: Environment) -> list[tuple[str, str]]:
-    """Rows of `facts` about the machine and its packages."""
+    """Return rows of `facts` about the machine and its packages."""
     return [
         ("machine", f"{', '.join(e.devices)} ({e.backend}), {e.cores} cores, Python {e.python}"),
         ("packages", ", ".join(f"{name} {version}" for name, version in e.packages.items())),

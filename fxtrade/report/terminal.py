@@ -1,4 +1,4 @@
-"""The end of a run on the screen."""
+"""Tables of a finished run on the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fxtrade.report.schema import RunReport
 
 
 def table(console: Console, report: RunReport, folder: Path) -> None:
-    """Print accuracies, trading performance and warnings, and where the report is."""
+    """Print accuracies, trading performance, warnings and the path of the report."""
     console.rich.print(_accuracy(report), soft_wrap=False)
     if report.trading:
         console.rich.print(_trading(report.trading), soft_wrap=False)

@@ -38,7 +38,7 @@ METRICS = {  # name and form of each metric of a backtest
 
 
 def trading(report: RunReport, equity: str, costs: str) -> list[str]:
-    """Strategy and buy and hold, and the strategy at other costs; empty where the label is not traded."""
+    """Return the section on strategy, buy and hold, and other costs; empty where the label is not traded."""
     t = report.trading
     if not t:
         return []

@@ -1,4 +1,4 @@
-"""The ledger of all trials: one line of JSON for each time that a test span was evaluated."""
+"""The ledger of trials: one line of JSON for each evaluation of a test span."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read(results: Path) -> list[Trial]:
 
 
 def append_trial(results: Path, trial: Trial) -> None:
-    """Append one trial by one `write` of a whole line, so that processes side by side do not mix their lines.
+    """Append one trial by one `write` of a whole line, so that concurrent processes do not mix their lines.
 
     Raises:
         FxtradeError: the ledger cannot be written.
@@ -64,7 +64,7 @@ def append_trial(results: Path, trial: Trial) -> None:
 
 
 def past_trials(results: Path, fingerprint: str, own_hash: str) -> tuple[dict[str, float], int]:
-    """Return what was tried on these data before.
+    """Return the earlier trials on these data.
 
     Returns:
         The daily Sharpe ratio of every other configuration by its hash, and how often our own configuration was

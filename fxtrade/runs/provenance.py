@@ -1,4 +1,4 @@
-"""Where a result comes from: code version, config hash, packages, machine."""
+"""Provenance of a result: code version, config hash, packages, machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Environment:
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """What a result depends on: config, data, seed and environment."""
+    """Everything that a result depends on: config, data, seed and environment."""
 
     name: str
     config_hash: str
@@ -74,7 +74,7 @@ def now() -> str:
 
 
 def config_hash(config: RunConfig) -> str:
-    """Return a hash of all that makes one trial different from another: the config without its name and the study.
+    """Return a hash that identifies a trial: of the config without its name and the study.
 
     Only values that differ from the defaults are hashed, so that a new key leaves existing hashes as they are. The path
     of the data does not count: their fingerprint identifies them.

@@ -76,7 +76,8 @@ class TestWhatItLeaves:
         made = report(finished)
         assert made.folder == finished.name and made.training.stopped == "finished"
         assert made.config == tiny.config()
-        steps = [(row["step"], row["train/loss"], row["valid/loss"]) for row in read_metrics(finished / "metrics.jsonl")]
+        rows = read_metrics(finished / "metrics.jsonl")
+        steps = [(row["step"], row["train/loss"], row["valid/loss"]) for row in rows]
         assert [(row.step, row.train, row.valid) for row in made.history] == steps
         assert made.data.symbols == ("SIM0", "SIM1") and made.data.interval == "1h"
         rules = ["majority", "reversal", "momentum", "last taker side"]

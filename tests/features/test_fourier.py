@@ -151,7 +151,7 @@ def test_where_all_bins_are_equal_bar_by_bar_is_the_whole():
         ({"bands": (4,)}, "two rising edges"),
         ({"bands": (22, 30)}, r"a window of 64 bars has no cycle of 22 \.\. 30 bars"),
         ({"bins": (33,)}, r"bins must lie within 1 \.\. 32, got \(33,\)"),
-        ({"bins": (0,)}, "bins must be at least 1, got 0"),
+        ({"bins": (0,)}, r"bins\[0\] must be at least 1, got 0"),
     ],
 )
 def test_wrong_options(options, message):

@@ -96,7 +96,7 @@ class TestFromAnEarlierRun:
         del facts["spans"]
         write_json(copy / run_dir.RECORD, facts)
         config, data = prepared({"train.init_from": str(copy)})
-        with pytest.raises(ConfigError, match="does not say what was trained there .* train it anew"):
+        with pytest.raises(ConfigError, match="lacks identity or spans .* train it again"):
             load_initial_params(config, data)
 
 

@@ -20,9 +20,9 @@ def test_in_a_pipe_only_lines_are_printed(pipe):
     console.say("first [bold]not markup[/bold]")
     with console.task("reading"):
         pass
-    with console.bar("features", 100, "bars") as tick:
-        tick(60)
-        tick(40)
+    with console.bar("features", 100, "bars") as on_progress:
+        on_progress(60)
+        on_progress(40)
     with console.training("training", 10) as bar:
         bar.on_progress(5, 64)
         bar.on_evaluation(LAST)

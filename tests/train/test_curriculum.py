@@ -35,7 +35,7 @@ def segments(p, step):
 @pytest.mark.parametrize("pace", PACES)
 @pytest.mark.parametrize("start, until", [(1.0, 0.5), (0.2, 0.25)])
 def test_at_full_pace_the_batches_are_those_without_a_curriculum_bit_for_bit(pace, start, until):
-    p = with_curriculum(pace=pace, start=start, until=until)
+    p = with_curriculum(pace=pace, start=start, end=until)
     for step in range(0 if start == 1 else round(until * STEPS), STEPS):
         np.testing.assert_array_equal(
             batch_starts(p, KEY, jnp.int32(step), BATCH), batch_starts(PLAN, KEY, jnp.int32(step), BATCH)
@@ -45,7 +45,7 @@ def test_at_full_pace_the_batches_are_those_without_a_curriculum_bit_for_bit(pac
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("pace", PACES)
 def test_only_open_segments_are_drawn_the_easy_ones_first(pace, reverse):
-    p = with_curriculum(pace=pace, start=0.2, until=1.0, reverse=reverse)
+    p = with_curriculum(pace=pace, start=0.2, end=1.0, reverse=reverse)
     easy = np.argsort(-SCORE if reverse else SCORE)
     counts = [int(curriculum.num_open_segments(p.curriculum, jnp.int32(step))) for step in range(STEPS + 1)]
     assert counts[0] == (np.ceil(0.2 * M)) and counts[-1] == M and (np.diff(counts) >= 0).all()

@@ -121,7 +121,7 @@ class TestAveraging:
     def test_exponential_with_a_start_that_forgets(self):
         d = [float(averaging(OptimConfig(ema_decay=0.9), 100)(s)) for s in (0, 8, 1000)]
         np.testing.assert_allclose(d, [0.1, 0.5, 0.9], rtol=1e-6)
-        assert [float(averaging(OptimConfig(ema_decay=0.0), 100)(s)) for s in (0, 8)] == [0, 0]
+        assert [float(averaging(OptimConfig(ema_decay=None), 100)(s)) for s in (0, 8)] == [0, 0]
 
     def test_evenly_over_the_last_steps(self):
         """The weights themselves up to there, then the plain mean of all since."""
