@@ -1,4 +1,4 @@
-"""The kernels and the pipeline of `features.py`, as one would write them with pandas, polars and numba.
+"""The kernels and the pipeline of `features.py`, in pandas, polars and numba.
 
 Each function takes float64 columns and returns an array. numba compiles sequential loops, one column a thread.
 """

@@ -1,4 +1,4 @@
-"""One new bar of four symbols through every architecture: what a live system waits for, beside PyTorch.
+"""Latency of one new bar of four symbols through every architecture, beside PyTorch.
 
     python benchmarks/live_models.py --torch-python ENV/bin/python
 
@@ -9,7 +9,7 @@ The default networks, or those of `--models`, four assets with 32 features, from
 * torch: the last receptive field of bars, every layer at every step of it ("usual") or without the steps that the last
   one does not read ("lean").
 
-The probabilities of a bar must agree to 1e-5, but for recurrent networks, whose stream knows more than a window.
+The probabilities of a bar must agree to 1e-5, except for recurrent networks, whose stream remembers more than a window.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the benchmarks share: timings and their spread, workers, the machine, tables.
+"""Helpers of the benchmarks: timings and their spread, workers, the machine, tables.
 
 Every measurement runs in a worker, a fresh process with one library in it: the spinning thread pools of JAX and PyTorch
 slow each other down. Workers take turns over several rounds, so that a ratio compares neighbours in time. This module

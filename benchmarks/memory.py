@@ -1,4 +1,4 @@
-"""Peak memory of training and scoring on a long series, against what the data and the network need.
+"""Peak memory of training and scoring on a long series, against the size of data and network.
 
     python benchmarks/memory.py
 

@@ -1,11 +1,11 @@
-"""One step of MAML through every architecture: second order forward over reverse, and as JAX would do it alone.
+"""One step of MAML through every architecture: second order by forward over reverse, and by plain reverse mode.
 
     python benchmarks/meta.py
 
 Two tasks of one support and one query segment each, 256 labelled bars x 4 assets with 22 features, three steps of
 adaptation, the default networks or those of `--models`.
 
-* fomaml: the first order, which every way has to compute.
+* fomaml: the first order, which both others also compute.
 * maml: `train.meta`, products with the Hessian by `jvp` of the gradient.
 * reverse: `jax.grad` through the steps of gradient descent, reverse over reverse.
 

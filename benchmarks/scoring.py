@@ -1,4 +1,4 @@
-"""Scoring: fxtrade against PyTorch, window by window and with the same sharing of work over time.
+"""Scoring: fxtrade against PyTorch, window by window and densely over time.
 
     python benchmarks/scoring.py --torch-python ENV/bin/python
 

@@ -1,4 +1,4 @@
-"""What the networks in eager PyTorch are made of: parameters with the names of fxtrade's, and layers over time."""
+"""Layers of the networks in eager PyTorch, with parameters named as in fxtrade."""
 
 from __future__ import annotations
 

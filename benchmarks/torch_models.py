@@ -1,7 +1,7 @@
-"""The default networks in eager PyTorch, with fxtrade's weights: what the benchmarks compare with.
+"""The default networks in eager PyTorch with fxtrade's weights, the peer of the benchmarks.
 
-Eager, float32, written to be fast: convolutions in the layout that oneDNN likes, activations in place, fused attention
-and LSTM kernels. Parameters have the names of fxtrade's, "block0a/kernel", in an .npz file.
+Eager, float32, written to be fast: convolutions in the layout that is fast in oneDNN, activations in place, fused
+attention and LSTM kernels. Parameters have the names of fxtrade's, "block0a/kernel", in an .npz file.
 """
 
 from __future__ import annotations

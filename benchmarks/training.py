@@ -13,9 +13,9 @@ features by AdamW on a clipped gradient, from the same weights.
 * torch dense: fxtrade's own segments.
 
 The loss of the first batch must agree to 1e-5 of itself, dense and window by window (dense alone for a recurrent
-network, which knows more than a window in a segment); how far the losses of ten steps drift apart is printed. With the
-TCN: a whole epoch over two million labelled bars, and the gradient of `models.layers.causal_conv` against the one that
-XLA derives.
+network, which remembers more than a window in a segment); how far the losses of ten steps drift apart is printed.
+With the TCN: a whole epoch over two million labelled bars, and the gradient of `models.layers.causal_conv` against
+the one that XLA derives.
 """
 
 from __future__ import annotations

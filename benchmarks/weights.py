@@ -14,9 +14,10 @@ from fxtrade import models
 
 
 def random_weights(model: nn.Module, assets: int, features: int, path: Path) -> Any:
-    """Parameters of a network that says something, also saved to the .npz file `path` by names like "block0a/kernel".
+    """Return random parameters, and save them to the .npz file `path` by names like "block0a/kernel".
 
-    A fresh network is nearly silent (small head, zero biases), and agreement with it would prove little.
+    Unlike those of a fresh network (small head, zero biases), outputs are far from constant, so that agreement is
+    informative.
     """
     params = models.init(model, jax.random.PRNGKey(0), assets, features)
     rng = np.random.default_rng(1)

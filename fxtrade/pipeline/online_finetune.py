@@ -49,7 +49,7 @@ def score(
     config: AdaptConfig,
     on_progress: Callable[[int], None] = lambda n: None,
 ) -> list[Adapted]:
-    """Return the forecast of each member; if `config.steps` is set, weights adapt from the first validation or test row.
+    """Return the forecast of each member; with `config.steps`, weights adapt from the first validation or test row on.
 
     Rows count by the weight of their label, and not at all without one. Weights do not change if none of the `lookback`
     rows has a label, as after a long gap. Dropout is off.

@@ -134,7 +134,7 @@ def make_curriculum(config: RunConfig, data: Dataset, train_plan: Plan) -> Curri
     c = config.train.curriculum
     if c.name == "none":
         return None
-    name = cast(curriculum.Score, c.name)  # `check` knows it
+    name = cast(curriculum.Score, c.name)  # validated by `check`
     return curriculum.make(c, segment_scores(name, config, data, train_plan), config.train.steps)
 
 
