@@ -32,6 +32,9 @@ SCALER = ScalerConfig(halflife=40.0)
 PIPELINES = (*FEATURES, "scaled")
 RECURSIVE = [name for name, feature in FEATURES.items() if feature.recursive]
 WINDOWED = [name for name in FEATURES if name not in RECURSIVE]
+# in units of an average of halflife 500, which clips from row 500 on: on a longer market in test_flow.py
+SLOW_UNIT = {"volume_zscore", "amihud_illiquidity", "flow_zscore", "signed_volume", "trade_size", "trades_zscore"}
+SLOW_UNIT |= {"vpin", "kyle_lambda"}
 CROSS_ASSET = [name for name, feature in FEATURES.items() if feature.cross_asset]
 
 each = pytest.mark.parametrize("name", PIPELINES)
@@ -119,7 +122,7 @@ def test_a_bad_tick_leaves_no_trace(name):
         np.testing.assert_array_equal(np.asarray(after.x)[first:], np.asarray(before.x)[first:])
 
 
-@pytest.mark.parametrize("name", RECURSIVE)
+@pytest.mark.parametrize("name", [name for name in RECURSIVE if name not in SLOW_UNIT])
 def test_a_bad_tick_fades(name):
     """After 256 rows, half a halflife of the slowest memory, to less than a tenth of a standard deviation."""
     moved = 0
