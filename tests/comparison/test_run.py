@@ -13,6 +13,7 @@ import pytest
 
 from fxtrade.comparison import grid, run, statistics
 from fxtrade.comparison.store import CELLS, CellStore
+from fxtrade.core import registry
 from fxtrade.core.errors import FxtradeError, Interrupted, TrainingError
 from fxtrade.core.files import to_jsonable
 from fxtrade.ensemble import mixture
@@ -283,7 +284,7 @@ class TestMistakes:
         process = tiny.python("scripts/comparison.py", "--config=configs/comparison.py:sim", "--config.budgt=1")
         out, err = process.communicate(timeout=120)
         assert (process.returncode, out) == (1, "")
-        assert err == f"error: config has no key 'budgt'{grid.nearest('budgt', grid.to_dict(config()))}\n"
+        assert err == f"error: config has no key 'budgt'{registry.nearest('budgt', registry.to_dict(config()))}\n"
 
 
 def test_a_stage_starts_where_the_last_one_ended(tiny_setting, monkeypatch):

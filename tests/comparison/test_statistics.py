@@ -8,7 +8,7 @@ from fxtrade.comparison.store import PLAN, CellStore, Plan, SettingResult
 from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.report.comparison_schema import CellResult, ComparisonReport
 from tests.helpers import comparison_sample, report_sample
-from tests.helpers.tiny_comparison import config
+from tests.helpers.tiny_comparison import TINY, config
 
 
 def sums(share: float, days: int = 200, seed: int = 0, probable: bool = True) -> DailySums:
@@ -25,6 +25,7 @@ def assembled(
     models = tuple(dict.fromkeys(m for m, _ in shares))
     names = tuple(dict.fromkeys(r for _, r in shares))
     own = {"models": models, "recipes": names, "recipe_changes": {r: {} for r in names}}
+    own["runs"] = {m: TINY["runs"]["tcn"] for m in models}
     store = CellStore(tmp_path)
     store.add(CellResult("m-t", "m", "sim", statistics.BASELINE, "", "", ""), sums(trees, probable=probable))
     store.add_setting(SettingResult("m", "sim", report_sample.data(), comparison_sample.LABELS[:1], (1.0, 0.1)))

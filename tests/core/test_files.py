@@ -56,7 +56,7 @@ class TestAppend:
 
     def test_a_full_disk_is_an_error(self, tmp_path):
         path = tmp_path / "lines.jsonl"
-        with pytest.raises(FxtradeError, match="File too large"), largest_file(100):
+        with pytest.raises(OSError, match="File too large"), largest_file(100):
             for i in range(100):
                 append_line(path, {"i": i})
         assert path.stat().st_size == 100

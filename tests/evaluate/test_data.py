@@ -20,7 +20,7 @@ def config(**label) -> RunConfig:
         ({}, ["open_to_open", "close_to_close"]),
         ({"name": "close_to_close"}, ["close_to_close", "open_to_open"]),
         ({"classes": 3}, ["open_to_open"]),
-        ({"name": "volatility_direction", "median_window": 48, "horizon": 4}, ["volatility_direction"]),
+        ({"name": "volatility_direction", "horizon": 4, "options": {"median_window": 48}}, ["volatility_direction"]),
     ],
 )
 def test_labels_of_one_kind_are_comparable(panel, label, names):

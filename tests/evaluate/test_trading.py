@@ -70,7 +70,7 @@ class TestTrade:
         assert outcome.strategy.trades == 0 and outcome.strategy.total_return == 0
 
     def test_long_only(self, data):
-        long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, short=False), 1, {})
+        long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, allow_short=False), 1, {})
         assert 0 < long.strategy.total_return
         assert long.strategy.exposure < trading.trade(data, guess(data, 1.0), FREE, 1, {}).strategy.exposure
 

@@ -23,8 +23,8 @@ from tests.helpers.markets import bars
         ({"log_return": {"horizons": ()}}, "option horizons must be a list"),
         ({"volatility": {"windows": (1.5,)}}, r"feature 'volatility': option windows\[0\] must be int, got 1.5"),
         ({"bar_shape": {"window": 0}}, "feature 'bar_shape': option window must be at least 1, got 0"),
-        ({"calendar": {"periods": (1,)}}, r"option periods\[0\] must be str, got 1"),
-        ({"calendar": {"periods": ("dai",)}}, "feature 'calendar': option periods cannot be 'dai'; did you mean 'day'"),
+        ({"calendar": {"periods": (1,)}}, r"option periods\[0\] must be 'hour', 'day', 'week' or 'funding', got 1"),
+        ({"calendar": {"periods": ("dai",)}}, r"feature 'calendar': option periods\[0\] must be .* got 'dai'"),
     ],
 )
 def test_errors_of_build(spec, message):

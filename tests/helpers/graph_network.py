@@ -6,10 +6,10 @@ from functools import cache
 
 import jax
 import numpy as np
-from network_loops import dense, embed, layer_norm, relu, residual_block
 
 from fxtrade import models
 from fxtrade.models import HeadSpec, Network
+from tests.helpers.network_loops import dense, embed, layer_norm, relu, residual_block
 from tests.helpers.networks import random_params
 
 T, A, F = 24, 4, 5

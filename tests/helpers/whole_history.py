@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from fxtrade.core import sums
 from fxtrade.core.trading_types import Observation
+from fxtrade.core.windows import windowed_sum
 from fxtrade.risk import sizing
 
 
@@ -25,7 +25,7 @@ def proportional(rows: Observation, horizon, max_gross_exposure, allow_short):
     held = jnp.where(f.ok, f.prob[..., -1] - f.prob[..., 0], 0.0)
     held = held if allow_short else jnp.maximum(held, 0)
     past = jnp.pad(held, ((horizon - 1, 0), (0, 0)))
-    return sums.windowed(past, horizon) * (max_gross_exposure / (horizon * held.shape[1]))
+    return windowed_sum(past, horizon) * (max_gross_exposure / (horizon * held.shape[1]))
 
 
 def buy_and_hold(rows: Observation):

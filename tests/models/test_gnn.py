@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from network_loops import wide
 
 from fxtrade import models
 from fxtrade.core.errors import ConfigError
@@ -31,6 +30,7 @@ from tests.helpers.graph_network import (
     of_assets,
     rows,
 )
+from tests.helpers.network_loops import wide
 from tests.helpers.networks import forward, made, random_params
 
 # every graph and every message; the two do not depend on each other

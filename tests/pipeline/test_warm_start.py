@@ -55,7 +55,7 @@ class TestFromAnEarlierRun:
         before, after = best(finished)[2], best(folder)[2]
         assert not same(before[HEADS], after[HEADS])
         assert all(same(before[name], after[name]) for name in before if name != HEADS)
-        assert json.loads((folder / "report.json").read_text())["run"]["config"]["train"]["init_from"] == str(finished)
+        assert json.loads((folder / "report.json").read_text())["config"]["train"]["init_from"] == str(finished)
 
     def test_members_start_from_one(self, finished):
         config, data = prepared({"train.init_from": str(finished), "train.ensemble.size": 2})
@@ -69,10 +69,10 @@ class TestFromAnEarlierRun:
             ({"model.options.channels": 5}, "the model options of that run is .*'channels': '4'"),
             ({"data.synth.assets": 3}, "the symbols of that run is"),
             ({"auxiliary.volatility": 1.0}, "the head_spec of that run is"),
-            ({"split.valid_fraction": 0.3}, "the train span of that run ends .* but here the valid span begins"),
+            ({"split.valid_fraction": 0.3}, "the train span of that run ends .* but here valid begins"),
             (
                 {"split.test_fraction": 0.2},
-                "the (train|valid) span of that run ends .* have seen what is to judge them",
+                "the (train|valid) span of that run ends .* its weights depend on rows that evaluate them",
             ),
         ],
     )
