@@ -27,7 +27,7 @@ def ensemble(tmp_path_factory):
     return tiny.run_tiny(tmp_path_factory.mktemp("results"), "ensemble", changes)
 
 
-@pytest.mark.parametrize("kind", ["finished", "ensemble"])
+@pytest.mark.parametrize("kind", ["finished", pytest.param("ensemble", marks=pytest.mark.slow)])
 def test_replay_gives_the_targets_of_the_backtest(kind, request):
     folder = request.getfixturevalue(kind)
     loaded, config = bundle.load(folder), run_dir.load_config(folder)

@@ -13,7 +13,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from fxtrade.core.types import Array
 
@@ -47,7 +47,7 @@ def _merge_apart(older: Parts, newer: Parts, distance: int, merge: Callable[[Par
     return merge(older, newer)
 
 
-def windowed_sum(x: Float[Array, " N *rest"], window: int) -> Float[Array, " N-{window}+1 *rest"]:
+def windowed_sum(x: Num[Array, " N *rest"], window: int) -> Num[Array, " N-{window}+1 *rest"]:
     """Sum of each `window` consecutive rows; NaN where one of them is NaN."""
     return windowed_reduce(x, window, lambda older, newer: newer + older)
 
@@ -81,4 +81,4 @@ def sum_over_lags(f: Callable[..., tuple[Array, ...]], series: tuple[Array, ...]
 
 
 def _sum_dtype(a: Array | jax.ShapeDtypeStruct) -> jnp.dtype:
-    return jnp.float32 if a.dtype == bool else a.dtype
+    return jnp.dtype(jnp.float32) if a.dtype == bool else jnp.dtype(a.dtype)

@@ -162,6 +162,7 @@ class TestWhatItLeaves:
         assert (found.low, found.high) == pytest.approx((low, high), abs=0.15 * (high - low))
 
 
+@pytest.mark.slow
 class TestAgain:
     def test_nothing_is_trained_twice(self, copy, trained):
         before = (copy / CELLS).read_bytes(), lasting(outcome(copy))

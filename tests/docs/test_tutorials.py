@@ -20,6 +20,7 @@ PAGES = [
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "results", "data", "site", "build", "dist", "*.egg-info")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_page_runs_as_printed_in_a_copy_of_the_repository(page, tmp_path):
     copy = shutil.copytree(ROOT, tmp_path / "fxtrade", ignore=LEFT_OUT)

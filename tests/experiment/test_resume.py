@@ -112,6 +112,7 @@ def stop(folder, number, until) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # orbax: restored without a target, which is what is meant here
 class TestDisturbed:
+    @pytest.mark.slow
     def test_killed_and_stopped_in_steps_and_in_checkpoints(self, tmp_path, straight):
         folder, rng = tmp_path / "run", np.random.default_rng(0)
         goals = iter(rng.integers([10, 35, 55, 75], [25, 45, 65, 85]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.stats import rankdata
 
 from fxtrade import features
@@ -176,6 +177,7 @@ def test_a_missing_asset_and_a_late_listing_among_four():
     assert ok[100:200, [0, 1, 3]].mean() > 0.7 and not ok[:200, 2].any() and ok[300:, 2].mean() > 0.7
 
 
+@pytest.mark.slow
 def test_a_late_listing_in_chunks():
     stream = compiled(features.build({name: {} for name in ("residual_return", "cross_rank", "absorption_ratio")}))
     chunks_are_whole(stream, gap(coins(330, missing=0.02), slice(0, 200), 2), (1, 164), rtol=1e-4, atol=1e-4)

@@ -72,7 +72,7 @@ def test_missing_assets_are_left_out():
     assert np.isnan(nobody.share).all() and (np.asarray(nobody.loadings) == 0).all()
 
 
-@pytest.mark.parametrize("assets", [2, 4])
+@pytest.mark.parametrize("assets", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_absorption_ratio(assets):
     n, w = 150, 24
     market = coins(n, assets, seed=1)

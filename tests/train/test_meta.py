@@ -184,6 +184,7 @@ class TestSecondOrder:
         np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
         close(slopes, expected)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", MODELS)
     def test_through_every_model_by_finite_differences(self, name):
         """Along a random direction, in float64: the slope of what is left after two steps, which the first order alone
