@@ -54,6 +54,7 @@ def fxtrade(args) -> dict:
     bars, repeats = sizes(args)
     x = inputs(bars)
     features = Features(x, np.ones(x.shape[:2], bool))
+    rows = predict.SAMPLES // ASSETS
     meter, answer = measure.Meter(args), {}
     for name in args.models:
         model = models.build(name, {})
@@ -84,8 +85,7 @@ def fxtrade(args) -> dict:
         np.savez(Path(args.folder, f"{name}_prob.npz"), series=whole(), windows=by_windows(COMPARED, COMPARED))
 
         network = predict.forecast_stream(model, params)
-        rows = predict.SAMPLES // ASSETS
-        chunk = jax.device_put(jax.tree.map(lambda a: a[:rows], features))  # noqa: B023
+        chunk = jax.device_put(jax.tree.map(lambda a: a[:rows], features))
         step, state = jax.jit(network.step), network.init(chunk)
         seconds = meter.seconds(lambda: jax.block_until_ready(step(state, chunk)), 20)  # noqa: B023
         answer[f"{name} step"] = rows * ASSETS / seconds

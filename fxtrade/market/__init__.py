@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 from jaxtyping import Float
 
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.registry import nearest
+from fxtrade.core.registry import check_names
 from fxtrade.core.trading_types import Fill, Market
 from fxtrade.core.types import Array
 from fxtrade.market import costs
@@ -29,6 +28,4 @@ def charge(market: Market, fill: Fill) -> dict[str, Float[Array, " A"]]:
 
 def check_costs(market: Market) -> None:
     """Raise ConfigError unless all costs of the market are registered."""
-    for name in market.costs:
-        if name not in COSTS:
-            raise ConfigError(f"there is no cost '{name}'{nearest(name, COSTS)}")
+    check_names(market.costs, COSTS, "there is no cost")
