@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -48,15 +47,17 @@ def build_rule(config: TradeConfig, horizon: int, threshold: Number = 0.0) -> Ru
     Raises:
         ConfigError: an unknown rule.
     """
-    registry.check_names([config.sizing], SIZING, "config.trade.sizing: there is no rule")
-    make = SIZING[config.sizing]
-    options = {
-        "threshold": threshold,
-        "horizon": horizon,
-        "max_gross_exposure": config.max_gross_exposure,
-        "allow_short": config.allow_short,
-    }
-    return make(**{k: v for k, v in options.items() if k in inspect.signature(make).parameters})
+    registry.check_names([config.sizing], SIZING, "config.trade.sizing: there is no rule")  # names the key
+    return registry.build(
+        SIZING,
+        config.sizing,
+        {},
+        "sizing rule",
+        threshold=threshold,
+        horizon=horizon,
+        max_gross_exposure=config.max_gross_exposure,
+        allow_short=config.allow_short,
+    )()
 
 
 def identity(config: RunConfig, data: Dataset, fingerprint: str = "") -> dict[str, Any]:
