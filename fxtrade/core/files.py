@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -17,17 +18,38 @@ from fxtrade.core.errors import FxtradeError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that is renamed to `path` if the block succeeds and deleted if it fails.
 
-    It lies beside `path`, whose folder is made if it is missing, and no other process writes to it. OSError as it
-    comes.
+    It lies beside `path`, whose folder is made if it is missing, and no other process writes to it. What a killed
+    process left of the same file is deleted. OSError as it comes.
     """
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
+    _delete_leftovers(path)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _delete_leftovers(path: Path) -> None:
+    """Delete the temporary files of `path` whose process has ended."""
+    for part in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+        process = part.name.removeprefix(f"{path.name}.").removesuffix(".part")
+        if process.isdecimal() and not _is_running(int(process)):
+            part.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether a process of this number may be running; Windows does not tell without harm."""
+    try:
+        if os.name == "posix":
+            os.kill(process, 0)  # signal 0 asks only
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

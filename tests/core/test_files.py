@@ -36,6 +36,19 @@ class TestAtomic:
             raise KeyboardInterrupt
         assert json.loads(path.read_text()) == {"x": 1} and os.listdir(tmp_path) == ["a.json"]
 
+    def test_what_a_killed_process_left_is_deleted_and_what_a_running_one_writes_is_not(self, tmp_path):
+        path = tmp_path / "a[1].txt"
+        code = (
+            "import os, signal, sys; from pathlib import Path; from fxtrade.core.files import atomic_path\n"
+            "with atomic_path(Path(sys.argv[1])) as part: part.touch(); os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+        assert len(os.listdir(tmp_path)) == 1
+        running = tmp_path / f"a[1].txt.{os.getppid()}.part"
+        running.touch()
+        write_atomic(path, "new")
+        assert set(os.listdir(tmp_path)) == {path.name, running.name}
+
     def test_a_file_in_place_of_the_folder(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OSError, match="Not a directory"):
