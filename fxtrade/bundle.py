@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from fxtrade import features
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Stream, chain
-from fxtrade.core.types import Features, Forecast
+from fxtrade.core.types import Features
+from fxtrade.ensemble.mixture import mixture
 from fxtrade.pipeline.build import build_model, build_rule
 from fxtrade.pipeline.predict import forecast_stream
 from fxtrade.pipeline.warm_start import best_params
@@ -70,23 +69,18 @@ def decide(bundle: Bundle) -> Stream:
     config = bundle.config
     model = build_model(config)
     rule = build_rule(config.trade, config.label.horizon, bundle.threshold)
-    forecasts = _mixture([forecast_stream(model, params) for params in bundle.params], model.receptive_field)
+    forecasts = _ensemble([forecast_stream(model, params) for params in bundle.params])
     return chain(chain(features.build(config.features, config.scaler), forecasts), as_stream(rule))
 
 
-def _mixture(streams: list[Stream], receptive_field: int) -> Stream:
-    """Return the stream from `Features` to the mean probabilities, ok as `predict.score` has it."""
+def _ensemble(streams: list[Stream]) -> Stream:
+    """Return the stream from `Features` to the mixture of the streams' forecasts."""
 
     def init(rows: Features):
-        return jnp.zeros((), jnp.int32), [stream.init(rows) for stream in streams]
+        return [stream.init(rows) for stream in streams]
 
-    def step(state, rows: Features):
-        seen, states = state
-        stepped = [stream.step(s, rows) for stream, s in zip(streams, states, strict=True)]
-        states, made = [s for s, _ in stepped], [f for _, f in stepped]
-        prob = sum(f.prob for f in made[1:]) + made[0].prob if len(made) > 1 else made[0].prob
-        warm = seen + jnp.arange(len(rows.ok)) >= receptive_field - 1
-        forecast = Forecast(prob / len(made), jnp.asarray(rows.ok) & warm[:, None])
-        return (jnp.minimum(seen + len(rows.ok), receptive_field), states), forecast
+    def step(states, rows: Features):
+        stepped = [stream.step(state, rows) for stream, state in zip(streams, states, strict=True)]
+        return [state for state, _ in stepped], mixture([forecast for _, forecast in stepped])
 
     return Stream(init, step)

@@ -19,20 +19,30 @@ from fxtrade.core.stream import Stream
 from fxtrade.core.types import Array, Features, Forecast, Labels, Output
 
 SAMPLES = 8192  # in one dispatch on the CPU: the activations of more exceed its cache
-NOT_KNOWN: Any = None  # `ok` of a forecast before `score` fills it in
+NOT_KNOWN: Any = None  # `ok` of a forecast whose rows are not known
 
 
 def forecast_stream(model: nn.Module, params: Any) -> Stream:
-    """Return the stream from `Features` to rows of a `Forecast` whose `ok` is None."""
+    """Return the stream from `Features` to rows of a `Forecast`.
+
+    It is ok where the features are and the model has seen its whole receptive field.
+    """
     network = models.stream(model, params)
-    return Stream(network.init, _said(network.step))
+
+    def init(rows: Features):
+        return jnp.zeros((), jnp.int32), network.init(rows)
+
+    return Stream(init, _step(network.step, model.receptive_field))
 
 
-@functools.cache
-def _said(network_step: Callable) -> Callable:
+@functools.cache  # the same function for equal networks, so that `jit` compiles it once
+def _step(network_step: Callable, receptive_field: int) -> Callable:
     def step(state, rows: Features):
+        seen, state = state
         state, out = network_step(state, rows)
-        return state, forecast_of_output(out)
+        warm = seen + jnp.arange(len(rows.ok)) >= receptive_field - 1
+        seen = jnp.minimum(seen + len(rows.ok), receptive_field)
+        return (seen, state), dataclasses.replace(forecast_of_output(out), ok=rows.ok & warm[:, None])
 
     return step
 
@@ -47,14 +57,9 @@ def forecast_of_output(out: Output) -> Forecast:
 def score(
     model: nn.Module, params: Any, features: Features, on_progress: Callable[[int], None] = lambda n: None
 ) -> Forecast:
-    """Return the forecast of every row, in one pass.
-
-    It is ok where the features are and the model has seen its whole receptive field.
-    """
+    """Return the forecast of every row, in one pass."""
     chunk = max(SAMPLES // features.x.shape[1], 1) if compat.is_cpu() else SAMPLES
-    made = stream.run(forecast_stream(model, params), features, chunk, on_progress)
-    warm = np.arange(len(made.prob)) >= model.receptive_field - 1
-    return dataclasses.replace(made, ok=np.asarray(features.ok) & warm[:, None])
+    return stream.run(forecast_stream(model, params), features, chunk, on_progress)
 
 
 def labelled(forecast: Forecast, labels: Labels, rows: Bool[Array, " N"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
