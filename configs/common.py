@@ -6,8 +6,7 @@ from ml_collections import ConfigDict
 
 from fxtrade import features
 from fxtrade.core.config import to_config_dict
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.registry import nearest
+from fxtrade.core.registry import check_names
 
 BARS = {
     "log_return": {"horizons": (1, 2, 4, 8, 16, 32)},
@@ -39,8 +38,7 @@ def market(variant: str, model: str) -> ConfigDict:
     Raises:
         ConfigError: another name.
     """
-    if variant not in MARKETS:
-        raise ConfigError(f"there is no variant '{variant}'{nearest(variant, MARKETS)}")
+    check_names([variant], MARKETS, "there is no variant")
     config = to_config_dict()
     config.name = f"{model}-{variant}"
     config.model.name = model

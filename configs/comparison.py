@@ -22,8 +22,7 @@ from ml_collections import ConfigDict
 
 from configs import attention_tcn, cnn_lstm, gnn, lru, tcn, transformer, wavenet
 from fxtrade.comparison.grid import ComparisonConfig
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.registry import nearest, to_dict
+from fxtrade.core.registry import check_names, to_dict
 
 WEEKLY = {"every": 10_080, "lookback": 2_880}  # bars of a minute
 MARKETS = {  # changes of a market's preset: 4,096 bars of single symbols in a step
@@ -76,9 +75,7 @@ RECIPES = {
 
 def get_config(variant: str = "") -> ConfigDict:
     parts = [part for part in variant.split(",") if part]
-    for part in parts:
-        if part != "small" and part not in MARKETS:
-            raise ConfigError(f"there is no variant '{part}'{nearest(part, ['small', *MARKETS])}")
+    check_names(parts, ["small", *MARKETS], "there is no variant")
     markets = tuple(part for part in parts if part != "small") or ("hourly", "flow")
     config = ConfigDict(to_dict(ComparisonConfig()))
     config.name = "-".join(["comparison", *parts])

@@ -7,7 +7,6 @@ import os
 import platform
 import shutil
 import sys
-from importlib import metadata
 from typing import NamedTuple
 
 import jax
@@ -16,11 +15,10 @@ import jax.numpy as jnp
 import fxtrade
 from fxtrade.core import compat
 from fxtrade.report.progress import Console
+from fxtrade.runs import provenance
 
-PACKAGES = (
-    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "polars", "scikit-learn", "tensorboard",
-    "intel-extension-for-openxla", "jax-cuda12-plugin", "jax-cuda13-plugin",
-)  # fmt: skip
+PLUGINS = ("intel-extension-for-openxla", "jax-cuda12-plugin", "jax-cuda13-plugin")
+PACKAGES = (*provenance.PACKAGES, "scipy", "tensorboard", *PLUGINS)
 INTEL_VENDOR = "0x8086"
 
 
@@ -34,12 +32,13 @@ class Finding(NamedTuple):
 
 def show(console: Console) -> None:
     """Print all findings and the advice."""
-    packages = [Finding(name, version) for name, version in installed_versions().items()]
+    versions = provenance.installed_versions(PACKAGES)
+    packages = [Finding(name, version) for name, version in versions.items()]
     for finding in [*machine(), *packages, *backend()]:
         mark = {True: "ok  ", False: "!   ", None: "    "}[finding.ok]
         console.say(f"{mark}{finding.name:30s} {finding.value}")
     console.say("")
-    for line in advice(find_cards(), platform_name(), installed_versions()):
+    for line in advice(find_cards(), platform_name(), versions):
         console.say(line)
 
 
@@ -65,17 +64,6 @@ def find_cards() -> set[str]:
             if f.read().strip() == INTEL_VENDOR:
                 found.add("intel")
     return found
-
-
-def installed_versions() -> dict[str, str]:
-    """Return the version of each of `PACKAGES` that is installed."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            pass
-    return versions
 
 
 def platform_name() -> str:

@@ -50,20 +50,22 @@ Fraction = Annotated[float, Interval(gt=0, lt=1)]
 Share = Annotated[float, Interval(gt=0, le=1)]
 
 
-def build(registry: Mapping[str, Any], name: str, options: Mapping[str, Any], where: str, **fixed: Any) -> Any:
+def build(
+    registry: Mapping[str, Any], name: str, options: Mapping[str, Any], kind: str, where: str, **fixed: Any
+) -> Any:
     """Return an instance of the class `name`, or the function `name` as a `functools.partial`, with these options.
 
     Args:
         registry: functions and classes, or entries whose attribute `function` is one.
-        where: kind of the entry, in messages: "feature".
+        kind: of the entry, in messages: "feature".
+        where: the config key that names it, in messages: "config.features".
         fixed: values of the program, which are no options; they go to the entries that take them.
 
     Raises:
         ConfigError: an unknown name or option (naming the nearest one), a wrong type, or an option that is missing.
     """
-    if name not in registry:
-        raise ConfigError(f"there is no {where} '{name}'{nearest(name, registry)}")
-    target, where = getattr(registry[name], "function", registry[name]), f"{where} '{name}'"
+    check_names([name], registry, f"{where}: there is no {kind}")
+    target, where = getattr(registry[name], "function", registry[name]), f"{where}: {kind} '{name}'"
     hints = option_types(target)
     fixed = {key: value for key, value in fixed.items() if key in hints}
     check_names(options, hints.keys() - fixed.keys(), f"{where} has no option")

@@ -128,7 +128,9 @@ def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = N
             once); a value or bars that a feature rejects (when the first rows arrive).
     """
     scaled = None if scaler is None else scale.build(scaler)
-    functions = {name: registry.build(FEATURES, name, options, "feature") for name, options in spec.items()}
+    functions = {
+        name: registry.build(FEATURES, name, options, "feature", "config.features") for name, options in spec.items()
+    }
 
     def compute(k: Kernels, bars: Bars) -> Features:
         columns = {}

@@ -30,7 +30,8 @@ def build(c: ScalerConfig) -> Callable[[Kernels, Table], Table]:
     Raises:
         ConfigError: an unknown scaler or option.
     """
-    scaler = registry.build(SCALERS, c.name, c.options, "scaler", halflife=c.halflife, clip=c.clip, window=c.window)
+    shared = {"halflife": c.halflife, "clip": c.clip, "window": c.window}
+    scaler = registry.build(SCALERS, c.name, c.options, "scaler", "config.scaler", **shared)
     share = c.winsor
     if share is None:
         return scaler

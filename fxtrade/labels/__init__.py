@@ -87,7 +87,7 @@ LABELS = {
 
 def spec(config: LabelConfig) -> LabelSpec:
     """Return the properties of the label of a config. Raises ConfigError for an unknown name."""
-    registry.check_names([config.name], LABELS, "there is no label")
+    registry.check_names([config.name], LABELS, "config.label: there is no label")
     entry = LABELS[config.name]
     way = "up, down or about the same" if config.classes == 3 else "up or down"
     bars = f"{config.horizon} bar{'s' if config.horizon > 1 else ''}"
@@ -109,13 +109,14 @@ def alternatives(config: LabelConfig) -> dict[str, LabelConfig]:
 
 def build(config: LabelConfig) -> Callable[[Bars], horizon.Forward]:
     """Return the function of the label of a config. Raises ConfigError for an unknown label or option."""
-    return registry.build(LABELS, config.name, config.options, "label", horizon=config.horizon)
+    return registry.build(LABELS, config.name, config.options, "label", "config.label", horizon=config.horizon)
 
 
 def persistence(bars: Bars, config: LabelConfig) -> Float[np.ndarray, "N A"]:
     """Return the score whose sign is the naive forecast of a label that is not directional."""
     functions = {config.name: LABELS[config.name].persistence}
-    return registry.build(functions, config.name, config.options, "label", horizon=config.horizon)(bars)
+    persist = registry.build(functions, config.name, config.options, "label", "config.label", horizon=config.horizon)
+    return persist(bars)
 
 
 def make(

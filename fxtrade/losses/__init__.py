@@ -30,6 +30,5 @@ def build(
     """
     given = {"cost": 1e-4 * (trade.fee_bps + trade.half_spread_bps), "horizon": label.horizon}
     given = {key: value for key, value in given.items() if key not in config.options}
-    return with_auxiliary(
-        registry.build(LOSSES, config.name, config.options, "loss", **given), auxiliary or AuxiliaryConfig()
-    )
+    loss = registry.build(LOSSES, config.name, config.options, "loss", "config.loss", **given)
+    return with_auxiliary(loss, auxiliary or AuxiliaryConfig())

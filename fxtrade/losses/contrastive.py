@@ -194,4 +194,4 @@ def build(name: str, options: Mapping[str, Any]) -> Callable[[Output, Segment], 
     Raises:
         ConfigError: an unknown name or option, or a value that is impossible.
     """
-    return registry.build(CONTRASTIVE, name, options, "contrastive loss")
+    return registry.build(CONTRASTIVE, name, options, "contrastive loss", "config.pretrain")

@@ -46,7 +46,7 @@ def build(name: str, options: Mapping[str, Any], head_spec: HeadSpec | None = No
     Raises:
         ConfigError: an unknown network or option, or a value of the wrong type.
     """
-    return registry.build(MODELS, name, options, "model", head_spec=head_spec or HeadSpec())
+    return registry.build(MODELS, name, options, "model", "config.model", head_spec=head_spec or HeadSpec())
 
 
 def init(model: nn.Module, seed: PRNGKeyArray, assets: int, features: int) -> Any:

@@ -47,12 +47,12 @@ def build_rule(config: TradeConfig, horizon: int, threshold: Number = 0.0) -> Ru
     Raises:
         ConfigError: an unknown rule.
     """
-    registry.check_names([config.sizing], SIZING, "config.trade.sizing: there is no rule")  # names the key
     return registry.build(
         SIZING,
         config.sizing,
         {},
-        "sizing rule",
+        "rule",
+        "config.trade.sizing",
         threshold=threshold,
         horizon=horizon,
         max_gross_exposure=config.max_gross_exposure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -10,7 +11,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,20 @@ def environment() -> Environment:
         command=" ".join(["python", *sys.argv]),
         code=_code_version(),
         python=platform.python_version(),
-        packages={name: _version(name) for name in PACKAGES},
+        packages=dict.fromkeys(PACKAGES, "not installed") | installed_versions(PACKAGES),
         backend=jax.default_backend(),
         devices=tuple(d.device_kind for d in jax.devices()),
         cores=os.cpu_count() or 1,
     )
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the version of each package that is installed."""
+    versions = {}
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def now() -> str:
@@ -118,10 +128,3 @@ def _code_version() -> str:
     except (OSError, subprocess.SubprocessError):
         pass
     return version
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

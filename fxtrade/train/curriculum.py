@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fxtrade.core.config import CurriculumConfig
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.registry import nearest
+from fxtrade.core.registry import check_names
 from fxtrade.core.types import Array
 
 Pace = Literal["linear", "root", "exponential", "step"]
@@ -35,9 +34,8 @@ class Curriculum(NamedTuple):
 
 def check(config: CurriculumConfig) -> None:
     """Raise ConfigError if there is no such score or pace."""
-    for kind, name, known in (("score", config.name, SCORES), ("pace", config.pace, PACES)):
-        if name not in known:
-            raise ConfigError(f"there is no curriculum {kind} '{name}'{nearest(name, known)}")
+    check_names([config.name], SCORES, "config.train.curriculum: there is no curriculum score")
+    check_names([config.pace], PACES, "config.train.curriculum: there is no curriculum pace")
 
 
 def make(config: CurriculumConfig, score: Float[np.ndarray, " M"], steps: int) -> Curriculum:

@@ -27,7 +27,7 @@ from jaxtyping import Float, PyTree
 
 from fxtrade.core.config import MetaConfig, TrainConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.registry import nearest
+from fxtrade.core.registry import check_names
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.train import members
 from fxtrade.train.hooks import (
@@ -121,9 +121,8 @@ TASK_GRADIENTS = {"reptile": reptile, "fomaml": fomaml, "maml": maml}
 def check(config: TrainConfig) -> None:
     """Raise ConfigError for an unknown method or kind of task, or one that does not fit the other options."""
     meta = config.meta
-    for kind, name, known in (("method", meta.name, METAS), ("kind of task", meta.tasks, TASKS)):
-        if name not in known:
-            raise ConfigError(f"there is no meta-learning {kind} '{name}'{nearest(name, known)}")
+    check_names([meta.name], METAS, "config.train.meta: there is no meta-learning method")
+    check_names([meta.tasks], TASKS, "config.train.meta: there is no meta-learning kind of task")
     if meta.name == "none":
         return
     if config.batch % (2 * meta.segments):

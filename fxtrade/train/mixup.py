@@ -21,8 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from fxtrade.core.config import MixupConfig
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.registry import nearest
+from fxtrade.core.registry import check_names
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.train.hooks import Augment, LossArgs
 from fxtrade.train.segments import reweighted
@@ -41,8 +40,7 @@ class Pairs(NamedTuple):
 
 def check(config: MixupConfig) -> None:
     """Raise ConfigError if there is no such mixup."""
-    if config.name not in MIXUPS:
-        raise ConfigError(f"there is no mixup '{config.name}'{nearest(config.name, MIXUPS)}")
+    check_names([config.name], MIXUPS, "config.train.mixup: there is no mixup")
 
 
 def make_augment(config: MixupConfig) -> Augment:

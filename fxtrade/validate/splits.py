@@ -20,7 +20,7 @@ from fxtrade.core.types import Array, Split
 def build(config: SplitConfig) -> Callable[[Bool[Array, " N"], Int[Array, " N"]], Split]:
     """Return the scheme of a config. Raises ConfigError for an unknown scheme or option."""
     shared = {key: getattr(config, key) for key in ("valid_fraction", "test_fraction", "embargo")}
-    return registry.build(SPLITS, config.name, config.options, "split", **shared)
+    return registry.build(SPLITS, config.name, config.options, "split", "config.split", **shared)
 
 
 def by_time(
