@@ -51,8 +51,8 @@ PRICE = {
     "log_return": Feature(returns.log_return),
     "volatility": Feature(returns.volatility),
     "bar_shape": Feature(returns.bar_shape),
-    "volume_zscore": Feature(returns.volume_zscore, recursive=True),
-    "amihud_illiquidity": Feature(impact.amihud_illiquidity, recursive=True),
+    "volume_zscore": Feature(returns.volume_zscore, recursive=True, slow_unit=True),
+    "amihud_illiquidity": Feature(impact.amihud_illiquidity, recursive=True, slow_unit=True),
     "realised_variance": Feature(realised.realised_variance),
     "jumps": Feature(realised.jumps),
     "realised_moments": Feature(realised.realised_moments),
@@ -92,16 +92,16 @@ PRICE = {
 }
 FLOW = {
     "taker_imbalance": Feature(flow.taker_imbalance),
-    "flow_zscore": Feature(flow.flow_zscore, recursive=True),
+    "flow_zscore": Feature(flow.flow_zscore, recursive=True, slow_unit=True),
     "trade_size_zscore": Feature(flow.trade_size_zscore),
-    "signed_volume": Feature(flow.signed_volume, recursive=True),
+    "signed_volume": Feature(flow.signed_volume, recursive=True, slow_unit=True),
     "trade_imbalance": Feature(flow.trade_imbalance),
-    "trade_size": Feature(flow.trade_size, recursive=True),
-    "trades_zscore": Feature(flow.trades_zscore, recursive=True),
+    "trade_size": Feature(flow.trade_size, recursive=True, slow_unit=True),
+    "trades_zscore": Feature(flow.trades_zscore, recursive=True, slow_unit=True),
     "flow_autocorrelation": Feature(flow.flow_autocorrelation),
-    "vpin": Feature(vpin.vpin, recursive=True),
+    "vpin": Feature(vpin.vpin, recursive=True, slow_unit=True),
     "vpin_bars": Feature(vpin.vpin_bars),
-    "kyle_lambda": Feature(impact.kyle_lambda, recursive=True),
+    "kyle_lambda": Feature(impact.kyle_lambda, recursive=True, slow_unit=True),
 }
 BOOK = {
     "book_spread": Feature(book.book_spread, recursive=True),

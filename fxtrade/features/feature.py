@@ -22,11 +22,13 @@ class Feature:
         function: `f(k: Kernels, bars: Bars, *, options) -> Columns`, options with defaults, dimensionless columns.
         cross_asset: the columns of an asset also depend on the bars of other assets.
         recursive: the memory is exponential, not only a window: the effect of a bad tick decays but never ends.
+        slow_unit: the unit is `averages.slow_mean`, which limits a bad tick only after a halflife of 500 rows.
     """
 
     function: Callable[..., Columns]
     cross_asset: bool = False
     recursive: bool = False
+    slow_unit: bool = False
 
 
 @overload

@@ -10,12 +10,10 @@ from fxtrade import features
 from tests.features.test_features_reference import columns, precise, windows, zscores
 from tests.features.test_features_reference import slow_volume as slow_average
 from tests.helpers.causality import compiled, whole
-from tests.helpers.markets import bars, quiet, tick
+from tests.helpers.markets import bars, quiet
 
 N = 90
 MARKET = quiet(bars(N, seed=5), np.random.default_rng(5).random((N, 2)) < 0.1)
-SLOW = {"trades_zscore": "trades", "amihud_illiquidity": "close"}  # with a column that moves them; the others: volume
-SLOW |= dict.fromkeys(("signed_volume", "trade_size", "vpin", "kyle_lambda"), "volume")
 
 
 def close_to(made, expected, rtol=1e-5, atol=1e-5):
@@ -163,26 +161,10 @@ def test_amihud_illiquidity(column):
     close_to(columns({"amihud_illiquidity": {"windows": (8,)}}, market)["amihud_illiquidity_8"][8:], expected[7:])
 
 
-@pytest.mark.parametrize("name", SLOW)
-def test_a_bad_print_fades_from_slow_averages(name):
-    """After half a halflife of the slow averages a print of 1e12 has an effect below 0.05."""
-    market, f = bars(1000), whole(compiled(features.build({name: {}})))
-    before, after = (np.asarray(f(m).x) for m in (market, tick(market, 600, 0, SLOW[name], 1e12)))
-    assert np.abs(after - before)[600:].max() > 0.05
-    assert np.abs(after - before)[600 + 256 :].max() < 0.05
-
-
-@pytest.mark.parametrize("name", ["volume_zscore", "flow_zscore"])
-def test_a_bad_print_of_volume_fades_from_scores(name):
-    market, f = bars(1000), whole(compiled(features.build({name: {}})))
-    before, after = (np.asarray(f(m).x) for m in (market, tick(market, 600, 0, "volume", 1e12)))
-    assert np.abs(after - before)[600:].max() > 1
-    assert np.abs(after - before)[600 + 256 :].max() < 0.1
-
-
 def test_real_bars(real_panel):
     """Takers move the price, and what is bounded stays within its bounds, on three months of BTC and ETH."""
-    spec = {name: {} for name in (*SLOW, "trade_imbalance", "flow_autocorrelation", "vpin_bars")}
+    slow = ("trades_zscore", "amihud_illiquidity", "signed_volume", "trade_size", "vpin", "kyle_lambda")
+    spec = {name: {} for name in (*slow, "trade_imbalance", "flow_autocorrelation", "vpin_bars")}
     out = whole(compiled(features.build(spec)))(real_panel.bars)
     x, ok = np.asarray(out.x), np.asarray(out.ok)
     assert ok[300:].all()
