@@ -9,17 +9,17 @@ from fxtrade.core.types import Array
 from fxtrade.core.validity import nan_where_invalid
 
 
-def convolve(x: Float[Array, " N *rest"], taps: tuple[float, ...], spacing: int = 1) -> Float[Array, " T *rest"]:
-    """sum over j of taps[j] * x[t - j spacing], for T = N - (len(taps) - 1) spacing rows.
+def convolve(x: Float[Array, " N *rest"], taps: tuple[float, ...]) -> Float[Array, " T *rest"]:
+    """sum over j of taps[j] * x[t - j], for T = N - len(taps) + 1 rows.
 
     The first rows, whose past is missing, get no result. A row is NaN where any value with a tap is invalid. Computed
     from the differences to the newest value, which are exact where prices are close to each other: a filter that
     differences a price keeps its precision at any price level.
     """
-    rows = x.shape[0] - (len(taps) - 1) * spacing
+    rows = x.shape[0] - len(taps) + 1
     x = nan_where_invalid(x)
     newest, out = x[x.shape[0] - rows :], 0.0
     for j, tap in enumerate(taps[1:], 1):
-        first = x.shape[0] - rows - j * spacing
+        first = x.shape[0] - rows - j
         out = out + np.float32(tap) * (x[first : first + rows] - newest)
     return out + np.float32(sum(taps)) * newest

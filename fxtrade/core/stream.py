@@ -165,10 +165,9 @@ class Kernels:
 
         return self.memo("log_return", compute, x, n)
 
-    def filter(self, x: Series, taps: tuple[float, ...], spacing: int = 1) -> Series:
-        """Causal linear filter: the sum of taps[j] * x[t - j spacing]; NaN where one of these is missing."""
-        reach = (len(taps) - 1) * spacing
-        return self.memo("filter", lambda: linear.convolve(self.past(x, reach), taps, spacing), x, taps, spacing)
+    def filter(self, x: Series, taps: tuple[float, ...]) -> Series:
+        """Causal linear filter: the sum of taps[j] * x[t - j]; NaN where one of these is missing."""
+        return self.memo("filter", lambda: linear.convolve(self.past(x, len(taps) - 1), taps), x, taps)
 
     def moments(self, x: Series, window: int, min_count: int | None = None) -> rolling.Moments:
         return self._window(rolling.moments, x, window, min_count)
