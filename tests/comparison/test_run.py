@@ -59,12 +59,6 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture
-def copy(finished, tmp_path):
-    shutil.copytree(finished.parent, tmp_path / "results")
-    return tmp_path / "results" / finished.name
-
-
-@pytest.fixture
 def trained(monkeypatch):
     """Names of the cells that have been trained since."""
     names, original = [], run.run_cell

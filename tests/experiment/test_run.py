@@ -19,6 +19,7 @@ from fxtrade.train.optim import optimizer
 from fxtrade.train.step import create
 from tests.helpers import tiny
 from tests.helpers.bar_files import columns, rows, write
+from tests.helpers.trees import same
 
 SPEED = "train/labels_per_second"
 
@@ -52,10 +53,6 @@ def best(folder):
 
 def files(folder) -> set[str]:
     return {p.name for p in folder.iterdir()}
-
-
-def same(a, b) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 class TestWhatItLeaves:

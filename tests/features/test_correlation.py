@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fxtrade.features.correlation import ESTIMATORS
-from tests.helpers.coins import coins, columns, over_windows, returns, same
+from tests.helpers.coins import coins, over_windows, returns, same
+from tests.helpers.feature_columns import columns
 
 N, W = 150, 24
 

@@ -9,7 +9,8 @@ from scipy.stats import rankdata
 from fxtrade import features
 from fxtrade.features.cross_section import rank
 from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, whole
-from tests.helpers.coins import coins, columns, over_windows, returns, same
+from tests.helpers.coins import coins, over_windows, returns, same
+from tests.helpers.feature_columns import columns
 from tests.helpers.markets import bars, gap
 
 N, W = 150, 24

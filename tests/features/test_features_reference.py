@@ -10,6 +10,7 @@ import pytest
 
 from fxtrade import features
 from fxtrade.core.config import ScalerConfig
+from tests.helpers import feature_columns
 from tests.helpers.causality import compiled, whole
 from tests.helpers.markets import bars, quiet, tick
 
@@ -18,10 +19,7 @@ MARKET = quiet(bars(N, assets=2, seed=3), np.random.default_rng(3).random((N, 2)
 
 
 def columns(spec, market=MARKET):
-    """Columns `[N, A]` in float64, NaN where not ok, of one feature."""
-    out = whole(compiled(features.build(spec)))(market)
-    x = np.where(np.asarray(out.ok)[..., None], np.asarray(out.x, np.float64), np.nan)
-    return {name: x[..., i] for i, name in enumerate(out.names)}
+    return feature_columns.columns(spec, market)
 
 
 def precise(market=MARKET):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import minimum_spanning_tree as scipy_tree
 
 from fxtrade.features import graph
-from tests.helpers.coins import coins, columns, returns, same
+from tests.helpers.coins import coins, returns, same
+from tests.helpers.feature_columns import columns
 from tests.helpers.markets import gap
 
 ROWS = 20

@@ -13,6 +13,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Kernels
 from fxtrade.features.kalman import CLIP, SMALLEST, local_levels
 from tests.helpers.causality import compiled, whole
+from tests.helpers.feature_columns import by_name
 from tests.helpers.markets import bars, gap, tick
 
 RATIOS = tuple(4.0**i for i in range(-4, 4))
@@ -30,9 +31,7 @@ def stream(*options):
 
 
 def columns(market, *options):
-    out = whole(stream(*options))(market)
-    x = np.where(np.asarray(out.ok)[..., None], np.asarray(out.x, np.float64), np.nan)
-    return {name: x[..., i] for i, name in enumerate(out.names)}
+    return by_name(whole(stream(*options))(market))
 
 
 def market(close):

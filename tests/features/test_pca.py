@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.features.pca import eigen, principal
-from tests.helpers.coins import coins, columns, over_windows, returns, same
+from tests.helpers.coins import coins, over_windows, returns, same
+from tests.helpers.feature_columns import columns
 
 eigen, principal = jax.jit(eigen), jax.jit(principal, static_argnums=1)
 

@@ -13,6 +13,7 @@ from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.features.realised import ESTIMATORS, FLOOR
 from tests.helpers.causality import compiled, whole
+from tests.helpers.feature_columns import by_name
 from tests.helpers.markets import bars, gap
 
 WINDOW, SCALE = 128, 8
@@ -28,9 +29,7 @@ def columns(name, close, *options):
     close = np.asarray(close, np.float32)
     market = bars(len(close), close.shape[1])
     market = gap(market.replace(close=close), np.isnan(close).any(1))
-    out = whole(stream(name, *options))(market)
-    x = np.where(np.asarray(out.ok)[..., None], np.asarray(out.x, np.float64), np.nan)
-    return {name: x[..., i] for i, name in enumerate(out.names)}
+    return by_name(whole(stream(name, *options))(market))
 
 
 def walk(n, assets=2, seed=0, sigma=1e-3, noise=0.0, price=60_000.0, start=0.0):

@@ -13,6 +13,7 @@ from fxtrade import features
 from fxtrade.core.errors import ConfigError
 from fxtrade.features.spread import ESTIMATORS, FLOOR, LIMIT
 from tests.helpers.causality import compiled, whole
+from tests.helpers.feature_columns import by_name
 from tests.helpers.markets import bars, gap
 
 WINDOW = 128
@@ -160,8 +161,7 @@ def columns(prices, **options):
     """Columns `[N]` of the feature, NaN where not ok."""
     market = bars(len(prices["close"]), 1).replace(**prices)
     out = whole(stream(*options.items()))(gap(market, np.isnan(prices["close"])[:, 0]))
-    x = np.where(np.asarray(out.ok)[..., None], np.asarray(out.x, np.float64), np.nan)[:, 0]
-    return {name: x[:, i] for i, name in enumerate(out.names)}
+    return {name: x[:, 0] for name, x in by_name(out).items()}
 
 
 def test_spread_estimate():

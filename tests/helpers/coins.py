@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fxtrade import features
 from fxtrade.core.stream import Kernels, from_kernels
 from fxtrade.core.types import Array, Bars
 from tests.helpers.causality import compiled, whole
@@ -34,13 +33,6 @@ def returns(market: Bars, horizon: int = 1) -> np.ndarray:
 def kernel(f: Callable[[Kernels, Array], Array], rows) -> Array:
     """f(k, rows) over all rows, compiled."""
     return whole(compiled(from_kernels(f)))(rows)
-
-
-def columns(spec: dict, market: Bars) -> dict[str, np.ndarray]:
-    """Columns `[N, A]` of one feature in float64, NaN where not ok."""
-    out = whole(compiled(features.build(spec)))(market)
-    x = np.where(np.asarray(out.ok)[..., None], np.asarray(out.x, np.float64), np.nan)
-    return {name: x[..., i] for i, name in enumerate(out.names)}
 
 
 def over_windows(x: np.ndarray, window: int, f: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

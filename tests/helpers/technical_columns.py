@@ -9,6 +9,7 @@ import numpy as np
 
 from fxtrade import features
 from tests.helpers.causality import compiled, whole
+from tests.helpers.feature_columns import by_name
 from tests.helpers.markets import bars
 
 N = 600
@@ -34,9 +35,7 @@ def simulated(**options):
 
 def columns(market):
     """Columns `[N, A]` in float64, NaN where undefined."""
-    out = whole(family())(market)
-    x = np.where(np.asarray(out.ok)[..., None], np.asarray(out.x, np.float64), np.nan)
-    return {name: x[..., i] for i, name in enumerate(out.names)}
+    return by_name(whole(family())(market))
 
 
 def precise(market):

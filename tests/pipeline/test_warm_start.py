@@ -22,10 +22,7 @@ from fxtrade.train.callbacks import NO_CALLBACKS
 from fxtrade.train.optim import HEADS
 from tests.experiment.test_run import best, files, metrics
 from tests.helpers import tiny
-
-
-def same(a, b) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+from tests.helpers.trees import same
 
 
 def prepared(changes=None):

@@ -14,6 +14,7 @@ from fxtrade.train import checksum
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.step import create
 from tests.full_disk import largest_file
+from tests.helpers.trees import same
 
 WHO = {"model": "wavenet", "columns": ["a", "b"], "label": {"name": "open_to_open", "horizon": 1}, "data": "9f"}
 OPTIMIZER = optax.adamw(1e-3)
@@ -36,10 +37,6 @@ def state(step: int):
     """A state that differs from step to step."""
     params = {"dense": {"kernel": jax.random.normal(jax.random.PRNGKey(step), (31, 7)), "bias": jnp.arange(5.0) + step}}
     return create(params, OPTIMIZER).replace(step=jnp.asarray(step, jnp.int32))
-
-
-def same(a, b) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 def saved(folder, steps=(10, 20, 30), best=20, **options) -> Checkpoints:

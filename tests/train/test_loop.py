@@ -18,6 +18,7 @@ from fxtrade.train.outputs import TrainOutputs, open_outputs
 from fxtrade.train.segments import batch_starts
 from fxtrade.train.step import BATCHES
 from tests.helpers.toys import OPTIM, TRAIN, Small, series, spans, within
+from tests.helpers.trees import same
 
 
 class Watcher:
@@ -35,10 +36,6 @@ def train(data=None, watcher=None, config=TRAIN, optim=OPTIM, checkpoints=None, 
     watcher = watcher or Watcher()
     job = TrainJob(Small(), cross_entropy, *(data or spans()), **job)
     return fit(job, config, optim, seed, TrainOutputs(checkpoints, None, resume), watcher.callbacks)
-
-
-def same(a, b) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from fxtrade.train import optim
 from fxtrade.train.segments import Series, batch_starts, plan
 from fxtrade.train.step import BATCHES, DROPOUT, create, make_evaluate, make_update
 from tests.helpers.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, series, within
+from tests.helpers.trees import same
 
 KEY, BATCH = jax.random.PRNGKey(5), 4
 DROPPING = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2, "dropout": 0.3})
@@ -32,10 +33,6 @@ def update():
     """One program for all tests, which train for 2 or 4 steps."""
     optimizer, decay = optim.optimizer(OPTIM, 20), optim.averaging(OPTIM, 20)
     return make_update(DROPPING, cross_entropy, optimizer, PLAN, BATCH, decay)
-
-
-def same(a, b) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 @jax.jit
