@@ -52,8 +52,8 @@ def require_two_assets(bars: Bars, feature: str) -> None:
         raise ConfigError(f"feature '{feature}' needs at least two symbols; add symbols or leave the feature out")
 
 
-def require_at_least(least: int, values: Iterable[int], where: str) -> None:
-    """Raise ConfigError for the first value that is too small."""
+def require_at_least_two(values: Iterable[int], where: str) -> None:
+    """Raise ConfigError for the first value below 2."""
     for value in values:
-        if value < least:
-            raise ConfigError(f"{where} must be at least {least}, got {value}")
+        if value < 2:
+            raise ConfigError(f"{where} must be at least 2, got {value}")

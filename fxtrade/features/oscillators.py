@@ -12,7 +12,7 @@ from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.core.validity import safe_divide
 from fxtrade.features.averages import FLOOR, wilder
-from fxtrade.features.feature import Columns, require_at_least
+from fxtrade.features.feature import Columns, require_at_least_two
 
 
 def rsi(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (14,)) -> Columns:
@@ -21,7 +21,7 @@ def rsi(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (14,)) -> Columns:
     This is the average return over the average absolute return, both with Wilder's weights; a return is clipped to 100
     standard deviations, and an average absolute return counts as at least 1e-7.
     """
-    require_at_least(2, windows, "feature 'rsi': option windows")
+    require_at_least_two(windows, "feature 'rsi': option windows")
     moves = k.log_return(bars.close)
     sizes, columns = jnp.abs(moves), {}
     for w in windows:
@@ -61,7 +61,7 @@ def cci(k: Kernels, bars: Bars, *, window: int = 20) -> Columns:
 
     0 in a constant window.
     """
-    require_at_least(2, (window,), "feature 'cci': option window")
+    require_at_least_two((window,), "feature 'cci': option window")
     # typical prices differ by little: by the moves of the closes, and by their distances from their own closes
     above_close = ((bars.high - bars.close) + (bars.low - bars.close)) / 3
     past = [k.past(a, window - 1) for a in (bars.close, above_close)]

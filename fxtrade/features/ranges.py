@@ -15,7 +15,7 @@ from fxtrade.core.rolling import total
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.features.averages import FLOOR, wilder
-from fxtrade.features.feature import Columns, require_at_least
+from fxtrade.features.feature import Columns, require_at_least_two
 
 Estimator = Literal["parkinson", "garman_klass", "rogers_satchell", "yang_zhang"]
 
@@ -38,7 +38,7 @@ def range_volatility(
       bars and whatever the drift (Yang & Zhang 2000).
     """
     if "yang_zhang" in estimators:
-        require_at_least(2, windows, "feature 'range_volatility': windows of yang_zhang")
+        require_at_least_two(windows, "feature 'range_volatility': windows of yang_zhang")
     body, extent = log_ratio(bars.close, bars.open), log_ratio(bars.high, bars.low)
     jump = log_ratio(bars.open, k.lag(bars.close, 1))
     above = log_ratio(bars.high, bars.open) * log_ratio(bars.high, bars.close)
@@ -67,7 +67,7 @@ def atr(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (14,)) -> Columns:
 
     Exponential memory: a bad tick is clipped to 100 standard deviations and fades with (1 - 1/window)^age.
     """
-    require_at_least(2, windows, "feature 'atr': option windows")
+    require_at_least_two(windows, "feature 'atr': option windows")
     extent = true_range(k, bars)
     return {f"atr_{w}": jnp.log(jnp.maximum(wilder(k, extent, w), FLOOR)) for w in windows}
 

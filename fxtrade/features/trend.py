@@ -14,7 +14,7 @@ from fxtrade.core.types import Array, Bars
 from fxtrade.core.validity import is_valid
 from fxtrade.core.windows import windowed_reduce
 from fxtrade.features.averages import FLOOR, above_ema, ema, noise, wilder
-from fxtrade.features.feature import Columns, require_at_least
+from fxtrade.features.feature import Columns, require_at_least_two
 from fxtrade.features.ranges import true_range
 
 
@@ -32,7 +32,7 @@ def macd(k: Kernels, bars: Bars, *, fast: int = 12, slow: int = 26, signal: int 
     line = EMA fast - EMA slow, signal = EMA of the line, histogram = line - signal, with EMAs started at the first
     close. A return is clipped to 100 standard deviations.
     """
-    require_at_least(2, (fast, slow, signal), "feature 'macd': options fast, slow and signal")
+    require_at_least_two((fast, slow, signal), "feature 'macd': options fast, slow and signal")
     moves, unit = k.log_return(bars.close), noise(k, bars, window)
     line = above_ema(k, moves, slow) - above_ema(k, moves, fast)
     smooth = ema(k, line, signal)
@@ -44,7 +44,7 @@ def adx(k: Kernels, bars: Bars, *, window: int = 14) -> Columns:
 
     A movement is clipped to 100 standard deviations; an average movement counts as at least 1e-7 where it divides.
     """
-    require_at_least(2, (window,), "feature 'adx': option window")
+    require_at_least_two((window,), "feature 'adx': option window")
     up, down = k.log_return(bars.high), -k.log_return(bars.low)
     known = is_valid(up) & is_valid(down)
     plus, minus = (jnp.where((a > b) & (a > 0), a, 0) for a, b in ((up, down), (down, up)))

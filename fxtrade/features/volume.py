@@ -14,7 +14,7 @@ from fxtrade.core.types import Array, Bars
 from fxtrade.core.validity import is_valid, nan_where_invalid, safe_divide
 from fxtrade.core.windows import sum_over_lags, windowed_reduce
 from fxtrade.features.averages import noise
-from fxtrade.features.feature import Columns, require_at_least
+from fxtrade.features.feature import Columns, require_at_least_two
 
 
 def obv_slope(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (32,)) -> Columns:
@@ -23,7 +23,7 @@ def obv_slope(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (32,)) -> Co
     The slope of a cumulative sum is a filter of its terms, the volume with the sign of the return, with the parabola
     6 i (n - i) / (n (n^2 - 1)) as weights. In [-1.5, 1.5]; 0 where nothing was traded.
     """
-    require_at_least(2, windows, "feature 'obv_slope': option windows")
+    require_at_least_two(windows, "feature 'obv_slope': option windows")
     signed = jnp.sign(k.log_return(bars.close)) * bars.volume
     columns = {}
     for n in windows:
@@ -45,7 +45,7 @@ def volume_profile(k: Kernels, bars: Bars, *, window: int = 64, bins: int = 8, r
     `profile_poc` is the distance to the point of control, the centroid of the fullest bin and its neighbours,
     `profile_above` the share at closes above the present one, those at it counted half.
     """
-    require_at_least(2, (bins,), "feature 'volume_profile': option bins")
+    require_at_least_two((bins,), "feature 'volume_profile': option bins")
     width = 2 * reach / bins
     unit = noise(k, bars, window) * (window**0.5 * width) * bars.close
     inside, above, total = _volumes(k, bars, unit, bins, window)
