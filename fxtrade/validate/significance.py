@@ -86,30 +86,17 @@ def expected_maximum(trials: int | float, variance: float = 1.0) -> float:
     return float(np.sqrt(variance) * max(0.0, (1 - np.euler_gamma) * low + np.euler_gamma * high))
 
 
-def deflated_sharpe(
-    r: ArrayLike,
-    trial_sharpes: ArrayLike | None = None,
-    *,
-    trials: int | float | None = None,
-    variance: float | None = None,
-) -> float:
+def deflated_sharpe(r: ArrayLike, trial_sharpes: ArrayLike) -> float:
     """Compute DSR, the PSR of the chosen series against the best ratio expected by chance, `expected_maximum`.
 
     Args:
         r: returns per bar of the strategy that was chosen.
-        trial_sharpes: ratios per bar of ALL trials that it was chosen from, itself included, or None.
-        trials, variance: instead, their number (from the ledger; an effective number if they are correlated) and the
-            variance of their ratios per bar (population).
+        trial_sharpes: ratios per bar of ALL trials that it was chosen from, itself included.
 
     Raises:
-        ConfigError: the trials are given in neither or in both ways.
         DataError: a trial's ratio is not finite.
     """
-    if trial_sharpes is not None and trials is None and variance is None:
-        ratios = np.asarray(trial_sharpes, np.float64)
-        if ratios.size == 0 or not np.isfinite(ratios).all():
-            raise DataError("deflated_sharpe: a trial has no finite Sharpe ratio; leave out trials that never trade")
-        trials, variance = ratios.size, float(ratios.var())
-    elif trial_sharpes is not None or trials is None or variance is None:
-        raise ConfigError("deflated_sharpe: give either trial_sharpes or both trials and variance")
-    return float(probabilistic_sharpe(moments(r), expected_maximum(trials, variance)))
+    ratios = np.asarray(trial_sharpes, np.float64)
+    if ratios.size == 0 or not np.isfinite(ratios).all():
+        raise DataError("deflated_sharpe: a trial has no finite Sharpe ratio; leave out trials that never trade")
+    return float(probabilistic_sharpe(moments(r), expected_maximum(ratios.size, float(ratios.var()))))

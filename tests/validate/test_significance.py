@@ -62,14 +62,13 @@ def test_one_trial_is_not_deflated():
     r = skewed_returns()
     psr = m.probabilistic_sharpe(m.moments(r))
     assert m.expected_maximum(1, 5.0) == 0
-    assert m.deflated_sharpe(r, [0.3]) == m.deflated_sharpe(r, trials=1, variance=5.0) == psr
+    assert m.deflated_sharpe(r, [0.3]) == psr
 
 
-def test_both_ways_of_giving_the_trials_agree():
+def test_the_threshold_is_the_maximum_that_chance_makes():
     r = skewed_returns()
     trial_sharpes = np.random.default_rng(0).normal(0, 0.05, 30)
     deflated = m.deflated_sharpe(r, trial_sharpes)
-    assert deflated == pytest.approx(m.deflated_sharpe(r, trials=30, variance=trial_sharpes.var()))
     threshold = m.expected_maximum(30, trial_sharpes.var())
     assert deflated == pytest.approx(m.probabilistic_sharpe(m.moments(r), threshold))
     assert deflated < m.probabilistic_sharpe(m.moments(r))
@@ -160,10 +159,7 @@ def test_a_single_bar_has_no_error():
         (lambda: m.standard_error(m.ReturnMoments(0.1, 100, np.array([0.0, 3.0]), 5)), DataError, "5.0 is below"),
         (lambda: m.expected_maximum(0), ConfigError, "at least 1"),
         (lambda: m.expected_maximum(5, -1.0), ConfigError, "variance"),
-        (lambda: m.deflated_sharpe([0.1, 0.2]), ConfigError, "either"),
-        (lambda: m.deflated_sharpe([0.1, 0.2], trials=5), ConfigError, "either"),
-        (lambda: m.deflated_sharpe([0.1, 0.2], [0.1], trials=5), ConfigError, "either"),
-        (lambda: m.deflated_sharpe([0.1, 0.2], [0.1], trials=5, variance=1.0), ConfigError, "either"),
+        (lambda: m.deflated_sharpe([0.1, 0.2], []), DataError, "never trade"),
         (lambda: m.deflated_sharpe([0.1, 0.2], [0.1, np.nan]), DataError, "never trade"),
         (lambda: m.sharpe_interval(m.ReturnMoments(0.1, 5), level=1.2), ConfigError, "level"),
     ],
