@@ -15,6 +15,7 @@ from fxtrade.core.errors import FxtradeError
 from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.metrics import bootstrap
 from fxtrade.report.comparison_schema import (
+    COMPARED,
     BaselineSummary,
     CellResult,
     ComparisonReport,
@@ -29,7 +30,6 @@ from fxtrade.report.comparison_schema import (
 from fxtrade.validate import discovery
 
 BASELINE = "gradient-boosted trees"  # that all cells are compared with
-COVERAGES = (1.0, 0.1)  # at which forecasts are compared
 SAMPLES = 2000  # of the bootstrap
 FALSE_DISCOVERY_RATE = 0.05
 
@@ -46,7 +46,7 @@ class MarketCells(NamedTuple):
     sums: dict[str, DailySums]
 
     def compared(self) -> list[float]:
-        return [c for c in COVERAGES if c in self.coverages]
+        return [c for c in COMPARED if c in self.coverages]
 
     def pairs(self, rival: str) -> dict[str, str]:
         """Return the cells that are compared with the baseline or with plain training, and with which, by hash."""

@@ -12,6 +12,7 @@ from fxtrade.core.files import write_text
 from fxtrade.evaluate.results import Scores
 from fxtrade.report import comparison_plots, summary
 from fxtrade.report.comparison_schema import (
+    COMPARED,
     BaselineSummary,
     CellTraining,
     ComparisonReport,
@@ -29,7 +30,6 @@ from fxtrade.report.tables import facts, grid, machine
 from fxtrade.report.terminal import coverage_columns, plain_table
 
 WIDEST = 3  # times the target coverage: beyond, most forecasts have the same confidence
-COMPARED = (1.0, 0.1)  # coverages of the differences
 CAPTIONS = {"coverage": "Accuracy by coverage", "recipes": "Effect of each recipe", "cost": "Accuracy and speed"}
 NATS = "Reduction of the log loss against the baseline or plain training in thousandths of a nat; positive is better."
 READING = """\

@@ -10,6 +10,8 @@ from fxtrade.evaluate.results import NAN, CoverageTable, DataSummary, Scores, Tr
 from fxtrade.labels import LabelSpec
 from fxtrade.runs.provenance import Environment
 
+COMPARED = (1.0, 0.1)  # coverages at which forecasts are compared
+
 
 @dataclasses.dataclass(frozen=True)
 class PairedTest:

@@ -10,9 +10,7 @@ from configs import wavenet
 from fxtrade.core.config import freeze
 from fxtrade.evaluate import trading
 from fxtrade.pipeline import dataset, predict, training
-from fxtrade.report.progress import Console
 
-QUIET = Console(quiet=True)
 COVERAGES = (1.0, 0.5, 0.25, 0.1, 0.05)
 
 
