@@ -14,6 +14,7 @@ from fxtrade.models.lru import LRU
 from tests.helpers.causality import chunks_are_whole, compiled
 from tests.helpers.network_loops import assert_matches_numpy, dense, embed, sigmoid
 from tests.helpers.networks import ASSETS, inputs, made
+from tests.helpers.trees import close
 
 
 def rms_norm(p, x):
@@ -56,8 +57,7 @@ def test_gradients_of_both_forms_agree(monkeypatch):
     for cpu in (True, False):
         monkeypatch.setattr(compat, "is_cpu", lambda: cpu)  # noqa: B023
         slopes.append(jax.jit(jax.grad(lambda p: jnp.sum(jnp.sin(model.apply({"params": p}, x).logits))))(params))
-    for a, b in zip(*map(jax.tree.leaves, slopes), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    close(*slopes, rtol=1e-4, atol=1e-4)
 
 
 def test_streaming_in_the_parallel_form(monkeypatch):

@@ -21,6 +21,7 @@ from fxtrade.pipeline.predict import forecast_stream
 from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, prefix_is_whole, whole
 from tests.helpers.markets import bars
 from tests.helpers.networks import ASSETS, FEATURES, forward, made
+from tests.helpers.trees import close
 
 # Each number of rows is compiled for each model, so there are few: one row, and both sides of a block of attention.
 T, CHUNK = 48, 24
@@ -72,8 +73,7 @@ def test_the_future_is_unseen(name, i):
 def test_dense_chunked_and_streaming_agree(name, i):
     stream, history = streaming(name, i), rows()
     expected = whole(stream)(history)
-    for a, b in zip(jax.tree.leaves(dense(name, i)(history.x)), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    close(dense(name, i)(history.x), expected, rtol=1e-5, atol=1e-5)
     prefix_is_whole(whole(stream), history, CHUNK)
     chunks_are_whole(stream, history, (1,))
     chunks_are_whole(stream, history, (*CHUNK * (1,), CHUNK))

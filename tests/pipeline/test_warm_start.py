@@ -22,7 +22,7 @@ from fxtrade.train.callbacks import NO_CALLBACKS
 from fxtrade.train.optim import HEADS
 from tests.experiment.test_run import best, files, metrics
 from tests.helpers import tiny
-from tests.helpers.trees import same
+from tests.helpers.trees import close, same
 
 
 def prepared(changes=None):
@@ -37,8 +37,7 @@ class TestFromAnEarlierRun:
         assert same(start, best(finished)[2])
         still = dataclasses.replace(config, optim=dataclasses.replace(config.optim, learning_rate=1e-30))
         done = training.train_from_scratch(still, data, lambda stage, steps: contextlib.nullcontext(NO_CALLBACKS))
-        for a, b in zip(jax.tree.leaves(done.fit.params), jax.tree.leaves(start), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+        close(done.fit.params, start, rtol=1e-5, atol=1e-7)
 
     def test_by_another_loss(self, finished, tmp_path):
         """What it is for: cross-entropy first, then what the forecasts would earn."""

@@ -19,6 +19,7 @@ from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.loop import TrainJob, fit
 from fxtrade.train.outputs import IN_MEMORY, TrainOutputs
 from tests.helpers.toys import OPTIM, TRAIN, Small, spans
+from tests.helpers.trees import close
 
 ONCE = dataclasses.replace(TRAIN, steps=10, steps_per_call=5, eval_every=10, patience=None, ensemble=EnsembleConfig(3))
 
@@ -39,8 +40,7 @@ def alone():
 
 def assert_members(stacked, singles, rtol=1e-4, atol=1e-5):
     for i, single in enumerate(singles):
-        for a, b in zip(jax.tree.leaves(members.member(stacked, i)), jax.tree.leaves(single), strict=True):
-            np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+        close(members.member(stacked, i), single, rtol, atol)
 
 
 def test_each_member_is_a_run_of_its_own_seed(together, alone):

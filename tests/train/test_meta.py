@@ -21,6 +21,7 @@ from fxtrade.train.hooks import NO_HOOKS, Keys, StepHooks, no_augment, plain_gra
 from fxtrade.train.segments import batch_starts, gather
 from fxtrade.train.step import create, make_evaluate, make_update
 from tests.helpers.toys import ASSETS, FEATURES, OPTIM, REACH, TRAIN, Small, series, within
+from tests.helpers.trees import close
 
 KEY = jax.random.PRNGKey(5)
 KEYS = Keys(jax.random.PRNGKey(1), jax.random.PRNGKey(2))
@@ -54,11 +55,6 @@ def compiled(name, objective=objective, **options):
     """The scores and the gradient of a rule, by `(params, batch)`."""
     gradient = meta.make_gradient(MetaConfig(name, **options))
     return jax.jit(lambda params, batch: gradient(objective, params, batch, KEYS))
-
-
-def close(a, b, rtol=1e-4, atol=1e-6):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
 
 
 class TestKnownLimits:

@@ -16,7 +16,7 @@ from fxtrade.train import optim
 from fxtrade.train.segments import Series, batch_starts, plan
 from fxtrade.train.step import BATCHES, DROPOUT, create, make_evaluate, make_update
 from tests.helpers.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, series, within
-from tests.helpers.trees import same
+from tests.helpers.trees import close, same
 
 KEY, BATCH = jax.random.PRNGKey(5), 4
 DROPPING = models.build("wavenet", {"channels": 4, "skip_channels": 4, "layers": 2, "dropout": 0.3})
@@ -72,8 +72,7 @@ def test_steps_equal_plain_ones(update):
         reports.append(report)
     got, info = update(state, WHOLE, KEY, 4)
     assert int(got.step) == 4
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6)
+    close(got, expected, rtol=2e-4, atol=2e-6)
     np.testing.assert_allclose(np.stack(info, 1), reports, rtol=1e-4)
 
 
@@ -82,8 +81,7 @@ def test_dispatches_of_any_size_are_the_same_training(update):
     parts = start()[0]
     for _ in range(2):
         parts, _ = update(parts, WHOLE, KEY, 2)
-    for a, b in zip(jax.tree.leaves(once), jax.tree.leaves(parts), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    close(once, parts, rtol=1e-5, atol=1e-7)
 
 
 def test_the_seed_makes_the_run(update):
