@@ -53,7 +53,7 @@ def load(config: DataConfig) -> Panel:
 
 def simulated(options: Mapping[str, Any]) -> Panel:
     """Return the simulated market with these options of `SynthSpec`; `interval` is written like "1h"."""
-    registry.check_names(options, registry.option_types(synth.SynthSpec), "data.synth has no option")
+    registry.check_names(options, registry.option_types(synth.SynthSpec), "config.data.synth has no option")
     options = dict(options)
     if "interval" in options:
         options["interval"] = bars.parse_interval(options["interval"])
