@@ -33,7 +33,8 @@ def rank(x: Rows, window: int, min_count: int | None = None) -> Float[Array, " N
 
     def compare(past):
         ok = is_valid(past)
-        return jnp.where(ok, (past < newest) + 0.5 * (past == newest), 0), ok
+        below, equal = (past < newest).astype(x.dtype), (past == newest).astype(x.dtype)
+        return jnp.where(ok, below + 0.5 * equal, 0), ok
 
     below, count = sum_over_lags(compare, (x,), window)
     enough = is_valid(newest) & (count >= (min_count or window))
@@ -65,7 +66,7 @@ def _mad(ordered: Array, count: Array | int) -> Array:
     centre = jnp.where(fraction > 0, fraction * second, 0)
 
     def radius(others):  # the smallest distance from the median within which a value and `others` more lie
-        last = jnp.broadcast_to(count - 1 - others, middle.shape).astype(jnp.int32)
+        last = jnp.broadcast_to(jnp.asarray(count - 1, jnp.int32) - others, middle.shape)
 
         def sides(first):  # distance from the median of both ends of the run that begins there
             return centre - (_pick(ordered, first) - middle), (_pick(ordered, first + others) - middle) - centre
@@ -134,7 +135,7 @@ def _over_sorted(
     edge = (1, entering.shape[1])
 
     def step(padded, row):
-        new, old = row
+        new, old = (a[None] for a in row)
         before, here, after = padded[:-2], padded[1:-1], padded[2:]
         here = jnp.maximum(jnp.where(before < old, before, here), jnp.minimum(jnp.where(here < old, here, after), new))
         return jnp.concatenate([jnp.full(edge, -jnp.inf), here, jnp.full(edge, jnp.inf)])

@@ -6,7 +6,6 @@ every row is reduced in the same order: one bar and the whole history give the s
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -70,7 +69,7 @@ def sum_over_lags(f: Callable[..., tuple[Array, ...]], series: tuple[Array, ...]
     def add(sums: tuple[Array, ...], first: int | Array, count: int) -> tuple[Array, ...]:
         for lag in range(count):
             terms = f(*(lax.dynamic_slice_in_dim(x, window - 1 - first - lag, rows) for x in series))
-            sums = tuple(map(operator.add, sums, terms))
+            sums = tuple(s + a.astype(s.dtype) for s, a in zip(sums, terms, strict=True))
         return sums
 
     shapes = jax.eval_shape(f, *(x[:rows] for x in series))

@@ -75,7 +75,7 @@ def counter() -> Stream:
     """Adds up its rows: the simplest stream whose state is not a window."""
 
     def step(state, x):
-        out = state + jnp.cumsum(x, 0)
+        out = state[None] + jnp.cumsum(x, 0)
         return out[-1], out
 
     return Stream(lambda x: jnp.zeros(x.shape[1:]), step)
