@@ -132,7 +132,7 @@ def first_component(k: Kernels, x: Float[Array, "T A L"], halflife: float) -> Fl
         product = (moments * weights[:, None, :]).sum(-1)
         norm = jnp.abs(product).sum(-1, keepdims=True)
         norm = jnp.where(product.sum(-1, keepdims=True) < 0, -norm, norm)  # the sign of a component is arbitrary
-        new = moments, safe_divide(product, norm, weights), count + valid
+        new = moments, safe_divide(product, norm, weights), count + valid.astype(count.dtype)
         return new, jnp.where((count >= halflife)[:, None], weights, equal)
 
     initial = jnp.zeros((assets, m, m), jnp.float32), equal, jnp.zeros(assets, jnp.float32)

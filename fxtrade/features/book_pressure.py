@@ -64,7 +64,7 @@ def slopes(book: TopLevels) -> tuple[Float[Array, "T A"], Float[Array, "T A"]]:
             filled, total = size[..., m] > 0, total + size[..., m]
             x = jnp.where(filled, 1e4 * jnp.abs(price[..., m] - price[..., 0]) / price[..., 0], 0)
             y = jnp.where(filled, total, 0)
-            n, sx, sy, sxx, sxy = n + filled, sx + x, sy + y, sxx + x**2, sxy + x * y
+            n, sx, sy, sxx, sxy = n + filled.astype(x.dtype), sx + x, sy + y, sxx + x**2, sxy + x * y
         return jnp.where(n > 1, (n * sxy - sx * sy) / (n * sxx - sx**2) * n / total, jnp.nan)
 
     return slope(book.bid_price, book.bid_size), slope(book.ask_price, book.ask_size)

@@ -25,7 +25,7 @@ def calendar(k: Kernels, bars: Bars, *, periods: tuple[Period, ...] = ("day", "w
         for harmonic in range(1, harmonics + 1):
             # whole seconds, so that the phase is exact whatever the harmonic
             seconds = harmonic * bars.second_of_week % SECONDS[period]
-            angle = (2 * jnp.pi / SECONDS[period] * seconds)[:, None]
+            angle = (2 * jnp.pi / SECONDS[period] * seconds.astype(jnp.float32))[:, None]
             suffix = f"_{harmonic}" if harmonic > 1 else ""
             for name, wave in (("sin", jnp.sin(angle)), ("cos", jnp.cos(angle))):
                 columns[f"{period}_{name}{suffix}"] = jnp.where(bars.ok, wave, jnp.nan)

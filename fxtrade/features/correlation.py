@@ -39,8 +39,8 @@ def correlation(
     ok = is_valid(bars.close) & bars.ok
     for w in windows:
         rho = correlation_matrix(k, bars, w, estimator)
-        other = ~jnp.isnan(rho) & ~np.eye(rho.shape[1], dtype=bool)
-        count = jnp.sum(other, -1)
+        other = ~jnp.isnan(rho) & ~np.eye(rho.shape[1], dtype=bool)[None]
+        count = jnp.sum(other, -1, dtype=rho.dtype)
         mean = jnp.sum(jnp.where(other, rho, 0), -1) / jnp.maximum(count, 1)
         columns[f"correlation_{w}"] = jnp.where(ok & (count > 0), mean, jnp.nan)
         if each:

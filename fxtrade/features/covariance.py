@@ -27,7 +27,7 @@ Matrices = Float[Array, "T A A"]
 def market(returns: Returns) -> Float[Array, "T 1"]:
     """Return of the equal-weighted market: the mean over the valid assets; NaN without any."""
     ok = is_valid(returns)
-    count = jnp.sum(ok, -1, keepdims=True)
+    count = jnp.sum(ok, -1, keepdims=True, dtype=returns.dtype)
     total = jnp.sum(jnp.where(ok, returns, 0), -1, keepdims=True)
     return jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
 
@@ -84,7 +84,7 @@ def ledoit_wolf(k: Kernels, returns: Returns, window: int) -> Shrunk:
     trace = jnp.sum(own.var, 1)
     fourth = raw[:, 0] - 4 * jnp.sum(m * raw[:, 1:], 1) + 2 * level * (trace + level)
     fourth = fourth + 4 * jnp.sum(m * s_m, 1) - 3 * level**2
-    target = (trace / assets)[:, None, None] * np.eye(assets, dtype=np.float32)
+    target = (trace / assets)[:, None, None] * np.eye(assets, dtype=np.float32)[None]
     d = jnp.sum((s - target) ** 2, (1, 2))
     b = jnp.clip((fourth - jnp.sum(s**2, (1, 2))) / jnp.maximum(count[:, 0], 1), 0, d)
     share = safe_divide(b, d)

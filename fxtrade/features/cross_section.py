@@ -159,8 +159,9 @@ def rank(x: Series) -> Series:
     ok = is_valid(x)
     place = jnp.zeros_like(x)
     for other in jnp.split(jnp.where(ok, x, jnp.nan), x.shape[1], axis=1):  # NaN compares as False
-        place += (other < x).astype(x.dtype) - (other > x)
-    return jnp.where(ok, place / jnp.maximum(jnp.sum(ok, 1, keepdims=True) - 1, 1), jnp.nan)
+        place += (other < x).astype(x.dtype) - (other > x).astype(x.dtype)
+    count = jnp.sum(ok, 1, keepdims=True, dtype=x.dtype)
+    return jnp.where(ok, place / jnp.maximum(count - 1, 1), jnp.nan)
 
 
 def _mean_of_others(x: Float[Array, "N A"]) -> Float[Array, "N A"]:

@@ -41,13 +41,13 @@ def graph_degree(
     require_two_assets(bars, "graph_degree")
     rho = correlation_matrix(k, bars, window, estimator)
     known = _known(rho)
-    others = known.sum(-1)
+    others = known.sum(-1, dtype=rho.dtype)
     ok = is_valid(bars.close) & bars.ok & (others > 0)
     most = jnp.maximum(others, 1)
     columns = {}
     for graph in graphs:
         edges = top_k(rho, links) if graph == "top_k" else minimum_spanning_tree(rho)
-        columns[f"degree_{graph}_{window}"] = edges.sum(-1) / most
+        columns[f"degree_{graph}_{window}"] = edges.sum(-1, dtype=rho.dtype) / most
     far = jnp.where(known, jnp.maximum(distance(rho), MIN_DISTANCE), 0)
     columns[f"distance_{window}"] = far.sum(-1) / most
     return {name: jnp.where(ok, value, jnp.nan) for name, value in columns.items()}
@@ -64,7 +64,7 @@ def top_k(correlation: Correlations, k: int) -> Adjacency:
     rho = jnp.where(_known(correlation), correlation, -jnp.inf)
     mine, other = rho[..., None], rho[..., None, :]
     first = np.tri(assets, k=-1, dtype=bool)  # the other comes before mine
-    before = jnp.sum((other > mine) | ((other == mine) & first), -1)
+    before = jnp.sum(jnp.where(first, other >= mine, other > mine), -1)
     chosen = (before < k) & _known(correlation)
     return chosen | jnp.swapaxes(chosen, -1, -2)
 
@@ -75,17 +75,17 @@ def minimum_spanning_tree(correlation: Correlations) -> Adjacency:
     Prim's algorithm, all rows at once, from the first valid asset; ties go to the first in order.
     """
     assets = correlation.shape[-1]
-    index = np.arange(assets)
     rho = jnp.where(_known(correlation), correlation, -jnp.inf)
     left = ~jnp.isnan(jnp.diagonal(correlation, axis1=-2, axis2=-1))  # assets that are in no tree yet
     best = jnp.full_like(rho[..., 0], -jnp.inf)  # of each, the strongest correlation with the tree
     end = jnp.zeros_like(best, jnp.int32)  # and the asset in the tree that has it
+    index = jnp.broadcast_to(np.arange(assets), best.shape)
     edges = jnp.zeros(correlation.shape, bool)
     for _ in range(assets):
         strongest = jnp.max(jnp.where(left, best, -jnp.inf), -1, keepdims=True)
         new = jnp.argmax(left & (best == strongest), -1)[..., None] == index
         new &= left
-        joined = (new & (best > -jnp.inf))[..., None] & (end[..., None] == index)
+        joined = (new & (best > -jnp.inf))[..., None] & (end[..., None] == index[..., None, :])
         edges |= joined
         left &= ~new
         reach = jnp.max(jnp.where(new[..., None], rho, -jnp.inf), -2)
@@ -98,5 +98,5 @@ def minimum_spanning_tree(correlation: Correlations) -> Adjacency:
 def _known(correlation: Correlations) -> Adjacency:
     """The pairs of different assets that have a correlation."""
     valid = ~jnp.isnan(jnp.diagonal(correlation, axis1=-2, axis2=-1))
-    pair = valid[..., :, None] & valid[..., None, :] & ~np.eye(correlation.shape[-1], dtype=bool)
-    return pair & ~jnp.isnan(correlation)
+    different = jnp.broadcast_to(~np.eye(correlation.shape[-1], dtype=bool), correlation.shape)
+    return valid[..., :, None] & valid[..., None, :] & different & ~jnp.isnan(correlation)

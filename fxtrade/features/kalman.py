@@ -82,7 +82,7 @@ def kalman(
         f"kalman_innovation_{halflife}": average(rows.innovation),
         f"kalman_gap_{halflife}": -offset / spread,
         f"kalman_slope_{horizon}": move / (spread * horizon**0.5),
-        f"kalman_log_q_{halflife}": average(jnp.log(jnp.asarray(ratios, jnp.float32))),
+        f"kalman_log_q_{halflife}": average(jnp.log(jnp.asarray(ratios, jnp.float32))[None, None]),
     }
 
 
@@ -96,7 +96,7 @@ def local_levels(
     """
     exact, decay = np.asarray(ratios, np.float64), 2.0 ** (-1.0 / halflife)
     f_limit = 1 + (exact + np.sqrt(exact**2 + 4 * exact)) / 2
-    q, f_limit = exact.astype(np.float32), f_limit.astype(np.float32)
+    q, f_limit = (a[None].astype(np.float32) for a in (exact, f_limit))  # the same for all assets
 
     def step(s: Filters, price: Array) -> tuple[Filters, Row]:
         valid = _is_price(price)
@@ -123,7 +123,7 @@ def local_levels(
         fit = -0.5 * (jnp.log(f_limit * noise / (f_limit * noise)[:, -1:]) + new.log_f - new.log_f[:, -1:])
         return new, Row(new.offset, v / std, jnp.sqrt(f * noise), fit, new.weight)
 
-    assets, filters = close.shape[1:], (*close.shape[1:], len(q))
+    assets, filters = close.shape[1:], (*close.shape[1:], len(ratios))
     zero, zeros = jnp.zeros(assets, jnp.float32), jnp.zeros(filters, jnp.float32)
     return k.scan(step, Filters(zero, zero, zeros, jnp.ones(filters, jnp.float32), zeros, zeros), close)
 

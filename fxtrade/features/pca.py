@@ -75,11 +75,11 @@ def principal(matrix: Matrices, m: int = 1) -> Components:
     both = valid[:, :, None] & valid[:, None]
     clean = jnp.where(both & ~jnp.isnan(matrix), matrix, 0)
     trace = jnp.trace(clean, axis1=1, axis2=2)
-    tilt = TIE * trace / jnp.maximum(jnp.sum(valid, 1), 1)
+    tilt = TIE * trace / jnp.maximum(jnp.sum(valid, 1, dtype=trace.dtype), 1)
     values, vectors = eigen(clean + jnp.where(both, tilt[:, None, None], 0))
     share, loadings = [], []
     for _ in range(min(m, assets)):
-        pick = jnp.argmax(values, 1)[:, None] == np.arange(assets)
+        pick = jnp.argmax(values, 1)[:, None] == np.arange(assets)[None]
         share.append(jnp.sum(jnp.where(pick, values, 0), 1) / jnp.where(trace > 0, trace, 1))
         v = jnp.sum(jnp.where(pick[:, None], vectors, 0), -1)
         v = jnp.where(valid, v, 0)
@@ -128,8 +128,8 @@ def _jacobi(m: Float[Array, "A A T"]) -> tuple[Float[Array, "A T"], Float[Array,
         sin = tangent * cos
         cos, sin = jnp.concatenate([cos, cos[::-1]]), jnp.concatenate([-sin, sin[::-1]])
         m = cos[:, None] * m + sin[:, None] * m[::-1]
-        m = cos * m + sin * m[:, ::-1]
-        v = cos * v + sin * v[:, ::-1]
+        m = cos[None] * m + sin[None] * m[:, ::-1]
+        v = cos[None] * v + sin[None] * v[:, ::-1]
         return _move_on(_move_on(m, 0), 1), _move_on(v, 1)
 
     m, v = lax.fori_loop(0, SWEEPS * (n - 1), rotate, (m, v))

@@ -53,7 +53,7 @@ def realised_variance(
     r = k.past(k.log_return(bars.close), window - 1)
     rv = windowed_sum(r**2, window) / window
     forms = [ESTIMATORS[name](lags(r, scale)) for name in estimators]
-    robust = jnp.maximum(windowed_sums(forms, window - scale + 1) / (window - scale + 1), FLOOR * rv)
+    robust = jnp.maximum(windowed_sums(forms, window - scale + 1) / (window - scale + 1), FLOOR * rv[None])
     columns: Columns = {
         f"{name}_{window}": jnp.log(safe_divide(x, rv, 1.0)) for name, x in zip(estimators, robust, strict=True)
     }

@@ -107,7 +107,11 @@ def edge(
     r1, r2, r3, r4 = mid_range(h, l, o), -mid_range(h1, l1, o), mid_range(h, l, c1), -mid_range(h1, l1, c1)
     r5 = log_ratio(o, c1)
     moved = ((h != l) | (l != c1)).astype(o.dtype)
-    within = moved * ((o != h).astype(o.dtype) + (o != l)), moved * ((c1 != h1).astype(o.dtype) + (c1 != l1))
+
+    def differ(x: Prices, y: Prices) -> Prices:
+        return (x != y).astype(o.dtype)
+
+    within = moved * (differ(o, h) + differ(o, l)), moved * (differ(c1, h1) + differ(c1, l1))
     first, second = (r1 * r2, moved * r2, r3 * r4, moved * r4), (r1 * r5, moved * r5, r5 * r4, moved * r4)
     series = [moved, *within, r1, r3, r5, *first, *second]
     series += [x * y for terms in (first, second) for x, y in combinations_with_replacement(terms, 2)]

@@ -80,7 +80,8 @@ def _volumes(
         # in bins from the middle of the first, so that a bin that no price comes near is exactly empty
         place = jnp.clip((p - now) * scale + (bins - 1) / 2, 0, bins - 1)
         inside = [v * jnp.maximum(1 - jnp.abs(place - i), 0) for i in range(bins)]
-        return *inside, v * ((p > now) + 0.5 * (p == now)), v
+        higher, equal = (p > now).astype(v.dtype), (p == now).astype(v.dtype)
+        return *inside, v * (higher + 0.5 * equal), v
 
     *inside, above, total = sum_over_lags(parts, (price, volume), window)
     return jnp.stack(inside, -1), above, total
@@ -89,7 +90,8 @@ def _volumes(
 def _point_of_control(shares: Float[Array, "T A bins"]) -> Float[Array, "T A"]:
     """Centroid of the fullest bin with its neighbours, in bins from the close; 0 without volume."""
     bins = shares.shape[-1]
+    index = np.arange(bins)[None, None]
     # of bins that are equally full the first counts, whatever the rounding
-    fullest = jnp.argmax(shares - 1e-5 * np.arange(bins, dtype=np.float32), -1)[..., None]
-    near = jnp.where(jnp.abs(np.arange(bins) - fullest) <= 1, shares, 0)
-    return safe_divide((near * (np.arange(bins) + 0.5 - bins / 2)).sum(-1), near.sum(-1))
+    fullest = jnp.argmax(shares - 1e-5 * index.astype(np.float32), -1)[..., None]
+    near = jnp.where(jnp.abs(index - fullest) <= 1, shares, 0)
+    return safe_divide((near * (index + 0.5 - bins / 2)).sum(-1), near.sum(-1))

@@ -90,14 +90,14 @@ def fill(b: Buckets, row: Row) -> tuple[Buckets, Row]:
     reached = b.filled + volume
     new = jnp.floor(reached + ROUNDING)  # buckets that this bar completes: the open one, and others all its own
     filled = jnp.maximum(reached - new, 0)
-    ahead = jnp.arange(n, dtype=jnp.float32)[:, None] - b.place
+    ahead = jnp.arange(n, dtype=jnp.float32)[:, None] - b.place[None]
     ahead = jnp.where(ahead < 0, ahead + n, ahead)
-    first = jnp.where((ahead == 0) & (new <= n), jnp.abs(b.flow + share * (1 - b.filled)), jnp.abs(share))
+    first = jnp.where((ahead == 0) & (new <= n)[None], jnp.abs(b.flow + share * (1 - b.filled)), jnp.abs(share))
     place = b.place + new
     after = Buckets(
         filled,
         jnp.where(new > 0, share * filled, b.flow + share * volume),
-        jnp.where(ahead < new, first, b.imbalance),
+        jnp.where(ahead < new[None], first, b.imbalance),
         place - n * jnp.floor(place / n),
         jnp.minimum(b.full + new, n),
         b.count + 1,

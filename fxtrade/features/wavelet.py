@@ -101,7 +101,7 @@ def wavelet(k: Kernels, bars: Bars, *, wavelet: str = "db2", levels: int = 5, wi
     returns = k.log_return(bars.close)
     detail, lag = modwt(k, returns, wavelet, levels, window - 1)
     *unit, unit_lag = walk_variances(wavelet, levels)
-    unit = np.asarray(unit)
+    unit = np.asarray(unit)[None, None]
     noise = jnp.sqrt(windowed_sum(_past(k, returns, window - 1) ** 2, window) / window + RANDOM_WALK**2)
     energy = windowed_sum(detail**2, window) / (window * unit).astype(np.float32) + RANDOM_WALK**2
     detail, lag = detail[window - 1 :], lag[window - 1 :]
