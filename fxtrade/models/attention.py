@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array
-from fxtrade.models.layers import DType, dense, dropout, prepend_past
+from fxtrade.models.layers import DType, dense, dropout, prepend_past, sum_dtype
 
 Positions = Literal["rotary", "alibi", "sinusoidal"]
 BLOCK = 32  # queries: smaller products are slow, larger blocks compute more scores outside the band
@@ -47,8 +47,9 @@ def rotate(x: Float[Array, "M T heads D"], position: Int[np.ndarray, " T"]) -> F
 
     The inner product of `rotate(x, s)` and `rotate(y, t)` depends on t - s alone.
     """
-    cos, sin = (a[:, None] for a in angles(position, x.shape[-1]))
-    a, b = jnp.split(x.astype(jnp.promote_types(x.dtype, jnp.float32)), 2, -1)
+    wide = sum_dtype(x.dtype)
+    cos, sin = (a[None, :, None].astype(wide) for a in angles(position, x.shape[-1]))
+    a, b = jnp.split(x.astype(wide), 2, -1)
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1).astype(x.dtype)
 
 
@@ -103,9 +104,10 @@ def banded_attention(
         return jnp.concatenate([a[:, :, i : i + blocks] for i in range(lead // block + 1)], 3)
 
     back = np.subtract.outer(lead + np.arange(block), np.arange(lead + block))
+    back = back[None, None, None]  # like the scores, [M phases, heads, blocks, queries, keys]
     band = np.where((back >= 0) & (back < lookback), 0, MASKED).astype(np.float32)
     if slopes is not None:
-        band = band - slopes[:, None, None, None] * back.astype(np.float32)
+        band = band - slopes[None, :, None, None, None] * back.astype(np.float32)
     masks: list[Array] = [band]
     if valid is not None:
         masks.append((1 - by_block(valid[..., None, None].astype(jnp.float32))).swapaxes(3, 4) * MASKED)
@@ -140,14 +142,14 @@ def _masked_attention(q, k, v, masks):
 def _weights(q, k, masks):
     scores = _product("...qd,...kd->...qk", q, k)
     for mask in masks:  # added, since on the CPU a selection takes as long as all the rest
-        scores = scores + mask
+        scores = scores + mask.astype(scores.dtype)
     weight = jnp.exp(scores - scores.max(-1, keepdims=True))
     return weight, weight.sum(-1, keepdims=True)
 
 
 def _product(axes: str, a: Array, b: Array) -> Array:
     """Multiply a and b in the type of b, summed in float32 or wider."""
-    return jnp.einsum(axes, a.astype(b.dtype), b, preferred_element_type=jnp.promote_types(b.dtype, jnp.float32))
+    return jnp.einsum(axes, a.astype(b.dtype), b, preferred_element_type=sum_dtype(b.dtype))
 
 
 def _masked_attention_forward(q, k, v, masks):
@@ -213,7 +215,7 @@ class Attention(nn.Module):
             slopes = alibi_slopes(self.heads)
         else:
             bias = self.param("bias", nn.initializers.zeros, (2, *heads)).astype(self.dtype)
-            bias = bias * self.head_channels**-0.5
+            bias = bias[:, None, None] * self.head_channels**-0.5
             w = self.param("wave", nn.initializers.lecun_normal(), (self.head_channels, size)).astype(self.dtype)
             # (q + b) W sinusoids(t - s) = rotate((q + b) W, s) sinusoids(t)
             by_position = jnp.einsum("bthd,shd->bths", q + bias[1], w.reshape(-1, *heads))

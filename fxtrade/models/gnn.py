@@ -134,7 +134,7 @@ class CorrelationGraph(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B T A"], present: Bool[Array, "B T A"]) -> Float[Array, "B T A A"]:
         assets = x.shape[-1]
-        rows = jnp.stack([x, present], -1).astype(self.dtype)
+        rows = jnp.stack([x.astype(self.dtype), present.astype(self.dtype)], -1)
         rows = lax.stop_gradient(prepend_past(self, rows, self.window - 1).astype(jnp.float32))
         values = jnp.moveaxis(jnp.where(rows[..., 1] > 0, rows[..., 0], jnp.nan), 1, 0)
         i, j = np.triu_indices(assets)
@@ -143,7 +143,7 @@ class CorrelationGraph(nn.Module):
         pair = np.zeros((assets, assets), int)
         pair[i, j] = pair[j, i] = np.arange(len(i))
         rho = jnp.moveaxis(rho, 0, 1)[..., pair]
-        both_present = present[..., :, None] & present[..., None, :] & ~np.eye(assets, dtype=bool)
+        both_present = present[..., :, None] & present[..., None, :] & ~np.eye(assets, dtype=bool)[None, None]
         rho = jnp.where(both_present & (rho > 0), rho, 0)
         linked = rho >= lax.top_k(rho, min(self.links, assets))[0][..., -1:]
         return jnp.where(linked | jnp.swapaxes(linked, -1, -2), rho, 0)

@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Float
 
 from fxtrade.core.types import Array, Output
-from fxtrade.models.layers import dense
+from fxtrade.models.layers import dense, sum_dtype
 
 MIN_LOG_SIGMA, MAX_LOG_SIGMA = -16.0, 3.0  # standard deviations of the return from 1e-7 to 20
 
@@ -42,7 +42,7 @@ class Heads(nn.Module):
 
     @nn.compact
     def __call__(self, h: Float[Array, "B T A D"]) -> Output:
-        h = h.astype(jnp.promote_types(h.dtype, jnp.float32))
+        h = h.astype(sum_dtype(h.dtype))
         classes, returns, horizons = self.head_spec
 
         def linear(size: int, name: str) -> Array:

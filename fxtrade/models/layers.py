@@ -26,6 +26,11 @@ LAYOUT = ("NWC", "WIO", "NWC")
 DType = str | type | np.dtype  # type in which a layer computes, or its name
 
 
+def sum_dtype(dtype: DType) -> np.dtype:
+    """Return the type of sums and states of a layer that computes in `dtype`: float32 or wider."""
+    return np.promote_types(jnp.dtype(dtype), np.float32)
+
+
 def dilated_conv(
     x: Float[Array, "M T C"], w: Float[Array, "k C D"], dilation: int, before: int, after: int = 0
 ) -> Float[Array, "M S D"]:
@@ -62,8 +67,7 @@ def _causal_conv_backward(dilation, saved, g):
     # All taps side by side: the product of a single tap is too small to be divided among CPU cores. A sum of padded
     # arrays is written in one pass by all cores; a concatenation is not.
     side_by_side = jnp.asarray(sum(at_tap(i) for i in range(taps))).reshape(-1, taps * channels)
-    sum_dtype = jnp.promote_types(w.dtype, jnp.float32)
-    dw = jnp.matmul(x.reshape(-1, x.shape[-1]).T, side_by_side, preferred_element_type=sum_dtype)
+    dw = jnp.matmul(x.reshape(-1, x.shape[-1]).T, side_by_side, preferred_element_type=sum_dtype(w.dtype))
     dw = dw.reshape(-1, taps, channels).transpose(1, 0, 2).astype(w.dtype)
     return dilated_conv(g, w[::-1].transpose(0, 2, 1), dilation, 0, reach), dw
 
@@ -112,7 +116,7 @@ class CausalConv(nn.Module):
     def __call__(self, x: Float[Array, "M T C"]) -> Float[Array, "M T D"]:
         shape = (self.kernel, x.shape[-1], self.features)
         w = self.param("kernel", nn.initializers.he_normal(), shape).astype(self.dtype)
-        b = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        b = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)[None, None]
         x = x.astype(self.dtype)
         if not self.is_mutable_collection("cache"):
             return cast(Array, causal_conv(x, w, self.dilation)) + b
@@ -127,7 +131,7 @@ class AssetEmbedding(nn.Module):
     @nn.compact
     def __call__(self, h: Float[Array, "M T C"]) -> Float[Array, "M T C"]:
         vectors = self.param("embedding", nn.initializers.normal(0.1), (self.assets, h.shape[-1])).astype(h.dtype)
-        return (h.reshape(-1, self.assets, *h.shape[1:]) + vectors[:, None]).reshape(h.shape)
+        return (h.reshape(-1, self.assets, *h.shape[1:]) + vectors[None, :, None]).reshape(h.shape)
 
 
 def dropout(h: Float[Array, "M T *rest"], rate: float, train: bool) -> Float[Array, "M T *rest"]:

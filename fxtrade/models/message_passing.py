@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from fxtrade.core.types import Array
-from fxtrade.models.layers import DType, dense
+from fxtrade.models.layers import DType, dense, sum_dtype
 
 SLOPE = 0.2  # of the leaky relu in the scores, as in Brody et al.
 
@@ -43,7 +43,8 @@ class GraphConv(nn.Module):
         share = edges / jnp.sqrt(edges.sum(-1, keepdims=True) * edges.sum(-2, keepdims=True))
         values = dense(h, self.features, "values", self.dtype, use_bias=False)
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
-        return jnp.einsum("...ij,...jc->...ic", share.astype(self.dtype), values) + bias
+        messages = jnp.einsum("...ij,...jc->...ic", share.astype(self.dtype), values)
+        return messages + jnp.broadcast_to(bias, messages.shape)
 
 
 class GraphAttention(nn.Module):
@@ -81,12 +82,11 @@ def pair_scores(
     two thirds less time than with the heads last or with all senders at once.
     """
     size, heads = a.shape
-    sum_dtype = jnp.promote_types(a.dtype, jnp.float32)
     blocks = (np.eye(heads, dtype=a.dtype)[..., None] * a.T[:, None]).reshape(heads, heads * size)
 
     def from_sender(j):
         z = nn.leaky_relu(receiver + sender[..., j : j + 1, :], SLOPE)
-        score = jnp.einsum("hc,mc->hm", blocks, z.reshape(-1, z.shape[-1]), preferred_element_type=sum_dtype)
+        score = jnp.einsum("hc,mc->hm", blocks, z.reshape(-1, z.shape[-1]), preferred_element_type=sum_dtype(a.dtype))
         return score.reshape(heads, *z.shape[:-1])
 
     return jnp.stack([from_sender(j) for j in range(sender.shape[-2])])

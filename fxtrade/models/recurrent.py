@@ -22,7 +22,7 @@ from jaxtyping import Float
 
 from fxtrade.core import compat
 from fxtrade.core.types import Array
-from fxtrade.models.layers import DType, dense
+from fxtrade.models.layers import DType, dense, sum_dtype
 
 TOLERANCE = 1e-3  # the part of a state that may be left after a warm-up
 
@@ -69,7 +69,7 @@ def lstm(
 def _lstm(x, kernel, bias, initial):
     def step(state, row):
         c, h = state
-        z = jnp.concatenate([row, h.astype(x.dtype)], -1) @ kernel + bias
+        z = jnp.concatenate([row, h.astype(x.dtype)], -1) @ kernel + bias[None]
         state = _lstm_cell(z, c)
         return state, ((z, c), state[1].astype(x.dtype))
 
@@ -96,7 +96,7 @@ def _lstm_backward(saved, g):
     def step(cotangent, row):
         (z, c), g = row
         dc, dh = cotangent
-        dz, dc = jax.vjp(_lstm_cell, z, c)[1]((dc, dh + g))
+        dz, dc = jax.vjp(_lstm_cell, z, c)[1]((dc, dh + g.astype(dh.dtype)))
         return (dc, (dz @ kernel[channels:].T).astype(dh.dtype)), dz
 
     dinitial, dz = lax.scan(step, g[0], (kept, g[1]), reverse=True)
@@ -131,7 +131,7 @@ class LSTM(nn.Module):
         kernel = self.param("kernel", _lstm_kernel, (x.shape[-1] + n, 4 * n)).astype(self.dtype)
         bias = self.param("bias", _lstm_bias, (4 * n,)).astype(self.dtype)
         rows = jnp.swapaxes(x, 0, 1).astype(self.dtype)
-        zeros = jnp.zeros((x.shape[0], n), jnp.promote_types(self.dtype, jnp.float32))
+        zeros = jnp.zeros((x.shape[0], n), sum_dtype(self.dtype))
         return jnp.swapaxes(_run_from_cache(self, partial(lstm, rows, kernel, bias), (zeros, zeros)), 0, 1)
 
 
@@ -154,7 +154,7 @@ class GatedRecurrence(nn.Module):
     def __call__(self, x: Float[Array, "M T C"]) -> Float[Array, "M T C"]:
         leak = -math.log(TOLERANCE) / self.warmup
         gate = dense(x, x.shape[-1], "gate", self.dtype, bias_init=_time_constants(leak))
-        state_dtype = jnp.promote_types(self.dtype, jnp.float32)
+        state_dtype = sum_dtype(self.dtype)
         a = math.exp(-leak) * nn.sigmoid(gate.astype(state_dtype))
         b = jnp.sqrt(1 - a * a) * x.astype(state_dtype)
 

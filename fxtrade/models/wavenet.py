@@ -79,6 +79,6 @@ class WaveNet(Network):
             found["of_asset"] = self.param("identity", nn.initializers.normal(1.0), shape)[None, None]
         if self.condition in ("market", "both"):
             present = (x != 0).any(-1, keepdims=True)
-            mean = x.sum(2, keepdims=True) / jnp.maximum(present.sum(2, keepdims=True), 1)
+            mean = x.sum(2, keepdims=True) / jnp.maximum(present.sum(2, keepdims=True, dtype=x.dtype), 1)
             found["of_market"] = nn.relu(dense(mean, self.channels, "market", self.dtype))
         return found
