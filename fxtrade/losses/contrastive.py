@@ -95,8 +95,8 @@ def supcon(output: Output, segment: Segment, *, temperature: Temperature = 0.1, 
     z, y = _normalise(_take(output.embed, rows)), _take(segment.y, rows)
     s = _similarity(z, w, temperature)
     log_p = s - jax.nn.logsumexp(s, -1, keepdims=True)
-    positive = (y[:, None] == y) & (w > 0) & ~jnp.eye(len(y), dtype=bool)
-    count = jnp.sum(positive, -1)
+    positive = (y[:, None] == y[None]) & (w > 0)[None] & ~jnp.eye(len(y), dtype=bool)
+    count = jnp.sum(positive, -1, dtype=s.dtype)
     loss = -jnp.sum(jnp.where(positive, log_p, 0), -1) / jnp.maximum(count, 1)
     return weighted_mean(loss, jnp.where(count > 0, w, 0))
 
@@ -113,7 +113,8 @@ def _nt_xent_rows(views: Float[Array, "*G 2 n D"], w: Float[Array, "*G n"], temp
 def _similarity(z: Float[Array, "*G n D"], w: Float[Array, "*G n"], temperature: float) -> Float[Array, "*G n n"]:
     """Compute s of unit vectors; `MASKED` to itself and to rows without weight."""
     s = jnp.matmul(z, jnp.swapaxes(z, -1, -2)) / temperature
-    return jnp.where((w > 0)[..., None, :] & ~jnp.eye(z.shape[-2], dtype=bool), s, MASKED)
+    others = jnp.broadcast_to(~jnp.eye(z.shape[-2], dtype=bool), s.shape)
+    return jnp.where((w > 0)[..., None, :] & others, s, MASKED)
 
 
 def _series_groups(z: Float[Array, "2 T M D"], w: Float[Array, "T M"], bars: int) -> Level:
@@ -159,7 +160,7 @@ def _spread_rows(w: Float[Array, "B R"], count: int) -> tuple[Int[Array, "B n"],
     """
     n = min(max(count // w.shape[0], 1), w.shape[1])
     known = jnp.cumsum(w > 0, -1)
-    total, i = known[:, -1:], jnp.arange(n)
+    total, i = known[:, -1:], jnp.arange(n)[None]
     used = jnp.minimum(total, n)
     rank = (2 * i + 1) * total // jnp.maximum(2 * used, 1)
     index = jnp.minimum(jnp.sum(known[:, None] <= rank[..., None], -1), w.shape[1] - 1)
@@ -182,7 +183,7 @@ def _normalise(z: Float[Array, "*S"]) -> Float[Array, "*S"]:
 
 
 def _at_least_float32(z: Float[Array, "*S"]) -> Float[Array, "*S"]:
-    return z.astype(jnp.promote_types(z.dtype, jnp.float32))
+    return z.astype(np.promote_types(z.dtype, np.float32))
 
 
 CONTRASTIVE = {"simclr": nt_xent, "ts2vec": ts2vec, "supcon": supcon}

@@ -37,7 +37,7 @@ def sharpe(
     earned = jnp.where(known, position * jnp.expm1(segment.ret), 0) - cost * jnp.abs(position - before)
     bar = jnp.mean(earned, -1) / horizon
     rows = jnp.any(known, -1)
-    count = jnp.maximum(jnp.sum(rows), 1)
+    count = jnp.maximum(jnp.sum(rows, dtype=bar.dtype), 1)
     mean = jnp.sum(jnp.where(rows, bar, 0)) / count
     var = jnp.sum(jnp.where(rows, (bar - mean) ** 2, 0)) / count
     return -mean / jnp.sqrt(var + VARIANCE_EPS)
@@ -51,6 +51,6 @@ def expected_position(output: Output) -> Float[Array, "B T A"]:
 
 def _forward_fill(position: Float[Array, "B T A"], known: Bool[Array, "B T A"]) -> Float[Array, "B T A"]:
     """Return the position of the last known row; 0 before the first."""
-    row = jnp.where(known, jnp.arange(known.shape[1])[:, None], -1)
+    row = jnp.where(known, jnp.arange(known.shape[1])[None, :, None], -1)
     last = lax.cummax(row, axis=1)
     return jnp.where(last >= 0, jnp.take_along_axis(position, jnp.maximum(last, 0), 1), 0)
