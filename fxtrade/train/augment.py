@@ -58,8 +58,8 @@ def two_views(config: ViewsConfig, segment: Segment, key: PRNGKeyArray) -> Segme
     if config.masking:
         x = jnp.where(jax.random.bernoulli(masking, config.masking, (rows, bars, assets, 1)), 0, x)
     if config.crop:
-        begin = jnp.floor(config.crop * bars * jax.random.uniform(crop, (rows, 1)))
-        known = jnp.arange(bars) >= begin
+        begin = jnp.floor(config.crop * bars * jax.random.uniform(crop, (rows, 1))).astype(jnp.int32)
+        known = jnp.arange(bars)[None] >= begin
         x = jnp.where(known[..., None, None], x, 0)
         both = known[: rows // 2] & known[rows // 2 :]
         views = weighted_where(views, jnp.concatenate([both, both]))

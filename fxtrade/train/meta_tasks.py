@@ -41,7 +41,7 @@ def blocks(config: MetaConfig, plan: Plan) -> SampleStarts:
 
     def sample_starts(_: Plan, seed: PRNGKeyArray, step: Int[Array, ""] | int, batch: int) -> Int[Array, " B"]:
         begin = batch_starts(stretches, seed, step, batch // size)
-        return (begin[:, None] + length * jnp.arange(size)).reshape(-1)
+        return (begin[:, None] + length * jnp.arange(size)[None]).reshape(-1)
 
     return sample_starts
 
@@ -66,8 +66,9 @@ def regimes(config: MetaConfig, plan: Plan, score: Float[np.ndarray, " M"]) -> S
         first, shift = batch_segments(plan, seed, step, batch // size)
         place = jax.random.uniform(jax.random.fold_in(jax.random.fold_in(seed, step), 2), (len(first), count))
         if plan.curriculum is not None:
-            place += jnp.asarray(plan.curriculum.rank) >= curriculum.num_open_segments(plan.curriculum, step)
-        place += 2 * (regime != regime[first][:, None])
+            closed = jnp.asarray(plan.curriculum.rank) >= curriculum.num_open_segments(plan.curriculum, step)
+            place += closed[None].astype(place.dtype)
+        place += 2 * (regime[None] != regime[first][:, None]).astype(place.dtype)
         place = place.at[jnp.arange(len(first)), first].set(-1)
         picked = jnp.asarray(plan.starts)[place.argsort(-1)[:, :size].reshape(-1)]
         return jnp.clip(picked + shift, plan.warmup, plan.rows - plan.length)

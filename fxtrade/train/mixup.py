@@ -74,7 +74,8 @@ def mix_inputs(name: str, segment: Segment, pairs: Pairs) -> Segment:
         steps = segment.x.shape[1]
         length = jnp.round((1 - pairs.share) * steps)[:, None]
         begin = jnp.floor(pairs.place[:, None] * (steps - length + 1))
-        inside = (jnp.arange(steps) >= begin) & (jnp.arange(steps) < begin + length)
+        step = jnp.arange(steps, dtype=begin.dtype)[None]
+        inside = (step >= begin) & (step < begin + length)
 
         def cut(a: Array, b: Array) -> Array:
             return jnp.where(inside.reshape(*inside.shape, *(1,) * (a.ndim - 2)), b, a)

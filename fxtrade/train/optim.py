@@ -76,6 +76,6 @@ def averaging(config: OptimConfig, steps: int) -> Callable[[Int[Array, ""]], Flo
     """
     if config.swa_fraction is None:
         limit = 0.0 if config.ema_decay is None else config.ema_decay
-        return lambda step: jnp.minimum(limit, (1.0 + step) / (10.0 + step))
+        return lambda step: jnp.minimum(limit, (1 + step) / (10 + step))
     first = round((1 - config.swa_fraction) * steps)
-    return lambda step: jnp.maximum(step - first, 0) / (jnp.maximum(step - first, 0) + 1.0)
+    return lambda step: jnp.maximum(step - first, 0) / (jnp.maximum(step - first, 0) + 1)

@@ -112,6 +112,7 @@ def make_evaluate(
     The random numbers of `hooks.augment_eval` are the same at every evaluation.
     """
     count = len(plan.starts)
+    offsets = jnp.arange(plan.warmup + plan.length)[None] - plan.warmup  # of the rows of a segment
 
     @jax.jit
     def evaluate_batch(params: PyTree, series: Series, index: Array) -> tuple[Array, Array, Array, Array]:
@@ -120,15 +121,15 @@ def make_evaluate(
         segment = gather(series, starts, plan)
         # the last batch repeats a segment to be full, and the last segment may overlap the one before it
         begins = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.asarray(plan.starts)[:-1] + plan.length])
-        row = starts[:, None] - plan.warmup + jnp.arange(plan.warmup + plan.length)
+        row = starts[:, None] + offsets
         first_time = (place < count)[:, None] & (row >= begins[jnp.minimum(place, count - 1)][:, None])
         segment = weighted_where(segment, first_time)
         inputs, loss_args = hooks.augment_eval(segment, jax.random.fold_in(jax.random.PRNGKey(0), index))
 
         def earlier(n: int) -> Segment:
             before = jnp.maximum(starts - n * plan.length, plan.warmup)
-            at = before[:, None] - plan.warmup + jnp.arange(plan.warmup + plan.length)
-            return weighted_where(gather(series, before, plan), at < starts[:, None] - plan.reach)
+            known = before[:, None] + offsets < starts[:, None] - plan.reach
+            return weighted_where(gather(series, before, plan), known)
 
         def apply(p: PyTree, x: Array) -> Output:
             return cast(Output, model.apply({"params": p}, x))
