@@ -75,7 +75,7 @@ def run(bars: Bars, target: Float[Array, "N A"], market: Market) -> Result:
     """
     target = jnp.asarray(target, jnp.result_type(float))
     num_bars, num_assets = target.shape
-    row = jnp.arange(num_bars) - market.latency
+    row = jnp.arange(num_bars, dtype=jnp.int32) - market.latency
     arriving = Order(jnp.where((row >= 0)[:, None], target[jnp.maximum(row, 0)], jnp.nan))
     return lax.scan(lambda account, rows: step(market, account, *rows), init(num_assets), (bars, arriving))[1]
 

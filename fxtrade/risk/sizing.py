@@ -107,7 +107,7 @@ def confidence_threshold(
     ok = ok & ~jnp.isnan(confidence)
     ranked = jnp.sort(jnp.where(ok, confidence, -jnp.inf).ravel())
     count = ok.sum()
-    kept = jnp.clip(jnp.round(coverage * count).astype(count.dtype), 1, jnp.maximum(count, 1))
+    kept = jnp.clip(jnp.round(coverage * count.astype(float)).astype(count.dtype), 1, jnp.maximum(count, 1))
     return jnp.where(count > 0, ranked[ranked.size - kept], jnp.inf)
 
 
