@@ -1,4 +1,6 @@
-"""A strict runtime for all tests: CPU, warnings are errors, few examples by default, compiled programs kept on disk.
+"""A strict runtime for all tests: warnings are errors, and arrays of other ranks or types never combine silently.
+
+Also: CPU with two devices, few examples by default, compiled programs kept on disk.
 
 `pytest --hypothesis-profile=thorough` draws many more examples, other ones each time; `JAX_PLATFORMS=cuda pytest` runs
 on another backend.
@@ -11,12 +13,18 @@ import os
 # before jax is imported anywhere, also by the scripts that tests start
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # most of the time is compilation; `.ci/run` tests both
+# the second device finds code that takes it for granted that there is only one; programs run on the first
+if "xla_force_host_platform_device_count" not in (flags := os.environ.get("XLA_FLAGS", "")):
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=2".strip()
 
 import gc
 import shutil
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 
 import jax
+import optax
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -42,9 +50,35 @@ def pytest_configure(config):
     # in what comes out
     config.getini("filterwarnings").insert(0, "ignore:invalid value encountered in matmul:RuntimeWarning")
     config.getini("filterwarnings").insert(0, "error")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    optax.adam, optax.adamw = map(with_promotion, (optax.adam, optax.adamw))
     keep_to_one_core()
     compat.compile_small_loops()
     compat.use_compilation_cache(os.environ.get(compat.CACHE_VARIABLE) or Path.home() / ".cache" / "fxtrade" / "tests")
+
+
+def with_promotion(make: Callable[..., optax.GradientTransformation]) -> Callable[..., optax.GradientTransformation]:
+    """Let the updates of an optimiser mix types: Adam and the cosine schedule combine floats with the int32 step."""
+
+    @wraps(make)
+    def made(*args, **options):
+        optimizer = make(*args, **options)
+
+        def update(*args, **extra):
+            with jax.numpy_dtype_promotion("standard"):
+                return optimizer.update(*args, **extra)
+
+        return optimizer._replace(update=update)
+
+    return made
+
+
+@pytest.fixture
+def promotion() -> Iterator[None]:
+    """Let arrays of different types combine: flax's norms subtract a float32 mean from bfloat16."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
 
 
 def keep_to_one_core() -> None:

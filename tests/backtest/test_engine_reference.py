@@ -100,7 +100,7 @@ def test_equals_a_loop_that_trades_one_order_at_a_time(world):
 
 @jax.jit
 def accounts(bars, target, m):
-    row = jnp.arange(N) - m.latency
+    row = jnp.arange(N, dtype=jnp.int32) - m.latency
     arriving = Order(jnp.where((row >= 0)[:, None], jnp.asarray(target)[jnp.maximum(row, 0)], NAN))
 
     def keep(account, rows):

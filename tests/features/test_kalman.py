@@ -200,7 +200,7 @@ def test_a_missing_bar_widens_the_level():
     gain = (np.sqrt(q**2 + 4 * q) - q) / 2
     row = levels(close, (q,))
     spread, likelihood = (np.asarray(x)[:, 0, 0] for x in (row.spread, row.likelihood))
-    assert (np.asarray(row.offset)[300:310] == row.offset[299]).all()
+    assert (np.asarray(row.offset)[300:310] == np.asarray(row.offset)[299]).all()
     assert np.isfinite(likelihood).all()
     noise = spread[309] ** 2 / (gain + 10 * q + 1)  # the same as before the gap
     assert noise == pytest.approx(spread[299] ** 2 / (gain + q + 1), rel=1e-4)

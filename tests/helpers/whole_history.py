@@ -13,11 +13,11 @@ from fxtrade.risk import sizing
 def threshold(rows: Observation, threshold, horizon, max_gross_exposure, allow_short):
     """A running sum of whole numbers is exact."""
     f = rows.forecast
-    decision = sizing.direction(f) * (sizing.confidence(f) >= threshold)
+    decision = jnp.where(sizing.confidence(f) >= threshold, sizing.direction(f), 0)
     decision = decision if allow_short else jnp.maximum(decision, 0)
     opened = jnp.cumsum(decision, axis=0)
     closed = jnp.pad(opened, ((horizon, 0), (0, 0)))[: opened.shape[0]]
-    return (opened - closed) * (max_gross_exposure / (horizon * decision.shape[1]))
+    return (opened - closed).astype(float) * (max_gross_exposure / (horizon * decision.shape[1]))
 
 
 def proportional(rows: Observation, horizon, max_gross_exposure, allow_short):

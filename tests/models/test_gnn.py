@@ -185,6 +185,7 @@ def test_the_correlation_graph_has_no_gradient():
         np.testing.assert_array_equal(slope(1 + spread * rows(missing=0)[..., 0]), 0)
 
 
+@pytest.mark.usefixtures("promotion")
 def test_the_correlation_graph_streams_in_bfloat16():
     model, params = made("gnn", **SMALL, graph="correlation", dtype="bfloat16")
     x = rows(assets=3)[0]

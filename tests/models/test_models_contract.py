@@ -146,6 +146,7 @@ def test_assets_are_exchangeable_but_for_their_embedding(name):
 
 
 @first
+@pytest.mark.usefixtures("promotion")
 def test_bfloat16_inside_and_float32_outside(name):
     _, params = case(name)
     model, _ = made(name, **MODELS[name].examples[0], dtype="bfloat16")

@@ -97,7 +97,7 @@ def lstm_by_xla(x, kernel, bias, initial):
 
     def step(state, row):
         c, h = state
-        i, f, g, o = jnp.split(jnp.concatenate([row, h], -1) @ kernel + bias, 4, -1)
+        i, f, g, o = jnp.split(jnp.concatenate([row, h], -1) @ kernel + bias[None], 4, -1)
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
         h = jax.nn.sigmoid(o) * jnp.tanh(c)
         return (c, h), h

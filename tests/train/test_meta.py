@@ -301,7 +301,7 @@ def test_validation_is_by_weights_that_adapt_to_the_segments_before(segments, re
     for start in p.starts:
         before = gather(whole, jnp.asarray(start - TRAIN.segment_length * np.arange(segments, 0, -1)), p)
         until = warmup + TRAIN.segment_length * np.arange(segments, 0, -1) - reach  # of each of these segments
-        before = before.replace(w=before.w * (np.arange(before.w.shape[1]) < until[:, None])[..., None])
+        before = before.replace(w=jnp.where((np.arange(before.w.shape[1]) < until[:, None])[..., None], before.w, 0))
         own = params
         for _ in range(2):
             _, slope = plain(own, before)
