@@ -29,10 +29,11 @@ def parse(argv: list[str] | None = None) -> FetchSpec:
     parser.add_argument("--market", default="spot", help=f"{', '.join(ROOTS)} (USDT-margined futures)")
     parser.add_argument("--base-url", default=BASE_URL, help="a mirror with the archive's layout")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte before a retry")
+    parser.add_argument("--refresh", action="store_true", help="compare checksums, and get again what was replaced")
     a = parser.parse_args(argv)
     symbols = tuple(s.strip().upper() for s in a.symbols.split(","))
     start, end = parse_day(a.start), parse_day(a.end, last=True)
-    return FetchSpec(symbols, a.interval, start, end, a.out, a.market, a.base_url, a.timeout)
+    return FetchSpec(symbols, a.interval, start, end, a.out, a.market, a.base_url, a.timeout, refresh=a.refresh)
 
 
 def run(spec: FetchSpec, console: Console) -> list[FetchResult]:
@@ -53,10 +54,12 @@ def run(spec: FetchSpec, console: Console) -> list[FetchResult]:
 
 def describe(result: FetchResult) -> str:
     text = f"{result.symbol}: {result.rows} bars, {result.first:%Y-%m-%d %H:%M} to {result.last:%Y-%m-%d %H:%M} UTC, "
-    text += f"{result.gaps} gaps ({result.missing_bars} missing bars) -> {result.path}"
+    text += f"missing: {result.missing_bars} -> {result.path}"
+    if result.off_grid:
+        text += f"\n  left out, because they open off the grid: {result.off_grid}"
     for _, run in itertools.groupby(enumerate(result.missing_days), key=lambda item: item[1].toordinal() - item[0]):
         days = [day for _, day in run]
-        text += f"\n  not in the archive: {days[0]} to {days[-1]} ({len(days)} days)"
+        text += f"\n  not in the archive: {days[0]}" + (f" to {days[-1]}" if len(days) > 1 else "")
     return text
 
 

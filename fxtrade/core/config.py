@@ -54,9 +54,12 @@ class DataConfig(Config):
 
     path: str | None = None
     symbols: tuple[str, ...] | None = None  # None: every file in the folder
-    start: str | None = None  # UTC dates such as 2024-04-11, inclusive; None: from the beginning
+    start: str | None = None  # ISO dates such as 2024-04-11 or 2024-04-11T12:00, UTC; None: from the beginning
     end: str | None = None  # exclusive
     align: Literal["intersection", "union"] = "intersection"  # of the symbols' spans
+    stamp: Literal["open", "close"] = "open"  # which end of a bar its time names
+    empty_bars: Literal["gap", "flat"] = "gap"  # a bar that a file lacks: "flat" for exchanges that omit empty ones
+    date_format: str | None = None  # of dates that are not ISO, e.g. "%d/%m/%Y %H:%M"
     clock: str | None = "1s"  # rows of order-book data, e.g. "100ms"; None makes every update a row
     resample: str | None = None  # e.g. "15m": make coarser bars of closed finer ones
     synth: Options = empty()  # options of data.synth.SynthSpec

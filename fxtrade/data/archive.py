@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import calendar
 import contextlib
-import itertools
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,13 +18,12 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-import numpy as np
 import polars as pl
 
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.files import atomic_path
-from fxtrade.data.download import download, is_complete
-from fxtrade.data.klines import COLUMNS, merge
+from fxtrade.data.download import download, is_complete, is_replaced
+from fxtrade.data.klines import merge
 
 BASE_URL = "https://data.binance.vision"
 ROOTS = {"spot": "data/spot", "um": "data/futures/um"}
@@ -50,6 +48,7 @@ class FetchSpec:
     base_url: str = BASE_URL  # or a mirror with the same layout
     timeout: float = 30.0  # seconds without a byte after which an attempt fails
     attempts: int = 5  # per file
+    refresh: bool = False  # ask for the checksums of zips that are here already, and download those that differ
 
     def __post_init__(self):
         named = self.symbols and all(re.fullmatch(r"\w+", s) for s in self.symbols)
@@ -87,6 +86,7 @@ class FetchResult(NamedTuple):
     last: datetime  # and of the last
     gaps: int  # runs of missing bars
     missing_bars: int
+    off_grid: int  # bars left out because they open at another phase of the clock
     missing_days: tuple[date, ...]  # days without a zip in the archive, including those before the listing
 
 
@@ -127,6 +127,7 @@ def fetch(
 ) -> list[FetchResult]:
     """Download the missing zips and write `<out>/<SYMBOL>.parquet` with exactly the bars of the span.
 
+    Days of a month's zip that lack bars are completed from their daily zips. Bars that open off the grid are left out.
     The Parquet files are written again on each run. Bars that the exchange does not have stay missing.
 
     Args:
@@ -135,13 +136,14 @@ def fetch(
     Raises:
         DataError: a file cannot be downloaded, is damaged or contradicts another, or a symbol has no bar.
     """
-    remotes = plan(spec.symbols, spec.interval, spec.start, spec.end, spec.market)
+    remotes = {s: plan((s,), spec.interval, spec.start, spec.end, spec.market) for s in spec.symbols}
+    total = sum(map(len, remotes.values()))
     done, received, name = 0, 0, ""
 
     def report(n: int = 0) -> None:
         nonlocal received
         received += n
-        on_progress(done, len(remotes), received, name)
+        on_progress(done, total, received, name)
 
     def get(remote: Remote, ask: bool) -> Path | None:
         nonlocal name
@@ -149,17 +151,24 @@ def fetch(
             name = remote.path.rpartition("/")[2]
             report()
         url, path = f"{spec.base_url.rstrip('/')}/{quote(remote.path)}", spec.out / ".archive" / remote.path
-        exists = is_complete(path) or (ask and download(url, path, spec.timeout, spec.attempts, sleep, report))
+        kept = is_complete(path)
+        if ask and kept and spec.refresh:
+            kept = not is_replaced(url, path, spec.timeout, spec.attempts, sleep)
+        exists = kept or (ask and download(url, path, spec.timeout, spec.attempts, sleep, report))
         return path if exists else None
 
     results = []
-    for symbol, group in itertools.groupby(remotes, key=lambda remote: remote.symbol):
+    for symbol in spec.symbols:
         found: Zips = {}
-        for files in _collect(group, get):
+        for files in _collect(remotes[symbol], get):
             found |= files
             done += 1
             report()
-        results.append(_store(symbol, found, spec))
+        months = (remote.days for remote in remotes[symbol] if found.get(remote.day))
+        daily = {day.day: day for days in months for day in days}
+        results.append(
+            _store(symbol, found, spec, lambda day, daily=daily: get(daily[day], True) if day in daily else None)
+        )
     return results
 
 
@@ -188,23 +197,35 @@ def _collect(remotes: Iterable[Remote], get: Callable[[Remote, bool], Path | Non
         yield files
 
 
-def _store(symbol: str, found: Zips, spec: FetchSpec) -> FetchResult:
-    """Write the bars of the zips in `found` and count what is missing."""
+def _store(symbol: str, found: Zips, spec: FetchSpec, get_day: Callable[[date], Path | None]) -> FetchResult:
+    """Write the bars of the zips in `found`, the holes of months filled from `get_day`, and count what is missing."""
+    interval = timedelta(seconds=SECONDS[spec.interval])
     paths = [path for path in found.values() if path]
-    frame = merge(paths, spec.start, spec.end) if paths else pl.DataFrame(schema=COLUMNS)
+    frame, off_grid = merge(paths, spec.start, spec.end, interval)
     if frame.is_empty():
         raise DataError(
             f"{symbol}: no {spec.interval} bars in market '{spec.market}', {spec.start} to {spec.end}, "
             f"at {spec.base_url}; check the spelling, the market (spot, um) and the listing date"
         )
+    if days := [path for day in _days_with_holes(frame["timestamp"], interval) if (path := get_day(day))]:
+        extra, _ = merge(days, spec.start, spec.end, interval)
+        frame = pl.concat([frame, extra.join(frame, on="timestamp", how="anti")]).sort("timestamp")
     target = spec.out / f"{symbol}.parquet"
     with atomic_path(target) as part:
         frame.write_parquet(part, compression="zstd")
     clock = frame["timestamp"]
-    missing = np.maximum(clock.diff().drop_nulls().dt.total_seconds().to_numpy() // SECONDS[spec.interval] - 1, 0)
+    missing = clock.diff().drop_nulls().dt.total_seconds().to_numpy() // SECONDS[spec.interval] - 1
     missing_days = tuple(day for day, path in found.items() if not path)
     gaps = int((missing > 0).sum())
-    return FetchResult(symbol, target, len(frame), clock[0], clock[-1], gaps, int(missing.sum()), missing_days)
+    return FetchResult(
+        symbol, target, len(frame), clock[0], clock[-1], gaps, int(missing.sum()), off_grid, missing_days
+    )
+
+
+def _days_with_holes(clock: pl.Series, interval: timedelta) -> list[date]:
+    """Return the days between the first and the last bar that lack one."""
+    full = pl.datetime_range(clock[0], clock[-1], interval, time_unit="ns", time_zone="UTC", eager=True)
+    return full.filter(~full.is_in(clock.implode())).dt.date().unique().sort().to_list()
 
 
 def _month_end(day: date) -> date:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.types import Bars, Book
 from fxtrade.data.bars import PRICES, Panel, format_interval, parse_interval, second_of_week
 from fxtrade.data.book_files import FIELDS, Trades, Updates, count_levels, read_book, read_trades
-from fxtrade.data.files import column_names, find_files, format_time, parse_time
+from fxtrade.data.files import column_names, find_files
+from fxtrade.data.times import format_time, parse_time
 
 Span = tuple[int | None, int | None]  # start and end in ns, None: open
 MAX_BYTES = 16 * 2**30  # of the books of one panel
@@ -21,7 +23,8 @@ MAX_BYTES = 16 * 2**30  # of the books of one panel
 
 def is_book(path: str | Path, symbols: tuple[str, ...] | None = None) -> bool:
     """Whether a file of this path holds order books, by its column names."""
-    return any(count_levels(column_names(file)) for file in find_files(Path(path), symbols).values())
+    files = itertools.chain.from_iterable(find_files(Path(path), symbols).values())
+    return any(count_levels(column_names(file)) for file in files)
 
 
 def read(
@@ -62,7 +65,7 @@ def read(
             there are fewer than two rows, or more than fit into memory.
         ConfigError: clock is None and there are several files.
     """
-    files = find_files(Path(path), symbols)
+    files = _single_files(Path(path), symbols)
     if clock is None and len(files) > 1:
         raise ConfigError(
             f"data.clock = None makes every update of one book a row, but {path} has {len(files)} files; "
@@ -87,6 +90,14 @@ def read(
     invalid = [f"{u.invalid} rows of {s}" for s, u in updates.items() if u.invalid]
     note = f", without {', '.join(invalid)} that are not a valid book" if invalid else ""
     return Panel(bars, rows.times, tuple(files), rows.interval, f"{path} (order books{note})")
+
+
+def _single_files(path: Path, symbols: tuple[str, ...] | None) -> dict[str, Path]:
+    files = find_files(path, symbols)
+    for symbol, (_, *others) in files.items():
+        if others:
+            raise DataError(f"{path}: {1 + len(others)} files of order books of {symbol}; join them into one")
+    return {symbol: file for symbol, (file,) in files.items()}
 
 
 class RowSpans(NamedTuple):

@@ -12,10 +12,12 @@ from jaxtyping import Bool, Float, Int64
 
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Book
-from fxtrade.data.files import column_names, format_time, read_table, to_float64, to_nanoseconds
+from fxtrade.data.files import column_names, read_table, to_float64
+from fxtrade.data.times import format_time, to_nanoseconds
 
 TIME_COLUMNS = ("transact_timestamp", "timestamp")  # the exchange's clock first, if it was recorded
 COLUMN = re.compile(r"(?:bid|ask)_(?:price|size)_(\d+)")
+NO_PRICE = 9_999_999_999  # LOBSTER's price of an empty level, with either sign
 FIELDS = ("bid_price", "bid_size", "ask_price", "ask_size")  # of Book
 
 
@@ -53,8 +55,9 @@ def read_book(path: Path) -> Updates:
     """Read the snapshots of a file with `bid_price_0`, `bid_size_0`, `ask_price_0`, `ask_size_0`, `bid_price_1`...
 
     Time is `transact_timestamp`, the exchange's clock, or else `timestamp`. A missing level (not the best one) is null
-    or NaN in price and size. A row is not a valid book, and is dropped and counted, if its best bid is not below its
-    best ask, a price is not positive, or its levels do not move away from the best one without a gap.
+    or NaN in price and size, or has size 0 at price 0 or at a price of at least `NO_PRICE`, as some exchanges pad.
+    A row is not a valid book, and is dropped and counted, if its best bid is not below its best ask, a price is not
+    positive, or its levels do not move away from the best one without a gap.
 
     Raises:
         DataError: a column is missing; times decrease (snapshots are states, so that sorting could put an old one
@@ -66,6 +69,8 @@ def read_book(path: Path) -> Updates:
     frame, time_column = read_table(path, [c for group in names.values() for c in group], TIME_COLUMNS)
     time = _read_times(frame[time_column], path)
     values = {field: np.stack([_read_floats(frame[c], path) for c in group], 1) for field, group in names.items()}
+    for side in ("bid", "ask"):
+        _blank_padding(values[f"{side}_price"], values[f"{side}_size"])
 
     def check(field: str, bad: np.ndarray, message: str):
         _check(bad, path, time, field, message)
@@ -119,6 +124,13 @@ def _read_times(column: pl.Series, path: Path) -> Int64[np.ndarray, " M"]:
 
 def _read_floats(column: pl.Series, path: Path) -> Float[np.ndarray, " M"]:
     return to_float64(column, path).fill_null(np.nan).to_numpy()
+
+
+def _blank_padding(price: Float[np.ndarray, "M L"], size: Float[np.ndarray, "M L"]) -> None:
+    """Set levels that only pad the table, beyond the best one, to NaN: size 0 at price 0 or at a price beyond any."""
+    padding = (size == 0) & ((price == 0) | (np.abs(price) >= NO_PRICE))
+    padding[:, 0] = False
+    price[padding] = size[padding] = np.nan
 
 
 def _is_ordered(price: Float[np.ndarray, "M L"], direction: int) -> Bool[np.ndarray, " M"]:

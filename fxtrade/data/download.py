@@ -1,4 +1,4 @@
-"""Download a zip of Binance's public archive and verify its checksum: `download`, `is_complete`."""
+"""Download a zip of Binance's public archive and verify its checksum: `download`, `is_complete`, `is_replaced`."""
 
 from __future__ import annotations
 
@@ -43,12 +43,35 @@ def download(
     Raises:
         DataError: the last attempt failed, or the error cannot be fixed by another attempt; names the URL.
     """
+    return _with_retries(url, lambda: _transfer(url, path, timeout, on_bytes), attempts, sleep)
+
+
+def is_replaced(
+    url: str, path: Path, timeout: float = 30.0, attempts: int = 5, sleep: Callable[[float], object] = time.sleep
+) -> bool:
+    """Whether the archive now has another zip at `url` than the one in `path`, by its checksum file.
+
+    False if the archive no longer has it. Raises DataError as `download` does.
+    """
+
+    def differs() -> bool:
+        with urllib.request.urlopen(f"{url}.CHECKSUM", timeout=timeout) as response:
+            digest = _parse_checksum(response.read(1 << 10), path.name)
+        if digest is None:
+            raise DataError("its .CHECKSUM file does not list it")
+        return digest != _parse_checksum(_checksum_path(path).read_bytes(), path.name)
+
+    return _with_retries(url, differs, attempts, sleep)
+
+
+def _with_retries(url: str, attempt_once: Callable[[], bool], attempts: int, sleep: Callable[[float], object]) -> bool:
+    """Return what `attempt_once` returns, after pauses if it fails; False where the archive has no such file."""
     attempt = 0
     while True:
         attempt += 1
         pause, final = 2.0 ** (attempt - 1), attempt >= attempts
         try:
-            return _transfer(url, path, timeout, on_bytes)
+            return attempt_once()
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 404:

@@ -58,18 +58,24 @@ def read_klines(path: Path) -> pl.DataFrame:
     raise DataError(f"{path}: timestamps {low} to {high} are neither all milliseconds nor all microseconds since 1970")
 
 
-def merge(paths: Sequence[Path], start: date, end: date) -> pl.DataFrame:
-    """Return the bars from start to end (inclusive) of all zips, sorted by time, without repeated rows.
+def merge(paths: Sequence[Path], start: date, end: date, interval: timedelta) -> tuple[pl.DataFrame, int]:
+    """Return the bars from start to end (inclusive) of all zips, sorted by time, and how many were off the grid.
+
+    Repeated rows are left out, and so are bars that do not open at a multiple of `interval` since 1970, as the exchange
+    wrote some after an outage.
 
     Raises:
         DataError: two different bars have the same timestamp; names the files and the time.
     """
+    empty = pl.DataFrame(schema=COLUMNS | {"file": pl.UInt32})
     frames = [read_klines(path).with_columns(file=pl.lit(i, pl.UInt32)) for i, path in enumerate(paths)]
     low, high = (datetime(d.year, d.month, d.day, tzinfo=UTC) for d in (start, end + timedelta(days=1)))
-    frame = pl.concat(frames).filter(pl.col("timestamp").is_between(low, high, closed="left"))
-    frame = frame.unique(subset=list(COLUMNS), keep="first").sort("timestamp", "file")
+    frame = pl.concat([empty, *frames]).filter(pl.col("timestamp").is_between(low, high, closed="left"))
+    on_grid = frame.filter(pl.col("timestamp").dt.truncate(interval) == pl.col("timestamp"))
+    off_grid = len(frame) - len(on_grid)
+    frame = on_grid.unique(subset=list(COLUMNS), keep="first").sort("timestamp", "file")
     conflict = frame.filter(pl.col("timestamp").is_duplicated()).head(2)
     if len(conflict):
         files = " and ".join(dict.fromkeys(str(paths[i]) for i in conflict["file"]))
         raise DataError(f"{files}: different bars at {conflict['timestamp'][0]}; leave that period out")
-    return frame.drop("file")
+    return frame.drop("file"), off_grid

@@ -11,12 +11,15 @@ import numpy as np
 from fxtrade import features, labels
 from fxtrade.core import registry, stream
 from fxtrade.core.config import DataConfig, RunConfig
-from fxtrade.core.errors import DataError
+from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.types import Features, Labels, Split
 from fxtrade.data import bars, book, synth
 from fxtrade.data.bars import Panel, format_interval
 from fxtrade.data.resample import resample
 from fxtrade.validate import splits
+
+FILE_KEYS = ("path", "symbols", "start", "end", "align", "resample", "synth")  # synth is left from a preset
+BAR_KEYS, BOOK_KEYS = (*FILE_KEYS, "stamp", "empty_bars", "date_format"), (*FILE_KEYS, "clock")
 
 
 class Dataset(NamedTuple):
@@ -43,12 +46,23 @@ def load(config: DataConfig) -> Panel:
     """
     c = config
     if c.path is None:
+        _refuse_unused(c, ("synth", "resample"), "a simulated market; name files with data.path")
         panel = simulated(c.synth)
     elif book.is_book(c.path, c.symbols):
+        _refuse_unused(c, BOOK_KEYS, "order books")
         panel = book.read(c.path, c.symbols, c.clock, c.start, c.end, c.align)
     else:
-        panel = bars.read(c.path, c.symbols, c.start, c.end, c.align)
+        _refuse_unused(c, BAR_KEYS, "bars")
+        panel = bars.read(c.path, c.symbols, c.start, c.end, c.align, c.stamp, c.empty_bars, c.date_format)
     return panel if c.resample is None else resample(panel, c.resample)
+
+
+def _refuse_unused(config: DataConfig, used: tuple[str, ...], source: str) -> None:
+    """Raise ConfigError for a key that was set although this source of bars does not use it."""
+    for field in dataclasses.fields(config):
+        value, default = getattr(config, field.name), getattr(DataConfig(), field.name)
+        if field.name not in used and value != default:
+            raise ConfigError(f"data.{field.name} = {value!r} has no effect on {source}")
 
 
 def simulated(options: Mapping[str, Any]) -> Panel:

@@ -8,6 +8,7 @@ import pytest
 
 from fxtrade.core.errors import DataError
 from fxtrade.data.archive import FetchSpec, fetch, parse_day, plan
+from fxtrade.data.bars import read
 from tests.helpers.archive_server import Archive, remote
 from tests.helpers.kline_files import EMPTY_ZIP, HEADER, HOUR, bars, csv, expected, left_behind, never, stored, zipped
 
@@ -65,11 +66,45 @@ def test_gaps_are_counted_and_not_filled(server, tmp_path):
     assert (summary.rows, summary.gaps, summary.missing_bars) == (18, 2, 6) and len(stored(tmp_path)) == 18
 
 
-def test_bars_off_the_grid_are_not_a_gap(server, tmp_path):
+def test_bars_off_the_grid_are_left_out_and_counted(server, tmp_path):
+    """As in the archive after the outage of February 2018."""
     rows = bars("2024-01-05")
-    server.publish("2024-01-05", rows=[*rows[:4], (rows[4][0] - HOUR // 2, *rows[4][1:]), *rows[4:]])
+    late = [(row[0] + HOUR // 2, *row[1:]) for row in rows[4:6]]
+    server.publish("2024-01-05", rows=[*rows[:4], *late, *rows[6:]])
     (summary,) = fetch(spec(server, tmp_path, "2024-01-05", "2024-01-05"), sleep=never)
-    assert (summary.rows, summary.gaps, summary.missing_bars) == (25, 0, 0)
+    assert (summary.rows, summary.gaps, summary.missing_bars, summary.off_grid) == (22, 1, 2, 2)
+    assert read(tmp_path).bars.ok.sum() == 22
+
+
+def test_holes_of_a_month_are_filled_from_daily_zips(server, tmp_path):
+    rows = bars("2024-01-01", 31)
+    lacking = rows[:30] + rows[40:100] + rows[130:]
+    server.publish("2024-01", rows=lacking)
+    changed = [(*row[:1], *row[1:5], "1.5", *row[6:]) for row in rows[24:30]]  # bars of the month are kept
+    server.publish("2024-01-02", rows=changed + rows[30:48])
+    job = spec(server, tmp_path, "2024-01", "2024-01")
+    (summary,) = fetch(job, sleep=never)
+    assert (summary.gaps, summary.missing_bars, summary.missing_days) == (1, 30, ())
+    assert stored(tmp_path).equals(expected(rows[:100] + rows[130:]))
+    days = [remote(day) for day in ("2024-01-02", "2024-01-05", "2024-01-06")]
+    assert server.zips() == [remote("2024-01"), *days]
+    fetch(job, sleep=never)
+    assert server.zips() == days[1:]  # they may be published later
+
+
+def test_refresh_downloads_what_was_replaced(server, tmp_path):
+    server.publish("2024-01")
+    rows = server.publish("2024-02")
+    fetch(spec(server, tmp_path, "2024-01", "2024-02"), sleep=never)
+    corrected = server.publish("2024-01", rows=bars("2024-01-02", 30))
+    server.zips()
+    fetch(spec(server, tmp_path, "2024-01", "2024-02"), sleep=never)
+    assert server.zips() == []
+    fetch(spec(server, tmp_path, "2024-01", "2024-02", refresh=True), sleep=never)
+    assert server.zips() == [remote("2024-01")] and stored(tmp_path).equals(expected(corrected + rows))
+    server.files.clear()
+    fetch(spec(server, tmp_path, "2024-01", "2024-02", refresh=True), sleep=never)  # what is gone there is kept
+    assert stored(tmp_path).equals(expected(corrected + rows))
 
 
 def test_futures_with_header_and_spot_in_microseconds_give_the_same_bars(server, tmp_path):

@@ -166,11 +166,14 @@ class TestErrors:
         path = write(tmp_path / "A.parquet", spoilt(column, 5, value))
         refused(path, "A.parquet", "row 5", "2024-01-01T00:05:00", f"{column} is not a finite number")
 
-    @pytest.mark.parametrize("value", [0.0, -1.0, 1e-50])
+    @pytest.mark.parametrize("value", [0.0, -1.0, 1e-42, 1e-50])
     @pytest.mark.parametrize("column", bars.PRICES)
     def test_prices_that_are_not_positive_in_float32(self, tmp_path, column, value):
-        path = write(tmp_path / "A.parquet", spoilt(column, 2, value))
-        refused(path, "row 2", f"{column} is not positive")
+        problem = "too small for float32" if value > 0 else "not positive"
+        refused(write(tmp_path / "A.parquet", spoilt(column, 2, value)), "row 2", f"{column} is {problem}")
+
+    def test_takers_that_bought_more_than_was_traded(self, tmp_path):
+        refused(write(tmp_path / "A.csv", spoilt("taker_buy_base", 2, 1e9)), "row 2", "taker_buy_base is above volume")
 
     @pytest.mark.parametrize("column", ["volume", "quote_volume", "trades", "taker_buy_base"])
     def test_negative_amounts(self, tmp_path, column):

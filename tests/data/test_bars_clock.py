@@ -97,11 +97,32 @@ class TestErrors:
         refused(write(tmp_path / "A.csv", spoilt("timestamp", 2, None)), "row 2 has no time")
 
     def test_fractional_times(self, tmp_path):
-        refused(write(tmp_path / "A.csv", spoilt("timestamp", 2, START + 0.5)), "expected times, found Float64")
+        refused(write(tmp_path / "A.parquet", spoilt("timestamp", 2, START + 0.5)), "expected times, found Float64")
+        refused(write(tmp_path / "A.csv", spoilt("timestamp", 2, START + 0.5)), "not times")
+
+    @pytest.mark.parametrize(
+        "text, minutes",
+        [
+            ("2024-01", 0),
+            ("2024-01-01", 0),
+            ("2024-01-01T00:03", 3),
+            ("2024-01-01 00:03:00", 3),
+            ("2024-01-01T00:02:59.5Z", 3),
+            ("2024-01-01T02:03+02:00", 3),
+        ],
+    )
+    def test_dates_of_the_config(self, tmp_path, text, minutes):
+        path = write(tmp_path / "A.csv", columns())
+        assert bars.read(path, start=text).times[0] == (START + minutes * 60) * SECOND
 
     @pytest.mark.parametrize("which", ["start", "end"])
-    def test_an_invalid_date(self, tmp_path, which):
-        refused(write(tmp_path / "A.csv", columns()), f"data.{which} = 'soon'", "2024-04-11", **{which: "soon"})
+    @pytest.mark.parametrize(
+        "text",
+        ["soon", "20240602", "1717286400", "NaT", "now", "today", "2024", "2024-13", "2024-02-30", "01/02/2024", ""],
+    )
+    def test_an_invalid_date(self, tmp_path, which, text):
+        path = write(tmp_path / "A.csv", columns())
+        refused(path, f"data.{which} = '{text}' is not an ISO date", "2024-04-11", **{which: text})
 
     @pytest.mark.parametrize("span", [{"start": "2024-01-02"}, {"end": "2023-01-01"}])
     def test_an_empty_span(self, tmp_path, span):

@@ -83,5 +83,5 @@ def test_missing_days_are_reported(server, tmp_path):
     process = script(server, tmp_path, "--start", "2024-01-01", "--end", "2024-01-06", "--symbols", "btcusdt")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "BTCUSDT: 72 bars, 2024-01-02 00:00 to 2024-01-06 23:00 UTC, 1 gaps (48 missing bars)" in output
-    assert "2024-01-01 to 2024-01-01 (1 days)" in output and "2024-01-04 to 2024-01-05 (2 days)" in output
+    assert "BTCUSDT: 72 bars, 2024-01-02 00:00 to 2024-01-06 23:00 UTC, missing: 48 -> " in output
+    assert "archive: 2024-01-01\n" in output and "archive: 2024-01-04 to 2024-01-05\n" in output

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +9,8 @@ import pytest
 from fxtrade.core.errors import DataError
 from fxtrade.data.klines import merge, read_klines
 from tests.helpers.kline_files import DTYPES, EMPTY_ZIP, HEADER, bars, csv, expected, zipped
+
+HOURLY = timedelta(hours=1)
 
 
 def write(folder: Path, body: bytes, stamp: str = "2024-01-05") -> Path:
@@ -91,21 +93,21 @@ def test_csv_without_rows_is_an_empty_frame(tmp_path):
 def test_merge_keeps_the_bars_of_the_span_in_order_of_time(tmp_path):
     rows = bars("2024-01-04", 4)
     later, sooner = write(tmp_path, zipped(csv(rows[48:])), "b"), write(tmp_path, zipped(csv(rows[:48])), "a")
-    assert merge([later, sooner], date(2024, 1, 5), date(2024, 1, 6)).equals(expected(rows[24:72]))
+    assert merge([later, sooner], date(2024, 1, 5), date(2024, 1, 6), HOURLY)[0].equals(expected(rows[24:72]))
 
 
 def test_milliseconds_and_microseconds_meet_at_new_year(tmp_path):
     old, new = bars("2024-12-31"), bars("2025-01-01")
     paths = [write(tmp_path, zipped(csv(old)), "a"), write(tmp_path, zipped(csv(new, scale=1000)), "b")]
-    assert merge(paths, date(2024, 12, 31), date(2025, 1, 1)).equals(expected(old + new))
+    assert merge(paths, date(2024, 12, 31), date(2025, 1, 1), HOURLY)[0].equals(expected(old + new))
 
 
 def test_repeated_and_unsorted_rows_are_fixed(tmp_path):
     rows = bars("2024-01-05")
     paths = [write(tmp_path, zipped(csv(part)), str(i)) for i, part in enumerate((rows[12:] + rows[3:4], rows[:13]))]
-    assert merge(paths, date(2024, 1, 5), date(2024, 1, 5)).equals(expected(rows))
+    assert merge(paths, date(2024, 1, 5), date(2024, 1, 5), HOURLY)[0].equals(expected(rows))
     path = write(tmp_path, zipped(csv(rows[12:] + rows[:13] + rows[3:4])))
-    assert merge([path], date(2024, 1, 5), date(2024, 1, 5)).equals(expected(rows))
+    assert merge([path], date(2024, 1, 5), date(2024, 1, 5), HOURLY)[0].equals(expected(rows))
 
 
 @pytest.mark.parametrize("column", [1, 2, 3, 4, 5, 7, 8, 9, 10])
@@ -115,4 +117,4 @@ def test_conflicting_bars_name_file_and_time(tmp_path, column):
     other[column] = 1
     path = write(tmp_path, zipped(csv([*rows, tuple(other)])))
     with pytest.raises(DataError, match=r"BTCUSDT-1h-2024-01-05\.zip: different bars at 2024-01-05 07:00:00"):
-        merge([path], date(2024, 1, 5), date(2024, 1, 5))
+        merge([path], date(2024, 1, 5), date(2024, 1, 5), HOURLY)

@@ -73,6 +73,31 @@ class TestLoad:
         with pytest.raises(ConfigError, match=message):
             dataset.load(DataConfig(synth=options))
 
+    @pytest.mark.parametrize(
+        "source, key, value",
+        [
+            ("simulated", "symbols", ("BTC",)),
+            ("simulated", "end", "2024-06-02"),
+            ("simulated", "stamp", "close"),
+            ("bars", "clock", "5s"),
+            ("books", "empty_bars", "flat"),
+            ("books", "date_format", "%d/%m/%Y"),
+        ],
+    )
+    def test_a_key_without_effect_is_an_error(self, tmp_path, source, key, value):
+        tables = {"bars": columns(n=40), "books": snapshots(range(0, 8000, 500), range(100, 116))}
+        path = str(write(tmp_path / "A.csv", tables[source])) if source in tables else None
+        with pytest.raises(ConfigError, match=f"data.{key} = .* has no effect on .*{source.rstrip('s')}"):
+            dataset.load(DataConfig(path, **{key: value}))
+
+    def test_every_way_of_reading_bars(self, tmp_path):
+        times = [f"01/01/2024 00:{minute:02d}" for minute in (1, 2, 4, 5, 6)]
+        table = columns(n=5) | {"timestamp": times}
+        chosen = {"stamp": "close", "empty_bars": "flat", "date_format": "%d/%m/%Y %H:%M"}
+        panel = dataset.load(DataConfig(str(write(tmp_path / "A.csv", table)), **chosen))
+        np.testing.assert_array_equal(panel.times, (START + 60 * np.arange(6)) * 10**9)
+        assert panel.bars.ok.all() and panel.bars.volume[2, 0] == 0
+
     def test_an_interval_that_is_none(self):
         with pytest.raises(DataError, match="'hour' is not an interval"):
             dataset.load(DataConfig(synth={"interval": "hour"}))

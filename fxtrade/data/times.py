@@ -1,0 +1,115 @@
+"""Convert columns of times, and dates of the config, to int64 nanoseconds since 1970 (UTC), and back to text."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from fxtrade.core.errors import DataError
+
+NANOSECOND = pl.Datetime("ns", "UTC")
+UNITS = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}  # ns by the number of digits of a time in s, ms, us, ns
+DAY_OR_MONTH_FIRST = r"^\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}"  # 01/02/2024: 1 February or 2 January
+ISO_DATE = r"\d{4}-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?)?"
+
+
+def to_nanoseconds(column: pl.Series, path: Path, date_format: str | None = None) -> pl.Series:
+    """Convert times to int64 ns since 1970.
+
+    The column holds text, dates, timestamps, or integers in s, ms, us or ns, recognised by their number of digits.
+    Text is ISO 8601, UTC where it names no zone, or in `date_format`, such as "%d/%m/%Y %H:%M" (codes of `strptime`).
+
+    Raises:
+        DataError: a value is missing or is not a time, its day and month cannot be told apart, or the column mixes time
+            zones or units.
+    """
+    where = f"{path}: column {column.name}"
+    if isinstance(column.dtype, (pl.Categorical, pl.Enum)):
+        column = column.cast(pl.String)
+    if column.null_count():
+        raise DataError(f"{where}: row {column.is_null().arg_max()} has no time")
+    if column.dtype == pl.String:
+        digits = date_format is None and column.str.contains(r"^-?\d+$").all()
+        column = column.cast(pl.Int128).cast(pl.Int64, strict=False) if digits else _parse(column, where, date_format)
+    if column.dtype == pl.Date:
+        column = column.cast(NANOSECOND)
+    if isinstance(column.dtype, pl.Datetime):
+        return column.cast(pl.Datetime("ns", column.dtype.time_zone)).cast(pl.Int64)
+    if not column.dtype.is_integer():
+        raise DataError(f"{where}: expected times, found {column.dtype}")
+    digits = column.cast(pl.String).str.len_chars()
+    _check_uniform(column, digits, where, "units", "write all in s, ms, us or ns since 1970")
+    scale = UNITS.get(digits[0])
+    if scale is None:
+        raise DataError(f"{where}: {column[0]} is not a time in s, ms, us or ns since 1970")
+    return column.cast(pl.Int64) * scale
+
+
+def parse_time(text: str | None, which: str) -> int | None:
+    """Convert `data.start` or `data.end` of the config to ns since 1970; None without one.
+
+    The text is a date or time of ISO 8601 in its form with hyphens, such as 2024-04, 2024-04-11, 2024-04-11T12:00 or
+    2024-04-11T12:00:30+02:00; UTC if it names no zone.
+
+    Raises:
+        DataError: the text is anything else.
+    """
+    if text is None:
+        return None
+    try:
+        if not re.fullmatch(ISO_DATE, text):
+            raise ValueError
+        time = datetime.fromisoformat(text if len(text) > 7 else f"{text}-01")
+    except ValueError:
+        raise DataError(
+            f"data.{which} = '{text}' is not an ISO date; write it like 2024-04-11 or 2024-04-11T12:00 (UTC)"
+        ) from None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    us = (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    limits = np.iinfo(np.int64)  # int64 ns end in the year 2262
+    return min(max(us * 1_000, limits.min), limits.max)
+
+
+def format_time(ns: int | np.integer, unit: str = "s") -> str:
+    """Format a time in ns since 1970 as a UTC time, to the second or to another unit such as "D" (the date)."""
+    return str(np.datetime64(int(ns), "ns").astype(f"datetime64[{unit}]"))
+
+
+def _parse(column: pl.Series, where: str, date_format: str | None) -> pl.Series:
+    """Parse text as times."""
+    try:
+        if date_format is not None:
+            has_time = re.search("%[HIMSTRXcsf+]", date_format)
+            parsed = column.str.to_datetime(date_format) if has_time else column.str.to_date(date_format)
+            return parsed.cast(NANOSECOND) if parsed.dtype == pl.Date else _as_utc(parsed)
+        unclear = column.str.contains(DAY_OR_MONTH_FIRST)
+        if unclear.any():
+            row = int(unclear.arg_max() or 0)
+            raise DataError(
+                f"{where}: row {row}, '{column[row]}': day and month cannot be told apart; say which comes first with "
+                "data.date_format, such as '%d/%m/%Y %H:%M'"
+            )
+        if column.str.contains(r"^\d{4}-\d\d-\d\d$").all():
+            return column.str.to_date().cast(NANOSECOND)
+        zones = column.str.extract(r"(Z|[+-]\d\d:?\d\d)$").fill_null("")
+        _check_uniform(column, zones, where, "zones", "write all as UTC")
+        return column.str.to_datetime(time_unit="ns", time_zone="UTC")
+    except pl.exceptions.PolarsError as e:
+        raise DataError(f"{where}: not times: {str(e).splitlines()[0]}") from e
+
+
+def _as_utc(times: pl.Series) -> pl.Series:
+    zone = getattr(times.dtype, "time_zone", None)
+    return times.dt.replace_time_zone("UTC") if zone is None else times.dt.convert_time_zone("UTC")
+
+
+def _check_uniform(times: pl.Series, kind: pl.Series, where: str, what: str, advice: str) -> None:
+    """Raise DataError for the first row whose kind differs from that of row 0."""
+    other = kind != kind[0]
+    if other.any():
+        row = int(other.to_numpy().argmax())
+        raise DataError(f"{where}: times mix {what}: row 0 is {times[0]}, row {row} is {times[row]}; {advice}")

@@ -1,0 +1,214 @@
+"""Forms in which exchanges and programs write tables: all give the same bars, or one clear error."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fxtrade.data import bars
+from fxtrade.data.klines import CSV_COLUMNS
+from tests.helpers import bar_files
+from tests.helpers.bar_files import START, columns, rows, spoilt, write
+
+refused = partial(bar_files.refused, bars.read)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """The panel of the same bars in a plain file."""
+    return bars.read(write(tmp_path / "plain" / "A.parquet", columns()))
+
+
+def same(panel, other) -> None:
+    assert panel.fingerprint() == other.fingerprint()
+
+
+def text_of(table: dict, separator: str = ",") -> str:
+    return pl.DataFrame(table).write_csv(separator=separator)
+
+
+class TestCsv:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: text.replace(",", ";"),
+            lambda text: text.replace(",", "\t"),
+            lambda text: "# made by hand\n" + text,
+            lambda text: "https://www.example.org\n" + text,
+            lambda text: text.replace("\n", "\n# in between\n", 3),
+            lambda text: text + "\n\n",
+            lambda text: text + "   \n",
+            lambda text: text.replace("\n", "\r\n"),
+            lambda text: "\ufeff" + text,
+            lambda text: text.rstrip("\n"),
+            lambda text: text.replace("timestamp,open", "Timestamp, Open"),
+        ],
+        ids="semicolon tab comment address later_comment blank_lines spaces crlf bom end case".split(),
+    )
+    def test_forms_that_are_read(self, tmp_path, plain, change):
+        (tmp_path / "A.csv").write_text(change(text_of(columns())), newline="")
+        same(bars.read(tmp_path / "A.csv"), plain)
+
+    def test_klines_without_a_header(self, tmp_path, plain):
+        names = [name if name in columns() else "ignore" for name in CSV_COLUMNS]
+        table = columns() | {"ignore": np.zeros(8)}
+        lines = zip(*(table[name].tolist() for name in names), strict=True)
+        (tmp_path / "A.csv").write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+        same(bars.read(tmp_path / "A.csv"), plain)
+
+    def test_other_files_without_a_header(self, tmp_path):
+        (tmp_path / "A.csv").write_text(text_of(columns()).partition("\n")[2])
+        refused(tmp_path / "A.csv", "A.csv: there is no header line; write the column names")
+
+    def test_no_columns(self, tmp_path):
+        (tmp_path / "A.csv").write_text("one\ntwo\n")
+        refused(tmp_path / "A.csv", "no line has columns separated by a comma")
+
+    @pytest.mark.parametrize("kept", [1, 3, 8])
+    def test_a_last_line_that_is_cut_off(self, tmp_path, kept):
+        lines = text_of(columns()).splitlines()
+        (tmp_path / "A.csv").write_text("\n".join([*lines[:-1], ",".join(lines[-1].split(",")[:kept])]))
+        refused(tmp_path / "A.csv", f"the last line has {kept} of 9 columns: the file is cut off")
+
+    @pytest.mark.parametrize("name", ["A.csv", "A.parquet"])
+    def test_a_checksum_beside_the_file_is_verified(self, tmp_path, plain, name):
+        path = write(tmp_path / name, columns())
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        checksum = tmp_path / f"{name}.CHECKSUM"
+        checksum.write_text(f"{digest}  {name}\n")
+        same(bars.read(path), plain)
+        checksum.write_text(f"{'0' * 64}  {name}\n")
+        refused(path, name, "does not have the SHA-256", "get the file again")
+
+
+class TestColumns:
+    @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+    @pytest.mark.parametrize("stamp", ["open_time", "datetime", "date", "Date", "time", "unix"])
+    def test_names_of_the_time(self, tmp_path, plain, stamp, suffix):
+        table = {stamp: columns()["timestamp"]} | {k: v for k, v in columns().items() if k != "timestamp"}
+        same(bars.read(write(tmp_path / f"A{suffix}", table)), plain)
+
+    def test_names_of_futures_and_of_other_programs(self, tmp_path, plain):
+        futures = {
+            "trades": "count",
+            "taker_buy_base": "taker_buy_volume",
+            "open": "Open",
+            "quote_volume": "Quote Volume",
+        }
+        same(bars.read(write(tmp_path / "A.csv", {futures.get(k, k): v for k, v in columns().items()})), plain)
+        own = {"taker_buy_base": "taker_buy", "trades": "number_of_trades", "quote_volume": "quote_asset_volume"}
+        same(bars.read(write(tmp_path / "A.csv", {own.get(k, k): v for k, v in columns().items()})), plain)
+
+    def test_the_standard_name_comes_first(self, tmp_path, plain):
+        other = {"date": np.zeros(8), "count": np.full(8, -1.0), "taker_buy": np.full(8, -1.0)}
+        same(bars.read(write(tmp_path / "A.csv", other | columns())), plain)
+
+    def test_one_name_twice(self, tmp_path):
+        refused(write(tmp_path / "A.csv", columns() | {"Open": np.ones(8)}), "'open' and 'Open' have the same name")
+
+    @pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Decimal(20, 8)])
+    def test_numbers_of_any_kind(self, tmp_path, kind):
+        table = pl.DataFrame(columns()).with_columns(pl.col("close", "volume").round(6))
+        numbers = bars.read(write(tmp_path / "plain" / "A.parquet", table.to_dict()))
+        changed = table.with_columns(pl.col("close", "volume").cast(pl.Decimal(20, 8)).cast(pl.String).cast(kind))
+        same(bars.read(write(tmp_path / "A.parquet", changed.to_dict())), numbers)
+
+    def test_columns_that_are_not_numbers(self, tmp_path):
+        table = pl.DataFrame(columns()).with_columns(pl.concat_list("close", "open").alias("close"))
+        refused(write(tmp_path / "A.parquet", table.to_dict()), "A.parquet: column close: expected numbers, found List")
+
+    def test_dates(self, tmp_path):
+        daily = pl.DataFrame(columns(step=86_400))
+        expected = bars.read(write(tmp_path / "plain" / "A.parquet", daily.to_dict()))
+        dates = daily.with_columns(pl.from_epoch("timestamp").cast(pl.Date))
+        same(bars.read(write(tmp_path / "A.parquet", dates.to_dict())), expected)
+        same(bars.read(write(tmp_path / "A.csv", dates.to_dict())), expected)
+
+
+class TestRows:
+    @pytest.mark.parametrize("name", ["A.csv", "A.parquet"])
+    def test_descending_rows(self, tmp_path, plain, name):
+        same(bars.read(write(tmp_path / name, rows(columns(), np.arange(8)[::-1]))), plain)
+
+    def test_rows_of_errors_are_those_of_the_file(self, tmp_path):
+        table = {k: v[::-1] for k, v in spoilt("high", 2, 1.0).items()}
+        refused(write(tmp_path / "A.csv", table), "row 5", "2024-01-01T00:02:00", "high is below low")
+
+    @pytest.mark.parametrize("text", ["01/02/2024", "1.2.2024", "13-02-2024", "1/2/24"])
+    def test_dates_that_may_begin_with_the_month(self, tmp_path, text):
+        table = columns(step=86_400) | {"timestamp": [text.replace("2/", f"{d}/") for d in range(8)]}
+        refused(write(tmp_path / "A.csv", table), "column timestamp: row 0", "data.date_format, such as '%d/%m/%Y")
+
+    @pytest.mark.parametrize(
+        "form", ["%m/%d/%Y", "%d/%m/%Y", "%d.%m.%y %H:%M", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %H:%M %z"]
+    )
+    def test_dates_in_a_given_form(self, tmp_path, form):
+        daily = columns(step=86_400)
+        expected = bars.read(write(tmp_path / "plain" / "A.parquet", daily))
+        text = pl.from_epoch(pl.Series(daily["timestamp"])).dt.replace_time_zone("UTC").dt.strftime(form)
+        same(bars.read(write(tmp_path / "A.csv", daily | {"timestamp": text}), date_format=form), expected)
+        refused(tmp_path / "A.csv", "column timestamp: not times", date_format="%Y")
+
+    @pytest.mark.parametrize("offset", [0, -1])
+    def test_stamps_at_the_close(self, tmp_path, plain, offset):
+        """Files are stamped with the close of a bar, or with the last millisecond before it."""
+        table = columns() | {"timestamp": (columns()["timestamp"] + 60) * 1000 + offset}
+        same(bars.read(write(tmp_path / "A.csv", table), stamp="close"), plain)
+
+    @pytest.mark.parametrize("open_bars", [0, 1, 3])
+    def test_bars_that_have_not_closed_are_left_out(self, tmp_path, open_bars):
+        path = write(tmp_path / "A.csv", columns())
+        panel = bars.read(path, now=(START + 60 * (8 - open_bars)) * 10**9)
+        assert len(panel.times) == 8 - open_bars
+        assert panel.source.endswith(f"have not closed yet: {open_bars})") == bool(open_bars)
+        refused(path, "A.csv", "no bar has closed by now, 2024-01-01T00:00:00", now=START * 10**9)
+
+
+def test_bars_without_trades(tmp_path):
+    """Exchanges that write no bar without trades: the price stays, nothing is traded."""
+    kept = [0, 1, 2, 5, 7]
+    path = write(tmp_path / "A.csv", rows(columns(), kept))
+    gaps, flat = bars.read(path), bars.read(path, empty_bars="flat")
+    assert gaps.bars.ok.sum() == 5 and flat.bars.ok.all() and len(flat.times) == 8
+    for name in (*bars.REQUIRED, *bars.FLOW.values()):
+        value = getattr(flat.bars, name)[:, 0]
+        np.testing.assert_array_equal(value[kept], getattr(gaps.bars, name)[kept, 0])
+        last_close = gaps.bars.close[[2, 2, 5], 0]
+        np.testing.assert_array_equal(value[[3, 4, 6]], last_close if name in bars.PRICES else np.zeros(3))
+
+
+class TestPaths:
+    def test_a_path_is_not_a_pattern(self, tmp_path, plain):
+        write(tmp_path / "d1" / "A.csv", columns(seed=1))
+        for name in ("A.csv", "A.parquet"):
+            same(bars.read(write(tmp_path / "d[1]" / name, columns())), plain)
+        write(tmp_path / "d[1]*" / "A[12].parquet", columns())
+        assert bars.read(tmp_path / "d[1]*").symbols == ("A[12]",)
+
+    def test_the_home_folder(self, tmp_path, plain, monkeypatch):
+        write(tmp_path / "bars" / "A.csv", columns())
+        monkeypatch.setenv("HOME", str(tmp_path))
+        same(bars.read("~/bars"), plain)
+
+    def test_hidden_files_are_ignored(self, tmp_path, plain):
+        write(tmp_path / "A.csv", columns())
+        (tmp_path / "._A.csv").write_bytes(b"\0\5\26\7")
+        same(bars.read(tmp_path), plain)
+
+    def test_months_and_days_of_a_symbol(self, tmp_path, plain):
+        for name, part in (("A-1m-2024-02", [3, 4]), ("A-1m-2024-01", [0, 1, 2]), ("A-1m-2024-03-01", [5, 6, 7])):
+            write(tmp_path / f"{name}.csv", rows(columns(), part))
+        same(bars.read(tmp_path), plain)
+        assert bars.read(tmp_path / "A-1m-2024-01.csv").symbols == ("A",)
+        write(tmp_path / "A-1m-2024-04.csv", rows(columns(), [2, 3]))
+        refused(tmp_path, "A-1m-2024-01.csv", "A-1m-2024-04.csv", "both have bars at 2024-01-01T00:02:00")
+
+    @pytest.mark.parametrize("other", ["A.parquet", "A-1m-2024-01.csv"])
+    def test_two_files_that_are_the_whole_of_a_symbol(self, tmp_path, other):
+        write(tmp_path / "A.csv", columns())
+        write(tmp_path / other, columns())
+        refused(tmp_path, "A.csv", other, "are both A; keep one of them")
