@@ -30,7 +30,7 @@ from hypothesis import HealthCheck, settings
 
 from fxtrade.core import compat
 from fxtrade.data import bars, synth
-from fxtrade.data.bars import Panel
+from fxtrade.data.panel import Panel
 from tests.helpers import tiny
 
 ROOT = Path(__file__).parents[1]

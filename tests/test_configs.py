@@ -13,7 +13,7 @@ from fxtrade import features, labels, models
 from fxtrade.core.config import freeze
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Bars
-from fxtrade.data.bars import parse_interval
+from fxtrade.data.times import parse_interval
 from tests.helpers import markets
 
 ALONE = {"comparison", "common"}  # of many runs; what the others share

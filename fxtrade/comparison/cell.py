@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from fxtrade.comparison.store import SettingResult
 from fxtrade.core.config import RunConfig
 from fxtrade.core.types import Forecast, Labels
-from fxtrade.data.bars import Panel
+from fxtrade.data.panel import Panel
 from fxtrade.evaluate import accuracy, trading
 from fxtrade.evaluate.accuracy import DailySums, EvaluatedRows
 from fxtrade.evaluate.data import comparable_labels, summarize_data

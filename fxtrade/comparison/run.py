@@ -21,7 +21,7 @@ from fxtrade.comparison.grid import Cell, ComparisonConfig
 from fxtrade.comparison.statistics import assemble
 from fxtrade.comparison.store import PLAN, CellStore, Plan
 from fxtrade.core.errors import Interrupted, TrainingError
-from fxtrade.data.bars import Panel
+from fxtrade.data.panel import Panel
 from fxtrade.ensemble import mixture
 from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.evaluate.headline import headline

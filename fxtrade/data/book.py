@@ -12,10 +12,11 @@ from jaxtyping import Bool, Float, Int64
 
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.types import Bars, Book
-from fxtrade.data.bars import PRICES, Panel, format_interval, parse_interval, second_of_week
+from fxtrade.data.bar_table import PRICES
 from fxtrade.data.book_files import FIELDS, Trades, Updates, count_levels, read_book, read_trades
 from fxtrade.data.files import column_names, find_files
-from fxtrade.data.times import format_time, parse_time
+from fxtrade.data.panel import Panel
+from fxtrade.data.times import format_interval, format_time, parse_interval, parse_time, second_of_week
 
 Span = tuple[int | None, int | None]  # start and end in ns, None: open
 MAX_BYTES = 16 * 2**30  # of the books of one panel

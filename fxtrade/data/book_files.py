@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int64
 
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Book
-from fxtrade.data.files import column_names, read_table, to_float64
+from fxtrade.data.files import column_names, read_table
+from fxtrade.data.tables import to_float64
 from fxtrade.data.times import format_time, to_nanoseconds
 
 TIME_COLUMNS = ("transact_timestamp", "timestamp")  # the exchange's clock first, if it was recorded

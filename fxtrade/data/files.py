@@ -12,15 +12,10 @@ import polars as pl
 from fxtrade.core.errors import DataError
 from fxtrade.data import csv_files
 from fxtrade.data.download import is_complete
+from fxtrade.data.tables import standard_names, standard_table
 
 SUFFIXES = (".parquet", ".csv")
 PART = re.compile(r"(.+)-\d+(?:s|m|h|d|w|mo)-\d{4}-\d\d(?:-\d\d)?")  # BTCUSDT-1h-2024-05: a month or a day of BTCUSDT
-ALIASES = {  # other names of a column, the first that exists is used; case and spaces do not count
-    "timestamp": ("open_time", "datetime", "date", "time", "unix"),
-    "quote_volume": ("quote_asset_volume",),
-    "trades": ("count", "number_of_trades", "num_trades", "tradecount"),
-    "taker_buy_base": ("taker_buy_volume", "taker_buy_base_volume", "taker_buy_base_asset_volume", "taker_buy"),
-}
 
 
 def find_files(path: Path, symbols: tuple[str, ...] | None) -> dict[str, tuple[Path, ...]]:
@@ -58,14 +53,14 @@ def is_table(path: Path) -> bool:
 
 def column_names(path: Path) -> list[str]:
     """Return the standard column names of a file, without reading its rows. Raises DataError if it cannot be read."""
-    return list(_standard_names(_read(path, _parquet_names, csv_files.column_names), path).values())
+    return list(standard_names(_read(path, _parquet_names, csv_files.column_names), path).values())
 
 
 def read_table(path: Path, required: Sequence[str], time_columns: Sequence[str]) -> tuple[pl.DataFrame, str]:
     """Return all rows of a file and the name of its time column, the first of `time_columns` that exists.
 
-    Columns have their standard names: lower case, "_" for spaces, `ALIASES` replaced. A CSV file has text columns. A
-    file with a checksum file beside it (`<name>.CHECKSUM`) is verified.
+    Columns have their standard names (see `tables`). A CSV file has text columns. A file with a checksum file beside it
+    (`<name>.CHECKSUM`) is verified.
 
     Raises:
         DataError: the file cannot be read, lacks a column, has a column twice or has no rows.
@@ -73,48 +68,7 @@ def read_table(path: Path, required: Sequence[str], time_columns: Sequence[str])
     frame = _read(path, _read_parquet, csv_files.read_csv)
     if path.with_name(f"{path.name}.CHECKSUM").exists() and not is_complete(path):
         raise DataError(f"{path}: its content does not have the SHA-256 of {path.name}.CHECKSUM; get the file again")
-    names = _standard_names(frame.columns, path)
-    frame = frame.select(pl.col(old).alias(new) for old, new in names.items())
-    time_column = next((c for c in time_columns if c in frame.columns), "")
-    missing = [c for c in required if c not in frame.columns] + ([] if time_column else ["timestamp"])
-    if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)} (columns are {', '.join(names)})")
-    if frame.is_empty():
-        raise DataError(f"{path}: the file has no rows")
-    return frame, time_column
-
-
-def to_float64(column: pl.Series, path: Path) -> pl.Series:
-    """Convert numbers, also such as are stored as text, to float64; nulls stay null.
-
-    Raises:
-        DataError: a text is not a number, or the column holds something else, such as lists.
-    """
-    if column.dtype.is_numeric() or column.null_count() == len(column):
-        return column.cast(pl.Float64)
-    if not isinstance(column.dtype, (pl.String, pl.Categorical, pl.Enum)):
-        raise DataError(f"{path}: column {column.name}: expected numbers, found {column.dtype}")
-    text = column.cast(pl.String).str.strip_chars()
-    converted = text.cast(pl.Float64, strict=False)
-    bad = converted.is_null() & text.is_not_null()
-    if bad.any():
-        row = int(bad.to_numpy().argmax())
-        raise DataError(f"{path}: column {column.name}, row {row}: {column[row]!r} is not a number")
-    return converted
-
-
-def _standard_names(columns: Sequence[str], path: Path) -> dict[str, str]:
-    """Return the standard name of each column that has one of its own; of several for one, the first of the aliases."""
-    plain = {c: re.sub(r"\s+", "_", c.strip().lower()) for c in columns}
-    if len(set(plain.values())) < len(plain):
-        twice = [c for c in columns if list(plain.values()).count(plain[c]) > 1]
-        raise DataError(f"{path}: columns {' and '.join(map(repr, twice))} have the same name; keep one of them")
-    by_name = {name: column for column, name in plain.items()}
-    for name, aliases in ALIASES.items():
-        other = next((a for a in aliases if a in by_name), None)
-        if name not in by_name and other:
-            by_name[name] = by_name.pop(other)
-    return {column: name for name, column in by_name.items()}
+    return standard_table(frame, path, required, time_columns)
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:

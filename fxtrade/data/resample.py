@@ -9,7 +9,9 @@ import numpy as np
 
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Bars
-from fxtrade.data.bars import PRICES, Panel, format_interval, parse_interval, second_of_week
+from fxtrade.data.bar_table import PRICES
+from fxtrade.data.panel import Panel
+from fxtrade.data.times import format_interval, parse_interval, second_of_week
 
 SUMS = ("volume", "quote_volume", "trades", "taker_buy")
 

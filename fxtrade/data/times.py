@@ -1,4 +1,4 @@
-"""Convert columns of times, and dates of the config, to int64 nanoseconds since 1970 (UTC), and back to text."""
+"""Times in int64 ns since 1970 (UTC): from columns of tables, from dates of the config, and to text; intervals."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from jaxtyping import Int, Int32, Int64
 
 from fxtrade.core.errors import DataError
 
 NANOSECOND = pl.Datetime("ns", "UTC")
-UNITS = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}  # ns by the number of digits of a time in s, ms, us, ns
+WEEK = 7 * 86_400
+SECOND = 1_000_000_000
+UNITS = {"ms": 10**6, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86_400 * SECOND, "w": WEEK * SECOND}
+SCALES = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}  # ns by the number of digits of a time in s, ms, us, ns
 DAY_OR_MONTH_FIRST = r"^\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}"  # 01/02/2024: 1 February or 2 January
 ISO_DATE = r"\d{4}-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?)?"
 
 
-def to_nanoseconds(column: pl.Series, path: Path, date_format: str | None = None) -> pl.Series:
+def to_nanoseconds(column: pl.Series, path: str | Path, date_format: str | None = None) -> pl.Series:
     """Convert times to int64 ns since 1970.
 
     The column holds text, dates, timestamps, or integers in s, ms, us or ns, recognised by their number of digits.
@@ -43,7 +47,7 @@ def to_nanoseconds(column: pl.Series, path: Path, date_format: str | None = None
         raise DataError(f"{where}: expected times, found {column.dtype}")
     digits = column.cast(pl.String).str.len_chars()
     _check_uniform(column, digits, where, "units", "write all in s, ms, us or ns since 1970")
-    scale = UNITS.get(digits[0])
+    scale = SCALES.get(digits[0])
     if scale is None:
         raise DataError(f"{where}: {column[0]} is not a time in s, ms, us or ns since 1970")
     return column.cast(pl.Int64) * scale
@@ -77,6 +81,49 @@ def parse_time(text: str | None, which: str) -> int | None:
 def format_time(ns: int | np.integer, unit: str = "s") -> str:
     """Format a time in ns since 1970 as a UTC time, to the second or to another unit such as "D" (the date)."""
     return str(np.datetime64(int(ns), "ns").astype(f"datetime64[{unit}]"))
+
+
+def parse_interval(text: str) -> int:
+    """Convert '100ms', '1s', '15m', '4h', '1d' to nanoseconds. Raises DataError for any other text."""
+    parts = re.fullmatch(r"([0-9]+)([a-z]+)", text)
+    if not parts or int(parts[1]) == 0 or parts[2] not in UNITS:
+        raise DataError(f"'{text}' is not an interval; write a number and one of {', '.join(UNITS)}, such as 15m")
+    return int(parts[1]) * UNITS[parts[2]]
+
+
+def format_interval(ns: int) -> str:
+    """Format nanoseconds in the largest unit that divides them; the inverse of `parse_interval`.
+
+    An interval that is not a whole number of ms, such as a median spacing of updates, becomes a fraction that
+    `parse_interval` does not accept.
+    """
+    unit = next((u for u in reversed(UNITS) if ns % UNITS[u] == 0), "ms")
+    return f"{ns / UNITS[unit]:.15g}{unit}"
+
+
+def second_of_week(times: Int64[np.ndarray, " N"]) -> Int32[np.ndarray, " N"]:
+    """Convert times in ns since 1970 to seconds since Monday 00:00 UTC."""
+    monday = 4 * 86_400  # 1970-01-05, the first Monday of the epoch
+    return ((times // SECOND - monday) % WEEK).astype(np.int32)
+
+
+def find_interval(times: Int[np.ndarray, " N"], where: str | Path) -> int:
+    """Return the most common distance of two bars in ns.
+
+    Raises:
+        DataError: there is one bar alone, or another distance is not a multiple of it.
+    """
+    if len(times) < 2:
+        raise DataError(f"{where}: a single bar has no interval; at least two are needed")
+    steps = np.diff(times)
+    values, counts = np.unique(steps, return_counts=True)
+    interval = int(values[counts.argmax()])
+    off = steps % interval != 0
+    if off.any():
+        row = int(off.argmax()) + 1
+        grid = format_interval(interval)
+        raise DataError(f"{where}: row {row} ({format_time(times[row])}) is off the {grid} grid of the other bars")
+    return interval
 
 
 def _parse(column: pl.Series, where: str, date_format: str | None) -> pl.Series:

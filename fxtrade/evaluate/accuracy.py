@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from fxtrade.core.config import ReportConfig
 from fxtrade.core.errors import DataError
 from fxtrade.core.types import Array, Forecast, Labels, Split
-from fxtrade.data.bars import parse_interval
+from fxtrade.data.times import parse_interval
 from fxtrade.evaluate.results import CoverageCurve, CoverageRow, CoverageTable, Estimate, GroupRow, Reliability, Scores
 from fxtrade.metrics import bootstrap, classify, score_intervals
 from fxtrade.pipeline.baselines import Prediction, decide

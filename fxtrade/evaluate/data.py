@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from fxtrade import labels
 from fxtrade.core.config import RunConfig
 from fxtrade.core.types import Array, Labels
-from fxtrade.data.bars import format_interval
+from fxtrade.data.times import format_interval
 from fxtrade.evaluate.results import DataSummary, Span
 from fxtrade.labels import LabelSpec
 from fxtrade.pipeline.dataset import Dataset, span_of

@@ -16,7 +16,8 @@ from fxtrade.core import files
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import FxtradeError
 from fxtrade.core.registry import to_dict
-from fxtrade.data.bars import Panel, format_interval, parse_interval
+from fxtrade.data.panel import Panel
+from fxtrade.data.times import format_interval, parse_interval
 from fxtrade.evaluate import columns
 from fxtrade.evaluate.columns import Sample
 from fxtrade.pipeline import dataset

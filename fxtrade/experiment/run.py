@@ -14,7 +14,8 @@ from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import Interrupted
 from fxtrade.core.registry import to_dict
 from fxtrade.core.types import Forecast
-from fxtrade.data.bars import Panel, parse_interval
+from fxtrade.data.panel import Panel
+from fxtrade.data.times import parse_interval
 from fxtrade.ensemble import mixture
 from fxtrade.evaluate import accuracy, auxiliary, trading
 from fxtrade.evaluate.data import comparable_labels, summarize_data

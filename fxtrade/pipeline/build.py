@@ -12,7 +12,7 @@ from fxtrade.core.files import to_jsonable
 from fxtrade.core.registry import to_dict
 from fxtrade.core.trading_types import Number, Rule
 from fxtrade.core.types import Array, Output, Segment
-from fxtrade.data.bars import format_interval
+from fxtrade.data.times import format_interval
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.risk import SIZING
 

@@ -13,9 +13,10 @@ from fxtrade.core import registry, stream
 from fxtrade.core.config import DataConfig, RunConfig
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.types import Features, Labels, Split
-from fxtrade.data import bars, book, synth
-from fxtrade.data.bars import Panel, format_interval
+from fxtrade.data import bars, book, synth, times
+from fxtrade.data.panel import Panel
 from fxtrade.data.resample import resample
+from fxtrade.data.times import format_interval
 from fxtrade.validate import splits
 
 FILE_KEYS = ("path", "symbols", "start", "end", "align", "resample", "synth")  # synth is left from a preset
@@ -70,7 +71,7 @@ def simulated(options: Mapping[str, Any]) -> Panel:
     registry.check_names(options, registry.option_types(synth.SynthSpec), "config.data.synth has no option")
     options = dict(options)
     if "interval" in options:
-        options["interval"] = bars.parse_interval(options["interval"])
+        options["interval"] = times.parse_interval(options["interval"])
     spec = synth.SynthSpec(**options)
     market = synth.simulate(spec)
     symbols = tuple(f"SIM{i}" for i in range(spec.assets))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from fxtrade.core.types import Array, Bars, Book
-from fxtrade.data.bars import Panel
+from fxtrade.data.panel import Panel
 
 Shape = tuple[Float[np.ndarray, "N A"], ...]  # logs: gap from the last close; high, low and close over the open
 

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fxtrade.data import bars
+from fxtrade.data import bar_table, bars, panel
 from tests.helpers import bar_files, markets
 from tests.helpers.bar_files import MINUTE, START, columns, rows, spoilt, without, write
 
 SECOND = 1_000_000_000
-FIELDS = {**{c: c for c in bars.REQUIRED}, **bars.FLOW}
+FIELDS = {**{c: c for c in bar_table.REQUIRED}, **bar_table.FLOW}
 refused = partial(bar_files.refused, bars.read)
 
 
@@ -167,7 +167,7 @@ class TestErrors:
         refused(path, "A.parquet", "row 5", "2024-01-01T00:05:00", f"{column} is not a finite number")
 
     @pytest.mark.parametrize("value", [0.0, -1.0, 1e-42, 1e-50])
-    @pytest.mark.parametrize("column", bars.PRICES)
+    @pytest.mark.parametrize("column", bar_table.PRICES)
     def test_prices_that_are_not_positive_in_float32(self, tmp_path, column, value):
         problem = "too small for float32" if value > 0 else "not positive"
         refused(write(tmp_path / "A.parquet", spoilt(column, 2, value)), "row 2", f"{column} is {problem}")
@@ -203,7 +203,9 @@ class TestFingerprint:
         renamed = bars.read(write(tmp_path / "B.csv", columns()))
         volume = once.bars.volume.copy()
         volume[3, 0] = np.nextafter(volume[3, 0], np.float32(np.inf))
-        touched = bars.Panel(dataclasses.replace(once.bars, volume=volume), once.times, once.symbols, once.interval, "")
+        touched = panel.Panel(
+            dataclasses.replace(once.bars, volume=volume), once.times, once.symbols, once.interval, ""
+        )
         assert len({p.fingerprint() for p in (once, renamed, touched)}) == 3
 
     def test_one_value_of_the_book_changes_it(self):
@@ -211,7 +213,7 @@ class TestFingerprint:
         times = START * SECOND + np.arange(8)
 
         def of(changed):
-            return bars.Panel(changed, times, ("A", "B"), 1, "").fingerprint()
+            return panel.Panel(changed, times, ("A", "B"), 1, "").fingerprint()
 
         seen = {of(market), of(dataclasses.replace(market, book=None))}
         for name, side in vars(market.book).items():

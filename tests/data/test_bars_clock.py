@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core.errors import DataError
-from fxtrade.data import bars
+from fxtrade.data import bars, times
 from tests.helpers import bar_files
 from tests.helpers.bar_files import MINUTE, START, columns, rows, spoilt, without, write
 
@@ -57,7 +57,7 @@ def test_second_of_week_counts_from_monday(tmp_path):
 def test_second_of_week_against_the_calendar(second):
     day = datetime.datetime.fromtimestamp(second, datetime.UTC)
     expected = day.weekday() * 86_400 + day.hour * 3_600 + day.minute * 60 + day.second
-    assert bars.second_of_week(np.array([second * SECOND]))[0] == expected
+    assert times.second_of_week(np.array([second * SECOND]))[0] == expected
 
 
 class TestErrors:
@@ -130,22 +130,22 @@ class TestErrors:
 
 
 class TestIntervals:
-    @given(st.integers(1, 10_000), st.sampled_from(sorted(bars.UNITS)))
+    @given(st.integers(1, 10_000), st.sampled_from(sorted(times.UNITS)))
     def test_round_trip(self, number, unit):
-        ns = bars.parse_interval(f"{number}{unit}")
-        assert bars.parse_interval(bars.format_interval(ns)) == ns
+        ns = times.parse_interval(f"{number}{unit}")
+        assert times.parse_interval(times.format_interval(ns)) == ns
 
     @pytest.mark.parametrize(
         "text, ms", [("100ms", 100), ("1s", 1_000), ("15m", 900_000), ("4h", 14_400_000), ("1d", 86_400_000)]
     )
     def test_values(self, text, ms):
-        assert bars.parse_interval(text) == ms * 10**6
-        assert bars.format_interval(ms * 10**6) == text
+        assert times.parse_interval(text) == ms * 10**6
+        assert times.format_interval(ms * 10**6) == text
 
     def test_fractional_milliseconds_are_formatted(self):
-        assert bars.format_interval(51_500_000) == "51.5ms" and bars.format_interval(5_200 * 10**6) == "5200ms"
+        assert times.format_interval(51_500_000) == "51.5ms" and times.format_interval(5_200 * 10**6) == "5200ms"
 
     @pytest.mark.parametrize("text", ["", "m", "15", "0m", "-1m", "1.5h", "15min", "1y", "\u00b2m", "1ns", "0ms"])
     def test_invalid_intervals(self, text):
         with pytest.raises(DataError, match="not an interval; write a number and one of"):
-            bars.parse_interval(text)
+            times.parse_interval(text)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fxtrade.data import bars
+from fxtrade.data import bar_table, bars
 from fxtrade.data.klines import CSV_COLUMNS
 from tests.helpers import bar_files
 from tests.helpers.bar_files import START, columns, rows, spoilt, write
@@ -174,11 +174,11 @@ def test_bars_without_trades(tmp_path):
     path = write(tmp_path / "A.csv", rows(columns(), kept))
     gaps, flat = bars.read(path), bars.read(path, empty_bars="flat")
     assert gaps.bars.ok.sum() == 5 and flat.bars.ok.all() and len(flat.times) == 8
-    for name in (*bars.REQUIRED, *bars.FLOW.values()):
+    for name in (*bar_table.REQUIRED, *bar_table.FLOW.values()):
         value = getattr(flat.bars, name)[:, 0]
         np.testing.assert_array_equal(value[kept], getattr(gaps.bars, name)[kept, 0])
         last_close = gaps.bars.close[[2, 2, 5], 0]
-        np.testing.assert_array_equal(value[[3, 4, 6]], last_close if name in bars.PRICES else np.zeros(3))
+        np.testing.assert_array_equal(value[[3, 4, 6]], last_close if name in bar_table.PRICES else np.zeros(3))
 
 
 class TestPaths:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from fxtrade.core.errors import DataError
 from fxtrade.data import bars
-from fxtrade.data.bars import Panel
+from fxtrade.data.panel import Panel
 from fxtrade.data.resample import SUMS, resample
+from fxtrade.data.times import second_of_week
 from tests.helpers import markets
 
 SECOND = 1_000_000_000
@@ -24,7 +25,7 @@ def panel(n=100, assets=2, seed=0, start=MONDAY, interval=MINUTE, missing=0.0):
     for a in range(assets):
         market = markets.gap(market, np.flatnonzero(holes[:, a]), a)
     times = start + interval * np.arange(n, dtype=np.int64)
-    market = dataclasses.replace(market, second_of_week=bars.second_of_week(times))
+    market = dataclasses.replace(market, second_of_week=second_of_week(times))
     return Panel(market, times, tuple("ABC"[:assets]), interval, "test", np.full((n, assets), 0.5))
 
 
@@ -62,7 +63,7 @@ def test_against_loops(n, offset, minutes, missing, seed):
     np.testing.assert_array_equal(coarse.bars.ok, np.isfinite(expected["close"]))
     for name, values in expected.items():
         np.testing.assert_array_equal(getattr(coarse.bars, name), values.astype(np.float32), err_msg=name)
-    np.testing.assert_array_equal(coarse.bars.second_of_week, bars.second_of_week(coarse.times))
+    np.testing.assert_array_equal(coarse.bars.second_of_week, second_of_week(coarse.times))
     assert coarse.interval == minutes * MINUTE and coarse.symbols == fine.symbols
     assert coarse.edge is None  # it belongs to the fine bars
 

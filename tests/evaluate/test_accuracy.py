@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from fxtrade.core.config import ReportConfig
 from fxtrade.core.types import Bars, Forecast, Labels, Split
-from fxtrade.data.bars import Panel
+from fxtrade.data.panel import Panel
 from fxtrade.evaluate import accuracy
 from fxtrade.metrics import bootstrap
 from fxtrade.pipeline.baselines import Prediction

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import DataError
-from fxtrade.data.bars import Panel
+from fxtrade.data.panel import Panel
 from fxtrade.evaluate import columns
 from fxtrade.evaluate.results import FeatureTest
 from fxtrade.pipeline import dataset

@@ -8,7 +8,7 @@ import pytest
 from fxtrade import labels
 from fxtrade.core.config import DataConfig, LabelConfig, RunConfig, ScalerConfig, SplitConfig
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.data import bars, synth
+from fxtrade.data import bar_table, synth, times
 from fxtrade.pipeline import dataset
 from tests.helpers.bar_files import START, columns, write
 from tests.helpers.book_tables import snapshots
@@ -32,7 +32,7 @@ class TestLoad:
         market = synth.simulate(synth.SynthSpec(300, 3, 900 * synth.SECOND, seed=5, edge=0.5))
         np.testing.assert_array_equal(panel.bars.close, market.bars.close)
         np.testing.assert_array_equal(panel.edge, market.edge)
-        assert panel.symbols == ("SIM0", "SIM1", "SIM2") and bars.format_interval(panel.interval) == "15m"
+        assert panel.symbols == ("SIM0", "SIM1", "SIM2") and times.format_interval(panel.interval) == "15m"
         assert panel.source == "simulated market (planted edge)" and panel.simulated
         flat = dataset.load(DataConfig(synth={"bars": 300, "edge": 0.0}))
         assert flat.source == "simulated market (random walk)" and (flat.edge == 0.5).all()
@@ -146,7 +146,7 @@ class TestPrepare:
         flat = (made.labels.y == 1)[made.split.train].mean()
         assert flat == pytest.approx(three.label.flat_fraction, abs=0.01)
         later = np.arange(len(panel.times))[:, None] > made.labels.end[made.split.train].max()
-        wild = {k: np.where(later, getattr(panel.bars, k) ** 3, getattr(panel.bars, k)) for k in bars.PRICES}
+        wild = {k: np.where(later, getattr(panel.bars, k) ** 3, getattr(panel.bars, k)) for k in bar_table.PRICES}
         moved = dataset.prepare(three, dataclasses.replace(panel, bars=panel.bars.replace(**wild)))
         np.testing.assert_array_equal(moved.labels.y[made.split.train], made.labels.y[made.split.train])
         assert (moved.labels.y != made.labels.y)[made.split.test].any()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.data.bars import Panel
+from fxtrade.data.panel import Panel
 from fxtrade.labels import horizon
 from fxtrade.validate import surrogates
 from tests.helpers.markets import bars, gap, tick

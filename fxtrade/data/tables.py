@@ -1,0 +1,72 @@
+"""Tables with standard column names, and columns of numbers, from the forms in which programs write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from fxtrade.core.errors import DataError
+
+ALIASES = {  # other names of a column, the first that exists is used; case and spaces do not count
+    "timestamp": ("open_time", "datetime", "date", "time", "unix"),
+    "quote_volume": ("quote_asset_volume",),
+    "trades": ("count", "number_of_trades", "num_trades", "tradecount"),
+    "taker_buy_base": ("taker_buy_volume", "taker_buy_base_volume", "taker_buy_base_asset_volume", "taker_buy"),
+}
+
+
+def standard_table(
+    frame: pl.DataFrame, where: str | Path, required: Sequence[str], time_columns: Sequence[str]
+) -> tuple[pl.DataFrame, str]:
+    """Return a table with standard column names, and its time column: the first of `time_columns` that exists.
+
+    Standard names are in lower case with "_" for spaces, and `ALIASES` are replaced.
+
+    Raises:
+        DataError: a column is missing or exists twice, or there are no rows.
+    """
+    names = standard_names(frame.columns, where)
+    frame = frame.select(pl.col(old).alias(new) for old, new in names.items())
+    time_column = next((c for c in time_columns if c in frame.columns), "")
+    missing = [c for c in required if c not in frame.columns] + ([] if time_column else ["timestamp"])
+    if missing:
+        raise DataError(f"{where}: no column {', '.join(missing)} (columns are {', '.join(names)})")
+    if frame.is_empty():
+        raise DataError(f"{where}: it has no rows")
+    return frame, time_column
+
+
+def to_float64(column: pl.Series, where: str | Path) -> pl.Series:
+    """Convert numbers, also such as are stored as text, to float64; nulls stay null.
+
+    Raises:
+        DataError: a text is not a number, or the column holds something else, such as lists.
+    """
+    if column.dtype.is_numeric() or column.null_count() == len(column):
+        return column.cast(pl.Float64)
+    if not isinstance(column.dtype, (pl.String, pl.Categorical, pl.Enum)):
+        raise DataError(f"{where}: column {column.name}: expected numbers, found {column.dtype}")
+    text = column.cast(pl.String).str.strip_chars()
+    converted = text.cast(pl.Float64, strict=False)
+    bad = converted.is_null() & text.is_not_null()
+    if bad.any():
+        row = int(bad.to_numpy().argmax())
+        raise DataError(f"{where}: column {column.name}, row {row}: {column[row]!r} is not a number")
+    return converted
+
+
+def standard_names(columns: Sequence[str], where: str | Path) -> dict[str, str]:
+    """Return the standard name of each column. Raises DataError if two have the same one."""
+    plain = {c: re.sub(r"\s+", "_", c.strip().lower()) for c in columns}
+    if len(set(plain.values())) < len(plain):
+        twice = [c for c in columns if list(plain.values()).count(plain[c]) > 1]
+        raise DataError(f"{where}: columns {' and '.join(map(repr, twice))} have the same name; keep one of them")
+    by_name = {name: column for column, name in plain.items()}
+    for name, aliases in ALIASES.items():
+        other = next((a for a in aliases if a in by_name), None)
+        if name not in by_name and other:
+            by_name[name] = by_name.pop(other)
+    return {column: name for name, column in by_name.items()}
