@@ -25,6 +25,7 @@ from fxtrade.risk.toward import buy_and_hold, only_changes
 from fxtrade.validate import significance, splits
 
 YEAR = 365  # trading days of crypto
+DAY = 86_400e9  # ns
 GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
 
 
@@ -66,7 +67,9 @@ def summarize(
     benchmark: Float[np.ndarray, " days"] | None = None,
 ) -> TradingSummary:
     """Return the metrics of one backtest; conventions in `metrics.returns`, Sharpe inference on daily returns."""
+    closes, elapsed = _closes(times)
     day = returns.by_period(times, result.equity, "day")[1]
+    days_a_year = YEAR * len(day) / elapsed  # the first and the last day may be parts of one
     week, month = (returns.by_period(times, result.equity, p)[1] for p in ("week", "month"))
     moments = significance.moments(day)
     low, high = significance.sharpe_interval(moments)
@@ -74,29 +77,31 @@ def summarize(
     per_asset = result.traded / np.maximum(result.traded.sum(1, keepdims=True), 1e-300) * cost[:, None]
     trades = returns.trade_returns(result.weight, result.pnl, per_asset)
     ratios = [r for r in (*(trials or {}).values(), float(moments.sharpe)) if np.isfinite(r)]
-    interval = times[1] - times[0]
+    annual_return = returns.annual_return(day, days_a_year)
+    max_drawdown = returns.max_drawdown(result.equity)
+    peak, recovery = returns.longest_drawdown(result.equity)
     against = {}
     if benchmark is not None:
-        fit = alpha.alpha_beta(day, benchmark, YEAR)
+        fit = alpha.alpha_beta(day, benchmark, days_a_year)
         against = {"alpha": fit.alpha, "alpha_t": fit.alpha_t, "beta": fit.beta}
     return TradingSummary(
         total_return=float(result.equity[-1] - 1),
-        annual_return=returns.annual_return(day, YEAR),
-        sharpe=Estimate(returns.sharpe(day, YEAR), float(low * np.sqrt(YEAR)), float(high * np.sqrt(YEAR))),
+        annual_return=annual_return,
+        sharpe=Estimate(*(float(ratio * np.sqrt(days_a_year)) for ratio in (moments.sharpe, low, high))),
         psr=float(significance.probabilistic_sharpe(moments)),
         dsr=significance.deflated_sharpe(day, ratios) if ratios else float("nan"),
         trials=len(ratios),
         daily_sharpe=float(moments.sharpe),
-        sortino=returns.sortino(day, YEAR),
-        calmar=returns.calmar(day, YEAR),
-        max_drawdown=returns.max_drawdown(result.equity),
-        max_drawdown_days=float(returns.max_drawdown_duration(result.equity) * interval / 86_400e9),
+        sortino=returns.sortino(day, days_a_year),
+        calmar=annual_return / -max_drawdown if max_drawdown else float("nan"),
+        max_drawdown=max_drawdown,
+        max_drawdown_days=float(closes[recovery] - closes[peak]) / DAY,
         win_rate_trade=returns.win_rate(trades),
         win_rate_day=returns.win_rate(day),
         win_rate_week=returns.win_rate(week),
         win_rate_month=returns.win_rate(month),
         trades=len(trades),
-        turnover_a_year=float(returns.turnover(result.traded, result.equity) * (YEAR * 86_400e9 / interval)),
+        turnover_a_year=returns.turnover(result.traded, result.equity) * len(times) / elapsed * YEAR,
         exposure=returns.exposure(result.weight),
         cost=float(cost.sum()),
         **against,
@@ -137,7 +142,17 @@ def _buy_and_hold(bars: Bars) -> Array:
 
 def _cell(times: np.ndarray, fee_bps: float, latency: int, equity: np.ndarray) -> CostCell:
     day = returns.by_period(times, equity, "day")[1]
-    return CostCell(float(fee_bps), int(latency), float(equity[-1] - 1), returns.sharpe(day, YEAR))
+    days_a_year = YEAR * len(day) / _closes(times)[1]
+    return CostCell(float(fee_bps), int(latency), float(equity[-1] - 1), returns.sharpe(day, days_a_year))
+
+
+def _closes(times: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " N+1"], float]:
+    """Return the start of the account and the closes of all bars, up to the length of one, and the days elapsed.
+
+    Rows that are updates of a book close at their own times.
+    """
+    closes = np.append(times[0] - int(np.median(np.diff(times))), times)
+    return closes, float(closes[-1] - closes[0]) / DAY
 
 
 def _curve(times: np.ndarray, strategy: Result, held: Result) -> EquityCurve:

@@ -1,14 +1,14 @@
 """Performance of a return series or an equity curve: one definition each, unbatched, NumPy float64.
 
 `r` are simple returns per bar; `equity` is wealth at each bar's close in units of the starting capital, which is 1
-before the first bar. `periods` is the number of bars in a year: crypto trades 365 days, so 365 for daily returns and
-365 * 24 for hourly ones. Losses are negative in every function.
+before the first bar: for an account in dollars, `equity / capital`. `periods` is the number of bars in a year: crypto
+trades 365 days, so 365 for daily returns and 365 * 24 for hourly ones. Losses are negative in every function.
 
 | metric | convention | nan when |
 |---|---|---|
 | `annual_return` | geometric, prod(1 + r)^(periods/N) - 1; a return of -100 % or less is ruin: -1 | empty |
 | `annual_volatility` | sqrt(periods) * std, ddof = 1 | N < 2 |
-| `sharpe` | sqrt(periods) * mean / std, ddof = 1, risk-free rate 0 (Sharpe 1994) | N < 2, constant |
+| `sharpe` | sqrt(periods) * mean / std, ddof = 1, risk-free rate 0 (Sharpe 1994) | N < 2, constant up to rounding |
 | `sortino` | sqrt(periods) * mean / sqrt(mean(min(r, 0)^2)), all N in the mean (Sortino & Price 1994) | no loss |
 | `calmar` | annual return over the depth of the maximum drawdown, whole history (Young 1991) | no drawdown |
 | `max_drawdown` | equity over its running peak - 1, the starting capital is the first peak | empty |
@@ -20,7 +20,8 @@ before the first bar. `periods` is the number of bars in a year: crypto trades 3
 | `turnover` | buys plus sells over the equity before the bar, mean per bar | empty |
 | `exposure` | sum of absolute weights, mean per bar | empty |
 
-A NaN among the inputs makes the result NaN. Arrays of the wrong shape raise `DataError`.
+A NaN among the inputs makes the result NaN. Arrays of the wrong shape raise `DataError`, and so does an equity that
+does not begin near 1: it is in a currency, or holds returns.
 """
 
 from __future__ import annotations
@@ -40,11 +41,12 @@ Table = Real[Array, "N A"] | Sequence[Sequence[float | int]]
 
 DAY = 86_400 * 10**9
 FIRST_MONDAY = 4 * DAY  # 1970-01-05: the epoch itself is a Thursday
+FIRST_EQUITY = (0.1, 10.0)  # limits of the equity after one bar
 
 
 def returns_from_equity(equity: Series) -> Float[np.ndarray, " N"]:
     """Return simple returns, the first one on the starting capital 1; NaN after ruin (equity <= 0)."""
-    equity = _vector("equity", equity)
+    equity = _equity(equity)
     before = np.concatenate([[1.0], equity])[: equity.size]
     return equity / np.where(before > 0, before, np.nan) - 1
 
@@ -80,7 +82,7 @@ def calmar(r: Series, periods: float) -> float:
 
 def drawdown(equity: Series) -> Float[np.ndarray, " N"]:
     """Return the distance below the running peak, <= 0; a loss in the first bar counts."""
-    equity = _vector("equity", equity)
+    equity = _equity(equity)
     return equity / np.maximum.accumulate(np.maximum(equity, 1.0)) - 1
 
 
@@ -95,9 +97,22 @@ def max_drawdown_duration(equity: Series) -> float:
     below = drawdown(equity)
     if below.size == 0 or np.isnan(below).any():
         return np.nan
+    first, last = longest_drawdown(equity)
+    return float(last - first)
+
+
+def longest_drawdown(equity: Series) -> tuple[int, int]:
+    """Return the closes between which the longest drawdown lies: of its peak, and of its recovery or the last bar.
+
+    Close 0 is before the first bar, close t + 1 that of bar t. Both are equal if there is no drawdown.
+    """
+    below = drawdown(equity)
     peaks = np.concatenate([[0], 1 + np.flatnonzero(below == 0)])
-    between = np.diff(peaks)
-    return float(max(between[between > 1].max(initial=0), below.size - peaks[-1]))
+    ends = np.append(peaks[1:], below.size)
+    length = ends - peaks
+    length[:-1][length[:-1] == 1] = 0  # from one peak to the next
+    longest = int(length.argmax())
+    return (int(peaks[longest]), int(ends[longest])) if length[longest] else (0, 0)
 
 
 def win_rate(r: Series) -> float:
@@ -131,7 +146,7 @@ def turnover(traded: Table, equity: Series) -> float:
 
     Times the number of bars in a year it is the annual turnover; a round trip of the whole capital counts 2.
     """
-    traded, equity = np.asarray(traded, float), _vector("equity", equity)
+    traded, equity = np.asarray(traded, float), _equity(equity)
     if traded.ndim != 2 or traded.shape[0] != equity.size:
         raise DataError(f"turnover: traded {traded.shape} must be [N, A] over the same bars as equity {equity.shape}")
     before = np.concatenate([[1.0], equity])[: equity.size]
@@ -156,7 +171,7 @@ def by_period(
     Raises:
         ConfigError: another period. DataError: times and equity differ in length or times do not increase.
     """
-    times, equity = np.asarray(times_ns, np.int64), _vector("equity", equity)
+    times, equity = np.asarray(times_ns, np.int64), _equity(equity)
     if times.shape != equity.shape or (np.diff(times) <= 0).any():
         raise DataError(f"by_period: times {times.shape} must increase and have the shape of equity {equity.shape}")
     if period == "day":
@@ -216,6 +231,17 @@ def _vector(name: str, x: Series) -> Float[np.ndarray, " N"]:
     return x
 
 
+def _equity(equity: Series) -> Float[np.ndarray, " N"]:
+    equity = _vector("equity", equity)
+    low, high = FIRST_EQUITY
+    if equity.size and (equity[0] < low or equity[0] > high):
+        raise DataError(
+            f"equity begins at {equity[0]:g}; give it in units of the starting capital, which is 1 before the first "
+            "bar: divide money by the capital; of returns r it is np.cumprod(1 + r)"
+        )
+    return equity
+
+
 def _table(name: str, x: Table) -> Float[np.ndarray, "N A"]:
     x = np.asarray(x, np.float64)
     if x.ndim != 2:
@@ -234,10 +260,11 @@ def _mean(x: np.ndarray) -> float:
 
 
 def _std(x: np.ndarray) -> float:
-    """Sample standard deviation, exactly 0 for a constant, whose mean may be off by a rounding."""
+    """Sample standard deviation, exactly 0 for a series that is constant up to the rounding of 1 + x."""
     if x.size < 2:
         return np.nan
-    return x.std(ddof=1) if np.ptp(x) != 0 else 0.0
+    rounding = 16 * np.finfo(np.float64).eps * (1 + np.abs(x).max())
+    return 0.0 if np.ptp(x) <= rounding else x.std(ddof=1)
 
 
 def _ratio(numerator: SupportsFloat, denominator: SupportsFloat) -> float:

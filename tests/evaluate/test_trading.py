@@ -8,11 +8,13 @@ import pytest
 from fxtrade.core.config import RunConfig, ScalerConfig, TradeConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.files import to_jsonable
+from fxtrade.core.trading_types import Result
 from fxtrade.core.types import Forecast
 from fxtrade.evaluate import trading
 from fxtrade.metrics import returns
 from fxtrade.pipeline import dataset
 from fxtrade.pipeline.build import build_rule
+from fxtrade.validate import splits
 
 CONFIG = RunConfig(features={"log_return": {"horizons": (1,)}}, scaler=ScalerConfig(20.0))
 FREE = TradeConfig(coverage=0.5, fee_bps=0.0, half_spread_bps=0.0)
@@ -104,13 +106,31 @@ class TestTrade:
 class TestSummary:
     def test_numbers_are_those_of_the_metrics(self, data, foreseen):
         day = returns.returns_from_equity(np.array(foreseen.curve.buy_and_hold))
-        held = foreseen.buy_and_hold
-        assert held.sharpe.value == pytest.approx(returns.sharpe(day, 365))
-        assert held.sharpe.value == pytest.approx(held.daily_sharpe * np.sqrt(365))
+        held, hours = foreseen.buy_and_hold, np.ptp(np.flatnonzero(splits.trading_rows(data.split))) + 1
+        days_a_year = len(day) * 365 / (hours / 24)  # the first and the last day are parts
+        assert days_a_year > 365
+        assert held.sharpe.value == pytest.approx(returns.sharpe(day, days_a_year))
+        assert held.sharpe.value == pytest.approx(held.daily_sharpe * np.sqrt(days_a_year))
         assert held.win_rate_day == pytest.approx(returns.win_rate(day))
-        assert held.annual_return == pytest.approx(returns.annual_return(day, 365))
+        assert held.annual_return == pytest.approx((1 + held.total_return) ** (365 * 24 / hours) - 1)
+        assert held.calmar == pytest.approx(held.annual_return / -held.max_drawdown)
         assert held.sharpe.low < held.sharpe.value < held.sharpe.high
         assert np.isnan(held.alpha)
+
+    def test_on_an_irregular_clock_time_counts_and_not_the_spacing_of_the_first_rows(self):
+        """As of the updates of a book: dense ones first, then sparse ones."""
+        seconds = np.concatenate([np.arange(100), 100 + 100 * np.arange(1, 101)])
+        equity = np.linspace(1, 2, 200)
+        equity[120:150] = 1.2
+        traded = np.full((200, 1), 0.01)
+        made = Result(equity, np.ones((200, 1)), {}, traded, np.zeros((200, 1)))
+        summary = trading.summarize(seconds * 10**9, made)
+        peak, recovery = np.searchsorted(equity[:120], 1.2001), 150
+        longest = seconds[recovery] - seconds[int(peak)]
+        assert summary.max_drawdown_days * 86_400 == pytest.approx(longest, abs=150)
+        elapsed = (seconds[-1] - seconds[0] + np.median(np.diff(seconds))) / 86_400
+        turnover = (traded[:, 0] / np.concatenate([[1.0], equity[:-1]])).sum()
+        assert summary.turnover_a_year == pytest.approx(turnover / elapsed * 365)
 
     def test_alpha_and_beta_to_the_market(self, foreseen):
         assert np.isfinite([foreseen.strategy.alpha, foreseen.strategy.alpha_t, foreseen.strategy.beta]).all()

@@ -173,6 +173,20 @@ def test_undefined_is_nan_without_warning(name):
         assert np.isnan(values).all()
 
 
+@pytest.mark.parametrize("function", [m.returns_from_equity, m.drawdown, m.max_drawdown, m.max_drawdown_duration])
+@pytest.mark.parametrize("values", [[10_000.0, 10_100.0], [0.01, -0.02, 0.03], [-0.01, 0.01], [100, 101]])
+def test_equity_in_money_and_returns_in_its_place_are_refused(function, values):
+    with pytest.raises(DataError, match=f"equity begins at {values[0]:g}; .* divide money by the capital.*cumprod"):
+        function(values)
+
+
+@pytest.mark.parametrize("growth", [1.001, 0.999, 1.0])
+def test_an_equity_without_spread_beyond_rounding_has_no_sharpe(growth):
+    r = m.returns_from_equity(growth ** np.arange(1, 300))
+    assert np.ptp(r) > 0 or growth == 1
+    assert np.isnan(m.sharpe(r, 365))
+
+
 def test_constant_returns_have_no_sharpe_although_their_mean_is_rounded():
     assert np.std([0.1] * 3, ddof=1) > 0
     assert np.isnan(m.sharpe([0.1] * 3, 365)) and m.annual_volatility([0.1] * 3, 365) == 0
