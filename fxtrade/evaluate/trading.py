@@ -79,7 +79,6 @@ def summarize(
     ratios = [r for r in (*(trials or {}).values(), float(moments.sharpe)) if np.isfinite(r)]
     annual_return = returns.annual_return(day, days_a_year)
     max_drawdown = returns.max_drawdown(result.equity)
-    peak, recovery = returns.longest_drawdown(result.equity)
     against = {}
     if benchmark is not None:
         fit = alpha.alpha_beta(day, benchmark, days_a_year)
@@ -95,7 +94,7 @@ def summarize(
         sortino=returns.sortino(day, days_a_year),
         calmar=annual_return / -max_drawdown if max_drawdown else float("nan"),
         max_drawdown=max_drawdown,
-        max_drawdown_days=float(closes[recovery] - closes[peak]) / DAY,
+        max_drawdown_days=returns.longest_drawdown(result.equity, closes) / DAY,
         win_rate_trade=returns.win_rate(trades),
         win_rate_day=returns.win_rate(day),
         win_rate_week=returns.win_rate(week),

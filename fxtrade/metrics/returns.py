@@ -97,22 +97,21 @@ def max_drawdown_duration(equity: Series) -> float:
     below = drawdown(equity)
     if below.size == 0 or np.isnan(below).any():
         return np.nan
-    first, last = longest_drawdown(equity)
-    return float(last - first)
+    return longest_drawdown(equity, np.arange(below.size + 1))
 
 
-def longest_drawdown(equity: Series) -> tuple[int, int]:
-    """Return the closes between which the longest drawdown lies: of its peak, and of its recovery or the last bar.
+def longest_drawdown(equity: Series, closes: Times) -> float:
+    """Return the longest time from a peak to the bar that reaches it again, or to the last bar.
 
-    Close 0 is before the first bar, close t + 1 that of bar t. Both are equal if there is no drawdown.
+    Args:
+        closes: `[N + 1]` times, of the start of the account and of the close of each bar.
     """
-    below = drawdown(equity)
+    below, closes = drawdown(equity), np.asarray(closes)
     peaks = np.concatenate([[0], 1 + np.flatnonzero(below == 0)])
     ends = np.append(peaks[1:], below.size)
-    length = ends - peaks
-    length[:-1][length[:-1] == 1] = 0  # from one peak to the next
-    longest = int(length.argmax())
-    return (int(peaks[longest]), int(ends[longest])) if length[longest] else (0, 0)
+    rising = ends - peaks == 1  # from one peak to the next
+    rising[-1] = False  # after the last peak
+    return float(np.where(rising, 0, closes[ends] - closes[peaks]).max())
 
 
 def win_rate(r: Series) -> float:
