@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fxtrade import features
 from fxtrade.core.config import RunConfig
-from fxtrade.core.errors import ConfigError
+from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.stream import Stream, chain
 from fxtrade.core.types import Features
 from fxtrade.ensemble.mixture import mixture
@@ -61,16 +62,28 @@ def load(folder: Path) -> Bundle:
     return Bundle(config, tuple(members.unstack(params, config.train.ensemble.size)), threshold, identity, provenance)
 
 
+def forecast(bundle: Bundle) -> Stream:
+    """Return the stream from `Bars` rows to rows of the run's `Forecast`."""
+    config = bundle.config
+    model = build_model(config)
+    forecasts = _ensemble([forecast_stream(model, params) for params in bundle.params])
+    return chain(features.build(config.features, config.scaler), forecasts)
+
+
 def decide(bundle: Bundle) -> Stream:
     """Return the stream from `Bars` rows to the target weights `[T, A]` of the bundle's rule.
 
     Any number of rows at a time gives the targets of the run's backtest, before `only_changes`.
     """
-    config = bundle.config
-    model = build_model(config)
-    rule = build_rule(config.trade, config.label.horizon, bundle.threshold)
-    forecasts = _ensemble([forecast_stream(model, params) for params in bundle.params])
-    return chain(chain(features.build(config.features, config.scaler), forecasts), as_stream(rule))
+    rule = build_rule(bundle.config.trade, bundle.config.label.horizon, bundle.threshold)
+    return chain(forecast(bundle), as_stream(rule))
+
+
+def check_symbols(bundle: Bundle, symbols: Sequence[str]) -> None:
+    """Raise DataError unless `symbols` are those that the bundle's weights belong to, in their order."""
+    own = tuple(bundle.identity["symbols"])
+    if tuple(symbols) != own:
+        raise DataError(f"the run is of the symbols {', '.join(own)}, these bars of {', '.join(symbols)}; order counts")
 
 
 def _ensemble(streams: list[Stream]) -> Stream:

@@ -20,7 +20,7 @@ from fxtrade.backtest.account import init, revalue, settle
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.trading_types import Account, Market, Order, Phase, Quote, Result
-from fxtrade.core.types import Array, Bars
+from fxtrade.core.types import Array, Bars, check_bars
 from fxtrade.market import check_costs, fills
 
 
@@ -115,6 +115,7 @@ def _on_device(program, bars: Bars, target: Array, market: Market) -> Result:
 
 
 def _check(bars: Bars, target: Array, market: Market, market_rank: int) -> None:
+    check_bars(bars, "backtest")
     shape = np.shape(target)
     if len(shape) != 2:
         raise DataError(f"backtest: target has shape {shape}; give [N, A], a row a bar and a column an asset")

@@ -27,6 +27,7 @@ from jax import lax
 from jaxtyping import Float
 
 from fxtrade.core import comoments, linear, order_statistics, rolling
+from fxtrade.core.errors import DataError
 from fxtrade.core.types import Array
 
 CHUNK_BYTES = 4 << 20
@@ -64,8 +65,11 @@ def run(
     """Run all rows `[N, ...]` through the stream in chunks of bounded memory; return NumPy leaves `[N, ...]`.
 
     `chunk` is the number of rows at a time, `chunk_rows` by default. `on_progress(n)` is called after each chunk with
-    its number of rows.
+    its number of rows. Raises DataError if a leaf is not an array.
     """
+    if alone := [leaf for leaf in jax.tree.leaves(rows) if not np.ndim(leaf)]:
+        kind = type(alone[0]).__name__
+        raise DataError(f"a stream takes arrays with a row for each bar, got {kind}; of a panel, pass its `.bars`")
     step = jax.jit(stream.step)
     total = len(jax.tree.leaves(rows)[0])
     state, out, pending = stream.init(_take(rows, slice(0, 1))), None, None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, Int, Real
 
 from fxtrade.core.types import Array, Bars, Forecast
@@ -119,6 +120,12 @@ class Result(NamedTuple):
     costs: dict[str, Float[Array, "*N"]]
     traded: Float[Array, "*N A"]
     pnl: Float[Array, "*N A"]
+
+    def __repr__(self) -> str:
+        shape = " x ".join(f"{size:,}" for size in np.shape(self.weight))
+        whole = isinstance(self.equity, np.ndarray) and self.equity.ndim == 1 and self.equity.size > 0
+        gain = f", total return {self.equity[-1] - 1:.2%}" if whole else ""
+        return f"Result({shape} weights{gain}, costs: {', '.join(self.costs) or 'none'})"
 
 
 class Observation(NamedTuple):

@@ -8,9 +8,15 @@ Leaves may be NumPy or JAX arrays; a column that the data lack is `None`, which 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import numpy as np
+import polars as pl
 from flax import struct
+
+from fxtrade.core.errors import DataError
 
 Array = jax.Array | np.ndarray
 
@@ -67,6 +73,17 @@ class Bars:
     trades: Array | None = None
     taker_buy: Array | None = None
     book: Book | None = None
+
+    def __repr__(self) -> str:
+        extra = [name for name in ("quote_volume", "trades", "taker_buy", "book") if getattr(self, name) is not None]
+        return f"Bars({_describe_rows(self.ok)}, with {', '.join(extra) or 'prices and volume'})"
+
+
+def check_bars(bars: Bars, where: str) -> None:
+    """Raise DataError for anything that is not `Bars`, such as the panel that holds them."""
+    if not isinstance(bars, Bars):
+        advice = "; pass its `.bars`" if isinstance(getattr(bars, "bars", None), Bars) else ""
+        raise DataError(f"{where}: expected Bars, got {type(bars).__name__}{advice}")
 
 
 @struct.dataclass
@@ -146,6 +163,27 @@ class Forecast:
     sigma: Array | None = None
     horizon_prob: Array | None = None
 
+    def __repr__(self) -> str:
+        return f"Forecast({_describe_rows(self.ok)}, {np.shape(self.prob)[-1]} classes)"
+
+    def to_frame(self, times: Array | None = None, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return a long polars frame: time, symbol, a column of probabilities for each class, and ok.
+
+        Args:
+            times: `[N]` open times in ns, as `Panel.times`; None: rows are numbered.
+            symbols: A names; None: assets are numbered.
+        """
+        prob = np.asarray(self.prob)
+        rows, assets, classes = prob.shape
+        time = pl.Series("row", np.arange(rows))
+        if times is not None:
+            time = pl.Series("timestamp", np.asarray(times)).cast(pl.Datetime("ns", "UTC"))
+        names = pl.Series("asset", np.arange(assets)) if symbols is None else pl.Series("symbol", list(symbols))
+        columns = {f"prob_{k}": prob[..., k].ravel() for k in range(classes)}
+        columns |= {name: np.ravel(a) for name in ("mu", "sigma") if (a := getattr(self, name)) is not None}
+        index = time.to_frame().join(names.to_frame(), how="cross")
+        return index.with_columns(**{k: pl.Series(v) for k, v in columns.items()}, ok=pl.Series(np.ravel(self.ok)))
+
 
 @struct.dataclass
 class Split:
@@ -154,3 +192,11 @@ class Split:
     train: Array
     valid: Array
     test: Array
+
+
+def _describe_rows(ok: Any) -> str:
+    """Describe rows and assets by `ok [N, A]`, with the share that is ok if they are on the host."""
+    shape = np.shape(ok)
+    units = ("rows", "assets") if len(shape) == 2 else ("assets",)  # one row of a stream has assets only
+    text = " x ".join(f"{size:,} {unit}" for size, unit in zip(shape, units, strict=False))
+    return f"{text}, {np.mean(ok):.2%} ok" if isinstance(ok, np.ndarray) and ok.size else text

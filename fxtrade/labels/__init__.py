@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from fxtrade.core import registry
 from fxtrade.core.config import LabelConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.types import Array, Bars, Labels
+from fxtrade.core.types import Array, Bars, Labels, check_bars
 from fxtrade.labels import barriers, horizon, weights
 
 
@@ -138,6 +138,7 @@ def make(
     Raises:
         ConfigError: an unknown label or option, or three classes without training rows.
     """
+    check_bars(bars, "labels.make")
     forward = build(config)(bars)
     value, known = forward.value, np.isfinite(forward.value)
     rows, assets = value.shape

@@ -1,1 +1,5 @@
-"""Metrics of forecasts and of equity curves: free functions over NumPy arrays on the host, in float64."""
+"""Metrics of forecasts and of returns, each in one definition, in NumPy float64."""
+
+from fxtrade.metrics.performance import Summary, summary
+
+__all__ = ["Summary", "summary"]

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from fxtrade.core.errors import DataError
-from fxtrade.metrics import returns
-from fxtrade.metrics.summary import summary
+from fxtrade.metrics import returns, summary
 
 R = np.random.default_rng(0).normal(0.001, 0.02, 400)
 

@@ -1,0 +1,123 @@
+"""The names of `import fxtrade as fx`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import fxtrade as fx
+from fxtrade import labels
+from fxtrade.backtest import engine
+from fxtrade.core import stream
+from fxtrade.core.config import LabelConfig, ScalerConfig
+from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.types import Bars, Features, Forecast
+from fxtrade.market import costs
+from fxtrade.models.tcn import TCN
+from tests.helpers.bar_files import columns, write
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return fx.simulate(bars=300, assets=2, interval="1h")
+
+
+def test_importing_is_cheap_and_every_name_exists():
+    code = (
+        "import sys, fxtrade as fx\n"
+        "heavy = {'jax', 'numpy', 'polars', 'flax'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert all(getattr(fx, name) is not None for name in dir(fx))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_name_lists_those_there_are():
+    with pytest.raises(AttributeError, match="has no attribute 'train'; it has Panel, backtest, build_features"):
+        fx.train  # noqa: B018
+
+
+def test_from_bars_to_a_backtest(panel):
+    made = fx.build_features(panel, {"log_return": {"horizons": (1, 5)}})
+    assert isinstance(made, Features) and made.names == ("log_return_1", "log_return_5")
+    scaled = ScalerConfig(name="zscore")
+    assert not np.array_equal(fx.build_features(panel.bars, {"log_return": {}}, scaled).x[..., 0], made.x[..., 0])
+    target = np.sign(made.x[..., 0]) / 2
+    result = fx.backtest(panel, target, fee_bps=5, half_spread_bps=2, latency=1)
+    same = engine.backtest(panel.bars, target, costs.market(5, 2, 1))
+    np.testing.assert_array_equal(result.equity, same.equity)
+    for frame in (pd.DataFrame(target), pl.DataFrame(target)):
+        np.testing.assert_array_equal(fx.backtest(panel.bars, frame, 5, 2, 1).equity, same.equity)
+    r = fx.metrics.returns.returns_from_equity(result.equity)
+    assert fx.metrics.summary(r, 365 * 24).total_return == pytest.approx(result.equity[-1] - 1)
+
+
+def test_files_and_models(tmp_path):
+    assert fx.read_bars(write(tmp_path / "A.csv", columns())).symbols == ("A",)
+    assert isinstance(fx.build_model("tcn", {"channels": 8}), TCN)
+
+
+class TestWrongKinds:
+    def test_a_panel_in_place_of_bars(self, panel):
+        target = np.zeros((300, 2))
+        for call in (
+            lambda: engine.backtest(panel, target, costs.market(0)),
+            lambda: labels.make(panel, LabelConfig()),
+            lambda: stream.run(fx.features.build({"log_return": {}}), panel),
+        ):
+            with pytest.raises(DataError, match="got Panel; .*pass its `.bars`"):
+                call()
+
+    @pytest.mark.parametrize("target", ["half", pd.DataFrame({"time": ["2024-01-01"] * 300, "A": 0.0}), object()])
+    def test_targets_that_are_not_weights(self, panel, target):
+        with pytest.raises(DataError, match="target must be weights"):
+            fx.backtest(panel, target)
+
+    def test_bars_in_place_of_a_target(self, panel):
+        with pytest.raises(DataError, match=r"target must be weights \[N, A\], got Bars"):
+            fx.backtest(panel, panel.bars)
+
+    def test_an_unknown_option_of_the_simulation(self):
+        with pytest.raises(ConfigError, match="no option 'bar'; did you mean 'bars'"):
+            fx.simulate(bar=3)
+
+
+class TestReprs:
+    def test_one_line_each(self, panel):
+        result = fx.backtest(panel, np.zeros((300, 2)))
+        forecast = Forecast(np.full((300, 2, 2), 0.5), np.ones((300, 2), bool))
+        assert repr(panel) == (
+            "Panel(simulated, 300 bars of 1h x SIM0, SIM1, 2024-01-01T00:00 to 2024-01-13T11:00, 100.00% ok)"
+        )
+        assert repr(panel.bars) == "Bars(300 rows x 2 assets, 100.00% ok, with quote_volume, trades, taker_buy)"
+        assert repr(result) == "Result(300 x 2 weights, total return 0.00%, costs: fee, half_spread)"
+        assert repr(forecast) == "Forecast(300 rows x 2 assets, 100.00% ok, 2 classes)"
+
+    def test_of_one_row_and_of_traced_values(self, panel):
+        row = jax.tree.map(lambda a: a[0], panel.bars)
+        assert repr(row).startswith("Bars(2 assets")
+        seen = []
+        jax.eval_shape(lambda bars: seen.append(repr(bars)) or bars.close, panel.bars)
+        assert seen == ["Bars(300 rows x 2 assets, with quote_volume, trades, taker_buy)"]
+        assert repr(Bars(*[None] * 7))
+
+
+def test_a_forecast_as_a_frame(panel):
+    rng = np.random.default_rng(0)
+    prob = rng.dirichlet((1, 1), (300, 2)).astype(np.float32)
+    forecast = Forecast(prob, rng.random((300, 2)) < 0.5, mu=rng.normal(size=(300, 2)), sigma=rng.random((300, 2)))
+    frame = forecast.to_frame(panel.times, panel.symbols)
+    assert frame.columns == ["timestamp", "symbol", "prob_0", "prob_1", "mu", "sigma", "ok"] and len(frame) == 600
+    for symbol, a in (("SIM0", 0), ("SIM1", 1)):
+        part = frame.filter(pl.col("symbol") == symbol)
+        np.testing.assert_array_equal(part["timestamp"].cast(pl.Int64), panel.times)
+        np.testing.assert_array_equal(part["prob_1"], prob[:, a, 1])
+        np.testing.assert_array_equal(part["mu"], forecast.mu[:, a])
+        np.testing.assert_array_equal(part["ok"], forecast.ok[:, a])
+    assert forecast.to_frame().columns[:2] == ["row", "asset"]
