@@ -38,7 +38,7 @@ def build_features(panel: Panel | Bars, names: Mapping[str, Options], scaler: Sc
 
     Args:
         names: options by name of a feature in `docs/features.md`; `{}` for the defaults.
-        scaler: how columns are scaled; None: `ScalerConfig()`.
+        scaler: how columns are scaled, as `ScalerConfig()` is in a run; None: not at all.
 
     Returns:
         `x [N, A, F]` float32, `ok [N, A]`, and the `names` of the columns.
@@ -47,7 +47,7 @@ def build_features(panel: Panel | Bars, names: Mapping[str, Options], scaler: Sc
         ConfigError: an unknown feature or option, or one that the bars lack the columns for.
     """
     rows = _bars_of(panel)
-    made = stream.run(features.build(names, scaler or ScalerConfig()), rows)
+    made = stream.run(features.build(names, scaler), rows)
     return made.replace(names=features.names(names, rows))
 
 

@@ -39,15 +39,16 @@ def test_importing_is_cheap_and_every_name_exists():
 
 
 def test_an_unknown_name_lists_those_there_are():
-    with pytest.raises(AttributeError, match="has no attribute 'train'; it has Panel, backtest, build_features"):
-        fx.train  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'; it has Panel, backtest, build_features"):
+        fx.nothing  # noqa: B018
 
 
 def test_from_bars_to_a_backtest(panel):
     made = fx.build_features(panel, {"log_return": {"horizons": (1, 5)}})
     assert isinstance(made, Features) and made.names == ("log_return_1", "log_return_5")
-    scaled = ScalerConfig(name="zscore")
-    assert not np.array_equal(fx.build_features(panel.bars, {"log_return": {}}, scaled).x[..., 0], made.x[..., 0])
+    scaled = ScalerConfig(halflife=20.0)
+    other = fx.build_features(panel.bars, {"log_return": {"horizons": (1, 5)}}, scaled)
+    assert other.ok.any() and not np.array_equal(other.x, made.x) and other.names == made.names
     target = np.sign(made.x[..., 0]) / 2
     result = fx.backtest(panel, target, fee_bps=5, half_spread_bps=2, latency=1)
     same = engine.backtest(panel.bars, target, costs.market(5, 2, 1))
