@@ -243,7 +243,7 @@ class TradeConfig(Config):
     allow_short: bool = True
     fee_bps: NonNegative = 10.0  # per side
     half_spread_bps: NonNegative = 1.0  # per side
-    latency: Natural = 0  # bars after the first possible fill
+    latency: Annotated[int, Interval(ge=0, lt=2**31)] = 0  # bars after the first possible fill
 
 
 @dataclasses.dataclass(frozen=True)

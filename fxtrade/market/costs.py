@@ -71,6 +71,6 @@ def _rate(name: str, value: float | int) -> dict[str, PerAsset]:
 
 
 def _bars(name: str, value: int) -> int:
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 0:
-        raise ConfigError(f"market: {name}={value!r} is not a number of bars; give a whole number >= 0")
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or not 0 <= value < 2**31:
+        raise ConfigError(f"market: {name}={value!r} is not a number of bars; give a whole number from 0 to 2^31 - 1")
     return int(value)

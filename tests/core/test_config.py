@@ -164,6 +164,7 @@ def test_whole_numbers_are_fine_where_a_float_is_wanted():
         ("trade.coverage", 0.0),
         ("trade.coverage", 1.1),
         ("trade.latency", -1),
+        ("trade.latency", 2**40),
         ("trade.fee_bps", -1.0),
         ("trade.half_spread_bps", -1.0),
         ("trade.max_gross_exposure", -1.0),

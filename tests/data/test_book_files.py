@@ -30,6 +30,18 @@ def test_missing_levels_are_nan(tmp_path, name, missing):
     assert np.isnan(made.book.bid_price[..., 1]).all() and np.isnan(made.book.bid_size[..., 1]).all()
 
 
+@pytest.mark.parametrize("price", [0.0, 9_999_999_999.0, -9_999_999_999.0])
+def test_levels_that_only_pad_the_table_are_missing(tmp_path, price):
+    table = spoilt("ask_price_1", 2, price, spoilt("ask_size_1", 2, 0.0, FIVE))
+    assert read_book(path := write(tmp_path / "A.parquet", table)).invalid == 0
+    made = book.read(path).bars
+    for side in (made.book.ask_price, made.book.ask_size):
+        np.testing.assert_array_equal(np.isnan(side[:, 0, 1]), np.arange(5) == 2)
+    # an order of such a price, and a best level without one, are errors of the exchange
+    assert read_book(write(tmp_path / "B.parquet", spoilt("ask_price_1", 2, -1.0))).invalid == 1
+    assert read_book(write(tmp_path / "C.parquet", spoilt("bid_price_0", 2, 0.0))).invalid == 1
+
+
 def test_a_size_of_zero_is_accepted(tmp_path):
     made = book.read(write(tmp_path / "A.csv", spoilt("bid_size_0", 2, 0.0))).bars
     assert made.ok.all() and made.book.bid_size[2, 0, 0] == 0
