@@ -85,7 +85,7 @@ class TestWrongKinds:
             fx.backtest(panel, panel.bars)
 
     def test_an_unknown_option_of_the_simulation(self):
-        with pytest.raises(ConfigError, match="no option 'bar'; did you mean 'bars'"):
+        with pytest.raises(ConfigError, match="no key 'bar'; did you mean 'bars'"):
             fx.simulate(bar=3)
 
 

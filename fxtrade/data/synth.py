@@ -26,8 +26,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import partial
-from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +35,9 @@ from jax import lax
 from jax.scipy.special import ndtr
 from jaxtyping import Float, Int32, Int64
 
+from fxtrade.core.config import Config
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.registry import Interval, require
 from fxtrade.core.types import Array, Bars
 
 START = 1_704_067_200  # Monday 2024-01-01 00:00 UTC, in seconds
@@ -56,19 +57,9 @@ ACTIVITY, ACTIVITY_PERSISTENCE = 0.5, 0.93  # standard deviation of log volume b
 SEASONS = ((0.5, DAY, 15 * HOUR), (0.25, WEEK, 60 * HOUR))  # relative swing of the variance, period, peak
 PRICE, VOLUME, TRADE_SIZE = 100.0, 1_000.0, 0.5  # quote per base, base units per bar, base units per trade
 
-LIMITS = {
-    "bars": (3, 2**31 - 1),  # the tradable label of one row spans three bars
-    "assets": (1, 2**16),
-    "interval": (SECOND, 52 * WEEK * SECOND),
-    "seed": (0, 2**32 - 1),
-    "edge": (0, 100),
-    "volatility": (1e-5, 0.1),  # below 1e-5, float32 prices repeat
-    "half_spread": (0, 500),
-}
-
 
 @dataclasses.dataclass(frozen=True)
-class SynthSpec:
+class SynthSpec(Config):
     """Parameters of the simulated market.
 
     Attributes:
@@ -80,25 +71,20 @@ class SynthSpec:
         half_spread: half the bid-ask spread in basis points of the price.
 
     Raises:
-        ConfigError: a value has the wrong type or is outside its `LIMITS`.
+        ConfigError: a value has the wrong type or is outside its interval.
     """
 
-    bars: int = 60_000
-    assets: int = 4
-    interval: int = HOUR * SECOND
-    seed: int = 0
-    edge: float = 1.0
-    volatility: float = 0.008
-    half_spread: float = 1.0
+    bars: Annotated[int, Interval(ge=3, lt=2**31)] = 60_000  # the tradable label of one row spans three bars
+    assets: Annotated[int, Interval(ge=1, le=2**16)] = 4
+    interval: Annotated[int, Interval(ge=SECOND, le=52 * WEEK * SECOND)] = HOUR * SECOND
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
+    edge: Annotated[float, Interval(ge=0, le=100)] = 1.0
+    volatility: Annotated[float, Interval(ge=1e-5, le=0.1)] = 0.008  # below 1e-5, float32 prices repeat
+    half_spread: Annotated[float, Interval(ge=0, le=500)] = 1.0
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value, (low, high) = getattr(self, field.name), LIMITS[field.name]
-            kind, word = (Integral, "whole number") if field.type == "int" else (Real, "number")
-            if not (isinstance(value, kind) and low <= value <= high):
-                raise ConfigError(f"SynthSpec.{field.name} = {value!r}: must be a {word} in [{low}, {high}]")
-        if self.interval % SECOND:
-            raise ConfigError(f"SynthSpec.interval = {self.interval}: must be whole seconds, in nanoseconds")
+        super().__post_init__()
+        require(self.interval % SECOND == 0, "interval", self.interval, "be whole seconds, in nanoseconds")
 
 
 class Simulated(NamedTuple):

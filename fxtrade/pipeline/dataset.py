@@ -68,11 +68,10 @@ def _refuse_unused(config: DataConfig, used: tuple[str, ...], source: str) -> No
 
 def simulated(options: Mapping[str, Any]) -> Panel:
     """Return the simulated market with these options of `SynthSpec`; `interval` is written like "1h"."""
-    registry.check_names(options, registry.option_types(synth.SynthSpec), "config.data.synth has no option")
     options = dict(options)
     if "interval" in options:
         options["interval"] = times.parse_interval(options["interval"])
-    spec = synth.SynthSpec(**options)
+    spec = registry.from_mapping(synth.SynthSpec, options, "config.data.synth")
     market = synth.simulate(spec)
     symbols = tuple(f"SIM{i}" for i in range(spec.assets))
     source = f"simulated market ({'planted edge' if spec.edge else 'random walk'})"

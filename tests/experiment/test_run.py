@@ -205,7 +205,7 @@ BAD = {
     "unknown feature": ({"features": {"log_retrun": {}}}, "no feature 'log_retrun'; did you mean 'log_return'?"),
     "unknown feature option": ({"features": {"log_return": {"horizon": 1}}}, "feature 'log_return' has no option"),
     "unknown label": ({"label.name": "open_to_opem"}, "there is no label 'open_to_opem'; did you mean 'open_to_open'?"),
-    "unknown market option": ({"data.synth": {"bar": 1}}, "data.synth has no option 'bar'; did you mean 'bars'?"),
+    "unknown market option": ({"data.synth": {"bar": 1}}, "data.synth has no key 'bar'; did you mean 'bars'?"),
     "receptive field": ({"model.options.layers": 10}, "1000 bars are too few: a training segment takes 32 bars"),
     "too few bars": ({"data.synth.bars": 40}, "no row of these 40 bars has both a label and defined features"),
     "half-life": ({"scaler.halflife": 5e3}, "a shorter scaler.halflife (here 5000 bars)"),

@@ -63,7 +63,7 @@ class TestLoad:
     @pytest.mark.parametrize(
         "options, message",
         [
-            ({"bar": 3}, "data.synth has no option 'bar'; did you mean 'bars'"),
+            ({"bar": 3}, "data.synth has no key 'bar'; did you mean 'bars'"),
             ({"bars": 2}, "bars"),
             ({"bars": "many"}, "bars"),
             ({"edge": -1.0}, "edge"),
