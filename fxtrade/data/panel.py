@@ -89,8 +89,10 @@ class Panel:
 
     def __repr__(self) -> str:
         kind = "simulated, " if self.simulated else ""
+        shown, more = ", ".join(self.symbols[:4]), len(self.symbols) - 4
+        names = f"{len(self.symbols)} symbols ({shown}, ...)" if more > 0 else shown
         return (
-            f"Panel({kind}{len(self.times):,} bars of {format_interval(self.interval)} x {', '.join(self.symbols)}, "
+            f"Panel({kind}{len(self.times):,} bars of {format_interval(self.interval)} x {names}, "
             f"{format_time(self.times[0], 'm')} to {format_time(self.times[-1], 'm')}, {self.bars.ok.mean():.2%} ok)"
         )
 
