@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,7 +20,6 @@ from fxtrade.models.projector import Projected
 from fxtrade.pipeline import baselines
 from fxtrade.pipeline.build import build_loss, build_model, build_rule
 from fxtrade.pipeline.dataset import Dataset
-from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.train import augment, curriculum, meta, mixup
 from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks
 from fxtrade.train.curriculum import Curriculum
@@ -29,6 +29,23 @@ from fxtrade.train.optim import HEADS
 from fxtrade.train.outputs import IN_MEMORY, TrainOutputs
 from fxtrade.train.segments import Plan, Series, device_series, loss_weight, plan, weights
 from fxtrade.validate import splits
+
+PRETRAINING, TRAINING = "pre-training", "training"  # the names of the stages
+
+
+class Stage(NamedTuple):
+    """What a stage of training writes to and reports to."""
+
+    outputs: TrainOutputs = IN_MEMORY
+    callbacks: Callbacks = NO_CALLBACKS
+
+
+OpenStage = Callable[[str, int], AbstractContextManager[Stage]]  # of the name and the steps of a stage
+
+
+def in_memory(name: str, steps: int) -> AbstractContextManager[Stage]:
+    """Open a stage that writes and reports nothing."""
+    return contextlib.nullcontext(Stage())
 
 
 class Trained(NamedTuple):
@@ -67,43 +84,51 @@ def train(
 
 
 def pretrain(
-    config: RunConfig, data: Dataset, outputs: TrainOutputs = IN_MEMORY, callbacks: Callbacks = NO_CALLBACKS
-) -> tuple[Any, FitResult]:
-    """Return initial weights, random in the heads and contrastively trained below, and the result of that training.
+    config: RunConfig,
+    data: Dataset,
+    params: Any = None,
+    outputs: TrainOutputs = IN_MEMORY,
+    callbacks: Callbacks = NO_CALLBACKS,
+) -> Any:
+    """Return initial weights, contrastively trained below the heads, from the weights `params` or random ones.
 
-    Only "supcon" uses the labels. The rows are those of training; validation rows choose the best step.
+    The heads are those of `params`, or random. Only "supcon" uses the labels. The rows are those of training;
+    validation rows choose the best step.
     """
-    c = config.pretrain
+    c, size = config.pretrain, config.train.ensemble.size
     model, views = build_model(config), augment.make_augment(c.views)
     train_span, valid_span = spans(config, data, model)
+    projected = Projected(model, c.width, c.channels)
+    start = None if params is None else {**init_params(projected, train_span[0], config.seed, size), "encoder": params}
     job = TrainJob(
-        Projected(model, c.width, c.channels),
+        projected,
         contrastive.build(c.name, c.options),
         train_span,
         valid_span,
         StepHooks(augment=views, augment_eval=views),
-        row_name=_row_name(data),
+        start,
+        _row_name(data),
     )
     short = dataclasses.replace(config.train, steps=c.steps, trainable="all")
     done = fit(job, short, config.optim, config.seed, outputs, callbacks)
-    heads = init_params(model, train_span[0], config.seed, config.train.ensemble.size)[HEADS]
-    return {**done.params["encoder"], HEADS: heads}, done
+    initial = init_params(model, train_span[0], config.seed, size) if params is None else params
+    return {**done.params["encoder"], HEADS: initial[HEADS]}
 
 
-def train_from_scratch(
-    config: RunConfig, data: Dataset, open_callbacks: Callable[[str, int], AbstractContextManager[Callbacks]]
+def train_all_stages(
+    config: RunConfig, data: Dataset, params: Any = None, open_stage: OpenStage = in_memory
 ) -> Trained:
-    """Run all stages of training in memory: warm start or pre-training if configured, then `train`.
+    """Run all stages of training: pre-training if configured, then `train`.
 
     Args:
-        open_callbacks: given the name of a stage and its steps.
+        params: weights that the first stage starts from, see `load_initial_params`; None: random ones.
+        open_stage: given the name and the steps of a stage, the context that it runs in.
     """
-    params = load_initial_params(config, data) if config.train.init_from is not None else None
     if config.pretrain.name != "none":
-        with open_callbacks("pre-training", config.pretrain.steps) as callbacks:
-            params, _ = pretrain(config, data, callbacks=callbacks)
-    with open_callbacks("training", config.train.steps) as callbacks:
-        return train(config, data, params, callbacks=callbacks)
+        with open_stage(PRETRAINING, config.pretrain.steps) as (outputs, callbacks):
+            params = pretrain(config, data, params, outputs, callbacks)
+    with open_stage(TRAINING, config.train.steps) as (outputs, callbacks):
+        return train(config, data, params, outputs, callbacks)
 
 
 def spans(config: RunConfig, data: Dataset, model: nn.Module) -> tuple[tuple[Series, Plan], tuple[Series, Plan]]:
