@@ -17,7 +17,7 @@ from fxtrade.core.errors import DataError
 from fxtrade.labels.weights import known_at, reweight_classes
 from fxtrade.losses import contrastive
 from fxtrade.models.projector import Projected
-from fxtrade.pipeline import baselines
+from fxtrade.pipeline import baselines, online_finetune
 from fxtrade.pipeline.build import build_loss, build_model, build_rule
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.train import augment, curriculum, meta, mixup
@@ -178,7 +178,10 @@ def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan,
 
     Raises:
         DataError: a span has none, or all training labels are the same.
+        ConfigError: the weights are to adapt, and training rows follow those that they would score.
     """
+    if config.adapt.steps is not None:
+        online_finetune.check_split(data.split)
     rows = {"training": np.asarray(data.split.train), "validation": np.asarray(data.split.valid)}
     weight = {name: loss_weight(data.features, data.labels, of_span) for name, of_span in rows.items()}
     kinds = np.unique(data.labels.y[weight["training"] > 0])

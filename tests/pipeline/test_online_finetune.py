@@ -13,7 +13,7 @@ import pytest
 from fxtrade import labels as label_room
 from fxtrade import losses, models
 from fxtrade.core.config import AdaptConfig, AuxiliaryConfig, LabelConfig, MetaConfig, OptimConfig, TrainConfig
-from fxtrade.core.errors import DataError, TrainingError
+from fxtrade.core.errors import ConfigError, DataError, TrainingError
 from fxtrade.core.types import Features, Labels, Split
 from fxtrade.losses.classify import cross_entropy
 from fxtrade.metrics.classify import log_loss
@@ -204,6 +204,13 @@ def test_what_cannot_be_is_said():
         score(flipping(), dataclasses.replace(CONFIG, lookback=90))
     with pytest.raises(TrainingError, match=r"32 bars before row 8\d are not finite; try lower adapt.learning_rates"):
         score(flipping(), dataclasses.replace(CONFIG, learning_rates=(1e38,)))
+
+
+def test_training_rows_after_those_to_score_are_refused():
+    data = flipping()
+    split = data.split.replace(train=data.split.train | (np.arange(170) == 169))
+    with pytest.raises(ConfigError, match="adapt.steps: training row 169 follows the first validation or test row, 8"):
+        score(data._replace(split=split))
 
 
 def accuracies(names, length=64, steps=3, rate=1.0) -> dict[str, tuple[float, float]]:
