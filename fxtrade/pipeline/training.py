@@ -6,19 +6,19 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from fxtrade.core.config import RunConfig
+from fxtrade.core.config import RunConfig, Score
 from fxtrade.core.errors import DataError
 from fxtrade.labels.weights import known_at, reweight_classes
 from fxtrade.losses import contrastive
 from fxtrade.models.projector import Projected
 from fxtrade.pipeline import baselines, online_finetune
-from fxtrade.pipeline.build import build_loss, build_model, build_rule
+from fxtrade.pipeline.build import build_loss, build_model, build_rules, build_sizing
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.train import augment, curriculum, meta, mixup
 from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks
@@ -59,9 +59,8 @@ def check(config: RunConfig) -> None:
     """Raise ConfigError if a name or option of the network or its training is unknown or does not fit."""
     build_model(config)
     build_loss(config)
-    build_rule(config.trade, config.label.horizon)
-    mixup.check(config.train.mixup)
-    curriculum.check(config.train.curriculum)
+    build_sizing(config.trade, config.label.horizon)
+    build_rules(config.trade)
     meta.check(config.train)
     if config.pretrain.name != "none":
         contrastive.build(config.pretrain.name, config.pretrain.options)
@@ -159,12 +158,11 @@ def make_curriculum(config: RunConfig, data: Dataset, train_plan: Plan) -> Curri
     c = config.train.curriculum
     if c.name == "none":
         return None
-    name = cast(curriculum.Score, c.name)  # validated by `check`
-    return curriculum.make(c, segment_scores(name, config, data, train_plan), config.train.steps)
+    return curriculum.make(c, segment_scores(c.name, config, data, train_plan), config.train.steps)
 
 
-def segment_scores(name: curriculum.Score, config: RunConfig, data: Dataset, train_plan: Plan) -> np.ndarray:
-    """Return the difficulty of each training segment, by one of `train.curriculum.SCORES`."""
+def segment_scores(name: Score, config: RunConfig, data: Dataset, train_plan: Plan) -> np.ndarray:
+    """Return the difficulty of each training segment, by a score of `train.curriculum`."""
     weight = loss_weight(data.features, data.labels, np.asarray(data.split.train))
     if name == "teacher_loss":
         of_row = baselines.logistic_loss(data, config.seed)
