@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from fxtrade import features
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.stream import Stream, chain
-from fxtrade.core.types import Features
+from fxtrade.core.stream import Stream, advance, chain
+from fxtrade.core.trading_types import Observation
+from fxtrade.core.types import Bars, Features
 from fxtrade.ensemble.mixture import mixture
-from fxtrade.pipeline.build import build_model, build_rule
+from fxtrade.pipeline.build import build_model, build_rules, build_sizing
 from fxtrade.pipeline.predict import forecast_stream
 from fxtrade.pipeline.warm_start import best_params
+from fxtrade.risk import rule as rules
 from fxtrade.risk.rule import as_stream
 from fxtrade.runs import run_dir
 from fxtrade.train import members
@@ -70,13 +74,35 @@ def forecast(bundle: Bundle) -> Stream:
     return chain(features.build(config.features, config.scaler), forecasts)
 
 
-def decide(bundle: Bundle) -> Stream:
-    """Return the stream from `Bars` rows to the target weights `[T, A]` of the bundle's rule.
+def decide(bundle: Bundle, history: Bars | None = None) -> Stream:
+    """Return the stream from `Bars` rows to target weights `[T, A]`: the sizing of the run and its rules.
 
-    Any number of rows at a time gives the targets of the run's backtest, before `only_changes`.
+    NaN keeps the present units. Any number of rows at a time gives the targets of the run's backtest, with its bits,
+    if `history` is the rows before the backtest.
+
+    Args:
+        history: rows before the account begins. Forecasts and sizing remember them, the rules do not: an empty account
+            has followed none of their targets.
     """
-    rule = build_rule(bundle.config.trade, bundle.config.label.horizon, bundle.threshold)
-    return chain(forecast(bundle), as_stream(rule))
+    trade = bundle.config.trade
+    sizing = build_sizing(trade, bundle.config.label.horizon, bundle.threshold)
+    forecasts, rule = forecast(bundle), as_stream(rules.chain(sizing, *build_rules(trade)))
+
+    def init(rows: Bars):
+        state = forecasts.init(rows)
+        _, made = jax.eval_shape(forecasts.step, state, rows)
+        fresh = rule.init(Observation(made, rows))
+        if history is None:
+            return state, fresh
+        state, (sized, *_) = advance(Stream(lambda _: (state, fresh), step), history)
+        return state, (sized, *fresh[1:])
+
+    def step(states, rows: Bars):
+        state, made = forecasts.step(states[0], rows)
+        decided, target = rule.step(states[1], Observation(made, rows))
+        return (state, decided), target
+
+    return Stream(init, step)
 
 
 def check_symbols(bundle: Bundle, symbols: Sequence[str]) -> None:

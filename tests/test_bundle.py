@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import jax
@@ -10,12 +11,13 @@ import pytest
 
 from fxtrade import bundle
 from fxtrade.core import stream
+from fxtrade.core.config import RuleConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.stream import Stream
+from fxtrade.ensemble.mixture import mixture
 from fxtrade.evaluate import trading
-from fxtrade.experiment import run
 from fxtrade.pipeline import dataset, predict
-from fxtrade.pipeline.build import build_rule
-from fxtrade.risk.rule import replay
+from fxtrade.pipeline.build import build_model
 from fxtrade.runs import run_dir
 from tests.helpers import tiny
 
@@ -27,37 +29,56 @@ def ensemble(tmp_path_factory):
     return tiny.run_tiny(tmp_path_factory.mktemp("results"), "ensemble", changes)
 
 
-@pytest.mark.parametrize("kind", ["finished", pytest.param("ensemble", marks=pytest.mark.slow)])
-def test_replay_gives_the_targets_of_the_backtest(kind, request):
-    folder = request.getfixturevalue(kind)
-    loaded, config = bundle.load(folder), run_dir.load_config(folder)
-    panel = dataset.load(config.data)
-    data = dataset.prepare(config, panel)
-    forecast = run.mixture.mixture([predict.score(run.build_model(config), p, data.features) for p in loaded.params])
-    rule = build_rule(config.trade, config.label.horizon, loaded.threshold)
-    expected = np.asarray(jax.jit(lambda f: replay(rule, f))(forecast))
-    assert (expected != 0).any()
-    first = int(np.flatnonzero(data.split.test)[0])
-    reported = json.loads((folder / run_dir.REPORT).read_text())["trading"]["threshold"]
-    assert loaded.threshold == reported
-    for chunk in (1, 7, 64, len(panel.times)):
-        rows = slice(first + 40) if chunk == 1 else slice(None)
-        bars = jax.tree.map(lambda a, rows=rows: a[rows], panel.bars)
-        targets = stream.run(bundle.decide(loaded), bars, chunk)
-        np.testing.assert_array_equal(targets[first:], expected[first : len(targets)])
-
-
-def test_the_backtest_trades_the_changes_of_these_targets(finished):
-    """The engine's orders are the changes of the bundle's targets, from the first test row on."""
-    loaded, config = bundle.load(finished), run_dir.load_config(finished)
-    panel = dataset.load(config.data)
-    data = dataset.prepare(config, panel)
-    forecast = predict.score(run.build_model(config), loaded.params[0], data.features)
-    _, times, threshold, orders = trading._orders(data, forecast, config.trade, config.label.horizon)
-    targets = stream.run(bundle.decide(loaded), panel.bars)[-len(times) :]
-    kept = np.concatenate([[np.zeros(orders.shape[1], bool)], targets[1:] == targets[:-1]])
+def backtested(folder, loaded):
+    """The bars, the first row of the backtest, and its targets."""
+    config = run_dir.load_config(folder)
+    data = dataset.prepare(config, dataset.load(config.data))
+    forecast = mixture([predict.score(build_model(config), params, data.features) for params in loaded.params])
+    _, times, threshold, orders = trading._orders(data, forecast, loaded.config.trade, config.label.horizon)
     assert float(threshold) == loaded.threshold
-    np.testing.assert_array_equal(orders, np.where(kept, np.nan, targets))
+    return data.panel.bars, len(data.panel.times) - len(times), orders
+
+
+def rows_of(bars, rows: slice):
+    return jax.tree.map(lambda a: a[rows], bars)
+
+
+RULES = {
+    "default": None,
+    "none": {"rules": None},
+    "two": {"rules": (RuleConfig("only_changes"), RuleConfig("only_changes"))},
+    "sized": {"sizing": RuleConfig("proportional", {"horizon": 5})},
+}
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("kind", ["finished", pytest.param("ensemble", marks=pytest.mark.slow)])
+def test_the_targets_are_those_of_the_backtest(kind, rules, request):
+    folder = request.getfixturevalue(kind)
+    loaded = bundle.load(folder)
+    assert loaded.threshold == json.loads((folder / run_dir.REPORT).read_text())["trading"]["threshold"]
+    if changes := RULES[rules]:
+        trade = dataclasses.replace(loaded.config.trade, **changes)
+        loaded = loaded._replace(config=dataclasses.replace(loaded.config, trade=trade))
+    bars, first, expected = backtested(folder, loaded)
+    assert np.nan_to_num(expected).any() and np.isnan(expected).any() == (rules != "none")
+    decided = bundle.decide(loaded, rows_of(bars, slice(first)))
+    start = decided.init(rows_of(bars, slice(1)))
+    for chunk in (1, 7, 64, len(expected)):
+        rows = slice(first, first + 40 if chunk == 1 else None)
+        targets = stream.run(Stream(lambda _: start, decided.step), rows_of(bars, rows), chunk)
+        np.testing.assert_array_equal(targets, expected[: len(targets)])
+
+
+def test_an_account_begins_empty_after_the_history(finished):
+    """Without a history the rules have followed targets since the first bar, that no account has traded."""
+    loaded = bundle.load(finished)
+    bars, first, expected = backtested(finished, loaded)
+    targets = stream.run(bundle.decide(loaded), bars)[first:]
+    before = stream.run(bundle.decide(loaded), rows_of(bars, slice(first)))
+    assert np.isfinite(before).any()
+    np.testing.assert_array_equal(targets[1:], expected[1:])
+    assert np.isfinite(expected[0]).all()
 
 
 def test_what_cannot_decide_is_refused(copy):

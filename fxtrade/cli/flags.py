@@ -19,7 +19,7 @@ from fxtrade.core.config import OPTIONAL_TYPES
 from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted
 from fxtrade.core.registry import nearest
 
-OPEN = ("features", "options", "synth")  # groups that take new keys, which the registries check
+OPEN = ("features", "options", "synth", "costs")  # groups that take new keys, which the registries check
 
 
 class _Optional(flags.ArgumentParser):

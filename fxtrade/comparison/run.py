@@ -27,6 +27,7 @@ from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.evaluate.headline import headline
 from fxtrade.evaluate.results import NAN
 from fxtrade.pipeline import baselines, dataset, training
+from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.report import comparison as comparison_report
 from fxtrade.report.comparison_schema import CellResult, CellTraining
 from fxtrade.report.formatting import duration, percent
@@ -151,6 +152,8 @@ def run_cells(
     for market, key in job.settings.items():
         if key not in store.settings or any(cell.market == market for cell in todo.values()):
             settings[market] = prepare_setting(job, market, store, code, console)
+    for cell in todo.values():  # fail before the first training
+        load_initial_params(cell.stages[0], settings[cell.market].data)
     began, model = time.monotonic(), ""
     for count, (key, cell) in enumerate(todo.items(), 1):
         if cell.model != model:
@@ -187,12 +190,10 @@ def run_cell(cell: Cell, key: str, code: str, setting: Setting) -> tuple[CellRes
     """
     began = time.monotonic()
     result = CellResult(key, setting.key, cell.market, cell.model, cell.recipe, provenance.now(), code)
-    params = None
+    params = load_initial_params(cell.stages[0], setting.data)
     try:
         for stage in cell.stages:
-            if stage.pretrain.name != "none":
-                params, _ = training.pretrain(stage, setting.training)
-            trained = training.train(stage, setting.training, params)
+            trained = training.train_all_stages(stage, setting.training, params)
             params = trained.fit.params
     except TrainingError as e:
         return dataclasses.replace(result, error=str(e), seconds=time.monotonic() - began), None

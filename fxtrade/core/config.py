@@ -33,6 +33,11 @@ from fxtrade.core.registry import (
 Options = Mapping[str, Any]  # of a registry entry; `registry.build` checks them
 OPTIONAL_TYPES = {int: int | None, float: float | int | None, str: str | None, tuple: tuple | list | None}  # of flags
 Trainable = Literal["all", "heads"]  # "heads": all other parameters are frozen
+Mixup = Literal["none", "input", "manifold", "cutmix"]
+Score = Literal["none", "teacher_loss", "abs_return", "volatility", "random"]  # the difficulty of a segment
+Pace = Literal["linear", "root", "exponential", "step"]
+Meta = Literal["none", "reptile", "fomaml", "maml"]
+Task = Literal["blocks", "regimes"]
 
 
 def empty() -> Any:
@@ -141,7 +146,7 @@ class OptimConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class MixupConfig(Config):
-    name: str = "none"  # one of train.mixup.MIXUPS
+    name: Mixup = "none"  # see train.mixup
     alpha: Positive = 0.2  # lambda ~ Beta(alpha, alpha): near 0 or 1 for a small alpha, uniform for 1
 
 
@@ -170,9 +175,9 @@ class PretrainConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class CurriculumConfig(Config):
-    name: str = "none"  # one of train.curriculum.SCORES: the difficulty of a segment
+    name: Score = "none"  # the difficulty of a segment, see train.curriculum
     reverse: bool = False  # hard segments first, as a control
-    pace: str = "root"  # one of train.curriculum.PACES
+    pace: Pace = "root"
     start: Share = 0.25  # share of the segments that is open at the first step
     end: Share = 0.5  # share of the training after which all are
 
@@ -181,8 +186,8 @@ class CurriculumConfig(Config):
 class MetaConfig(Config):
     """Meta-learning: initial weights that adapt to a task in a few steps; a batch is tasks x (support, query)."""
 
-    name: str = "none"  # one of train.meta.METAS
-    tasks: str = "blocks"  # one of train.meta.TASKS
+    name: Meta = "none"  # see train.meta
+    tasks: Task = "blocks"  # see train.meta_tasks
     regimes: int = 3  # of equal numbers of segments, for tasks = "regimes"
     segments: int = 1  # of a support, and of a query
     steps: int = 3  # of plain gradient descent on the support
@@ -236,13 +241,23 @@ class AdaptConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
+class RuleConfig(Config):
+    name: str  # a key of risk.RULES
+    options: Options = empty()  # of that rule
+
+
+@dataclasses.dataclass(frozen=True)
 class TradeConfig(Config):
-    sizing: str = "threshold"  # a key of risk.SIZING, such as "proportional": p_up - p_down
+    """Target weights are those of the sizing, changed by each of the rules in turn."""
+
+    sizing: RuleConfig = RuleConfig("threshold")  # of risk.SIZING, such as "proportional": p_up - p_down
+    rules: tuple[RuleConfig, ...] | None = (RuleConfig("only_changes"),)
     coverage: Share = 0.1  # share of the forecasts that is traded, by a threshold of confidence from validation rows
     max_gross_exposure: NonNegative = 1.0  # largest sum of absolute weights
     allow_short: bool = True
-    fee_bps: NonNegative = 10.0  # per side
-    half_spread_bps: NonNegative = 1.0  # per side
+    costs: Mapping[str, Options] = dataclasses.field(  # options by key of market.COSTS
+        default_factory=lambda: {"fee": {"rate_bps": 10.0}, "half_spread": {"rate_bps": 1.0}}, hash=False
+    )
     latency: Annotated[int, Interval(ge=0, lt=2**31)] = 0  # bars after the first possible fill
 
 

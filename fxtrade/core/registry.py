@@ -87,6 +87,9 @@ def from_mapping(cls: type, values: Any, where: str) -> Any:
     hints = option_types(cls)
     check_names(values, hints, f"{where} has no key")
     values = {key: convert(hints[key], value, f"{where}.{key}") for key, value in values.items()}
+    for field in dataclasses.fields(cls):
+        if field.name not in values and field.default is field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{where} needs the key '{field.name}'")
     try:
         return cls(**values)
     except ConfigError as e:
@@ -140,6 +143,8 @@ def convert(hint: Any, value: Any, where: str, alternative: str = "") -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return _plain(value)
+    if np.number in args:
+        return _scalar(hint, value, where, alternative)
     if origin in (Union, types.UnionType):
         if value is None and types.NoneType in args:
             return None
@@ -160,7 +165,9 @@ def convert(hint: Any, value: Any, where: str, alternative: str = "") -> Any:
     if origin is Literal:
         if (type(value), value) not in [(type(choice), choice) for choice in args]:
             *first, last = map(repr, args)
-            raise _misfit(where, f"{', '.join(first)} or {last}{alternative}", value)
+            close = difflib.get_close_matches(value, map(str, args), 1, 0.5) if isinstance(value, str) else ()
+            hint = "".join(f"; did you mean '{name}'?" for name in close)
+            raise _misfit(where, f"{', '.join(first)} or {last}{alternative}", value, hint)
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)) or not value:
@@ -178,6 +185,8 @@ def convert(hint: Any, value: Any, where: str, alternative: str = "") -> Any:
 
 
 def _scalar(hint: Any, value: Any, where: str, alternative: str) -> Any:
+    if np.number in typing.get_args(hint):  # a number that may be traced, such as `trading_types.Number`
+        hint, value = float, float(value) if isinstance(value, np.number) else value
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is hint if hint in (bool, int, float, str) else isinstance(value, hint):
@@ -185,8 +194,8 @@ def _scalar(hint: Any, value: Any, where: str, alternative: str) -> Any:
     raise _misfit(where, f"{getattr(hint, '__name__', hint)}{alternative}", value)
 
 
-def _misfit(where: str, must: str, value: Any) -> ConfigError:
-    return ConfigError(f"{where} must be {must}, got {value!r}")
+def _misfit(where: str, must: str, value: Any, hint: str = "") -> ConfigError:
+    return ConfigError(f"{where} must be {must}, got {value!r}{hint}")
 
 
 def _plain(value: Any) -> Any:

@@ -93,6 +93,14 @@ def run(
     return out
 
 
+def advance(stream: Stream, rows: Any) -> Any:
+    """Return the state of the stream after these rows, which may be none; what they give is dropped."""
+    step, state = jax.jit(stream.step), stream.init(rows)
+    for _, part in chunks(rows, chunk_rows(stream, rows)):
+        state, _ = step(state, part)
+    return state
+
+
 def chunk_rows(stream: Stream, rows: Any) -> int:
     """Return the number of rows, a power of two, whose output takes about 4 MB: larger chunks exceed the CPU caches."""
     first = _take(rows, slice(0, 1))

@@ -17,11 +17,11 @@ from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.evaluate.results import CostCell, EquityCurve, Estimate, TradingResult, TradingSummary
 from fxtrade.market import costs
 from fxtrade.metrics import alpha, returns
-from fxtrade.pipeline.build import build_rule
+from fxtrade.pipeline.build import build_market, build_rules, build_sizing
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.risk import sizing
-from fxtrade.risk.rule import replay
-from fxtrade.risk.toward import buy_and_hold, only_changes
+from fxtrade.risk.rule import chain, replay
+from fxtrade.risk.toward import buy_and_hold
 from fxtrade.validate import significance, splits
 
 YEAR = 365  # trading days of crypto
@@ -39,7 +39,7 @@ def trade(
             ratio.
     """
     bars, times, threshold, target = _orders(data, forecast, config, horizon)
-    market = costs.market(config.fee_bps, config.half_spread_bps, config.latency)
+    market = build_market(config)
     strategy = engine.backtest(bars, target, market)
     held = engine.backtest(bars, np.asarray(_buy_and_hold(bars)), market)
     markets, names = costs.grid(GRID_FEES, GRID_LATENCY)
@@ -56,7 +56,7 @@ def trade(
 def trade_alone(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> TradingSummary:
     """Return the summary of the strategy of `trade`, without benchmark and other trials."""
     bars, times, _, target = _orders(data, forecast, config, horizon)
-    market = costs.market(config.fee_bps, config.half_spread_bps, config.latency)
+    market = build_market(config)
     return summarize(times, engine.backtest(bars, target, market))
 
 
@@ -117,21 +117,22 @@ def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int
     forecast = dataclasses.replace(forecast, ok=forecast.ok & ~data.split.train[:, None])
     sure = np.asarray(sizing.confidence(forecast))
     threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
-    target = np.asarray(_targets(forecast, threshold, config, horizon))
+    target = np.asarray(_sized(forecast, threshold, config, horizon))
     target = np.where(traded[:, None], target, 0)[span]
-    return bars, data.panel.times[span], threshold, np.asarray(_only_changes(forecast.ok[span], target))
+    seen = Observation(jax.tree.map(lambda a: a[span], forecast), bars)
+    return bars, data.panel.times[span], threshold, np.asarray(_ruled(seen, target, config))
 
 
 @partial(jax.jit, static_argnames=("config", "horizon"))
-def _targets(forecast: Forecast, threshold: Array, config: TradeConfig, horizon: int) -> Array:
-    """Return the targets of every row; slices that were opened before the account starts are still held."""
-    return replay(build_rule(config, horizon, threshold), forecast)
+def _sized(forecast: Forecast, threshold: Array, config: TradeConfig, horizon: int) -> Array:
+    """Return the sizing of every row; slices that were opened before the account starts are still held."""
+    return replay(build_sizing(config, horizon, threshold), forecast)
 
 
-@jax.jit
-def _only_changes(ok: Array, target: Array) -> Array:
-    """Return the targets of an account that starts empty in the first row."""
-    return replay(only_changes(), Forecast(prob=ok, ok=ok), target)
+@partial(jax.jit, static_argnames="config")
+def _ruled(seen: Observation, target: Array, config: TradeConfig) -> Array:
+    """Return the targets after the rules, of an account that starts empty in the first row."""
+    return replay(chain(*build_rules(config)), seen, target)
 
 
 @jax.jit

@@ -1,53 +1,30 @@
-"""One run, from a config to its report: load, prepare, check, train, evaluate, record, report."""
+"""One run, from a config to its report: load, train in stages, evaluate, record, report."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from fxtrade import labels, models
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import Interrupted
 from fxtrade.core.registry import to_dict
-from fxtrade.core.types import Forecast
-from fxtrade.data.panel import Panel
-from fxtrade.data.times import parse_interval
-from fxtrade.ensemble import mixture
-from fxtrade.evaluate import accuracy, auxiliary, trading
-from fxtrade.evaluate.data import comparable_labels, summarize_data
 from fxtrade.evaluate.headline import headline
-from fxtrade.evaluate.results import NAN, CoverageTable
-from fxtrade.models.flops import flops_per_sample
-from fxtrade.pipeline import baselines, dataset, online_finetune, training
-from fxtrade.pipeline.baselines import Prediction
-from fxtrade.pipeline.build import build_loss, build_model, identity
-from fxtrade.pipeline.dataset import Dataset
-from fxtrade.pipeline.training import Trained
-from fxtrade.pipeline.warm_start import load_initial_params
+from fxtrade.evaluate.results import NAN
+from fxtrade.experiment.evaluate_run import evaluate_run
+from fxtrade.experiment.job import Job, prepare
+from fxtrade.pipeline import dataset, training
+from fxtrade.pipeline.training import Stage
 from fxtrade.report import report as run_report
 from fxtrade.report.progress import Console
-from fxtrade.report.schema import LabelTable, LossRow, RunReport, TrainingSummary
-from fxtrade.runs import ledger, provenance, run_dir
+from fxtrade.report.schema import RunReport
+from fxtrade.runs import ledger, run_dir
 from fxtrade.runs.ledger import Trial
-from fxtrade.runs.provenance import Provenance
-from fxtrade.train import members
 from fxtrade.train.interrupt import Interrupt
-from fxtrade.train.outputs import open_outputs
-from fxtrade.validate import surrogates
-
-
-class Job(NamedTuple):
-    """A config with its data, and the weights to start from (None: random ones)."""
-
-    config: RunConfig
-    data: Dataset
-    identity: dict[str, Any]
-    provenance: Provenance
-    params: Any
+from fxtrade.train.outputs import TrainOutputs, open_outputs
 
 
 def run(
@@ -73,21 +50,11 @@ def run(
     files.write_json(folder / run_dir.RECORD, record)
     console.say(f"run folder {folder}   (tensorboard --logdir {results})")
 
-    saving = job.identity, config.train.max_to_keep, bool(resume)
-    if config.pretrain.name != "none":
-        with open_outputs(folder / "pretrain", *saving) as outputs, Interrupt() as interrupt:
-            with console.training("pre-training", config.pretrain.steps) as bar:
-                callbacks = bar._replace(should_stop=interrupt.should_stop)
-                params, fit = training.pretrain(config, job.data, outputs, callbacks)
-        stop_if_asked(interrupt, folder, fit.step)
-        job = job._replace(params=params)
-    with open_outputs(folder, *saving) as outputs:
+    with open_outputs(folder, job.identity, config.train.max_to_keep, bool(resume)) as outputs:
         writer = outputs.metric_writer
         assert writer is not None, "open_outputs opens a metric writer"
-        with Interrupt() as interrupt, console.training("training", config.train.steps) as bar:
-            callbacks = bar._replace(should_stop=interrupt.should_stop)
-            trained = training.train(config, job.data, job.params, outputs, callbacks)
-        stop_if_asked(interrupt, folder, trained.fit.step)
+        opened = functools.partial(open_stage, job, folder, outputs, console)
+        trained = training.train_all_stages(config, job.data, job.params, opened)
         with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
             report = evaluate_run(job, trained, writer.rows, folder, began, console)
         stop_if_asked(interrupt, folder, trained.fit.step)
@@ -106,21 +73,26 @@ def run(
     return folder
 
 
-def prepare(config: RunConfig, results: Path, console: Console) -> Job:
-    """Load the data, and check everything that would otherwise fail after training."""
-    dataset.check(config)
-    training.check(config)
-    parse_interval(config.report.bootstrap_block)
-    with console.task("reading bars"):
-        panel = dataset.load(config.data)
-        fingerprint = panel.fingerprint()
-    ledger.read(results)
-    with console.bar("features", len(panel.times), "bars") as on_progress:
-        data = dataset.prepare(config, panel, on_progress)
-    console.say(dataset.describe(data))
-    training.plans(config, data, build_model(config).receptive_field)
-    params = load_initial_params(config, data) if config.train.init_from is not None else None
-    return Job(config, data, identity(config, data, fingerprint), provenance.provenance(config, fingerprint), params)
+@contextlib.contextmanager
+def open_stage(
+    job: Job, folder: Path, outputs: TrainOutputs, console: Console, name: str, steps: int
+) -> Iterator[Stage]:
+    """Open a stage of training with its files, a progress bar, and signals that stop it.
+
+    Args:
+        outputs: of the main stage; pre-training has a folder of its own.
+
+    Raises:
+        Interrupted: a signal came during the stage.
+    """
+    with contextlib.ExitStack() as stack:
+        if name == training.PRETRAINING:
+            saving = job.identity, job.config.train.max_to_keep, outputs.resume
+            outputs = stack.enter_context(open_outputs(folder / "pretrain", *saving))
+        interrupt, bar = stack.enter_context(Interrupt()), stack.enter_context(console.training(name, steps))
+        yield Stage(outputs, bar._replace(should_stop=interrupt.should_stop))
+        assert outputs.checkpoints is not None, "open_outputs opens checkpoints"
+        stop_if_asked(interrupt, folder, outputs.checkpoints.latest() or 0)
 
 
 def stop_if_asked(interrupt: Interrupt, folder: Path, step: int) -> None:
@@ -128,113 +100,6 @@ def stop_if_asked(interrupt: Interrupt, folder: Path, step: int) -> None:
     if interrupt.signal:
         resume = f"resume with: python scripts/train.py --resume {folder}"
         raise Interrupted(f"stopped at step {step} and saved; {resume}", interrupt.signal)
-
-
-def evaluate_run(
-    job: Job, trained: Trained, metrics: list[dict], folder: Path, began: float, console: Console
-) -> RunReport:
-    """Evaluate a trained model. No other function reads the test span of a run.
-
-    Args:
-        metrics: rows of metrics.jsonl.
-        began: time at which the run began.
-    """
-    config, data = job.config, job.data
-    with console.bar("scoring", len(data.panel.times) * config.train.ensemble.size, "bars") as on_progress:
-        forecast, rates = forecasts(config, trained, data, on_progress)
-    others, opened = ledger.past_trials(folder.parent, job.provenance.data_fingerprint, job.provenance.config_hash)
-    with console.task("baselines"):
-        predictions = baselines.all_baselines(data, config.label, config.seed)
-        tables = {name: coverage_table(config, data, prediction) for name, prediction in predictions.items()}
-    nulls = {}
-    if config.report.null_baseline:
-        nulls = {kind: null_baseline(config, panel, console, kind) for kind, panel in null_panels(data.panel, config)}
-
-    options, blocks = (config.report, config.seed), accuracy.bootstrap_blocks(data, config.report)
-    by_label = {
-        label: accuracy.gather(forecast, made, data.split, blocks, config.report.coverages)
-        for label, made in comparable_labels(config, data).items()
-    }
-    label = labels.spec(config.label)
-    rows = by_label.pop(label)
-    traded = None
-    if label.directional:
-        with console.task("backtest"):
-            traded = trading.trade(data, forecast, config.trade, config.label.horizon, others)
-    return RunReport(
-        folder=folder.name,
-        provenance=job.provenance,
-        config=config,
-        data=summarize_data(config, data),
-        label=label,
-        training=summarize_training(config, data, trained, rates),
-        history=tuple(LossRow(r["step"], r.get("train/loss", NAN), r.get("valid/loss", NAN)) for r in metrics),
-        opened_before=opened,
-        trials_before=len(others),
-        accuracy=accuracy.coverage_table(rows, *options),
-        baselines=tables,
-        null_baselines=nulls,
-        other_labels=tuple(LabelTable(k, accuracy.coverage_table(other, *options)) for k, other in by_label.items()),
-        scores=accuracy.scores(rows, *options),
-        curve=accuracy.coverage_curve(rows),
-        reliability=accuracy.reliability(rows),
-        symbols=accuracy.by_symbol(rows, data.panel.symbols, *options),
-        months=accuracy.by_month(rows, data.panel.times, *options),
-        auxiliary=auxiliary.auxiliary(config, data, forecast, blocks),
-        trading=traded,
-        seconds=time.time() - began,
-    )
-
-
-def coverage_table(config: RunConfig, data: Dataset, forecast: Forecast | Prediction) -> CoverageTable:
-    """Return the accuracy of a forecast on the label of the config."""
-    blocks = accuracy.bootstrap_blocks(data, config.report)
-    rows = accuracy.gather(forecast, data.labels, data.split, blocks, config.report.coverages)
-    return accuracy.coverage_table(rows, config.report, config.seed)
-
-
-def forecasts(
-    config: RunConfig, trained: Trained, data: Dataset, on_progress: Callable[[int], None] = lambda n: None
-) -> tuple[Forecast, list[float | None]]:
-    """Return the forecast of every row, with online fine-tuning if configured, and the learning rate of each member."""
-    each = members.unstack(trained.fit.params, config.train.ensemble.size)
-    made = online_finetune.score(trained.model, build_loss(config), each, data, config.adapt, on_progress)
-    return mixture.mixture([m.forecast for m in made]), [m.rate for m in made]
-
-
-def null_panels(panel: Panel, config: RunConfig) -> Iterator[tuple[str, Panel]]:
-    """Yield surrogate markets without anything to predict, by kind."""
-    yield "random walk", surrogates.random_walk(panel, config.seed)
-    yield "shuffled", surrogates.shuffled(panel, config.label.horizon, config.seed)
-
-
-def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) -> CoverageTable:
-    """Return the accuracy of the same pipeline, trained from scratch on a surrogate market."""
-    with console.bar(f"features of the {kind}", len(panel.times), "bars") as on_progress:
-        data = dataset.prepare(config, panel, on_progress)
-    trained = training.train_from_scratch(
-        config, data, lambda stage, steps: console.training(f"null baseline: {kind}, {stage}", steps)
-    )
-    return coverage_table(config, data, forecasts(config, trained, data)[0])
-
-
-def summarize_training(
-    config: RunConfig, data: Dataset, trained: Trained, rates: list[float | None]
-) -> TrainingSummary:
-    """Return the summary of training for the report."""
-    fit = trained.fit
-    return TrainingSummary(
-        model=config.model.name,
-        parameters=models.parameter_count(fit.params),
-        flops=flops_per_sample(trained.model, *data.features.x.shape[1:]),
-        receptive_field=trained.model.receptive_field,
-        step=fit.step,
-        best_step=fit.best_step,
-        best_loss=float(fit.best_loss),
-        labels_per_second=fit.labels_per_second,
-        stopped=fit.stopped,
-        adapted_at=tuple(rate for rate in rates if rate is not None),
-    )
 
 
 def make_trial(report: RunReport) -> Trial:

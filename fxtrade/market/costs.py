@@ -2,47 +2,92 @@
 
 from __future__ import annotations
 
-import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from fxtrade.core import compat, registry
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Fill, Market, PerAsset
 from fxtrade.core.types import Array
 
 BPS = 1e-4
+NonNegativeRate = Annotated[PerAsset, Interval(ge=0)]
 
 
-def fee(fill: Fill, *, rate: PerAsset = 10 * BPS) -> Float[Array, " A"]:
-    """The exchange's fee: `rate` of the value traded, on either side."""
-    return rate * jnp.abs(fill.traded_value)
+def fee(fill: Fill, *, rate_bps: NonNegativeRate = 10.0) -> Float[Array, " A"]:
+    """The exchange's fee: a share of the value traded, on either side, in basis points (10 = 0.1 %)."""
+    return rate_bps * BPS * jnp.abs(fill.traded_value)
 
 
-def half_spread(fill: Fill, *, rate: PerAsset = 1 * BPS) -> Float[Array, " A"]:
-    """Half the bid-ask spread, `rate` of the price, for every unit traded."""
-    return rate * jnp.abs(fill.traded_value)
+def half_spread(fill: Fill, *, rate_bps: NonNegativeRate = 1.0) -> Float[Array, " A"]:
+    """Half the bid-ask spread, in basis points of the price, for every unit traded."""
+    return rate_bps * BPS * jnp.abs(fill.traded_value)
+
+
+COSTS: dict[str, Callable[..., Array]] = {
+    "fee": fee,
+    "half_spread": half_spread,
+}
+
+
+def charge(market: Market, fill: Fill) -> dict[str, Float[Array, " A"]]:
+    """Return what each cost of the market takes for a fill, by name."""
+    return {name: COSTS[name](fill, **market.costs[name]) for name in sorted(market.costs)}
+
+
+def check_costs(market: Market) -> None:
+    """Raise ConfigError unless all costs of the market are registered."""
+    registry.check_names(market.costs, COSTS, "there is no cost")
+
+
+def build(costs: Mapping[str, Mapping[str, Any]], latency: int = 0, where: str = "market") -> Market:
+    """Return one market, with scalar leaves.
+
+    Args:
+        costs: options of each cost, by its name in `COSTS`.
+        latency: bars that pass between the first possible fill, the open of t+1, and the actual one.
+        where: the config key of `costs`, for error messages.
+
+    Raises:
+        ConfigError: an unknown cost or option, an impossible value, or `latency` is not a whole number >= 0.
+    """
+    made = {name: registry.build(COSTS, name, options, "cost", where) for name, options in costs.items()}
+    leaves: dict[str, dict[str, PerAsset]] = {
+        name: {key: np.float64(value) for key, value in cost.keywords.items()} for name, cost in made.items()
+    }
+    return Market(leaves, np.int32(_bars("latency", latency)))
+
+
+def cost_per_value(market: Market) -> float:
+    """Return what trading a value of 1 costs; NaN if a cost depends on more than the value, such as the volume."""
+    one, unknown = np.ones(1), np.full(1, np.nan)
+    fill = Fill(one, one, one, volume=unknown, volatility=unknown, spread=unknown, time=np.zeros((), np.int32))
+    with compat.float64():
+        return sum(float(cost[0]) for cost in charge(market, fill).values())
 
 
 def market(fee_bps: float | int, half_spread_bps: float | int | None = None, latency: int = 0) -> Market:
-    """Return one market, with scalar leaves.
+    """Return the market of a fee and half a spread, with scalar leaves.
 
     Args:
         fee_bps: fee a side in basis points of the traded value (10 = 0.1 %).
         half_spread_bps: half the bid-ask spread in basis points of the price; None: the market has none.
-        latency: bars that pass between the first possible fill, the open of t+1, and the actual one.
+        latency: as in `build`.
 
     Raises:
         ConfigError: a cost is negative or not finite, or `latency` is not a whole number >= 0.
     """
-    costs: dict[str, dict[str, PerAsset]] = {"fee": _rate("fee_bps", fee_bps)}
+    costs = {"fee": {"rate_bps": fee_bps}}
     if half_spread_bps is not None:
-        costs["half_spread"] = _rate("half_spread_bps", half_spread_bps)
-    return Market(costs, np.int32(_bars("latency", latency)))
+        costs["half_spread"] = {"rate_bps": half_spread_bps}
+    return build(costs, latency)
 
 
 def grid(
@@ -62,12 +107,6 @@ def grid(
         raise ConfigError(f"grid: fee_bps={fee_bps!r}, latency={latency!r} span no market; give both a value")
     markets = [market(fee, latency=delay) for fee, delay in labels]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *markets), labels
-
-
-def _rate(name: str, value: float | int) -> dict[str, PerAsset]:
-    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
-        raise ConfigError(f"market: {name}={value!r} is not a cost; give a finite number of basis points >= 0")
-    return {"rate": np.float64(float(value) * BPS)}
 
 
 def _bars(name: str, value: int) -> int:

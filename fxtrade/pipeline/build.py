@@ -1,4 +1,4 @@
-"""Build the network, the loss and the trading rule of a config."""
+"""Build the network, the loss, the trading rules and the market of a config."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from fxtrade.core import registry
 from fxtrade.core.config import RunConfig, TradeConfig
 from fxtrade.core.files import to_jsonable
 from fxtrade.core.registry import to_dict
-from fxtrade.core.trading_types import Number, Rule
+from fxtrade.core.trading_types import Market, Number, Rule
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.data.times import format_interval
+from fxtrade.market import costs
 from fxtrade.pipeline.dataset import Dataset
-from fxtrade.risk import SIZING
+from fxtrade.risk import RULES, SIZING
 
 
 def build_model(config: RunConfig) -> models.Network:
@@ -34,30 +35,42 @@ def build_model(config: RunConfig) -> models.Network:
 
 def build_loss(config: RunConfig) -> Callable[[Output, Segment], Array]:
     """Return the loss. Raises ConfigError for an unknown one, or options that do not fit it."""
-    return losses.build(config.loss, config.label, config.trade, config.auxiliary)
+    cost = costs.cost_per_value(build_market(config.trade))
+    return losses.build(config.loss, config.label, cost, config.auxiliary)
 
 
-def build_rule(config: TradeConfig, horizon: int, threshold: Number = 0.0) -> Rule:
-    """Return the sizing rule of a config.
+def build_market(config: TradeConfig) -> Market:
+    """Return the market. Raises ConfigError for an unknown cost, or options that do not fit it."""
+    return costs.build(config.costs, config.latency, "config.trade.costs")
+
+
+def build_sizing(config: TradeConfig, horizon: int, threshold: Number = 0.0) -> Rule:
+    """Return the rule that makes target weights of a forecast.
 
     Args:
-        horizon: of the label, in bars.
+        horizon: of the label, in bars; the option `horizon` takes its place.
         threshold: of confidence, for the rules that have one.
 
     Raises:
-        ConfigError: an unknown rule.
+        ConfigError: an unknown rule, or options that do not fit it.
     """
-    return registry.build(
-        SIZING,
-        config.sizing,
-        {},
-        "rule",
-        "config.trade.sizing",
-        threshold=threshold,
-        horizon=horizon,
-        max_gross_exposure=config.max_gross_exposure,
-        allow_short=config.allow_short,
-    )()
+    given = {
+        "threshold": threshold,
+        "max_gross_exposure": config.max_gross_exposure,
+        "allow_short": config.allow_short,
+    }
+    if "horizon" not in config.sizing.options:
+        given["horizon"] = horizon
+    name, options = config.sizing.name, config.sizing.options
+    return registry.build(SIZING, name, options, "rule", "config.trade.sizing", **given)()
+
+
+def build_rules(config: TradeConfig) -> list[Rule]:
+    """Return the rules that follow the sizing. Raises ConfigError for an unknown one, or options that do not fit it."""
+    return [
+        registry.build(RULES, rule.name, rule.options, "rule", f"config.trade.rules[{i}]")()
+        for i, rule in enumerate(config.rules or ())
+    ]
 
 
 def identity(config: RunConfig, data: Dataset, fingerprint: str = "") -> dict[str, Any]:

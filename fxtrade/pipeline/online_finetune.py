@@ -12,6 +12,7 @@ takes the one with the least log loss on the validation rows; 0 is the plain for
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -19,10 +20,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from fxtrade.core.config import AdaptConfig
-from fxtrade.core.errors import DataError, TrainingError
-from fxtrade.core.types import Array, Forecast, Output, Segment
+from fxtrade.core.errors import ConfigError, DataError, TrainingError
+from fxtrade.core.types import Array, Forecast, Output, Segment, Split
 from fxtrade.labels.weights import known_at
 from fxtrade.metrics import classify
 from fxtrade.pipeline import predict
@@ -39,6 +41,19 @@ class Adapted(NamedTuple):
 
     forecast: Forecast
     rate: float | None
+
+
+class AdaptationPlan(NamedTuple):
+    """The M blocks of rows that adapted weights score, and the segments that these adapt to."""
+
+    begins: Int[np.ndarray, " M"]  # first row of each block; of the first one, the first validation or test row
+    segments: Plan  # one for each block, of labels that are known when it begins
+    every: int  # rows of a block
+    choosing: int  # blocks up to the last validation row, by which the learning rate is chosen
+
+    def end(self, block: int) -> int:
+        """Return the first row after all blocks before this one."""
+        return min(int(self.begins[0]) + self.every * block, self.segments.rows)
 
 
 def score(
@@ -59,14 +74,53 @@ def score(
         members: the trained weights of each, all of the same shape.
 
     Raises:
+        ConfigError: training rows follow the first validation or test row.
         DataError: there are fewer than `lookback` known labels, behind a warm-up, before the first of these rows.
         TrainingError: the steps lead to weights that are not finite.
     """
     if config.steps is None:
         return [Adapted(predict.score(model, params, data.features, on_progress), None) for params in members]
-    rows, valid = len(data.features.x), data.split.valid
-    first, warmup = int(np.argmax(valid | data.split.test)), model.receptive_field - 1
-    begins = np.arange(first, rows, config.every)
+    plan = plan_adaptation(data, config, model.receptive_field)
+    series = device_series(data.features, data.labels, np.ones(plan.segments.rows, bool), model.head_spec.returns)
+    blocks = adapted_blocks(model, loss, config, plan.segments)
+    adapted = []
+    for params in members:
+        plain = predict.score(model, params, data.features)
+        on_progress(int(plan.begins[0]))
+        own = functools.partial(blocks, params, series)
+        tried = reforecast(dict.fromkeys(config.learning_rates, plain), own, plan, 0, plan.choosing, on_progress)
+        rate = min(tried, key=lambda rate: validation_loss(tried[rate], data))
+        made = reforecast({rate: tried[rate]}, own, plan, plan.choosing, len(plan.begins), on_progress)[rate]
+        finite = np.isfinite(made.prob).all((1, 2))
+        if not finite.all():
+            raise TrainingError(
+                f"the weights that adapt to the {config.lookback} bars before row {int(finite.argmin())} are not "
+                "finite; try lower adapt.learning_rates or look at the data there"
+            )
+        adapted.append(Adapted(made, rate))
+    return adapted
+
+
+def check_split(split: Split) -> None:
+    """Raise ConfigError if training rows follow the first validation or test row: no row may adapt to later ones."""
+    first, last = int(np.argmax(split.valid | split.test)), int(np.flatnonzero(split.train)[-1])
+    if last > first:
+        raise ConfigError(
+            f"config.adapt.steps: training row {last} follows the first validation or test row, {first}; weights adapt "
+            "in order of time, so use a split whose training rows come first, such as by_time, or steps=None"
+        )
+
+
+def plan_adaptation(data: Dataset, config: AdaptConfig, receptive_field: int) -> AdaptationPlan:
+    """Return the blocks of `every` rows from the first validation or test row on.
+
+    Raises:
+        ConfigError: training rows follow that row.
+        DataError: fewer than `lookback` labels are known before it, behind a warm-up.
+    """
+    check_split(data.split)
+    rows, valid, warmup = len(data.features.x), data.split.valid, receptive_field - 1
+    begins = np.arange(int(np.argmax(valid | data.split.test)), rows, config.every)
     known = np.maximum.accumulate(known_at(data.labels.end))  # of all rows up to each
     starts = np.searchsorted(known, begins) - config.lookback
     if starts[0] < warmup:
@@ -74,51 +128,50 @@ def score(
             f"adapt.lookback = {config.lookback}: before the validation rows there are {starts[0] + config.lookback} "
             f"bars with known labels, {warmup} of which are the model's warm-up; look back less or use more data"
         )
-    series = device_series(data.features, data.labels, np.ones(rows, bool), model.head_spec.returns)
-    blocks = adapted_blocks(model, loss, config, Plan(starts, config.lookback, warmup, rows))
-    choosing = int(np.searchsorted(begins, rows - np.argmax(valid[::-1])))  # blocks up to the last validation row
+    choosing = int(np.searchsorted(begins, rows - np.argmax(valid[::-1])))
+    return AdaptationPlan(begins, Plan(starts, config.lookback, warmup, rows), config.every, choosing)
 
-    def redone(said: dict[float, Forecast], params: Any, low: int, high: int) -> dict[float, Forecast]:
-        """Replace blocks low .. high - 1 of the forecast of each rate by those of weights that adapt at that rate."""
-        begin, end = (min(first + config.every * block, rows) for block in (low, high))
-        parts = {rate: [] for rate in said if rate}
-        for g in range(low, high, GROUP):
-            group = np.minimum(np.arange(g, g + GROUP), high - 1)  # the last group is padded
-            left = end - begins[g]
-            for rate in parts:
-                made = blocks(params, series, jnp.asarray(starts[group]), jnp.asarray(begins[group]), rate)
-                parts[rate].append(jax.tree.map(lambda a, n=left: np.asarray(a).reshape(-1, *a.shape[2:])[:n], made))
-            on_progress(min(left, GROUP * config.every))
 
-        def spliced(old: np.ndarray, *new: np.ndarray) -> np.ndarray:
-            return np.concatenate([old[:begin], *new, old[end:]])
+def reforecast(
+    forecasts: dict[float, Forecast],
+    blocks: Callable[[Array, Array, float], Forecast],
+    plan: AdaptationPlan,
+    low: int,
+    high: int,
+    on_progress: Callable[[int], None],
+) -> dict[float, Forecast]:
+    """Replace blocks low .. high - 1 of the forecast of each learning rate by those of weights that adapt at that rate.
 
-        def replaced(old: Forecast, new: list[Forecast]) -> Forecast:
-            return dataclasses.replace(jax.tree.map(spliced, dataclasses.replace(old, ok=None), *new), ok=old.ok)
+    Args:
+        blocks: of the weights of one member, see `adapted_blocks`.
+    """
+    begin, end = plan.end(low), plan.end(high)
+    parts = {rate: [] for rate in forecasts if rate}
+    for g in range(low, high, GROUP):
+        group = np.minimum(np.arange(g, g + GROUP), high - 1)  # the last group is padded
+        starts, begins, left = plan.segments.starts[group], plan.begins[group], end - plan.begins[g]
+        for rate in parts:
+            made = blocks(jnp.asarray(starts), jnp.asarray(begins), rate)
+            parts[rate].append(jax.tree.map(lambda a, n=left: np.asarray(a).reshape(-1, *a.shape[2:])[:n], made))
+        on_progress(min(left, GROUP * plan.every))
+    return forecasts | {rate: _splice(forecasts[rate], new, begin, end) for rate, new in parts.items()}
 
-        return said | {rate: replaced(said[rate], new) for rate, new in parts.items()}
 
-    def validated(made: Forecast) -> float:
-        if not np.isfinite(made.prob).all():
-            return np.inf
-        _, prob, y = predict.labelled(made, data.labels, valid)
-        return classify.log_loss(prob, y)
+def _splice(old: Forecast, new: list[Forecast], begin: int, end: int) -> Forecast:
+    """Return the forecast with the rows begin .. end - 1 replaced by those of `new`, in order; `ok` stays."""
 
-    def of_member(params: Any) -> Adapted:
-        plain = predict.score(model, params, data.features)
-        on_progress(first)
-        tried = redone(dict.fromkeys(config.learning_rates, plain), params, 0, choosing)
-        rate = min(tried, key=lambda rate: validated(tried[rate]))
-        made = redone({rate: tried[rate]}, params, choosing, len(begins))[rate]
-        finite = np.isfinite(made.prob).all((1, 2))
-        if not finite.all():
-            raise TrainingError(
-                f"the weights that adapt to the {config.lookback} bars before row {int(finite.argmin())} are not "
-                "finite; try lower adapt.learning_rates or look at the data there"
-            )
-        return Adapted(made, rate)
+    def splice(old: np.ndarray, *new: np.ndarray) -> np.ndarray:
+        return np.concatenate([old[:begin], *new, old[end:]])
 
-    return [of_member(params) for params in members]
+    return dataclasses.replace(jax.tree.map(splice, dataclasses.replace(old, ok=None), *new), ok=old.ok)
+
+
+def validation_loss(forecast: Forecast, data: Dataset) -> float:
+    """Return the log loss on the validation rows; infinite if a probability is not finite."""
+    if not np.isfinite(forecast.prob).all():
+        return np.inf
+    _, prob, y = predict.labelled(forecast, data.labels, data.split.valid)
+    return classify.log_loss(prob, y)
 
 
 def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: Plan) -> Callable:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from fxtrade.core.config import RunConfig
+from fxtrade.core.config import RunConfig, Score
 from fxtrade.core.errors import DataError
 from fxtrade.labels.weights import known_at, reweight_classes
 from fxtrade.losses import contrastive
 from fxtrade.models.projector import Projected
-from fxtrade.pipeline import baselines
-from fxtrade.pipeline.build import build_loss, build_model, build_rule
+from fxtrade.pipeline import baselines, online_finetune
+from fxtrade.pipeline.build import build_loss, build_model, build_rules, build_sizing
 from fxtrade.pipeline.dataset import Dataset
-from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.train import augment, curriculum, meta, mixup
 from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks
 from fxtrade.train.curriculum import Curriculum
@@ -29,6 +29,23 @@ from fxtrade.train.optim import HEADS
 from fxtrade.train.outputs import IN_MEMORY, TrainOutputs
 from fxtrade.train.segments import Plan, Series, device_series, loss_weight, plan, weights
 from fxtrade.validate import splits
+
+PRETRAINING, TRAINING = "pre-training", "training"  # the names of the stages
+
+
+class Stage(NamedTuple):
+    """What a stage of training writes to and reports to."""
+
+    outputs: TrainOutputs = IN_MEMORY
+    callbacks: Callbacks = NO_CALLBACKS
+
+
+OpenStage = Callable[[str, int], AbstractContextManager[Stage]]  # of the name and the steps of a stage
+
+
+def in_memory(name: str, steps: int) -> AbstractContextManager[Stage]:
+    """Open a stage that writes and reports nothing."""
+    return contextlib.nullcontext(Stage())
 
 
 class Trained(NamedTuple):
@@ -42,9 +59,8 @@ def check(config: RunConfig) -> None:
     """Raise ConfigError if a name or option of the network or its training is unknown or does not fit."""
     build_model(config)
     build_loss(config)
-    build_rule(config.trade, config.label.horizon)
-    mixup.check(config.train.mixup)
-    curriculum.check(config.train.curriculum)
+    build_sizing(config.trade, config.label.horizon)
+    build_rules(config.trade)
     meta.check(config.train)
     if config.pretrain.name != "none":
         contrastive.build(config.pretrain.name, config.pretrain.options)
@@ -67,43 +83,51 @@ def train(
 
 
 def pretrain(
-    config: RunConfig, data: Dataset, outputs: TrainOutputs = IN_MEMORY, callbacks: Callbacks = NO_CALLBACKS
-) -> tuple[Any, FitResult]:
-    """Return initial weights, random in the heads and contrastively trained below, and the result of that training.
+    config: RunConfig,
+    data: Dataset,
+    params: Any = None,
+    outputs: TrainOutputs = IN_MEMORY,
+    callbacks: Callbacks = NO_CALLBACKS,
+) -> Any:
+    """Return initial weights, contrastively trained below the heads, from the weights `params` or random ones.
 
-    Only "supcon" uses the labels. The rows are those of training; validation rows choose the best step.
+    The heads are those of `params`, or random. Only "supcon" uses the labels. The rows are those of training;
+    validation rows choose the best step.
     """
-    c = config.pretrain
+    c, size = config.pretrain, config.train.ensemble.size
     model, views = build_model(config), augment.make_augment(c.views)
     train_span, valid_span = spans(config, data, model)
+    projected = Projected(model, c.width, c.channels)
+    start = None if params is None else {**init_params(projected, train_span[0], config.seed, size), "encoder": params}
     job = TrainJob(
-        Projected(model, c.width, c.channels),
+        projected,
         contrastive.build(c.name, c.options),
         train_span,
         valid_span,
         StepHooks(augment=views, augment_eval=views),
-        row_name=_row_name(data),
+        start,
+        _row_name(data),
     )
     short = dataclasses.replace(config.train, steps=c.steps, trainable="all")
     done = fit(job, short, config.optim, config.seed, outputs, callbacks)
-    heads = init_params(model, train_span[0], config.seed, config.train.ensemble.size)[HEADS]
-    return {**done.params["encoder"], HEADS: heads}, done
+    initial = init_params(model, train_span[0], config.seed, size) if params is None else params
+    return {**done.params["encoder"], HEADS: initial[HEADS]}
 
 
-def train_from_scratch(
-    config: RunConfig, data: Dataset, open_callbacks: Callable[[str, int], AbstractContextManager[Callbacks]]
+def train_all_stages(
+    config: RunConfig, data: Dataset, params: Any = None, open_stage: OpenStage = in_memory
 ) -> Trained:
-    """Run all stages of training in memory: warm start or pre-training if configured, then `train`.
+    """Run all stages of training: pre-training if configured, then `train`.
 
     Args:
-        open_callbacks: given the name of a stage and its steps.
+        params: weights that the first stage starts from, see `load_initial_params`; None: random ones.
+        open_stage: given the name and the steps of a stage, the context that it runs in.
     """
-    params = load_initial_params(config, data) if config.train.init_from is not None else None
     if config.pretrain.name != "none":
-        with open_callbacks("pre-training", config.pretrain.steps) as callbacks:
-            params, _ = pretrain(config, data, callbacks=callbacks)
-    with open_callbacks("training", config.train.steps) as callbacks:
-        return train(config, data, params, callbacks=callbacks)
+        with open_stage(PRETRAINING, config.pretrain.steps) as (outputs, callbacks):
+            params = pretrain(config, data, params, outputs, callbacks)
+    with open_stage(TRAINING, config.train.steps) as (outputs, callbacks):
+        return train(config, data, params, outputs, callbacks)
 
 
 def spans(config: RunConfig, data: Dataset, model: nn.Module) -> tuple[tuple[Series, Plan], tuple[Series, Plan]]:
@@ -134,12 +158,11 @@ def make_curriculum(config: RunConfig, data: Dataset, train_plan: Plan) -> Curri
     c = config.train.curriculum
     if c.name == "none":
         return None
-    name = cast(curriculum.Score, c.name)  # validated by `check`
-    return curriculum.make(c, segment_scores(name, config, data, train_plan), config.train.steps)
+    return curriculum.make(c, segment_scores(c.name, config, data, train_plan), config.train.steps)
 
 
-def segment_scores(name: curriculum.Score, config: RunConfig, data: Dataset, train_plan: Plan) -> np.ndarray:
-    """Return the difficulty of each training segment, by one of `train.curriculum.SCORES`."""
+def segment_scores(name: Score, config: RunConfig, data: Dataset, train_plan: Plan) -> np.ndarray:
+    """Return the difficulty of each training segment, by a score of `train.curriculum`."""
     weight = loss_weight(data.features, data.labels, np.asarray(data.split.train))
     if name == "teacher_loss":
         of_row = baselines.logistic_loss(data, config.seed)
@@ -153,7 +176,10 @@ def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan,
 
     Raises:
         DataError: a span has none, or all training labels are the same.
+        ConfigError: the weights are to adapt, and training rows follow those that they would score.
     """
+    if config.adapt.steps is not None:
+        online_finetune.check_split(data.split)
     rows = {"training": np.asarray(data.split.train), "validation": np.asarray(data.split.valid)}
     weight = {name: loss_weight(data.features, data.labels, of_span) for name, of_span in rows.items()}
     kinds = np.unique(data.labels.y[weight["training"] > 0])

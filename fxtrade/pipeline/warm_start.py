@@ -25,7 +25,8 @@ SAME = ("model", "model options", "head_spec", "columns", "symbols", "interval")
 def load_initial_params(config: RunConfig, data: Dataset) -> Any:
     """Return the best averaged weights of the run in `config.train.init_from`; of several members stacked.
 
-    The run has one member, whose weights start all members here, or as many members as this run.
+    None without `init_from`. The run has one member, whose weights start all members here, or as many members as this
+    run.
 
     Raises:
         ConfigError: there is no such run, its network differs, or its weights depend on rows that this run validates
@@ -33,7 +34,7 @@ def load_initial_params(config: RunConfig, data: Dataset) -> Any:
         CheckpointError: its checkpoint is damaged.
     """
     if config.train.init_from is None:
-        raise ConfigError("train.init_from is None; name the folder of a finished run")
+        return None
     folder = Path(config.train.init_from)
     then, facts = run_dir.load_config(folder), _facts(folder)
     now = identity(config, data)

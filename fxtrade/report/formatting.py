@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TypeGuard
 
+from fxtrade.core.config import Options
 from fxtrade.evaluate.results import Estimate
 
 DASH = "–"
@@ -65,6 +67,22 @@ def duration(seconds: float | None) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{minutes[0]} min {minutes[1]} s" if minutes[0] < 120 else f"{hours[0]} h {hours[1]} min"
+
+
+def describe_costs(costs: Mapping[str, Options]) -> str:
+    """Format the costs of a trade as "10 bps of fee and 1 bps of half-spread"."""
+    texts = []
+    for name, options in costs.items():
+        rate = f"{options['rate_bps']:g} bps of " if "rate_bps" in options else ""
+        others = {key: value for key, value in options.items() if key != "rate_bps"}
+        texts.append(rate + describe_options(name.replace("_", "-"), others))
+    *first, last = texts or ["no costs"]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def describe_options(name: str, options: Options) -> str:
+    """Format an entry of a registry with its options as "no_trade_band (band 0.02)"."""
+    return f"{name} ({', '.join(f'{key} {value}' for key, value in options.items())})" if options else name
 
 
 def estimate(x: Estimate, digits: int, scale: float = 1) -> str:

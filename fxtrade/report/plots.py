@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fxtrade.report import summary
-from fxtrade.report.formatting import fixed, gain, missing, percent
+from fxtrade.report.formatting import describe_costs, fixed, gain, missing, percent
 from fxtrade.report.plotting import (
     BLUE,
     GREEN,
@@ -104,7 +104,7 @@ def groups(report: RunReport) -> Figure | None:
 
 def equity(report: RunReport) -> Figure | None:
     """Plot equity and drawdown of the strategy, net of costs, beside buy and hold."""
-    trading, costs = report.trading, report.config.trade
+    trading = report.trading
     if not trading:
         return None
     curve, figure, when = trading.curve, new_figure(5.4), dates(trading.curve)
@@ -114,7 +114,7 @@ def equity(report: RunReport) -> Figure | None:
     for name, color, metrics, equity, drawdown in (held, own):
         upper.plot(when, equity, lw=1.3, color=color, label=f"{name}: {gain(metrics.total_return)}")
         lower.plot(when, 100 * np.array(drawdown), lw=1, color=color)
-    paid = f"{costs.fee_bps:g} bps fee and {costs.half_spread_bps:g} bps half-spread a side"
+    paid = f"{describe_costs(report.config.trade.costs)} a side"
     equity_axes(upper, f"Equity net of {paid}, test span")
     decorate(lower, "", "date (UTC)", "drawdown (%)")
     return with_legend(figure, upper)

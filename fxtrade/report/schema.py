@@ -97,4 +97,4 @@ class RunReport(Versioned):
     months: tuple[GroupRow, ...]
     auxiliary: AuxiliaryResult
     trading: TradingResult | None
-    version: int = 1
+    version: int = 2

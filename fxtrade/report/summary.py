@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from fxtrade.core.config import TradeConfig
 from fxtrade.evaluate.results import CoverageRow, CoverageTable, TradingResult
-from fxtrade.report.formatting import fixed, gain, known, missing, number, percent, probability
+from fxtrade.report.formatting import describe_costs, fixed, gain, known, missing, number, percent, probability
 from fxtrade.report.schema import RunReport
 
 LEAK_ACCURACY, LEAK_SHARPE = 0.56, 4.0  # above these, on real bars, a leak is the likeliest explanation
@@ -198,13 +198,12 @@ def _simulated(report: RunReport, own: CoverageRow) -> str:
 
 def _trading(trading: TradingResult, config: TradeConfig) -> str:
     net, held = trading.strategy, trading.buy_and_hold
-    costs = f"{config.fee_bps:g} bps of fee and {config.half_spread_bps:g} bps of half-spread a side"
     bounds = f" (95 % interval {fixed(net.sharpe.low, 2)} to {fixed(net.sharpe.high, 2)})"
     sharpe = fixed(net.sharpe.value, 2) + ("" if missing(net.sharpe.low) else bounds)
     text = (
-        f"Traded at {costs}, its return is {gain(net.total_return)} with a Sharpe ratio of {sharpe} and a maximum "
-        f"drawdown of {percent(net.max_drawdown)} (buy and hold: {gain(held.total_return)}, "
-        f"{number(held.sharpe.value)}, {percent(held.max_drawdown)}): **it {survival(trading)}**."
+        f"Traded at {describe_costs(config.costs)} a side, its return is {gain(net.total_return)} with a "
+        f"Sharpe ratio of {sharpe} and a maximum drawdown of {percent(net.max_drawdown)} (buy and "
+        f"hold: {gain(held.total_return)}, {number(held.sharpe.value)}, {percent(held.max_drawdown)}): **it {survival(trading)}**."
     )
     if missing(net.dsr):
         return text

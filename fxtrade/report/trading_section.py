@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 
+from fxtrade.core.config import TradeConfig
 from fxtrade.evaluate.results import TradingResult
 from fxtrade.report import summary
-from fxtrade.report.formatting import count, estimate, fixed, gain, number, percent, probability
+from fxtrade.report.formatting import (
+    count,
+    describe_costs,
+    describe_options,
+    estimate,
+    fixed,
+    gain,
+    number,
+    percent,
+    probability,
+)
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import grid
 
@@ -65,9 +76,12 @@ def trading(report: RunReport, equity: str, costs: str) -> list[str]:
 
 def _rule(trading: TradingResult, report: RunReport) -> str:
     trade = report.config.trade
+    held = trade.sizing.options.get("horizon", report.label.horizon)
     sides = "long and short" if trade.allow_short else "long only"
     late = f", {summary.bars(trade.latency)} late" if trade.latency else ""
-    if trade.sizing == "proportional":
+    names = ", ".join(describe_options(rule.name, rule.options) for rule in trade.rules or ())
+    rules = "" if trade.rules == TradeConfig().rules else f" Rules after the sizing: {names or 'none'}."
+    if trade.sizing.name == "proportional":
         chosen = "All forecasts are traded, each in proportion to its edge, p(up) - p(down)"
         threshold = ""
     else:
@@ -77,9 +91,8 @@ def _rule(trading: TradingResult, report: RunReport) -> str:
             "validation span. "
         )
     return (
-        f"{chosen}, {sides}, each held for {summary.bars(report.label.horizon)}, with at most "
+        f"{chosen}, {sides}, each held for {summary.bars(held)}, with at most "
         f"{percent(trade.max_gross_exposure, 0)} of the equity invested. {threshold}"
         f"A decision at the close of a bar fills at the "
-        f"next open{late}, with a fee of {trade.fee_bps:g} bps and a half-spread of {trade.half_spread_bps:g} bps a "
-        "side (1 bps is 0.01 %)."
+        f"next open{late}, at {describe_costs(trade.costs)} a side (1 bps is 0.01 %).{rules}"
     )

@@ -6,20 +6,15 @@ training draws the same batches as without a curriculum, bit for bit.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from fxtrade.core.config import CurriculumConfig
-from fxtrade.core.registry import check_names
+from fxtrade.core.config import CurriculumConfig, Pace, Score
 from fxtrade.core.types import Array
 
-Pace = Literal["linear", "root", "exponential", "step"]
-Score = Literal["none", "teacher_loss", "abs_return", "volatility", "random"]
-PACES: tuple[Pace, ...] = get_args(Pace)
-SCORES: tuple[Score, ...] = get_args(Score)
 STEPS = 4  # of the pace "step"
 
 
@@ -27,15 +22,9 @@ class Curriculum(NamedTuple):
     """The order of the M segments of a plan, and the pace at which they are opened."""
 
     rank: Int[np.ndarray, " M"]  # place of each segment in the order, 0 first
-    pace: str  # one of PACES
+    pace: Pace
     start: float  # share of the segments that is open at the first step
     steps: int  # after which all are open
-
-
-def check(config: CurriculumConfig) -> None:
-    """Raise ConfigError if there is no such score or pace."""
-    check_names([config.name], SCORES, "config.train.curriculum: there is no curriculum score")
-    check_names([config.pace], PACES, "config.train.curriculum: there is no curriculum pace")
 
 
 def make(config: CurriculumConfig, score: Float[np.ndarray, " M"], steps: int) -> Curriculum:

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import PyTree
 
 from fxtrade.core.config import OptimConfig, TrainConfig
@@ -24,7 +25,7 @@ from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.hooks import NO_HOOKS, Loss, StepHooks
 from fxtrade.train.outputs import IN_MEMORY, TrainOutputs
 from fxtrade.train.segments import Plan, Series
-from fxtrade.train.step import BATCHES, PARAMS, Info, create, make_evaluate, make_update
+from fxtrade.train.step import BATCHES, PARAMS, Info, TrainState, create, make_evaluate, make_update
 
 
 class TrainJob(NamedTuple):
@@ -54,6 +55,36 @@ class EarlyStopping:
             self.best, self.best_step = loss, step
         self.since_best = 0 if better else self.since_best + 1
         return better
+
+
+@dataclasses.dataclass
+class Progress:
+    """What training carries from dispatch to dispatch, and saves."""
+
+    state: TrainState
+    early: EarlyStopping
+    best_params: PyTree  # averaged weights at the best evaluation
+
+    @property
+    def step(self) -> int:
+        return int(np.max(self.state.step))
+
+    def add(self, valid_loss: float, step: int, checkpoints: Checkpoints | None) -> bool:
+        """Add an evaluation; return whether it is the best so far. Raises TrainingError if it is not finite."""
+        if not np.isfinite(valid_loss):
+            raise TrainingError(
+                f"the validation loss after step {step} is not finite although training's is; "
+                f"{_last_checkpoint(checkpoints)}; look at the features of the validation rows"
+            )
+        best = self.early.update(valid_loss, step)
+        if best:
+            self.best_params = jax.tree.map(np.array, self.state.ema)  # a copy, since the state is donated
+        return best
+
+    def save(self, checkpoints: Checkpoints | None, best: bool) -> None:
+        """Write a checkpoint, if there are any."""
+        if checkpoints:
+            checkpoints.save(self.state, dataclasses.asdict(self.early), best)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,83 +129,78 @@ def fit(
         TrainingError: the loss is not finite; names the step, its batch and the last good checkpoint.
         CheckpointError: see `Checkpoints`.
     """
-    (series, plan), (valid_series, valid_plan) = job.train, job.valid
-    checkpoints, writer = outputs.checkpoints, outputs.metric_writer
-    ensemble, keys = config.ensemble.size > 1, [jax.random.PRNGKey(seed + i) for i in range(config.ensemble.size)]
+    (series, plan), size, checkpoints = job.train, config.ensemble.size, outputs.checkpoints
     optimizer = optim.optimizer(optim_config, config.steps, config.trainable)
     decay, learning_rate = optim.averaging(optim_config, config.steps), optim.schedule(optim_config, config.steps)
-    update = make_update(job.model, job.loss, optimizer, plan, config.batch, decay, job.hooks, ensemble)
-    evaluate = make_evaluate(job.model, job.loss, valid_plan, config.batch, job.hooks)
-    params = job.init_params
-    if params is None:
-        params = init_params(job.model, series, seed, config.ensemble.size)
-    begin = functools.partial(create, optimizer=optimizer)
-    state, key = (jax.vmap(begin)(params), jnp.stack(keys)) if ensemble else (begin(params), keys[0])
-    early, best_params = EarlyStopping(), state.ema
-    if outputs.resume and checkpoints and checkpoints.latest() is not None:
-        state, progress = checkpoints.restore(state)
-        state = jax.tree.map(jnp.copy, state)  # the state is donated, and its memory may belong to Orbax
-        early = EarlyStopping(**progress)
-        best_params = checkpoints.restore(state, "best")[0].ema if early.best_step else state.ema
-    step, infos, timed = int(np.max(state.step)), [], []
-
-    def evaluate_members() -> Info:
-        """Return the mean over members."""
-        if not ensemble:
-            return evaluate(state.ema, valid_series)
-        infos = [evaluate(p, valid_series) for p in members.unstack(state.ema, config.ensemble.size)]
-        return Info(*np.mean(np.array(infos), 0).tolist())
-
-    def save(best: bool) -> None:
-        if checkpoints:
-            checkpoints.save(state, dataclasses.asdict(early), best)
-
-    stopped = "finished"
+    update = make_update(job.model, job.loss, optimizer, plan, config.batch, decay, job.hooks, size > 1)
+    validate = _make_validate(job, config)
+    keys = [jax.random.PRNGKey(seed + i) for i in range(size)]
+    key = jnp.stack(keys) if size > 1 else keys[0]
+    progress = _start(job, config, optimizer, seed, outputs)
+    step, infos, timed, stopped = progress.step, [], [], "finished"
     while step < config.steps:
-        if config.patience is not None and early.since_best >= config.patience:
+        if config.patience is not None and progress.early.since_best >= config.patience:
             stopped = "early"
             break
         if callbacks.should_stop():
-            save(best=False)
+            progress.save(checkpoints, best=False)
             stopped = "interrupted"
             break
         count = min(config.steps_per_call, config.steps - step)
         began = time.perf_counter()
-        state, info = update(state, series, key, count)
+        progress.state, info = update(progress.state, series, key, count)
         info = jax.tree.map(np.asarray, info)
-        seconds = time.perf_counter() - began
-        finite = (np.isfinite(info.loss) & np.isfinite(info.grad_norm)).reshape(count, -1)
-        if not finite.all():
-            at, member = np.argwhere(~finite)[0]
-            raise _not_finite(job, step + int(at), keys[member], config.batch, checkpoints)
-        labels = count * config.batch * plan.length * series.x.shape[1] * config.ensemble.size
-        timed.append((labels, seconds))
+        labels = count * config.batch * plan.length * series.x.shape[1] * size
+        timed.append((labels, time.perf_counter() - began))
+        _check_finite(info, step, job, keys, config.batch, checkpoints)
         step += count
         infos.append(info)
         if step % config.eval_every == 0 or step == config.steps:
-            valid = evaluate_members()
-            valid_loss, valid_accuracy = float(valid.loss), float(valid.accuracy)
-            if not np.isfinite(valid_loss):
-                raise TrainingError(
-                    f"the validation loss after step {step} is not finite although training's is; "
-                    f"{_last_checkpoint(checkpoints)}; look at the features of the validation rows"
-                )
-            best = early.update(valid_loss, step)
-            if best:
-                best_params = jax.tree.map(np.array, state.ema)  # a copy, since the state is donated
-            loss, accuracy, norm = (float(np.mean(np.concatenate(parts))) for parts in zip(*infos, strict=True))
             rate, speed = float(np.asarray(learning_rate(step - 1))), _labels_per_second(timed)
-            evaluation = Evaluation(
-                step, config.steps, loss, accuracy, norm, rate, speed, valid_loss, valid_accuracy, best
-            )
+            valid = validate(progress.state.ema)
+            best = progress.add(float(valid.loss), step, checkpoints)
+            evaluation = _evaluation(step, config.steps, infos, rate, speed, valid, best)
             infos = []
-            if writer:
-                writer.scalars(step, evaluation.scalars())
-                writer.histograms(step, state.ema)
-            save(best)
+            if outputs.metric_writer:
+                outputs.metric_writer.scalars(step, evaluation.scalars())
+                outputs.metric_writer.histograms(step, progress.state.ema)
+            progress.save(checkpoints, best)
             callbacks.on_evaluation(evaluation)
         callbacks.on_progress(step, labels)
-    return FitResult(best_params, step, early.best_step, early.best, _labels_per_second(timed), stopped)
+    early = progress.early
+    return FitResult(progress.best_params, step, early.best_step, early.best, _labels_per_second(timed), stopped)
+
+
+def _start(
+    job: TrainJob, config: TrainConfig, optimizer: optax.GradientTransformation, seed: int, outputs: TrainOutputs
+) -> Progress:
+    """Return the progress before the first step, or with `outputs.resume` that of the last checkpoint."""
+    params = job.init_params
+    if params is None:
+        params = init_params(job.model, job.train[0], seed, config.ensemble.size)
+    begin = functools.partial(create, optimizer=optimizer)
+    state = jax.vmap(begin)(params) if config.ensemble.size > 1 else begin(params)
+    checkpoints = outputs.checkpoints
+    if not outputs.resume or checkpoints is None or checkpoints.latest() is None:
+        return Progress(state, EarlyStopping(), state.ema)
+    state, saved = checkpoints.restore(state)
+    state = jax.tree.map(jnp.copy, state)  # the state is donated, and its memory may belong to Orbax
+    early = EarlyStopping(**saved)
+    return Progress(state, early, checkpoints.restore(state, "best")[0].ema if early.best_step else state.ema)
+
+
+def _make_validate(job: TrainJob, config: TrainConfig) -> Callable[[PyTree], Info]:
+    """Return the compiled function from weights to their scores on the validation rows, the mean over members."""
+    series, plan = job.valid
+    evaluate = make_evaluate(job.model, job.loss, plan, config.batch, job.hooks)
+
+    def validate(params: PyTree) -> Info:
+        if config.ensemble.size == 1:
+            return evaluate(params, series)
+        infos = [evaluate(own, series) for own in members.unstack(params, config.ensemble.size)]
+        return Info(*np.mean(np.array(infos), 0).tolist())
+
+    return validate
 
 
 def _labels_per_second(timed: list[tuple[int, float]]) -> float:
@@ -183,13 +209,30 @@ def _labels_per_second(timed: list[tuple[int, float]]) -> float:
     return labels / seconds
 
 
-def _not_finite(job: TrainJob, step: int, key: jax.Array, batch: int, checkpoints: Checkpoints | None) -> TrainingError:
-    plan = job.train[1]
-    starts = np.asarray(job.hooks.sample_starts(plan, jax.random.fold_in(key, BATCHES), step, batch))
+def _evaluation(
+    step: int, steps: int, infos: list[Info], learning_rate: float, speed: float, valid: Info, best: bool
+) -> Evaluation:
+    """Return the evaluation after a step, with the mean of the training scores `infos` since the last one."""
+    loss, accuracy, norm = (float(np.mean(np.concatenate(parts))) for parts in zip(*infos, strict=True))
+    scores = float(valid.loss), float(valid.accuracy)
+    return Evaluation(step, steps, loss, accuracy, norm, learning_rate, speed, *scores, best)
+
+
+def _check_finite(
+    info: Info, step: int, job: TrainJob, keys: list[jax.Array], batch: int, checkpoints: Checkpoints | None
+) -> None:
+    """Raise TrainingError if the loss or the gradient of one of the steps from `step` on is not finite."""
+    finite = np.isfinite(info.loss) & np.isfinite(info.grad_norm)
+    finite = finite.reshape(len(finite), -1)
+    if finite.all():
+        return
+    plan, (at, member) = job.train[1], np.argwhere(~finite)[0]
+    key = jax.random.fold_in(keys[member], BATCHES)
+    starts = np.asarray(job.hooks.sample_starts(plan, key, step + int(at), batch))
     where = ", ".join(f"{s} ({job.row_name(int(s))})" for s in starts)
-    return TrainingError(
-        f"the loss is not finite at step {step}; its batch has the segments of {plan.length} bars from rows {where}; "
-        f"{_last_checkpoint(checkpoints)}; try a lower optim.learning_rate or look at the data there"
+    raise TrainingError(
+        f"the loss is not finite at step {step + int(at)}; its batch has the segments of {plan.length} bars from rows "
+        f"{where}; {_last_checkpoint(checkpoints)}; try a lower optim.learning_rate or look at the data there"
     )
 
 

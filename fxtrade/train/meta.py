@@ -17,7 +17,7 @@ segments before it, restricted to validation rows whose labels are known by then
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,6 @@ from jaxtyping import Float, PyTree
 
 from fxtrade.core.config import MetaConfig, TrainConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.registry import check_names
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.train import members
 from fxtrade.train.hooks import (
@@ -41,12 +40,9 @@ from fxtrade.train.hooks import (
     no_augment,
     plain_gradient,
 )
-from fxtrade.train.meta_tasks import TASKS, blocks, regimes
+from fxtrade.train.meta_tasks import blocks, regimes
 from fxtrade.train.optim import HEADS
 from fxtrade.train.segments import Plan
-
-Meta = Literal["none", "reptile", "fomaml", "maml"]
-METAS: tuple[Meta, ...] = get_args(Meta)
 
 
 class Descent(NamedTuple):
@@ -119,10 +115,8 @@ TASK_GRADIENTS = {"reptile": reptile, "fomaml": fomaml, "maml": maml}
 
 
 def check(config: TrainConfig) -> None:
-    """Raise ConfigError for an unknown method or kind of task, or one that does not fit the other options."""
+    """Raise ConfigError if the method does not fit the other options."""
     meta = config.meta
-    check_names([meta.name], METAS, "config.train.meta: there is no meta-learning method")
-    check_names([meta.tasks], TASKS, "config.train.meta: there is no meta-learning kind of task")
     if meta.name == "none":
         return
     if config.batch % (2 * meta.segments):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +13,6 @@ from fxtrade.core.types import Array
 from fxtrade.train import curriculum
 from fxtrade.train.hooks import SampleStarts
 from fxtrade.train.segments import Plan, batch_segments, batch_starts
-
-Task = Literal["blocks", "regimes"]
-TASKS: tuple[Task, ...] = get_args(Task)
 
 
 def blocks(config: MetaConfig, plan: Plan) -> SampleStarts:

@@ -14,20 +14,16 @@ lambda = 1 keeps a segment unchanged, 0 replaces it by its partner.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from fxtrade.core.config import MixupConfig
-from fxtrade.core.registry import check_names
+from fxtrade.core.config import Mixup, MixupConfig
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.train.hooks import Augment, LossArgs
 from fxtrade.train.segments import reweighted
-
-Mixup = Literal["none", "input", "manifold", "cutmix"]
-MIXUPS: tuple[Mixup, ...] = get_args(Mixup)
 
 
 class Pairs(NamedTuple):
@@ -36,11 +32,6 @@ class Pairs(NamedTuple):
     partner: Int[Array, " B"]
     share: Float[Array, " B"]
     place: Float[Array, " B"]
-
-
-def check(config: MixupConfig) -> None:
-    """Raise ConfigError if there is no such mixup."""
-    check_names([config.name], MIXUPS, "config.train.mixup: there is no mixup")
 
 
 def make_augment(config: MixupConfig) -> Augment:
@@ -64,7 +55,7 @@ def draw(config: MixupConfig, seed: PRNGKeyArray, batch: int) -> Pairs:
     )
 
 
-def mix_inputs(name: str, segment: Segment, pairs: Pairs) -> Segment:
+def mix_inputs(name: Mixup, segment: Segment, pairs: Pairs) -> Segment:
     """Return the inputs of the model, with their labels; "manifold" changes nothing."""
     other = _partners(segment, pairs)
     if name == "input":
@@ -84,7 +75,7 @@ def mix_inputs(name: str, segment: Segment, pairs: Pairs) -> Segment:
     return segment
 
 
-def mix_outputs(name: str, output: Output, segment: Segment, pairs: Pairs) -> tuple[Output, Segment]:
+def mix_outputs(name: Mixup, output: Output, segment: Segment, pairs: Pairs) -> tuple[Output, Segment]:
     """Return output and labels for the loss: a batch of 2 B segments with both labels where two segments were mixed."""
     if name not in ("input", "manifold"):
         return output, segment

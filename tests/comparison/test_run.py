@@ -287,8 +287,8 @@ def test_a_stage_starts_where_the_last_one_ended(tiny_setting, monkeypatch):
     (cell,) = grid.cells(config(own), {"sim": 2})
     calls, original = [], training.train
 
-    def watch(config, data, start):
-        done = original(config, data, start)
+    def watch(config, data, start, *stage):
+        done = original(config, data, start, *stage)
         calls.append((config.loss.name, start, done.fit.params))
         return done
 
@@ -313,10 +313,57 @@ def test_pre_training_comes_first(tiny_setting, monkeypatch):
     (cell,) = grid.cells(config(own), {"sim": 2})
     given_start, original = [], training.train
 
-    def watch(config, data, start):
+    def watch(config, data, start, *stage):
         given_start.append(start)
-        return original(config, data, start)
+        return original(config, data, start, *stage)
 
     monkeypatch.setattr(training, "train", watch)
     result, _ = run.run_cell(cell, "key", "", tiny_setting)
     assert given_start[0] is not None and result.training.steps == 4
+
+
+def test_a_later_stage_pre_trains_the_weights_of_the_one_before(tiny_setting, monkeypatch):
+    stages = ({}, {"pretrain": {"name": "simclr"}})
+    own = {"recipe_changes": {"focal": stages}, "models": ("tcn",), "recipes": ("focal",)}
+    (cell,) = grid.cells(config(own), {"sim": 2})
+    given, trained = [], []
+    pretrain, train = training.pretrain, training.train
+
+    def watch_pretrain(config, data, start, *stage):
+        given.append(start)
+        return pretrain(config, data, start, *stage)
+
+    def watch_train(config, data, start, *stage):
+        trained.append(train(config, data, start, *stage))
+        return trained[-1]
+
+    monkeypatch.setattr(training, "pretrain", watch_pretrain)
+    monkeypatch.setattr(training, "train", watch_train)
+    run.run_cell(cell, "key", "", tiny_setting)
+    assert len(given) == 1 and given[0] is trained[0].fit.params
+
+
+def test_cells_start_from_an_earlier_run(tiny_setting, monkeypatch, tmp_path):
+    start = {"train": {"init_from": str(tmp_path)}}
+    own = {"recipe_changes": {"focal": start}, "models": ("tcn",), "recipes": ("focal",)}
+    (cell,) = grid.cells(config(own), {"sim": 2})
+    given, train = [], training.train
+    weights = train(cell.stages[0], tiny_setting.training).fit.params
+
+    def watch(config, data, start, *stage):
+        given.append(start)
+        return train(config, data, start, *stage)
+
+    monkeypatch.setattr(training, "train", watch)
+    monkeypatch.setattr(run, "load_initial_params", lambda stage, data: weights)
+    run.run_cell(cell, "key", "", tiny_setting)
+    assert len(given) == 1 and given[0] is weights
+
+
+def test_an_earlier_run_that_does_not_exist_is_refused_before_any_training(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(training, "train", refuse)
+    with pytest.raises(FxtradeError, match="is not a run"):
+        run_tiny(tmp_path, {"recipe_changes": {"focal": {"train": {"init_from": str(tmp_path / "nowhere")}}}})

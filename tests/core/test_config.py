@@ -85,8 +85,17 @@ def test_frozen():
         ({"train": {"steps": True}}, r"config\.train\.steps must be int, got True"),
         ({"train": {"steps": "10"}}, r"config\.train\.steps must be int, got '10'"),
         ({"trade": {"allow_short": 1}}, r"config\.trade\.allow_short must be bool, got 1"),
-        ({"trade": {"fee_bps": True}}, r"config\.trade\.fee_bps must be float, got True"),
-        ({"trade": {"fee_bps": None}}, r"config\.trade\.fee_bps must be float, got None"),
+        ({"trade": {"coverage": True}}, r"config\.trade\.coverage must be float, got True"),
+        ({"trade": {"max_gross_exposure": None}}, r"config\.trade\.max_gross_exposure must be float, got None"),
+        ({"trade": {"sizing": "proportional"}}, r"config\.trade\.sizing must be a group of keys, got 'proportional'"),
+        ({"trade": {"rules": ({},)}}, r"config\.trade\.rules\[0\] needs the key 'name'"),
+        ({"trade": {"rules": ("x",)}}, r"config\.trade\.rules\[0\] must be a group of keys, got 'x'"),
+        ({"trade": {"costs": {"fee": 5}}}, r"config\.trade\.costs\.fee must be a group of keys, got 5"),
+        ({"train": {"mixup": {"name": "inputs"}}}, r"train\.mixup\.name must be .* got 'inputs'; did you mean 'input'"),
+        ({"train": {"curriculum": {"name": "x"}}}, r"train\.curriculum\.name must be 'none', .* or 'random', got 'x'"),
+        ({"train": {"curriculum": {"pace": "x"}}}, r"train\.curriculum\.pace must be 'linear', .* or 'step', got 'x'"),
+        ({"train": {"meta": {"name": "mamla"}}}, r"train\.meta\.name must be .*, got 'mamla'; did you mean 'maml'"),
+        ({"train": {"meta": {"tasks": "x"}}}, r"train\.meta\.tasks must be 'blocks' or 'regimes', got 'x'"),
         ({"data": {"symbols": "BTCUSDT"}}, r"config\.data\.symbols must be a list with .* or None, got 'BTCUSDT'"),
         ({"data": {"symbols": ["BTCUSDT", 3]}}, r"config\.data\.symbols\[1\] must be str, got 3"),
         ({"data": {"synth": [1]}}, r"config\.data\.synth must be a group of keys"),
@@ -102,8 +111,8 @@ def test_what_does_not_fit_is_named(values, message):
 
 
 def test_whole_numbers_are_fine_where_a_float_is_wanted():
-    config = freeze({**VALID, "trade": {"fee_bps": 5}})
-    assert config.trade.fee_bps == 5.0 and type(config.trade.fee_bps) is float
+    config = freeze({**VALID, "trade": {"max_gross_exposure": 5}})
+    assert config.trade.max_gross_exposure == 5.0 and type(config.trade.max_gross_exposure) is float
 
 
 @pytest.mark.parametrize(
@@ -165,8 +174,6 @@ def test_whole_numbers_are_fine_where_a_float_is_wanted():
         ("trade.coverage", 1.1),
         ("trade.latency", -1),
         ("trade.latency", 2**40),
-        ("trade.fee_bps", -1.0),
-        ("trade.half_spread_bps", -1.0),
         ("trade.max_gross_exposure", -1.0),
         ("report.coverages", (1.0, 0.0)),
         ("report.coverages", (0.5,)),

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fxtrade.core.config import RunConfig, ScalerConfig, TradeConfig
+from fxtrade.core.config import RuleConfig, RunConfig, ScalerConfig, TradeConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.files import to_jsonable
 from fxtrade.core.trading_types import Result
@@ -13,11 +13,11 @@ from fxtrade.core.types import Forecast
 from fxtrade.evaluate import trading
 from fxtrade.metrics import returns
 from fxtrade.pipeline import dataset
-from fxtrade.pipeline.build import build_rule
+from fxtrade.pipeline.build import build_market, build_rules, build_sizing
 from fxtrade.validate import splits
 
 CONFIG = RunConfig(features={"log_return": {"horizons": (1,)}}, scaler=ScalerConfig(20.0))
-FREE = TradeConfig(coverage=0.5, fee_bps=0.0, half_spread_bps=0.0)
+FREE = TradeConfig(coverage=0.5, costs={})
 
 
 @pytest.fixture(scope="module")
@@ -159,10 +159,57 @@ def test_a_test_span_of_one_day(data):
     assert np.isnan(outcome.strategy.sharpe.value) and np.isnan(outcome.strategy.alpha)
 
 
-def test_a_sizing_rule_that_does_not_exist_is_refused():
-    build_rule(FREE, 1)
-    with pytest.raises(ConfigError, match="trade.sizing: there is no rule 'proportion'; did you mean 'proportional'"):
-        build_rule(dataclasses.replace(FREE, sizing="proportion"), 1)
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"sizing": RuleConfig("proportion")}, "trade.sizing: there is no rule 'proportion'; did you mean 'proportio"),
+        ({"sizing": RuleConfig("threshold", {"threshold": 0.1})}, "trade.sizing: rule 'threshold' has no option 'thr"),
+        ({"sizing": RuleConfig("threshold", {"horizon": 0})}, "trade.sizing: rule 'threshold': option horizon must be"),
+        ({"rules": (RuleConfig("only_change"),)}, r"trade.rules\[0\]: there is no rule 'only_change'; did you mean"),
+        ({"rules": (RuleConfig("only_changes", {"band": 1}),)}, r"trade.rules\[0\]: rule 'only_changes' has no option"),
+        ({"costs": {"fees": {}}}, "trade.costs: there is no cost 'fees'; did you mean 'fee'"),
+        ({"costs": {"fee": {"rate": 1}}}, "trade.costs: cost 'fee' has no option 'rate'; did you mean 'rate_bps'"),
+        ({"costs": {"fee": {"rate_bps": -1}}}, "trade.costs: cost 'fee': option rate_bps must be at least 0, got -1"),
+        ({"costs": {"fee": {"rate_bps": "5"}}}, "trade.costs: cost 'fee': option rate_bps must be float, got '5'"),
+    ],
+)
+def test_rules_and_costs_that_do_not_exist_are_refused_by_key(changes, message):
+    def build(config):
+        build_sizing(config, 1), build_rules(config), build_market(config)
+
+    build(FREE)
+    with pytest.raises(ConfigError, match=f"config.{message}"):
+        build(dataclasses.replace(FREE, **changes))
+
+
+class TestRules:
+    def test_the_default_trades_the_changes_of_the_sizing(self, data):
+        made = guess(data, 1.0)
+        for horizon in (1, 8):
+            (_, _, _, quiet), (_, _, _, every) = (
+                trading._orders(data, made, config, horizon) for config in (FREE, dataclasses.replace(FREE, rules=None))
+            )
+            kept = np.concatenate([[np.zeros(every.shape[1], bool)], every[1:] == every[:-1]])
+            np.testing.assert_array_equal(quiet, np.where(kept, np.nan, every))
+
+    def test_they_are_chained_in_order_and_see_bars(self, data):
+        once = dataclasses.replace(FREE, rules=(RuleConfig("only_changes"), RuleConfig("buy_and_hold")))
+        held = trading.trade(data, guess(data, 1.0), once, 1, {})
+        assert held.strategy.total_return == held.buy_and_hold.total_return
+
+    def test_the_option_horizon_holds_slices_for_longer(self, data):
+        longer = dataclasses.replace(FREE, sizing=RuleConfig("threshold", {"horizon": 8}))
+        one, two = (trading._orders(data, guess(data, 1.0), *given)[3] for given in ((longer, 1), (FREE, 8)))
+        np.testing.assert_array_equal(one, two)
+
+
+def test_costs_are_those_of_the_config(data):
+    made = guess(data, 1.0)
+    paid = [
+        trading.trade(data, made, dataclasses.replace(FREE, costs=costs), 1, {}).strategy.cost
+        for costs in ({}, {"fee": {"rate_bps": 3}}, {"fee": {"rate_bps": 2}, "half_spread": {}})
+    ]
+    assert paid[0] == 0 < paid[1] == pytest.approx(paid[2], rel=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def test_it_beats_the_best_threshold_after_cross_entropy():
     values = wavenet.get_config("sim")
     values.data.synth.update(bars=40_000, seed=3)
     values.train.update(steps=200, eval_every=40)
-    values.trade.update(fee_bps=20.0, half_spread_bps=0.0)
+    values.trade.costs = {"fee": {"rate_bps": 20.0}}
     config = freeze(values)
     data = dataset.prepare(config, dataset.load(config.data))
     first = training.train(config, data)

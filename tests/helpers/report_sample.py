@@ -1,4 +1,4 @@
-"""Reports of runs that were never made, as `experiment.run.evaluate_run` returns them."""
+"""Reports of runs that were never made, as `experiment.evaluate_run` returns them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fxtrade import losses
-from fxtrade.core.config import LabelConfig, LossConfig, TradeConfig
+from fxtrade.core.config import LabelConfig, LossConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Output
 from fxtrade.losses import LOSSES, classify, trading
@@ -14,8 +14,7 @@ from tests.helpers.loss_draws import draw, segment, value
 
 
 def made(name, **options):
-    trade = TradeConfig(fee_bps=20.0, half_spread_bps=3.0)
-    return losses.build(LossConfig(name, options), LabelConfig(horizon=4), trade)
+    return losses.build(LossConfig(name, options), LabelConfig(horizon=4), 23e-4)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -37,6 +36,14 @@ def test_costs_and_horizon_are_those_of_the_config_unless_given():
     output = Output(logits, logits)
     assert made("sharpe")(output, rows) == trading.sharpe(output, rows, cost=23e-4, horizon=4)
     assert made("sharpe", cost=0.0)(output, rows) == trading.sharpe(output, rows, cost=0.0, horizon=4)
+
+
+def test_a_loss_that_needs_a_cost_which_is_unknown_is_refused():
+    unknown = LabelConfig(), float("nan")
+    losses.build(LossConfig("focal"), *unknown)
+    losses.build(LossConfig("sharpe", {"cost": 0.001}), *unknown)
+    with pytest.raises(ConfigError, match="config.loss: loss 'sharpe' needs the option 'cost'"):
+        losses.build(LossConfig("sharpe"), *unknown)
 
 
 @pytest.mark.parametrize(

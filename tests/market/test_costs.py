@@ -2,18 +2,24 @@ import jax
 import numpy as np
 import pytest
 
+from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.trading_types import Market
-from fxtrade.market import check_costs
-from fxtrade.market.costs import grid, market
+from fxtrade.core.trading_types import Fill, Market
+from fxtrade.market import COSTS, charge, check_costs
+from fxtrade.market.costs import build, cost_per_value, grid, market
 
 REFUSED = (ConfigError, TypeError)  # TypeError: where annotations are checked at run time
 
 
 def test_basis_points_become_fractions():
     m = market(fee_bps=10, half_spread_bps=2.5, latency=3)
-    rates = {name: parameters["rate"] for name, parameters in m.costs.items()}
-    assert rates == pytest.approx({"fee": 0.001, "half_spread": 0.00025}, rel=1e-15)
+    assert m.costs == {"fee": {"rate_bps": 10}, "half_spread": {"rate_bps": 2.5}}
+    one = Fill(np.ones(1), np.array([-2.0]), np.ones(1))
+    with compat.float64():
+        paid = charge(m, one)
+    assert {name: float(cost[0]) for name, cost in paid.items()} == pytest.approx(
+        {"fee": 0.002, "half_spread": 0.0005}, rel=1e-15
+    )
     assert m.latency == 3
 
 
@@ -25,7 +31,7 @@ def test_a_market_without_a_spread_has_no_such_cost():
 @pytest.mark.parametrize("bad", [-1, float("nan"), float("inf"), "10"])
 @pytest.mark.parametrize("name", ["fee_bps", "half_spread_bps"])
 def test_a_bad_cost_is_refused_by_name(name, bad):
-    with pytest.raises(REFUSED, match=name):
+    with pytest.raises(REFUSED, match=f"{name.removesuffix('_bps')}.*rate_bps"):
         market(**{"fee_bps": 1, name: bad})
 
 
@@ -53,3 +59,17 @@ def test_each_label_of_the_grid_names_its_market():
 def test_a_cost_that_is_not_registered_is_refused_by_name():
     with pytest.raises(ConfigError, match="no cost 'fees'; did you mean 'fee'"):
         check_costs(Market({"fees": {"rate": 0.1}}, np.int32(0)))
+
+
+def test_options_are_checked_and_the_key_is_named():
+    made = build({"fee": {"rate_bps": np.float32(5)}, "half_spread": {}}, 2)
+    assert made == ({"fee": {"rate_bps": 5.0}, "half_spread": {}}, 2)
+    with pytest.raises(ConfigError, match="config.x: cost 'fee' has no option 'rate'; did you mean 'rate_bps'"):
+        build({"fee": {"rate": 5}}, where="config.x")
+
+
+def test_the_cost_of_a_value_of_one(monkeypatch):
+    assert cost_per_value(build({})) == 0
+    assert cost_per_value(build({"fee": {"rate_bps": 20}, "half_spread": {}})) == pytest.approx(21e-4, rel=1e-15)
+    monkeypatch.setitem(COSTS, "impact", lambda fill, *, scale=0.1: scale * fill.traded_value**2 / fill.volume)
+    assert np.isnan(cost_per_value(build({"fee": {}, "impact": {}})))

@@ -16,8 +16,8 @@ from fxtrade.market import COSTS, charge
 
 A = 3
 REFERENCES = {  # one trade of one asset, in plain Python; add yours here
-    "fee": lambda fill, rate: rate * abs(fill.traded_value),
-    "half_spread": lambda fill, rate: rate * abs(fill.traded_value),
+    "fee": lambda fill, rate_bps: rate_bps * 1e-4 * abs(fill.traded_value),
+    "half_spread": lambda fill, rate_bps: rate_bps * 1e-4 * abs(fill.traded_value),
 }
 
 each = pytest.mark.parametrize("name", COSTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,8 @@ import pytest
 
 from fxtrade import labels as label_room
 from fxtrade import losses, models
-from fxtrade.core.config import AdaptConfig, AuxiliaryConfig, LabelConfig, MetaConfig, OptimConfig, TrainConfig
-from fxtrade.core.errors import DataError, TrainingError
+from fxtrade.core.config import AdaptConfig, AuxiliaryConfig, LabelConfig, Meta, MetaConfig, OptimConfig, TrainConfig
+from fxtrade.core.errors import ConfigError, DataError, TrainingError
 from fxtrade.core.types import Features, Labels, Split
 from fxtrade.losses.classify import cross_entropy
 from fxtrade.metrics.classify import log_loss
@@ -206,6 +207,13 @@ def test_what_cannot_be_is_said():
         score(flipping(), dataclasses.replace(CONFIG, learning_rates=(1e38,)))
 
 
+def test_training_rows_after_those_to_score_are_refused():
+    data = flipping()
+    split = data.split.replace(train=data.split.train | (np.arange(170) == 169))
+    with pytest.raises(ConfigError, match="adapt.steps: training row 169 follows the first validation or test row, 8"):
+        score(data._replace(split=split))
+
+
 def accuracies(names, length=64, steps=3, rate=1.0) -> dict[str, tuple[float, float]]:
     """Share of the test rows that are right without adaptation and with it, by way of training, on a market whose sign
     is drawn anew every 256 rows: what pays is to find out quickly which one it is."""
@@ -227,7 +235,7 @@ def accuracies(names, length=64, steps=3, rate=1.0) -> dict[str, tuple[float, fl
 
 @pytest.mark.slow
 def test_adaptation_helps_and_a_start_that_was_learnt_for_it_helps_more():
-    found = accuracies(meta.METAS)
+    found = accuracies(get_args(Meta))
     before, after = found.pop("none")
     assert after > before and abs(before - 0.5) < 0.06
     for still, adapted in found.values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -18,7 +17,6 @@ from fxtrade.pipeline import dataset, training
 from fxtrade.pipeline.build import build_model
 from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.runs import run_dir
-from fxtrade.train.callbacks import NO_CALLBACKS
 from fxtrade.train.optim import HEADS
 from tests.experiment.test_run import best, files, metrics
 from tests.helpers import tiny
@@ -36,7 +34,7 @@ class TestFromAnEarlierRun:
         start = load_initial_params(config, data)
         assert same(start, best(finished)[2])
         still = dataclasses.replace(config, optim=dataclasses.replace(config.optim, learning_rate=1e-30))
-        done = training.train_from_scratch(still, data, lambda stage, steps: contextlib.nullcontext(NO_CALLBACKS))
+        done = training.train_all_stages(still, data, start)
         close(done.fit.params, start, rtol=1e-5, atol=1e-7)
 
     def test_by_another_loss(self, finished, tmp_path):
@@ -114,7 +112,7 @@ class TestPretraining:
     @pytest.mark.parametrize("name", ["simclr", "ts2vec", "supcon"])
     def test_what_is_below_the_heads_has_been_trained_and_the_heads_are_fresh(self, name):
         config, data = prepared({**PRETRAINED, "pretrain.name": name})
-        params, _ = training.pretrain(config, data)
+        params = training.pretrain(config, data)
         (series, _), _ = training.spans(config, data, build_model(config))
         untrained = training.init_params(build_model(config), series, config.seed)
         assert jax.tree.structure(params) == jax.tree.structure(untrained)
@@ -122,14 +120,21 @@ class TestPretraining:
 
     def test_members_are_pretrained_each(self):
         config, data = prepared({**PRETRAINED, "train.ensemble.size": 2})
-        params, _ = training.pretrain(config, data)
+        params = training.pretrain(config, data)
         gates = params["gate0"]["kernel"]
         assert gates.shape[0] == 2 and not np.array_equal(gates[0], gates[1])
         assert training.train(config, data, params).fit.step == 20
 
+    def test_it_starts_from_given_weights_and_keeps_their_heads(self):
+        config, data = prepared({**PRETRAINED, "optim.learning_rate": 1e-30})
+        given = training.train(config, data).fit.params
+        params = training.pretrain(config, data, given)
+        assert same(params[HEADS], given[HEADS])
+        close(params, given, rtol=1e-5, atol=1e-7)
+
     def test_a_linear_probe_leaves_it_alone(self):
         config, data = prepared({**PRETRAINED, "train.trainable": "heads"})
-        start, _ = training.pretrain(config, data)
+        start = training.pretrain(config, data)
         done = training.train(config, data, start)
         for name, part in done.fit.params.items():
             assert same(part, start[name]) != (name == HEADS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core.config import CurriculumConfig
-from fxtrade.core.errors import ConfigError
+from fxtrade.core.config import CurriculumConfig, Pace
 from fxtrade.train import curriculum
-from fxtrade.train.curriculum import PACES
 from fxtrade.train.segments import batch_starts, plan
 
 KEY, LENGTH, BATCH, STEPS = jax.random.PRNGKey(2), 9, 3, 60
@@ -32,7 +32,7 @@ def segments(p, step):
     return np.abs(starts[:, None] - PLAN.starts).argmin(1)
 
 
-@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("pace", get_args(Pace))
 @pytest.mark.parametrize("start, until", [(1.0, 0.5), (0.2, 0.25)])
 def test_at_full_pace_the_batches_are_those_without_a_curriculum_bit_for_bit(pace, start, until):
     p = with_curriculum(pace=pace, start=start, end=until)
@@ -43,7 +43,7 @@ def test_at_full_pace_the_batches_are_those_without_a_curriculum_bit_for_bit(pac
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("pace", get_args(Pace))
 def test_only_open_segments_are_drawn_the_easy_ones_first(pace, reverse):
     p = with_curriculum(pace=pace, start=0.2, end=1.0, reverse=reverse)
     easy = np.argsort(-SCORE if reverse else SCORE)
@@ -90,15 +90,3 @@ def test_big_moves_are_easy_by_abs_return_and_hard_by_volatility_whatever_the_as
     np.testing.assert_allclose(volatility, easy**2)
     again = [curriculum.row_scores("random", ret, weight, seed) for seed in (0, 0, 1)]
     assert (again[0] == again[1]).all() and (again[0] != again[2]).any()
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"name": "teacher"}, "no curriculum score 'teacher'; did you mean 'teacher_loss'"),
-        ({"name": "abs_return", "pace": "cubic"}, "no curriculum pace 'cubic'"),
-    ],
-)
-def test_unknown_names(options, message):
-    with pytest.raises(ConfigError, match=message):
-        curriculum.check(CurriculumConfig(**options))

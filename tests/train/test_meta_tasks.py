@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core.config import CurriculumConfig, MetaConfig
+from fxtrade.core.config import CurriculumConfig, MetaConfig, Task
 from fxtrade.core.errors import DataError
 from fxtrade.train import curriculum, meta
-from fxtrade.train.meta_tasks import TASKS
 from fxtrade.train.segments import plan
 
 LENGTH = 8
@@ -80,7 +81,7 @@ def test_a_regime_with_too_few_segments():
         meta.make_hooks(MetaConfig("maml", tasks="regimes", regimes=14, segments=2), PLAN, SCORE)
 
 
-@pytest.mark.parametrize("tasks", TASKS)
+@pytest.mark.parametrize("tasks", get_args(Task))
 def test_a_pure_function_of_seed_and_step(tasks):
     config = MetaConfig("maml", tasks=tasks)
     hooks = meta.make_hooks(config, PLAN, SCORE)
@@ -92,7 +93,7 @@ def test_a_pure_function_of_seed_and_step(tasks):
     assert any((m != np.asarray(draw(jax.random.PRNGKey(4), jnp.int32(s)))).any() for s, m in enumerate(made))
 
 
-@pytest.mark.parametrize("tasks", TASKS)
+@pytest.mark.parametrize("tasks", get_args(Task))
 def test_a_curriculum_opens_tasks(tasks):
     order = curriculum.make(CurriculumConfig("random", start=0.5, end=1.0), SCORE, 100)
     p = PLAN._replace(curriculum=order, length=1)._replace(starts=PLAN.starts // LENGTH + 3)

@@ -1,0 +1,141 @@
+"""Evaluate a trained run: forecasts, baselines, null baselines and trading make its report."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fxtrade import labels, models
+from fxtrade.core.config import RunConfig
+from fxtrade.core.types import Forecast
+from fxtrade.data.panel import Panel
+from fxtrade.ensemble import mixture
+from fxtrade.evaluate import accuracy, auxiliary, trading
+from fxtrade.evaluate.data import comparable_labels, summarize_data
+from fxtrade.evaluate.results import NAN, CoverageTable
+from fxtrade.experiment.job import Job
+from fxtrade.models.flops import flops_per_sample
+from fxtrade.pipeline import baselines, dataset, online_finetune, training
+from fxtrade.pipeline.baselines import Prediction
+from fxtrade.pipeline.build import build_loss
+from fxtrade.pipeline.dataset import Dataset
+from fxtrade.pipeline.training import Stage, Trained
+from fxtrade.pipeline.warm_start import load_initial_params
+from fxtrade.report.progress import Console
+from fxtrade.report.schema import LabelTable, LossRow, RunReport, TrainingSummary
+from fxtrade.runs import ledger
+from fxtrade.train import members
+from fxtrade.validate import surrogates
+
+
+def evaluate_run(
+    job: Job, trained: Trained, metrics: list[dict], folder: Path, began: float, console: Console
+) -> RunReport:
+    """Evaluate a trained model. No other function reads the test span of a run.
+
+    Args:
+        metrics: rows of metrics.jsonl.
+        began: time at which the run began.
+    """
+    config, data = job.config, job.data
+    with console.bar("scoring", len(data.panel.times) * config.train.ensemble.size, "bars") as on_progress:
+        forecast, rates = forecasts(config, trained, data, on_progress)
+    others, opened = ledger.past_trials(folder.parent, job.provenance.data_fingerprint, job.provenance.config_hash)
+    with console.task("baselines"):
+        predictions = baselines.all_baselines(data, config.label, config.seed)
+        tables = {name: coverage_table(config, data, prediction) for name, prediction in predictions.items()}
+    nulls = {}
+    if config.report.null_baseline:
+        nulls = {kind: null_baseline(config, panel, console, kind) for kind, panel in null_panels(data.panel, config)}
+
+    options, blocks = (config.report, config.seed), accuracy.bootstrap_blocks(data, config.report)
+    by_label = {
+        label: accuracy.gather(forecast, made, data.split, blocks, config.report.coverages)
+        for label, made in comparable_labels(config, data).items()
+    }
+    label = labels.spec(config.label)
+    rows = by_label.pop(label)
+    traded = None
+    if label.directional:
+        with console.task("backtest"):
+            traded = trading.trade(data, forecast, config.trade, config.label.horizon, others)
+    return RunReport(
+        folder=folder.name,
+        provenance=job.provenance,
+        config=config,
+        data=summarize_data(config, data),
+        label=label,
+        training=summarize_training(config, data, trained, rates),
+        history=tuple(LossRow(r["step"], r.get("train/loss", NAN), r.get("valid/loss", NAN)) for r in metrics),
+        opened_before=opened,
+        trials_before=len(others),
+        accuracy=accuracy.coverage_table(rows, *options),
+        baselines=tables,
+        null_baselines=nulls,
+        other_labels=tuple(LabelTable(k, accuracy.coverage_table(other, *options)) for k, other in by_label.items()),
+        scores=accuracy.scores(rows, *options),
+        curve=accuracy.coverage_curve(rows),
+        reliability=accuracy.reliability(rows),
+        symbols=accuracy.by_symbol(rows, data.panel.symbols, *options),
+        months=accuracy.by_month(rows, data.panel.times, *options),
+        auxiliary=auxiliary.auxiliary(config, data, forecast, blocks),
+        trading=traded,
+        seconds=time.time() - began,
+    )
+
+
+def coverage_table(config: RunConfig, data: Dataset, forecast: Forecast | Prediction) -> CoverageTable:
+    """Return the accuracy of a forecast on the label of the config."""
+    blocks = accuracy.bootstrap_blocks(data, config.report)
+    rows = accuracy.gather(forecast, data.labels, data.split, blocks, config.report.coverages)
+    return accuracy.coverage_table(rows, config.report, config.seed)
+
+
+def forecasts(
+    config: RunConfig, trained: Trained, data: Dataset, on_progress: Callable[[int], None] = lambda n: None
+) -> tuple[Forecast, list[float | None]]:
+    """Return the forecast of every row, with online fine-tuning if configured, and the learning rate of each member."""
+    each = members.unstack(trained.fit.params, config.train.ensemble.size)
+    made = online_finetune.score(trained.model, build_loss(config), each, data, config.adapt, on_progress)
+    return mixture.mixture([m.forecast for m in made]), [m.rate for m in made]
+
+
+def null_panels(panel: Panel, config: RunConfig) -> Iterator[tuple[str, Panel]]:
+    """Yield surrogate markets without anything to predict, by kind."""
+    yield "random walk", surrogates.random_walk(panel, config.seed)
+    yield "shuffled", surrogates.shuffled(panel, config.label.horizon, config.seed)
+
+
+def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) -> CoverageTable:
+    """Return the accuracy of the same pipeline, trained from scratch on a surrogate market."""
+    with console.bar(f"features of the {kind}", len(panel.times), "bars") as on_progress:
+        data = dataset.prepare(config, panel, on_progress)
+
+    @contextlib.contextmanager
+    def open_stage(name: str, steps: int) -> Iterator[Stage]:
+        with console.training(f"null baseline: {kind}, {name}", steps) as callbacks:
+            yield Stage(callbacks=callbacks)
+
+    trained = training.train_all_stages(config, data, load_initial_params(config, data), open_stage)
+    return coverage_table(config, data, forecasts(config, trained, data)[0])
+
+
+def summarize_training(
+    config: RunConfig, data: Dataset, trained: Trained, rates: list[float | None]
+) -> TrainingSummary:
+    """Return the summary of training for the report."""
+    fit = trained.fit
+    return TrainingSummary(
+        model=config.model.name,
+        parameters=models.parameter_count(fit.params),
+        flops=flops_per_sample(trained.model, *data.features.x.shape[1:]),
+        receptive_field=trained.model.receptive_field,
+        step=fit.step,
+        best_step=fit.best_step,
+        best_loss=float(fit.best_loss),
+        labels_per_second=fit.labels_per_second,
+        stopped=fit.stopped,
+        adapted_at=tuple(rate for rate in rates if rate is not None),
+    )
