@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,18 +23,18 @@ from fxtrade.evaluate.data import comparable_labels, summarize_data
 from fxtrade.evaluate.headline import headline
 from fxtrade.evaluate.results import NAN, CoverageTable
 from fxtrade.models.flops import flops_per_sample
-from fxtrade.pipeline import baselines, dataset, online_finetune, training
+from fxtrade.pipeline import baselines, dataset, online_finetune, training, warm_start
 from fxtrade.pipeline.baselines import Prediction
 from fxtrade.pipeline.build import build_loss, build_model, identity
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.training import Trained
-from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.report import report as run_report
 from fxtrade.report.progress import Console
 from fxtrade.report.schema import LabelTable, LossRow, RunReport, TrainingSummary
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.ledger import Trial
 from fxtrade.runs.provenance import Provenance
+from fxtrade.runs.record import Identity, RunRecord, RunResult, Spans
 from fxtrade.train import members
 from fxtrade.train.interrupt import Interrupt
 from fxtrade.train.outputs import open_outputs
@@ -45,7 +46,8 @@ class Job(NamedTuple):
 
     config: RunConfig
     data: Dataset
-    identity: dict[str, Any]
+    identity: Identity
+    spans: Spans
     provenance: Provenance
     params: Any
 
@@ -63,17 +65,15 @@ def run(
         Interrupted: SIGINT or SIGTERM came during training or after it; the state is saved.
     """
     console, began = console or Console(), time.time()
+    if resume is None:
+        run_dir.run_folder(results, name or config.name)  # checks the name before anything is read
     job = prepare(config, results, console)
     folder = resume or run_dir.create(results, config, name)
-    record = {
-        "provenance": job.provenance,
-        "identity": job.identity,
-        "spans": {span: dataset.span_of(job.data, span) for span in ("train", "valid", "test")},
-    }
-    files.write_json(folder / run_dir.RECORD, record)
+    record = RunRecord(job.identity, job.spans, job.provenance)
+    record.write(folder / run_dir.RECORD)
     console.say(f"run folder {folder}   (tensorboard --logdir {results})")
 
-    saving = job.identity, config.train.max_to_keep, bool(resume)
+    saving = files.to_jsonable(job.identity), config.train.max_to_keep, bool(resume)
     if config.pretrain.name != "none":
         with open_outputs(folder / "pretrain", *saving) as outputs, Interrupt() as interrupt:
             with console.training("pre-training", config.pretrain.steps) as bar:
@@ -91,12 +91,10 @@ def run(
         with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
             report = evaluate_run(job, trained, writer.rows, folder, began, console)
         stop_if_asked(interrupt, folder, trained.fit.step)
-        trial, threshold = make_trial(report), report.trading and report.trading.threshold
+        trial, threshold = make_trial(report, job), report.trading and report.trading.threshold
         ledger.append_trial(results, trial)  # before the numbers are shown
-        files.write_json(
-            folder / run_dir.RECORD,
-            record | {"seconds": report.seconds, "metrics": trial.metrics, "threshold": threshold},
-        )
+        result = RunResult(report.seconds, threshold, trial.metrics)
+        dataclasses.replace(record, result=result).write(folder / run_dir.RECORD)
         report.write(folder / run_dir.REPORT)
         for title, pixels in run_report.write(folder, report).items():
             writer.image(title, pixels, trained.fit.step)
@@ -114,13 +112,14 @@ def prepare(config: RunConfig, results: Path, console: Console) -> Job:
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         fingerprint = panel.fingerprint()
-    ledger.read(results)
+    ledger.check(results)
     with console.bar("features", len(panel.times), "bars") as on_progress:
         data = dataset.prepare(config, panel, on_progress)
     console.say(dataset.describe(data))
     training.plans(config, data, build_model(config).receptive_field)
-    params = load_initial_params(config, data) if config.train.init_from is not None else None
-    return Job(config, data, identity(config, data, fingerprint), provenance.provenance(config, fingerprint), params)
+    params = warm_start.load_initial_params(config, data) if config.train.init_from is not None else None
+    source = provenance.provenance(config, fingerprint)
+    return Job(config, data, identity(config, data, fingerprint), warm_start.spans(config, data), source, params)
 
 
 def stop_if_asked(interrupt: Interrupt, folder: Path, step: int) -> None:
@@ -142,7 +141,7 @@ def evaluate_run(
     config, data = job.config, job.data
     with console.bar("scoring", len(data.panel.times) * config.train.ensemble.size, "bars") as on_progress:
         forecast, rates = forecasts(config, trained, data, on_progress)
-    others, opened = ledger.past_trials(folder.parent, job.provenance.data_fingerprint, job.provenance.config_hash)
+    past = ledger.past_trials(folder.parent, identify_trial(job, folder.name))
     with console.task("baselines"):
         predictions = baselines.all_baselines(data, config.label, config.seed)
         tables = {name: coverage_table(config, data, prediction) for name, prediction in predictions.items()}
@@ -160,7 +159,7 @@ def evaluate_run(
     traded = None
     if label.directional:
         with console.task("backtest"):
-            traded = trading.trade(data, forecast, config.trade, config.label.horizon, others)
+            traded = trading.trade(data, forecast, config.trade, config.label.horizon, past.daily_sharpes)
     return RunReport(
         folder=folder.name,
         provenance=job.provenance,
@@ -169,8 +168,8 @@ def evaluate_run(
         label=label,
         training=summarize_training(config, data, trained, rates),
         history=tuple(LossRow(r["step"], r.get("train/loss", NAN), r.get("valid/loss", NAN)) for r in metrics),
-        opened_before=opened,
-        trials_before=len(others),
+        opened_before=past.opened,
+        trials_before=len(past.others),
         accuracy=accuracy.coverage_table(rows, *options),
         baselines=tables,
         null_baselines=nulls,
@@ -237,16 +236,27 @@ def summarize_training(
     )
 
 
-def make_trial(report: RunReport) -> Trial:
-    """Return the run's entry in the ledger."""
-    source, net = report.provenance, report.trading and report.trading.strategy
-    metrics = headline(report.accuracy, report.scores, net)
+def identify_trial(job: Job, folder: str) -> Trial:
+    """Return the run's entry in the ledger, without its numbers."""
+    source, panel = job.provenance, job.data.panel
     return Trial(
         config_hash=source.config_hash,
         data_fingerprint=source.data_fingerprint,
-        run=report.folder,
+        run=folder,
         started=source.environment.started,
         code=source.environment.code,
+        symbols=panel.symbols,
+        test=job.spans.test,
+        simulated=panel.simulated,
+    )
+
+
+def make_trial(report: RunReport, job: Job) -> Trial:
+    """Return the run's entry in the ledger."""
+    net = report.trading and report.trading.strategy
+    metrics = headline(report.accuracy, report.scores, net)
+    return dataclasses.replace(
+        identify_trial(job, report.folder),
         daily_sharpe=net.daily_sharpe if net else NAN,
         metrics=metrics | {"labels_per_second": report.training.labels_per_second},
     )
