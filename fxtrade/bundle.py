@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,8 @@ from fxtrade.pipeline.warm_start import best_params
 from fxtrade.risk import rule as rules
 from fxtrade.risk.rule import as_stream
 from fxtrade.runs import run_dir
+from fxtrade.runs.provenance import Provenance
+from fxtrade.runs.record import Identity, RunRecord
 from fxtrade.train import members
 
 
@@ -39,8 +40,8 @@ class Bundle(NamedTuple):
     config: RunConfig
     params: tuple[Any, ...]
     threshold: float
-    identity: dict[str, Any]
-    provenance: dict[str, Any]
+    identity: Identity
+    provenance: Provenance
 
 
 def load(folder: Path) -> Bundle:
@@ -49,21 +50,22 @@ def load(folder: Path) -> Bundle:
     Raises:
         ConfigError: the folder holds no finished run, one whose label cannot be traded, or one whose weights adapt to
             labels.
+        FxtradeError: its record is damaged or of another version.
         CheckpointError: the checkpoint is damaged.
     """
     config, path = run_dir.load_config(folder), folder / run_dir.RECORD
     if config.adapt.steps is not None:
         raise ConfigError(f"{folder}: its weights adapt to recent labels (adapt.steps); a bundle does not support that")
-    try:
-        record = json.loads(path.read_text())
-        threshold, identity, provenance = (record[key] for key in ("threshold", "identity", "provenance"))
-    except (OSError, ValueError, KeyError) as e:
-        raise ConfigError(f"{folder} holds no finished run: {path} is incomplete ({e!r}); resume the run first") from e
+    record = RunRecord.read(path)
+    if record.result is None:
+        raise ConfigError(f"{folder} holds no finished run; resume it first with --resume {folder}")
+    identity, threshold = record.identity, record.result.threshold
     if threshold is None:
         raise ConfigError(f"{folder}: the label '{config.label.name}' is not traded, so there is nothing to decide")
-    shape = len(identity["symbols"]), len(identity["columns"])
+    shape = len(identity.symbols), len(identity.columns)
     params = best_params(folder, config, identity, *shape)
-    return Bundle(config, tuple(members.unstack(params, config.train.ensemble.size)), threshold, identity, provenance)
+    each = tuple(members.unstack(params, config.train.ensemble.size))
+    return Bundle(config, each, threshold, identity, record.provenance)
 
 
 def forecast(bundle: Bundle) -> Stream:
@@ -107,7 +109,7 @@ def decide(bundle: Bundle, history: Bars | None = None) -> Stream:
 
 def check_symbols(bundle: Bundle, symbols: Sequence[str]) -> None:
     """Raise DataError unless `symbols` are those that the bundle's weights belong to, in their order."""
-    own = tuple(bundle.identity["symbols"])
+    own = bundle.identity.symbols
     if tuple(symbols) != own:
         raise DataError(f"the run is of the symbols {', '.join(own)}, these bars of {', '.join(symbols)}; order counts")
 

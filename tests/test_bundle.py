@@ -12,13 +12,14 @@ import pytest
 from fxtrade import bundle
 from fxtrade.core import stream
 from fxtrade.core.config import RuleConfig
-from fxtrade.core.errors import ConfigError
+from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.core.stream import Stream
 from fxtrade.ensemble.mixture import mixture
 from fxtrade.evaluate import trading
 from fxtrade.pipeline import dataset, predict
 from fxtrade.pipeline.build import build_model
 from fxtrade.runs import run_dir
+from fxtrade.runs.record import RunRecord
 from tests.helpers import tiny
 
 
@@ -82,9 +83,13 @@ def test_an_account_begins_empty_after_the_history(finished):
 
 
 def test_what_cannot_decide_is_refused(copy):
-    record = json.loads((copy / run_dir.RECORD).read_text())
-    for change, message in (({"threshold": None}, "is not traded"), (None, "holds no finished run")):
-        values = record | change if change else {k: v for k, v in record.items() if k != "threshold"}
-        (copy / run_dir.RECORD).write_text(json.dumps(values))
+    path = copy / run_dir.RECORD
+    record = RunRecord.read(path)
+    untraded = dataclasses.replace(record, result=dataclasses.replace(record.result, threshold=None))
+    for made, message in ((untraded, "is not traded"), (dataclasses.replace(record, result=None), "no finished run")):
+        made.write(path)
         with pytest.raises(ConfigError, match=message):
             bundle.load(copy)
+    path.write_text("{}")
+    with pytest.raises(FxtradeError, match="damaged or of an older version"):
+        bundle.load(copy)

@@ -164,12 +164,13 @@ def accuracies(sums: DailySums) -> Float[np.ndarray, "labels coverages"]:
     return np.where(count > 0, correct, np.nan) / np.maximum(count, 1)
 
 
-def summarize_setting(setting: Setting) -> SettingResult:
-    """Return the setting as the store and the report hold it."""
+def summarize_setting(setting: Setting, baselines: int) -> SettingResult:
+    """Return the setting as the store and the report hold it, with the number of its baselines."""
     return SettingResult(
         hash=setting.key,
         market=setting.market,
         data=summarize_data(setting.config, setting.data),
         labels=tuple(setting.labels),
         coverages=setting.config.report.coverages,
+        baselines=baselines,
     )

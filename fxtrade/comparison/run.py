@@ -27,6 +27,7 @@ from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.evaluate.headline import headline
 from fxtrade.evaluate.results import NAN
 from fxtrade.pipeline import baselines, dataset, training
+from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.report import comparison as comparison_report
 from fxtrade.report.comparison_schema import CellResult, CellTraining
@@ -37,7 +38,7 @@ from fxtrade.runs.ledger import Trial
 from fxtrade.train.interrupt import Interrupt
 
 REPORT = "comparison.json"
-VERSION = 2  # of the stored cells: a change recomputes all of them
+VERSION = 3  # of the stored cells: a change recomputes all of them
 
 
 class Job(NamedTuple):
@@ -78,16 +79,15 @@ def run(
     folder = run_dir.run_folder(results, name or config.name)
     job = prepare(config, results, console)
     store = CellStore(folder)
-    store.repair()
     environment = provenance.environment()
     Plan(config, job.settings, tuple(job.cells), environment).write(folder / PLAN)
     mine = dict(list(job.cells.items())[shard[0] - 1 :: shard[1]])
     try:
         with Interrupt(at_once=True) as interrupt:
 
-            def keep(result: CellResult, sums: DailySums | None) -> None:
+            def keep(result: CellResult, sums: DailySums | None, data: Dataset) -> None:
                 if sums is not None:  # the test span was evaluated: count the trial before its numbers are shown
-                    ledger.append_trial(results, make_trial(result, folder, job.fingerprints[result.market]))
+                    ledger.append_trial(results, make_trial(result, folder, job.fingerprints[result.market], data))
                 store.add(result, sums)
                 if interrupt.signal:  # Python drops exceptions in some places, such as garbage collector callbacks
                     raise KeyboardInterrupt
@@ -132,7 +132,7 @@ def prepare(config: ComparisonConfig, results: Path, console: Console) -> Job:
     for cell in cells:
         for stage in cell.stages:
             training.check(stage)
-    ledger.read(results)
+    ledger.check(results)
     settings = {m: setting_hash(config, m, fingerprints[m]) for m in config.markets}
     by_hash = {cell_hash(config, cell, settings[cell.market]): cell for cell in cells}
     return Job(config, panels, fingerprints, settings, by_hash)
@@ -142,7 +142,7 @@ def run_cells(
     job: Job,
     mine: dict[str, Cell],
     store: CellStore,
-    keep: Callable[[CellResult, DailySums | None], None],
+    keep: Callable[[CellResult, DailySums | None, Dataset], None],
     code: str,
     console: Console,
 ) -> None:
@@ -162,7 +162,7 @@ def run_cells(
         place = f"{len(mine) - len(todo) + count}/{len(mine)}"
         with console.task(f"{place} {cell.name}"):
             result, sums = run_cell(cell, key, code, settings[cell.market])
-            keep(result, sums)
+            keep(result, sums, settings[cell.market].data)
         left = (len(todo) - count) * (time.monotonic() - began) / count
         console.say(f"{place} {_line(result)}; {duration(left)} left")
 
@@ -176,10 +176,11 @@ def prepare_setting(job: Job, market: str, store: CellStore, code: str, console:
     if key not in store.settings:
         with console.task(f"baselines of {market}"):
             learned = baselines.learned(setting.data, config.label.classes, config.seed)
-            for name, forecast in {**baselines.rules(setting.data, config.label), **learned}.items():
+            made = {**baselines.rules(setting.data, config.label), **learned}
+            for name, forecast in made.items():
                 about = CellResult(f"{key}-{name}", key, market, name, "", provenance.now(), code)
                 store.add(*evaluate_cell(about, setting, forecast))
-            store.add_setting(summarize_setting(setting))
+            store.add_setting(summarize_setting(setting, len(made)))
     return setting
 
 
@@ -212,7 +213,7 @@ def run_cell(cell: Cell, key: str, code: str, setting: Setting) -> tuple[CellRes
     return dataclasses.replace(result, training=summary, seconds=time.monotonic() - began), sums
 
 
-def make_trial(result: CellResult, folder: Path, fingerprint: str) -> Trial:
+def make_trial(result: CellResult, folder: Path, fingerprint: str, data: Dataset) -> Trial:
     """Return the cell's entry in the ledger."""
     assert result.scores is not None, "a cell that was evaluated has scores"
     return Trial(
@@ -223,6 +224,9 @@ def make_trial(result: CellResult, folder: Path, fingerprint: str) -> Trial:
         code=result.code,
         daily_sharpe=result.trading.daily_sharpe if result.trading else NAN,
         metrics=headline(next(iter(result.accuracy.values())), result.scores, result.trading),
+        symbols=data.panel.symbols,
+        test=dataset.spans(data).test,
+        simulated=data.panel.simulated,
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,17 +25,23 @@ from fxtrade.report.comparison_schema import CellResult
 from fxtrade.runs.provenance import Environment
 
 PLAN, CELLS, SUMS = "plan.json", "cells.jsonl", "sums"
+CHECKSUM = "checksum"  # of a line
 
 
 @dataclasses.dataclass(frozen=True)
 class SettingResult:
-    """The data of a market that all its forecasts share; stored when its baselines are complete."""
+    """The data of a market that all its forecasts share; stored when its baselines are complete.
+
+    Attributes:
+        baselines: their number; 0 of earlier versions.
+    """
 
     hash: str
     market: str
     data: DataSummary
     labels: tuple[LabelSpec, ...]
     coverages: tuple[float, ...]
+    baselines: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,36 +58,27 @@ class Plan(Versioned):
 class CellStore:
     """Finished cells and baselines in `folder`: a line each in `cells.jsonl`, and their sums by day in `sums/`.
 
-    A cell is stored completely or not at all: its line is written last, by one write. A line without an end is ignored:
-    it was truncated, or another process is writing it.
+    A cell is done where its line and its sums are whole. A line that is unfinished or damaged, or one whose sums are
+    missing or damaged, is ignored: its cell is not done, and neither is a setting that lacks a baseline.
 
     Raises:
-        FxtradeError: a line is damaged.
+        FxtradeError: the file cannot be read.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.results: dict[str, CellResult] = {}
         self.settings: dict[str, SettingResult] = {}
-        path = folder / CELLS
-        for number, line in enumerate(_complete(path).splitlines(), 1):
-            try:
-                self._enter(json.loads(line), f"{path}, line {number}")
-            except (ValueError, TypeError, KeyError, AttributeError, FxtradeError) as e:
-                raise FxtradeError(
-                    f"{path}, line {number} is damaged; delete it, and its cell is recomputed ({e})"
-                ) from e
-
-    def repair(self) -> None:
-        """Remove a truncated line from the file, before the first `add`.
-
-        Raises:
-            FxtradeError: the folder cannot be written.
-        """
-        path = self.folder / CELLS
-        complete = _complete(path)
-        if path.exists() and len(complete) < path.stat().st_size:
-            self._write(lambda: files.write_atomic(path, complete))
+        try:
+            lines = files.read_lines(folder / CELLS)
+        except OSError as e:
+            raise FxtradeError(f"{folder / CELLS} cannot be read: {e.strerror}") from e
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, FxtradeError):
+                self._enter(_checked(line))
+        self.results = {key: result for key, result in self.results.items() if result.error or self._has_sums(result)}
+        baselines = Counter(result.setting for result in self.results.values() if result.is_baseline)
+        self.settings = {key: s for key, s in self.settings.items() if baselines[key] >= s.baselines}
 
     def add(self, result: CellResult, sums: DailySums | None = None) -> None:
         """Store a cell or baseline; a cell whose training failed has no sums."""
@@ -88,34 +88,43 @@ class CellStore:
                 content = io.BytesIO()
                 np.savez_compressed(content, **{k: v for k, v in sums._asdict().items() if v is not None})
                 files.write_atomic(self._sums(result), content.getvalue())
-            files.append_line(self.folder / CELLS, {"result": result})
+            self._append({"result": result})
 
         self._write(write)
         self.results[result.hash] = result
 
     def add_setting(self, setting: SettingResult) -> None:
         """Store a setting, after its baselines."""
-        self._write(lambda: files.append_line(self.folder / CELLS, {"setting": setting}))
+        self._write(lambda: self._append({"setting": setting}))
         self.settings[setting.hash] = setting
 
     def sums(self, result: CellResult) -> DailySums:
         """Return the sums of a result. Raises FxtradeError if they are missing or damaged."""
         path = self._sums(result)
         try:
-            with np.load(path) as f:
+            with np.load(io.BytesIO(path.read_bytes())) as f:
                 return DailySums(**f)
-        except (OSError, ValueError, TypeError) as e:
-            raise FxtradeError(
-                f"{path} cannot be read ({e}); delete {CELLS} in its folder to recompute all cells"
-            ) from e
+        except Exception as e:  # damage shows as an error of zip, zlib, the header of an array or its values
+            raise FxtradeError(f"{path} cannot be read ({e}); start the comparison again to recompute its cell") from e
 
-    def _enter(self, line: dict[str, Any], where: str) -> None:
+    def _has_sums(self, result: CellResult) -> bool:
+        try:
+            self.sums(result)
+        except FxtradeError:
+            return False
+        return True
+
+    def _append(self, line: dict[str, Any]) -> None:
+        values = files.to_jsonable(line)
+        files.append_line(self.folder / CELLS, {**values, CHECKSUM: _digest(values)})
+
+    def _enter(self, line: dict[str, Any]) -> None:
         ((kind, values),) = line.items()
         if kind == "setting":
-            setting = from_jsonable(SettingResult, values, where)
+            setting = from_jsonable(SettingResult, values, "setting")
             self.settings[setting.hash] = setting
         else:
-            result = from_jsonable(CellResult, values, where)
+            result = from_jsonable(CellResult, values, "result")
             self.results[result.hash] = result
 
     def _sums(self, result: CellResult) -> Path:
@@ -129,7 +138,13 @@ class CellStore:
             raise FxtradeError(f"{self.folder} cannot be written: {e.strerror}; free space and start again") from e
 
 
-def _complete(path: Path) -> bytes:
-    """Return the complete lines; none if there is no file."""
-    content = path.read_bytes() if path.exists() else b""
-    return content[: content.rfind(b"\n") + 1]
+def _checked(line: bytes) -> dict[str, Any]:
+    """Return the values of a line. Raises ValueError if it differs from what was written."""
+    values = json.loads(line)
+    if values.pop(CHECKSUM, None) not in (None, _digest(values)):  # earlier versions wrote none
+        raise ValueError("the line is damaged")
+    return values
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest()

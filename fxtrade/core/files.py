@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import glob
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fxtrade.core.errors import FxtradeError
 
@@ -71,16 +72,75 @@ def write_json(path: Path, values: Any) -> None:
     write_text(path, json.dumps(to_jsonable(values), indent=1) + "\n")
 
 
+def write_new(path: Path, text: str) -> None:
+    """Write a file that does not exist yet, atomically; of several processes one succeeds.
+
+    Raises:
+        FileExistsError: it exists.
+        OSError: as it comes.
+    """
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    with atomic_path(path) as part:
+        part.write_text(text)
+        try:
+            os.link(part, path)  # unlike a rename, it fails where another process was faster
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links: the rename of `atomic_path` has to do
+            pass
+
+
 def append_line(path: Path, entry: Any) -> None:
-    """Append one line of JSON by one `write`, so that processes side by side do not mix their lines. OSError as it
-    comes."""
+    """Append one line of JSON, completely or not at all; processes side by side take turns. OSError as it comes.
+
+    An unfinished last line, which a process left that was killed, is removed.
+    """
     line = (json.dumps(to_jsonable(entry)) + "\n").encode()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    with open(path, "ab+", buffering=0) as file:
+        _lock(file)
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - 1, 0))
+        if file.read(1) not in (b"", b"\n"):
+            file.seek(0)
+            content = file.read()
+            start = content.rfind(b"\n") + 1
+            if _is_json(content[start:]):
+                line = b"\n" + line
+            else:
+                file.truncate(end := start)
+        try:
+            while line:  # a full disk takes a part of the line; the next write then raises
+                line = line[file.write(line) :]
+        except BaseException:
+            file.truncate(end)
+            raise
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file that `append_line` writes, without an unfinished last one; none if there is no file.
+
+    OSError as it comes.
+    """
+    *lines, last = (path.read_bytes() if path.exists() else b"").split(b"\n")
+    return [*lines, last] if _is_json(last) else lines
+
+
+def _is_json(line: bytes) -> bool:
+    """Whether a line without an end is complete."""
     try:
-        while line:  # a full disk takes a part of the line; the next write then raises
-            line = line[os.write(handle, line) :]
-    finally:
-        os.close(handle)
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Wait until no other process appends. Without locks (Windows, some file systems) one write has to do."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def to_jsonable(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -30,13 +30,13 @@ GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
 
 
 def trade(
-    data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int, trials: Mapping[str, float]
+    data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int, trials: Sequence[float] = ()
 ) -> TradingResult:
     """Backtest from the first test row on, with a threshold that is fixed on the validation rows.
 
     Args:
-        trials: daily Sharpe ratio of every configuration tried on these data before, by its hash; deflates the Sharpe
-            ratio.
+        trials: daily Sharpe ratio of every configuration tried on these data before, NaN of one that was ruined,
+            which has none but counts; deflates the Sharpe ratio.
     """
     bars, times, threshold, target = _orders(data, forecast, config, horizon)
     market = build_market(config)
@@ -63,7 +63,7 @@ def trade_alone(data: Dataset, forecast: Forecast, config: TradeConfig, horizon:
 def summarize(
     times: Int[np.ndarray, " N"],
     result: Result,
-    trials: Mapping[str, float] | None = None,
+    trials: Sequence[float] = (),
     benchmark: Float[np.ndarray, " days"] | None = None,
 ) -> TradingSummary:
     """Return the metrics of one backtest; conventions in `metrics.returns`, Sharpe inference on daily returns."""
@@ -76,7 +76,8 @@ def summarize(
     cost = sum(result.costs.values(), np.zeros_like(result.equity))
     per_asset = result.traded / np.maximum(result.traded.sum(1, keepdims=True), 1e-300) * cost[:, None]
     trades = returns.trade_returns(result.weight, result.pnl, per_asset)
-    ratios = [r for r in (*(trials or {}).values(), float(moments.sharpe)) if np.isfinite(r)]
+    ratios = [r for r in (*trials, float(moments.sharpe)) if np.isfinite(r)]
+    best_by_chance = significance.expected_maximum(len(trials) + 1, float(np.var(ratios)) if ratios else 0.0)
     annual_return = returns.annual_return(day, days_a_year)
     max_drawdown = returns.max_drawdown(result.equity)
     against = {}
@@ -88,8 +89,8 @@ def summarize(
         annual_return=annual_return,
         sharpe=Estimate(*(float(ratio * np.sqrt(days_a_year)) for ratio in (moments.sharpe, low, high))),
         psr=float(significance.probabilistic_sharpe(moments)),
-        dsr=significance.deflated_sharpe(day, ratios) if ratios else float("nan"),
-        trials=len(ratios),
+        dsr=float(significance.probabilistic_sharpe(moments, best_by_chance)),
+        trials=len(trials) + 1,
         daily_sharpe=float(moments.sharpe),
         sortino=returns.sortino(day, days_a_year),
         calmar=annual_return / -max_drawdown if max_drawdown else float("nan"),

@@ -15,7 +15,7 @@ from fxtrade.ensemble import mixture
 from fxtrade.evaluate import accuracy, auxiliary, trading
 from fxtrade.evaluate.data import comparable_labels, summarize_data
 from fxtrade.evaluate.results import NAN, CoverageTable
-from fxtrade.experiment.job import Job
+from fxtrade.experiment.job import Job, identify_trial
 from fxtrade.models.flops import flops_per_sample
 from fxtrade.pipeline import baselines, dataset, online_finetune, training
 from fxtrade.pipeline.baselines import Prediction
@@ -42,7 +42,7 @@ def evaluate_run(
     config, data = job.config, job.data
     with console.bar("scoring", len(data.panel.times) * config.train.ensemble.size, "bars") as on_progress:
         forecast, rates = forecasts(config, trained, data, on_progress)
-    others, opened = ledger.past_trials(folder.parent, job.provenance.data_fingerprint, job.provenance.config_hash)
+    past = ledger.past_trials(folder.parent, identify_trial(job, folder.name))
     with console.task("baselines"):
         predictions = baselines.all_baselines(data, config.label, config.seed)
         tables = {name: coverage_table(config, data, prediction) for name, prediction in predictions.items()}
@@ -60,7 +60,7 @@ def evaluate_run(
     traded = None
     if label.directional:
         with console.task("backtest"):
-            traded = trading.trade(data, forecast, config.trade, config.label.horizon, others)
+            traded = trading.trade(data, forecast, config.trade, config.label.horizon, past.daily_sharpes)
     return RunReport(
         folder=folder.name,
         provenance=job.provenance,
@@ -69,8 +69,8 @@ def evaluate_run(
         label=label,
         training=summarize_training(config, data, trained, rates),
         history=tuple(LossRow(r["step"], r.get("train/loss", NAN), r.get("valid/loss", NAN)) for r in metrics),
-        opened_before=opened,
-        trials_before=len(others),
+        opened_before=past.opened,
+        trials_before=len(past.others),
         accuracy=accuracy.coverage_table(rows, *options),
         baselines=tables,
         null_baselines=nulls,

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from fxtrade.core.config import RunConfig
 from fxtrade.data.times import parse_interval
-from fxtrade.pipeline import dataset, training
+from fxtrade.pipeline import dataset, training, warm_start
 from fxtrade.pipeline.build import build_model, identity
 from fxtrade.pipeline.dataset import Dataset
-from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.report.progress import Console
 from fxtrade.runs import ledger, provenance
+from fxtrade.runs.ledger import Trial
 from fxtrade.runs.provenance import Provenance
+from fxtrade.runs.record import Identity, Spans
 
 
 class Job(NamedTuple):
@@ -21,7 +22,8 @@ class Job(NamedTuple):
 
     config: RunConfig
     data: Dataset
-    identity: dict[str, Any]
+    identity: Identity
+    spans: Spans
     provenance: Provenance
     params: Any
 
@@ -34,10 +36,26 @@ def prepare(config: RunConfig, results: Path, console: Console) -> Job:
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         fingerprint = panel.fingerprint()
-    ledger.read(results)
+    ledger.check(results)
     with console.bar("features", len(panel.times), "bars") as on_progress:
         data = dataset.prepare(config, panel, on_progress)
     console.say(dataset.describe(data))
     training.plans(config, data, build_model(config).receptive_field)
-    params = load_initial_params(config, data)
-    return Job(config, data, identity(config, data, fingerprint), provenance.provenance(config, fingerprint), params)
+    params = warm_start.load_initial_params(config, data)
+    source = provenance.provenance(config, fingerprint)
+    return Job(config, data, identity(config, data, fingerprint), warm_start.spans(config, data), source, params)
+
+
+def identify_trial(job: Job, folder: str) -> Trial:
+    """Return the run's entry in the ledger, without its numbers."""
+    source, panel = job.provenance, job.data.panel
+    return Trial(
+        config_hash=source.config_hash,
+        data_fingerprint=source.data_fingerprint,
+        run=folder,
+        started=source.environment.started,
+        code=source.environment.code,
+        symbols=panel.symbols,
+        test=job.spans.test,
+        simulated=panel.simulated,
+    )

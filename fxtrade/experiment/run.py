@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import time
 from collections.abc import Iterator
@@ -15,14 +16,15 @@ from fxtrade.core.registry import to_dict
 from fxtrade.evaluate.headline import headline
 from fxtrade.evaluate.results import NAN
 from fxtrade.experiment.evaluate_run import evaluate_run
-from fxtrade.experiment.job import Job, prepare
-from fxtrade.pipeline import dataset, training
+from fxtrade.experiment.job import Job, identify_trial, prepare
+from fxtrade.pipeline import training
 from fxtrade.pipeline.training import Stage
 from fxtrade.report import report as run_report
 from fxtrade.report.progress import Console
 from fxtrade.report.schema import RunReport
 from fxtrade.runs import ledger, run_dir
 from fxtrade.runs.ledger import Trial
+from fxtrade.runs.record import RunRecord, RunResult
 from fxtrade.train.interrupt import Interrupt
 from fxtrade.train.outputs import TrainOutputs, open_outputs
 
@@ -40,17 +42,15 @@ def run(
         Interrupted: SIGINT or SIGTERM came during training or after it; the state is saved.
     """
     console, began = console or Console(), time.time()
+    if resume is None:
+        run_dir.run_folder(results, name or config.name)  # checks the name before anything is read
     job = prepare(config, results, console)
     folder = resume or run_dir.create(results, config, name)
-    record = {
-        "provenance": job.provenance,
-        "identity": job.identity,
-        "spans": {span: dataset.span_of(job.data, span) for span in ("train", "valid", "test")},
-    }
-    files.write_json(folder / run_dir.RECORD, record)
+    record = RunRecord(job.identity, job.spans, job.provenance)
+    record.write(folder / run_dir.RECORD)
     console.say(f"run folder {folder}   (tensorboard --logdir {results})")
 
-    with open_outputs(folder, job.identity, config.train.max_to_keep, bool(resume)) as outputs:
+    with open_outputs(folder, files.to_jsonable(job.identity), config.train.max_to_keep, bool(resume)) as outputs:
         writer = outputs.metric_writer
         assert writer is not None, "open_outputs opens a metric writer"
         opened = functools.partial(open_stage, job, folder, outputs, console)
@@ -58,12 +58,10 @@ def run(
         with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
             report = evaluate_run(job, trained, writer.rows, folder, began, console)
         stop_if_asked(interrupt, folder, trained.fit.step)
-        trial, threshold = make_trial(report), report.trading and report.trading.threshold
+        trial, threshold = make_trial(report, job), report.trading and report.trading.threshold
         ledger.append_trial(results, trial)  # before the numbers are shown
-        files.write_json(
-            folder / run_dir.RECORD,
-            record | {"seconds": report.seconds, "metrics": trial.metrics, "threshold": threshold},
-        )
+        result = RunResult(report.seconds, threshold, trial.metrics)
+        dataclasses.replace(record, result=result).write(folder / run_dir.RECORD)
         report.write(folder / run_dir.REPORT)
         for title, pixels in run_report.write(folder, report).items():
             writer.image(title, pixels, trained.fit.step)
@@ -87,7 +85,7 @@ def open_stage(
     """
     with contextlib.ExitStack() as stack:
         if name == training.PRETRAINING:
-            saving = job.identity, job.config.train.max_to_keep, outputs.resume
+            saving = files.to_jsonable(job.identity), job.config.train.max_to_keep, outputs.resume
             outputs = stack.enter_context(open_outputs(folder / "pretrain", *saving))
         interrupt, bar = stack.enter_context(Interrupt()), stack.enter_context(console.training(name, steps))
         yield Stage(outputs, bar._replace(should_stop=interrupt.should_stop))
@@ -102,16 +100,12 @@ def stop_if_asked(interrupt: Interrupt, folder: Path, step: int) -> None:
         raise Interrupted(f"stopped at step {step} and saved; {resume}", interrupt.signal)
 
 
-def make_trial(report: RunReport) -> Trial:
+def make_trial(report: RunReport, job: Job) -> Trial:
     """Return the run's entry in the ledger."""
-    source, net = report.provenance, report.trading and report.trading.strategy
+    net = report.trading and report.trading.strategy
     metrics = headline(report.accuracy, report.scores, net)
-    return Trial(
-        config_hash=source.config_hash,
-        data_fingerprint=source.data_fingerprint,
-        run=report.folder,
-        started=source.environment.started,
-        code=source.environment.code,
+    return dataclasses.replace(
+        identify_trial(job, report.folder),
         daily_sharpe=net.daily_sharpe if net else NAN,
         metrics=metrics | {"labels_per_second": report.training.labels_per_second},
     )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from fxtrade import losses, models
 from fxtrade.core import registry
 from fxtrade.core.config import RunConfig, TradeConfig
-from fxtrade.core.files import to_jsonable
-from fxtrade.core.registry import to_dict
 from fxtrade.core.trading_types import Market, Number, Rule
 from fxtrade.core.types import Array, Output, Segment
 from fxtrade.data.times import format_interval
 from fxtrade.market import costs
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.risk import RULES, SIZING
+from fxtrade.runs.record import Identity
 
 
 def build_model(config: RunConfig) -> models.Network:
@@ -73,18 +71,18 @@ def build_rules(config: TradeConfig) -> list[Rule]:
     ]
 
 
-def identity(config: RunConfig, data: Dataset, fingerprint: str = "") -> dict[str, Any]:
-    """Return what a checkpoint was trained on, JSON-like."""
-    return to_jsonable(
-        {
-            "model": config.model.name,
-            "model options": {k: str(v) for k, v in config.model.options.items()},
-            "head_spec": list(build_model(config).head_spec),
-            "columns": list(data.features.names),
-            "symbols": list(data.panel.symbols),
-            "interval": format_interval(data.panel.interval),
-            "label": to_dict(config.label),
-            "horizons": list(config.auxiliary.horizons or ()),
-            "data fingerprint": fingerprint,
-        }
+def identity(config: RunConfig, data: Dataset, fingerprint: str = "") -> Identity:
+    """Return what the weights of a run of this config on these data belong to."""
+    return Identity(
+        model=config.model.name,
+        model_options={k: str(v) for k, v in config.model.options.items()},
+        head_spec=tuple(map(int, build_model(config).head_spec)),
+        features=config.features,
+        columns=data.features.names,
+        scaler=config.scaler,
+        symbols=data.panel.symbols,
+        interval=format_interval(data.panel.interval),
+        label=config.label,
+        horizons=tuple(config.auxiliary.horizons or ()),
+        data_fingerprint=fingerprint,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 
 from fxtrade import features, labels
 from fxtrade.core import registry, stream
@@ -17,8 +18,11 @@ from fxtrade.data import bars, book, synth, times
 from fxtrade.data.panel import Panel
 from fxtrade.data.resample import resample
 from fxtrade.data.times import format_interval
+from fxtrade.labels.weights import known_at
+from fxtrade.runs.record import Period, Spans
 from fxtrade.validate import splits
 
+SPANS = ("train", "valid", "test")
 FILE_KEYS = ("path", "symbols", "start", "end", "align", "resample", "synth")  # synth is left from a preset
 BAR_KEYS, BOOK_KEYS = (*FILE_KEYS, "stamp", "empty_bars", "date_format"), (*FILE_KEYS, "clock")
 
@@ -96,7 +100,7 @@ def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] 
             f"no row of these {len(present)} bars has both a label and defined features; use more data, a shorter "
             f"scaler.halflife (here {config.scaler.halflife:g} bars), shorter windows or symbols with fewer gaps"
         )
-    split = splits.build(config.split)(present, two_way.end.max(1))
+    split = splits.build(config.split)(present, known_at(two_way.end))
     final = two_way if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
     return Dataset(panel, dataclasses.replace(made, names=columns), final, split)
 
@@ -112,6 +116,23 @@ def span_of(data: Dataset, name: str) -> dict[str, Any]:
     return {"from": str(times[0]), "to": str(times[1]), "bars": len(rows), "labels": int(usable.sum())}
 
 
+def spans(data: Dataset) -> Spans:
+    """Return the times of the spans and of what their labels depend on."""
+    known, times, made = known_at(data.labels.end), data.panel.times, {}
+    for name in SPANS:
+        rows = [np.flatnonzero(stretch & getattr(data.split, name)) for stretch in stretches(data, name)]
+        made[name] = tuple(Period(int(times[r[0]]), int(times[known[r].max()])) for r in rows)
+    return Spans(**made)
+
+
+def stretches(data: Dataset, name: str) -> list[Bool[np.ndarray, " N"]]:
+    """Return the rows of each stretch of a span, from a row of it on until a row of another span follows."""
+    masks = {span: np.asarray(getattr(data.split, span)) for span in SPANS}
+    inside = splits.until_next(masks.pop(name), np.logical_or(*masks.values()))
+    number = np.cumsum(inside & ~np.append(False, inside[:-1]))
+    return [inside & (number == i + 1) for i in range(number[-1])]
+
+
 def describe(data: Dataset) -> str:
     """Return a few lines of text about the data."""
     panel = data.panel
@@ -120,7 +141,7 @@ def describe(data: Dataset) -> str:
         f"{panel.source}: {len(panel.times):,} bars of {format_interval(panel.interval)} x {len(panel.symbols)} symbols"
         f" ({', '.join(panel.symbols)}), {missing:.2f} % missing; {columns} features"
     ]
-    for name in ("train", "valid", "test"):
+    for name in SPANS:
         s = span_of(data, name)
         lines.append(f"  {name:5s} {s['from']} .. {s['to']}  {s['labels']:,} labels")
     return "\n".join(lines)

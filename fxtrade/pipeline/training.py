@@ -140,7 +140,7 @@ def spans(config: RunConfig, data: Dataset, model: nn.Module) -> tuple[tuple[Ser
     valid = np.asarray(data.split.valid)
     valid_series = series._replace(**weights(data.features, labels, valid, model.head_spec.returns))
     if config.train.ensemble.method == "folds":
-        own = splits.folds(rows, labels.end.max(1), config.train.ensemble.size, config.split.embargo)
+        own = splits.folds(rows, known_at(labels.end), config.train.ensemble.size, config.split.embargo)
         series = series._replace(w=jnp.asarray(np.stack([loss_weight(data.features, weighted, r) for r in own])))
     return (series, train_plan), (valid_series, valid_plan)
 

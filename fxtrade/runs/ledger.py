@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from fxtrade.core.codec import from_jsonable
 from fxtrade.core.errors import FxtradeError
-from fxtrade.core.files import append_line, to_jsonable
+from fxtrade.core.files import append_line, read_lines, to_jsonable
+from fxtrade.runs.record import Period
 
 LEDGER = "ledger.jsonl"
 
@@ -20,8 +24,10 @@ class Trial:
     """One configuration, evaluated on the test span of one data set.
 
     Attributes:
-        daily_sharpe: net of costs; NaN where nothing was traded.
+        run: folder of the run, or of the comparison with the name of the cell.
+        daily_sharpe: net of costs; NaN where nothing was traded, and of an account that was ruined.
         metrics: the headline numbers.
+        symbols, test, simulated: of the data. Earlier versions did not write them.
     """
 
     config_hash: str
@@ -31,14 +37,54 @@ class Trial:
     code: str = ""
     daily_sharpe: float = math.nan
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    symbols: tuple[str, ...] = ()
+    test: tuple[Period, ...] = ()
+    simulated: bool = False
+
+    def shares_data(self, other: Trial) -> bool:
+        """Return whether both are tested on the same data, or on one symbol at one time.
+
+        The same bars with one more have another fingerprint, but what is learnt of them is the same. Simulated markets
+        differ although their times and symbols are the same.
+        """
+        if self.data_fingerprint == other.data_fingerprint:
+            return True
+        overlap = any(a.overlaps(b) for a in self.test for b in other.test)
+        return overlap and not (self.simulated or other.simulated) and not set(self.symbols).isdisjoint(other.symbols)
+
+
+class PastTrials(NamedTuple):
+    """The trials before one.
+
+    Attributes:
+        others: the last trial of every other configuration, by its hash.
+        opened: number of other runs that evaluated the same configuration on the test span.
+    """
+
+    others: Mapping[str, Trial]
+    opened: int
+
+    @property
+    def daily_sharpes(self) -> tuple[float, ...]:
+        """The ratio of each other configuration that was traded; NaN of one that was ruined."""
+        traded = (t for t in self.others.values() if t.daily_sharpe == t.daily_sharpe or t.metrics.get("total_return"))
+        return tuple(t.daily_sharpe for t in traded)
 
 
 def read(results: Path) -> list[Trial]:
-    """Return every trial recorded under `results`, oldest first. Raises FxtradeError for a damaged line."""
+    """Return every trial recorded under `results`, oldest first; an unfinished last line is not one.
+
+    Raises:
+        FxtradeError: a line is damaged, or the ledger cannot be read.
+    """
     path = results / LEDGER
     known = {f.name for f in dataclasses.fields(Trial)}
+    try:
+        lines = read_lines(path)
+    except OSError as e:
+        raise FxtradeError(f"{path} cannot be read: {e.strerror}; trials are counted there") from e
     trials = []
-    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
+    for number, line in enumerate(lines, 1):
         try:
             values = json.loads(line)  # earlier versions wrote more fields; none of their trials may be lost
             trials.append(from_jsonable(Trial, {k: v for k, v in values.items() if k in known}, "trial"))
@@ -49,8 +95,21 @@ def read(results: Path) -> list[Trial]:
     return trials
 
 
+def check(results: Path) -> None:
+    """Raise FxtradeError unless the ledger can be read and written: a trial is appended only after its training."""
+    read(results)
+    path = results / LEDGER
+    try:
+        if path.exists():
+            path.open("ab").close()
+        elif results.exists() and not os.access(results, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as e:
+        raise FxtradeError(f"{path} cannot be written: {e.strerror}; every trial is counted there") from e
+
+
 def append_trial(results: Path, trial: Trial) -> None:
-    """Append one trial by one `write` of a whole line, so that concurrent processes do not mix their lines.
+    """Append one trial, completely or not at all; concurrent processes do not mix their lines.
 
     Raises:
         FxtradeError: the ledger cannot be written.
@@ -63,13 +122,12 @@ def append_trial(results: Path, trial: Trial) -> None:
         raise FxtradeError(f"{path} cannot be written: {e.strerror}; this trial is not counted: {line}") from e
 
 
-def past_trials(results: Path, fingerprint: str, own_hash: str) -> tuple[dict[str, float], int]:
-    """Return the earlier trials on these data.
+def past_trials(results: Path, own: Trial) -> PastTrials:
+    """Return the earlier trials that share data with `own`.
 
-    Returns:
-        The daily Sharpe ratio of every other configuration by its hash, and how often our own configuration was
-        evaluated on the test span.
+    Lines of the same run and configuration are one trial: a run that was killed and resumed may have written several.
     """
-    trials = [t for t in read(results) if t.data_fingerprint == fingerprint]
-    others = {t.config_hash: t.daily_sharpe for t in trials if t.config_hash != own_hash}
-    return others, sum(t.config_hash == own_hash for t in trials)
+    trials = [t for t in read(results) if t.shares_data(own)]
+    others = {t.config_hash: t for t in trials if t.config_hash != own.config_hash}
+    opened = {t.run for t in trials if t.config_hash == own.config_hash and t.run != own.run}
+    return PastTrials(others, len(opened))

@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import time
 from pathlib import Path
 
 from fxtrade.core.config import RunConfig, freeze
 from fxtrade.core.errors import ConfigError, FxtradeError
-from fxtrade.core.files import write_json
+from fxtrade.core.files import to_jsonable, write_new
 from fxtrade.core.registry import to_dict
+from fxtrade.train.checkpoint import check_path
 
 CONFIG, RECORD, REPORT = "config.json", "run.json", "report.json"
+LONGEST_NAME = 200  # bytes; file systems take 255, and temporary names are longer
 
 
 def create(results: Path, config: RunConfig, name: str = "") -> Path:
     """Make the folder `results/<name, or config name and time>` and write the resolved config into it.
 
+    Without a name the folder is a new one, with a number where another run of that second has it.
+
     Raises:
-        FxtradeError: the folder exists already or cannot be written, or the name is not that of a folder in `results`.
+        FxtradeError: the folder holds a run already or cannot be written, or the name is not that of a folder in
+            `results`.
     """
-    folder = run_folder(results, name or f"{config.name}-{timestamp()}")
-    if (folder / CONFIG).exists():
-        raise FxtradeError(
-            f"{folder} holds a run already; resume it with --resume {folder}, or give another --run name"
-        )
-    write_json(folder / CONFIG, to_dict(config))
-    return folder
+    default, text = f"{config.name}-{timestamp()}", json.dumps(to_jsonable(to_dict(config)), indent=1) + "\n"
+    numbered = itertools.chain([default], (f"{default}-{n}" for n in itertools.count(2)))
+    for candidate in [name] if name else numbered:
+        folder = run_folder(results, candidate)
+        try:
+            write_new(folder / CONFIG, text)
+        except OSError as e:
+            if not os.path.exists(folder / CONFIG):
+                raise FxtradeError(
+                    f"{folder} cannot be written: {e.strerror}; choose another place with --results"
+                ) from e
+        else:
+            return folder
+    folder = results / name
+    raise FxtradeError(f"{folder} holds a run already; resume it with --resume {folder}, or give another --run name")
 
 
 def run_folder(results: Path, name: str) -> Path:
-    """Return the folder of that name in `results`. Raises ConfigError for a name that is a path."""
+    """Return the folder of that name in `results`.
+
+    Raises:
+        ConfigError: the name is a path or too long.
+        CheckpointError: Orbax would take the path for a pattern.
+    """
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise ConfigError(f"--run {name[:40]}... has more than {LONGEST_NAME} bytes; give a shorter name")
     if (results / name).resolve().parent != results.resolve():
         raise ConfigError(f"--run {name} must be a plain name; choose the folder around it with --results")
+    check_path(results / name)
     return results / name
 
 

@@ -23,6 +23,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], max_to_keep: int = 3):
+        check_path(folder)
         self.folder, self.identity = folder, identity
         self._managers = {
             "last": self._manager(folder / "last", max_to_keep),
@@ -114,6 +115,16 @@ class Checkpoints:
             return ocp.CheckpointManager(folder.resolve(), options=options)
         except OSError as e:
             raise CheckpointError(f"{folder} cannot be written: {e.strerror}") from e
+
+
+def check_path(folder: Path) -> None:
+    """Raise CheckpointError for a path that Orbax would take for a pattern or an address, and not find again."""
+    for part in folder.resolve().parts[1:]:  # the first is the root or the drive
+        if found := set(part) & set("*?[]\\") or set(part[-1:]) & {":"}:
+            raise CheckpointError(
+                f"{folder}: checkpoints cannot be read in a folder whose path has {min(found)!r}, here in '{part}'; "
+                "rename it, or give another --run name or --results folder"
+            )
 
 
 def _first_line(e: Exception) -> str:

@@ -18,7 +18,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue] generated
 
 from fxtrade.core.errors import FxtradeError
-from fxtrade.core.files import append_line, write_atomic
+from fxtrade.core.files import append_line, read_lines, write_atomic
 
 
 class MetricWriter:
@@ -113,12 +113,13 @@ class _Events:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a `metrics.jsonl`; an incomplete last line (after a kill) is omitted."""
+    """Return the rows of a `metrics.jsonl` up to the first that is damaged; an unfinished last line is omitted."""
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in read_lines(path):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            row = json.loads(line)
+            rows.append({"step": row.pop("step"), **row})
+        except (ValueError, TypeError, AttributeError, KeyError):
             break
     return rows
 

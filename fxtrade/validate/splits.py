@@ -1,7 +1,7 @@
 """Which rows are trained on, which select a model and which test it.
 
 A split is a mask over rows; nothing may assume that a span is contiguous. To add a scheme, write a function
-`f(present, end, *, valid_fraction, test_fraction, embargo, options) -> Split` and one line in `SPLITS`.
+`f(present, known, *, valid_fraction, test_fraction, embargo, options) -> Split` and one line in `SPLITS`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def build(config: SplitConfig) -> Callable[[Bool[Array, " N"], Int[Array, " N"]]
 
 def by_time(
     present: Bool[Array, " N"],
-    end: Int[Array, " N"],
+    known: Int[Array, " N"],
     *,
     valid_fraction: float,
     test_fraction: float,
@@ -33,12 +33,12 @@ def by_time(
 ) -> Split:
     """Return training, validation and test spans one after the other, purged.
 
-    A row of an earlier span is dropped where its label looks into a later one, or into the `embargo` rows before it:
-    `end` comes before both. Features look back only, so later spans need no purge.
+    A row of an earlier span is dropped where its label or the weight of its label depends on a later one, or on the
+    `embargo` rows before it: `known` comes before both. Features look back only, so later spans need no purge.
 
     Args:
         present: rows that have data; fractions are counted in these, so that gaps do not move the borders.
-        end: last row that a label of each row looks at, of all assets.
+        known: last row that labels and weights of each row depend on (`labels.weights.known_at`).
         valid_fraction, test_fraction: of the rows; training gets the rest.
 
     Raises:
@@ -55,7 +55,7 @@ def by_time(
     def span(start: int, stop: int | None) -> np.ndarray:
         inside = rows >= start
         if stop is not None:
-            inside &= end < stop - embargo
+            inside &= known < stop - embargo
         return inside & present
 
     split = Split(span(0, first_valid), span(first_valid, first_test), span(first_test, None))
@@ -69,11 +69,11 @@ def by_time(
 SPLITS = {"by_time": by_time}
 
 
-def folds(train: Bool[Array, " N"], end: Int[Array, " N"], count: int, embargo: int = 0) -> Bool[np.ndarray, "G N"]:
+def folds(train: Bool[Array, " N"], known: Int[Array, " N"], count: int, embargo: int = 0) -> Bool[np.ndarray, "G N"]:
     """Return the training rows of each of `count` members: all but one block of rows, another for each.
 
-    Blocks have equally many training rows. Rows before a block are dropped, too, where their label looks into it, and
-    the `embargo` rows after it.
+    Blocks have equally many training rows. Rows before a block are dropped, too, where their label or its weight
+    depends on it (`known`, see `by_time`), and the `embargo` rows after it.
 
     Raises:
         DataError: there are fewer training rows than blocks.
@@ -86,7 +86,7 @@ def folds(train: Bool[Array, " N"], end: Int[Array, " N"], count: int, embargo: 
     kept = np.empty((count, len(train)), bool)
     for i, block in enumerate(np.array_split(inside, count)):
         first, last = block[0], block[-1]
-        kept[i] = train & ((end < first) | (rows > last + embargo))
+        kept[i] = train & ((known < first) | (rows > last + embargo))
     return kept
 
 
@@ -95,7 +95,10 @@ def trading_rows(split: Split) -> Bool[np.ndarray, " N"]:
 
     Rows without features or labels belong to no span, and a position is held through them.
     """
-    rows = np.arange(len(split.test))
-    inside = split.train | split.valid | split.test
-    last = np.maximum.accumulate(np.where(inside, rows, -1))
-    return (last >= 0) & split.test[last]
+    return until_next(split.test, split.train | split.valid)
+
+
+def until_next(span: Bool[Array, " N"], others: Bool[Array, " N"]) -> Bool[np.ndarray, " N"]:
+    """Return the rows from a row of `span` on, until a row of `others` follows."""
+    last = np.maximum.accumulate(np.where(span | others, np.arange(len(span)), -1))
+    return (last >= 0) & np.asarray(span)[last]

@@ -112,6 +112,7 @@ class TestWhatItLeaves:
         assert len({trial.config_hash for trial in trials}) == 4
         for trial in trials:
             assert np.isfinite([trial.metrics["accuracy"], trial.metrics["accuracy_top_10"], trial.daily_sharpe]).all()
+            assert trial.symbols == ("SIM0", "SIM1") and trial.simulated and trial.test[0].first < trial.test[0].last
 
     def test_a_cell_by_hand(self, finished, tiny_setting):
         """Trained and scored over all of history by the parts that a single run uses."""

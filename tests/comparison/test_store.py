@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
-from fxtrade.comparison.store import CELLS, CellStore, SettingResult
+from fxtrade.comparison.store import CELLS, CHECKSUM, CellStore, SettingResult
 from fxtrade.core.errors import FxtradeError
 from fxtrade.evaluate.accuracy import DailySums
 from tests.helpers import comparison_sample, report_sample
@@ -33,25 +36,84 @@ def test_a_folder_that_is_not_there_is_empty(tmp_path):
     assert CellStore(tmp_path / "none").results == {}
 
 
-def test_a_line_cut_short_does_not_count_and_is_taken_out(store):
+def test_a_line_cut_short_does_not_count_and_the_next_takes_its_place(store):
     path = store.folder / CELLS
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"result": {"hash": "x"')
     again = CellStore(store.folder)
-    assert list(again.results) == ["h"]
-    again.repair()
-    assert path.read_bytes() == whole
+    assert list(again.results) == ["h"] and path.read_bytes() != whole
+    again.add(dataclasses.replace(RESULT, hash="i"), SUMS)
+    assert path.read_bytes().startswith(whole + b'{"result"')
+    assert list(CellStore(store.folder).results) == ["h", "i"]
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"result": {"hash": "x"}}', '{"setting": 3}', '{"a": 1, "b": 2}'])
-def test_a_damaged_line_is_named(store, line):
+def test_a_cell_without_a_checksum_counts(store):
+    """Earlier versions wrote none."""
     path = store.folder / CELLS
-    path.write_text(line + "\n" + path.read_text())
-    with pytest.raises(FxtradeError, match=f"{path}, line 1 is damaged; delete it, and its cell is recomputed"):
-        CellStore(store.folder)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({k: v for k, v in row.items() if k != CHECKSUM}) + "\n" for row in rows))
+    again = CellStore(store.folder)
+    assert repr(again.results) == repr(store.results) and repr(again.settings) == repr(store.settings)
 
 
-def test_sums_that_are_gone(store):
-    next((store.folder / "sums").iterdir()).unlink()
-    with pytest.raises(FxtradeError, match=r"sums/h\.npz cannot be read .*; delete cells.jsonl"):
-        store.sums(RESULT)
+def flipped(content: bytes) -> bytes:
+    made = bytearray(content)
+    made[len(made) // 2] ^= 1
+    return bytes(made)
+
+
+DAMAGE = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "emptied": lambda content: b"",
+    "flipped": flipped,
+    "garbled": lambda content: np.random.default_rng(0).bytes(len(content)),
+}
+
+
+class TestDamage:
+    """A cell whose line or sums are damaged is not done; the others are."""
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            *(b"", b"{", b"[]", b"3", b"{}", b"null", b"\xff\xfe"),
+            *(b'{"result": {"hash": "x"}}', b'{"setting": 3}', b'{"a": 1, "b": 2}'),
+        ],
+    )
+    def test_of_a_line(self, store, line):
+        path = store.folder / CELLS
+        path.write_bytes(line + b"\n" + path.read_bytes())
+        again = CellStore(store.folder)
+        assert list(again.results) == ["h"] and list(again.settings) == ["s"]
+
+    @pytest.mark.parametrize("how", DAMAGE)
+    def test_of_the_line_of_a_cell(self, store, how):
+        path = store.folder / CELLS
+        cell, setting = path.read_bytes().splitlines()
+        path.write_bytes(DAMAGE[how](cell).replace(b"\n", b"") + b"\n" + setting + b"\n")
+        again = CellStore(store.folder)
+        assert again.results == {} and list(again.settings) == ["s"]
+
+    @pytest.mark.parametrize("how", [*DAMAGE, "deleted"])
+    def test_of_sums(self, store, how):
+        (path,) = (store.folder / "sums").iterdir()
+        if how == "deleted":
+            path.unlink()
+        else:
+            path.write_bytes(DAMAGE[how](path.read_bytes()))
+        assert CellStore(store.folder).results == {}
+        with pytest.raises(FxtradeError, match=r"sums/h\.npz cannot be read .*; start the comparison again"):
+            store.sums(RESULT)
+
+    def test_of_a_baseline(self, store):
+        """Its setting is not done either, so that the baselines are computed again."""
+        baseline = dataclasses.replace(RESULT, hash="b", setting="t", recipe="")
+        store.add(baseline, SUMS)
+        store.add_setting(dataclasses.replace(store.settings["s"], hash="t", baselines=1))
+        assert set(CellStore(store.folder).settings) == {"s", "t"}
+        (store.folder / "sums" / "b.npz").write_bytes(b"")
+        assert set(CellStore(store.folder).settings) == {"s"}
+
+    def test_a_failed_cell_has_no_sums(self, store):
+        store.add(dataclasses.replace(RESULT, hash="f", error="not finite"))
+        assert set(CellStore(store.folder).results) == {"h", "f"}

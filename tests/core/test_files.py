@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core.errors import FxtradeError
-from fxtrade.core.files import append_line, atomic_path, to_jsonable, write_atomic, write_json
+from fxtrade.core.files import append_line, atomic_path, read_lines, to_jsonable, write_atomic, write_json, write_new
 from tests.full_disk import largest_file
 
 
@@ -67,12 +68,82 @@ class TestAppend:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         assert all([r["i"] for r in rows if r["who"] == who] == list(range(200)) for who in "ab")
 
-    def test_a_full_disk_is_an_error(self, tmp_path):
+    def test_a_full_disk_is_an_error_and_leaves_whole_lines(self, tmp_path):
         path = tmp_path / "lines.jsonl"
         with pytest.raises(OSError, match="File too large"), largest_file(100):
             for i in range(100):
                 append_line(path, {"i": i})
-        assert path.stat().st_size == 100
+        kept = path.read_text()
+        assert 90 < len(kept) <= 100 and kept.endswith("}\n")
+        append_line(path, {"next": 1})
+        assert path.read_text() == kept + '{"next": 1}\n'
+
+    def test_an_interrupt_leaves_whole_lines(self, tmp_path, monkeypatch):
+        path = tmp_path / "lines.jsonl"
+        append_line(path, {"i": 0})
+        opened = open
+
+        class Interrupted(io.FileIO):
+            def write(self, line):
+                super().write(line[:5])
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr("builtins.open", lambda path, mode, buffering: Interrupted(path, mode))
+        with pytest.raises(KeyboardInterrupt):
+            append_line(path, {"i": 1})
+        monkeypatch.setattr("builtins.open", opened)
+        assert path.read_text() == '{"i": 0}\n'
+
+    @pytest.mark.parametrize("left", [b'{"i": 1', b'{"i": 1}, ', b"{", b"\xff\xfe"])
+    def test_what_a_killed_process_left_is_no_line(self, tmp_path, left):
+        path = tmp_path / "lines.jsonl"
+        path.write_bytes(b'{"i": 0}\n' + left)
+        assert read_lines(path) == [b'{"i": 0}']
+        append_line(path, {"i": 2})
+        assert path.read_bytes() == b'{"i": 0}\n{"i": 2}\n'
+
+    def test_a_whole_line_without_its_end_counts(self, tmp_path):
+        """As an editor leaves it."""
+        path = tmp_path / "lines.jsonl"
+        path.write_bytes(b'{"i": 0}')
+        assert read_lines(path) == [b'{"i": 0}']
+        append_line(path, {"i": 1})
+        assert read_lines(path) == [b'{"i": 0}', b'{"i": 1}'] and path.read_bytes().endswith(b"}\n")
+
+    def test_without_a_file_there_are_no_lines(self, tmp_path):
+        assert read_lines(tmp_path / "none") == []
+        (tmp_path / "empty").touch()
+        assert read_lines(tmp_path / "empty") == []
+
+
+class TestNew:
+    def test_a_file_is_written_once(self, tmp_path):
+        write_new(tmp_path / "new" / "a", "one")
+        with pytest.raises(FileExistsError):
+            write_new(tmp_path / "new" / "a", "two")
+        assert (tmp_path / "new" / "a").read_text() == "one" and os.listdir(tmp_path / "new") == ["a"]
+
+    def test_of_processes_side_by_side_one_succeeds(self, tmp_path):
+        code = (
+            "import sys; from pathlib import Path; from fxtrade.core.files import write_new\n"
+            "for i in range(200):\n"
+            "    try: write_new(Path(sys.argv[1]) / str(i), sys.argv[2]); print(i)\n"
+            "    except FileExistsError: pass"
+        )
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        both = [subprocess.Popen([*command, who], stdout=subprocess.PIPE, text=True) for who in "ab"]
+        written = [process.communicate()[0].split() for process in both]
+        assert sorted(map(int, written[0] + written[1])) == list(range(200))
+        for who, names in zip("ab", written, strict=True):
+            assert all((tmp_path / name).read_text() == who for name in names)
+
+    def test_without_links(self, tmp_path, monkeypatch):
+        def refuse(*_):
+            raise PermissionError("no links here")
+
+        monkeypatch.setattr(os, "link", refuse)
+        write_new(tmp_path / "a", "one")
+        assert (tmp_path / "a").read_text() == "one" and os.listdir(tmp_path) == ["a"]
 
 
 class TestJson:

@@ -36,13 +36,13 @@ def guess(data, skill: float, seed: int = 0) -> Forecast:
 
 @pytest.fixture(scope="module")
 def foreseen(data):
-    return trading.trade(data, guess(data, 1.0), FREE, 1, {})
+    return trading.trade(data, guess(data, 1.0), FREE, 1)
 
 
 class TestTrade:
     def test_who_knows_the_future_gets_rich_and_who_does_not_pays(self, data, foreseen):
         assert foreseen.strategy.total_return > 1 and foreseen.strategy.sharpe.value > 10
-        costly = trading.trade(data, guess(data, 0.0), TradeConfig(coverage=0.5), 1, {})
+        costly = trading.trade(data, guess(data, 0.0), TradeConfig(coverage=0.5), 1)
         assert costly.strategy.total_return < 0 and costly.strategy.cost > 0
         assert foreseen.strategy.cost == 0
 
@@ -53,28 +53,28 @@ class TestTrade:
         earlier = guess(data, 1.0)
         other = guess(data, -1.0)
         mixed = np.where(data.split.train[:, None, None], other.prob, earlier.prob)
-        again = trading.trade(data, Forecast(mixed, earlier.ok), FREE, 1, {})
+        again = trading.trade(data, Forecast(mixed, earlier.ok), FREE, 1)
         assert repr(again.strategy) == repr(foreseen.strategy)  # some metrics are NaN
 
     def test_the_threshold_is_that_of_the_validation_rows(self, data):
         made = guess(data, 0.5)
-        outcome = trading.trade(data, made, FREE, 1, {})
+        outcome = trading.trade(data, made, FREE, 1)
         sure = 2 * np.abs(made.prob[..., 1] - 0.5)
         before = sure[data.split.valid[:, None] & made.ok]
         assert (before >= outcome.threshold).mean() == pytest.approx(FREE.coverage, abs=0.01)
         surer = np.where(data.split.test[:, None, None], np.round(made.prob), made.prob)
-        assert trading.trade(data, Forecast(surer, made.ok), FREE, 1, {}).threshold == outcome.threshold
+        assert trading.trade(data, Forecast(surer, made.ok), FREE, 1).threshold == outcome.threshold
 
     def test_a_forecast_that_is_not_there_is_not_traded(self, data):
         made = guess(data, 1.0)
         before = np.arange(len(made.ok)) < data.split.test.argmax()
-        outcome = trading.trade(data, Forecast(made.prob, made.ok & before[:, None]), FREE, 1, {})
+        outcome = trading.trade(data, Forecast(made.prob, made.ok & before[:, None]), FREE, 1)
         assert outcome.strategy.trades == 0 and outcome.strategy.total_return == 0
 
     def test_long_only(self, data):
-        long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, allow_short=False), 1, {})
+        long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, allow_short=False), 1)
         assert 0 < long.strategy.total_return
-        assert long.strategy.exposure < trading.trade(data, guess(data, 1.0), FREE, 1, {}).strategy.exposure
+        assert long.strategy.exposure < trading.trade(data, guess(data, 1.0), FREE, 1).strategy.exposure
 
     def test_costs_and_delays_of_the_grid(self, data, foreseen):
         grid = {(g.fee_bps, g.latency): g.total_return for g in foreseen.grid}
@@ -138,23 +138,26 @@ class TestSummary:
         rng = np.random.default_rng(0)
         dsr = []
         for trials in (0, 5, 500):
-            others = {str(i): float(s) for i, s in enumerate(rng.normal(0, 0.3, trials))}
-            summary = trading.trade(data, made, FREE, 1, others).strategy
+            summary = trading.trade(data, made, FREE, 1, rng.normal(0, 0.3, trials).tolist()).strategy
             assert summary.trials == trials + 1
             dsr.append(summary.dsr)
         assert dsr[0] == pytest.approx(summary.psr, abs=1e-9)
         assert dsr[0] > dsr[1] > dsr[2]
 
-    def test_trials_without_a_ratio_are_left_out(self, data):
-        summary = trading.trade(data, guess(data, 0.1), FREE, 1, {"a": float("nan"), "b": 0.1}).strategy
-        assert summary.trials == 2
+    def test_trials_that_were_ruined_count(self, data):
+        """They have no ratio, but the best of three is better by chance than the best of two."""
+        without, ruined = (
+            trading.trade(data, guess(data, 0.1), FREE, 1, trials).strategy for trials in ((0.1,), (0.1, float("nan")))
+        )
+        assert (without.trials, ruined.trials) == (2, 3)
+        assert 0 < ruined.dsr < without.dsr
 
 
 def test_a_test_span_of_one_day(data):
     """Too short for anything but the return; nothing breaks."""
     day = data.panel.times // 86_400_000_000_000
     split = data.split.replace(test=day == day[-1])
-    outcome = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1, {})
+    outcome = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1)
     assert outcome.strategy.total_return > 0
     assert np.isnan(outcome.strategy.sharpe.value) and np.isnan(outcome.strategy.alpha)
 
@@ -232,7 +235,7 @@ class TestHoles:
         inside = Forecast(made.prob, made.ok & (hole | data.split.valid & before)[:, None])
         for horizon in (1, 8):
             assert trading.trade(holed, inside, FREE, horizon, {}).strategy.trades == 0
-        assert trading.trade(data, inside, FREE, 1, {}).strategy.trades > 0
+        assert trading.trade(data, inside, FREE, 1).strategy.trades > 0
 
     def test_what_is_forecast_there_does_not_matter(self, data, holed):
         holed, hole = holed
@@ -247,5 +250,5 @@ class TestHoles:
         rows = np.flatnonzero(data.split.test)
         tail = np.arange(len(data.split.test)) >= rows[200]
         split = data.split.replace(test=data.split.test & ~tail, train=data.split.train | tail)
-        curve = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1, {}).curve
+        curve = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1).curve
         assert curve.time[-1] <= data.panel.times[rows[200]]

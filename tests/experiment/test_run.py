@@ -9,10 +9,10 @@ import pytest
 
 from fxtrade import models
 from fxtrade.core.errors import CheckpointError, FxtradeError
-from fxtrade.core.files import to_jsonable
 from fxtrade.pipeline import dataset, predict
 from fxtrade.report.schema import RunReport
 from fxtrade.runs import ledger, provenance, run_dir
+from fxtrade.runs.record import RunRecord
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.metric_writer import read_metrics
 from fxtrade.train.optim import optimizer
@@ -91,22 +91,24 @@ class TestWhatItLeaves:
         assert [row["step"] for row in metrics(finished)] == [10, 20, 30, 40]
 
     def test_where_it_came_from(self, finished):
-        record, made = json.loads((finished / run_dir.RECORD).read_text()), report(finished)
+        record, made = RunRecord.read(finished / run_dir.RECORD), report(finished)
         source, environment = made.provenance, made.provenance.environment
-        assert record["provenance"] == to_jsonable(source)
+        assert record.provenance == source
         assert source.data_fingerprint == dataset.load(tiny.config().data).fingerprint()
         assert source.config_hash == provenance.config_hash(tiny.config())
         assert (source.name, source.seed) == ("tiny", 0)
         assert environment.packages["jax"] == jax.__version__ and environment.packages["numpy"] == np.__version__
         assert environment.backend == "cpu" and environment.cores >= 1
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", environment.started)
-        assert record["seconds"] == made.seconds > 0
-        assert record["metrics"]["accuracy"] == made.accuracy[0].accuracy
+        assert record.result.seconds == made.seconds > 0
+        assert record.result.metrics["accuracy"] == made.accuracy[0].accuracy
 
     def test_the_ledger_counts_it(self, finished):
         (trial,) = ledger.read(finished.parent)
         assert trial.run == finished.name and trial.config_hash == provenance.config_hash(tiny.config())
         assert np.isfinite(trial.daily_sharpe) and trial.started and trial.code
+        assert trial.symbols == ("SIM0", "SIM1") and trial.simulated
+        assert trial.test == RunRecord.read(finished / run_dir.RECORD).spans.test
         assert {"accuracy", "accuracy_top_10", "log_loss", "sharpe", "total_return"} < set(trial.metrics)
 
     def test_the_numbers_are_those_of_the_best_checkpoint(self, finished):
@@ -141,14 +143,17 @@ class TestAgain:
         assert found.trading.strategy.trials == 2 and report(copy).trading.strategy.trials == 1
         assert [trial.run for trial in ledger.read(copy.parent)] == [copy.name, "other"]
 
-    def test_resuming_a_finished_run_evaluates_it_again_and_says_so(self, copy, finished):
+    def test_resuming_a_finished_run_evaluates_it_again_and_is_the_same_trial(self, copy, finished):
         assert tiny.resume(copy) == copy
         once, twice = report(finished), report(copy)
         assert results(once) == results(twice)
         assert metrics(copy) == metrics(finished)
-        assert (once.opened_before, twice.opened_before) == (0, 1)
+        assert (once.opened_before, twice.opened_before) == (0, 0)
         assert twice.trials_before == 0
         assert len(ledger.read(copy.parent)) == 2
+
+    def test_another_run_of_the_same_config_says_so(self, copy):
+        assert report(tiny.run_tiny(copy.parent, "other")).opened_before == 1
 
     def test_the_same_name_is_refused(self, copy):
         before = (copy / "report.json").read_bytes()

@@ -9,7 +9,9 @@ from fxtrade import labels
 from fxtrade.core.config import DataConfig, LabelConfig, RunConfig, ScalerConfig, SplitConfig
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.data import bar_table, synth, times
+from fxtrade.labels.weights import known_at
 from fxtrade.pipeline import dataset
+from tests.helpers import markets
 from tests.helpers.bar_files import START, columns, write
 from tests.helpers.book_tables import snapshots
 
@@ -165,11 +167,23 @@ class TestPrepare:
             first = int(getattr(made.split, later).argmax())
             rows = getattr(made.split, earlier)
             assert made.labels.end[rows].max() < first
-            # nothing else is purged: a row before the border is left out only if one of its labels reaches it
+            # nothing else is purged: a row before the border is left out only if its labels or weights reach it
             left = np.flatnonzero(~(made.split.train | made.split.valid | made.split.test))
             near = left[(left > np.flatnonzero(rows)[0]) & (left < first)]
-            known = (made.features.ok & np.isfinite(made.labels.ret)).any(1)
-            assert len(near) and (made.labels.end[near].max(1) >= first)[known[near]].all()
+            present = (made.features.ok & np.isfinite(made.labels.ret)).any(1)
+            assert len(near) and (known_at(made.labels.end)[near] >= first)[present[near]].all()
+
+    @pytest.mark.parametrize("name", ["open_to_open", "triple_barrier"])
+    def test_labels_and_weights_of_a_span_do_not_depend_on_a_later_one(self, panel, name):
+        """A missing bar leaves labels before it without an end, and those that overlap them weigh more."""
+        chosen = config(label=LabelConfig(name, 8, options={"volatility_window": 50} if "barrier" in name else {}))
+        made = dataset.prepare(chosen, panel)
+        for earlier, later in (("train", "valid"), ("valid", "test")):
+            rows, first = getattr(made.split, earlier), int(getattr(made.split, later).argmax())
+            for missing in (slice(first, first + 1), slice(first, None)):
+                other = labels.make(markets.gap(panel.bars, missing), chosen.label)
+                np.testing.assert_array_equal(other.y[rows], made.labels.y[rows])
+                np.testing.assert_array_equal(other.w[rows], made.labels.w[rows])
 
     def test_unknown_names_are_found_before_anything_is_read(self):
         dataset.check(CONFIG)

@@ -13,10 +13,12 @@ import pytest
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.files import write_json
-from fxtrade.pipeline import dataset, training
+from fxtrade.core.types import Split
+from fxtrade.pipeline import dataset, training, warm_start
 from fxtrade.pipeline.build import build_model
 from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.runs import run_dir
+from fxtrade.runs.record import Period, RunRecord, Spans
 from fxtrade.train.optim import HEADS
 from tests.experiment.test_run import best, files, metrics
 from tests.helpers import tiny
@@ -60,13 +62,15 @@ class TestFromAnEarlierRun:
     @pytest.mark.parametrize(
         "changes, message",
         [
-            ({"model.options.channels": 5}, "the model options of that run is .*'channels': '4'"),
+            ({"model.options.channels": 5}, "the model_options of that run is .*'channels': '4'"),
             ({"data.synth.assets": 3}, "the symbols of that run is"),
             ({"auxiliary.volatility": 1.0}, "the head_spec of that run is"),
-            ({"split.valid_fraction": 0.3}, "the train span of that run ends .* but here valid begins"),
+            ({"scaler.halflife": 60.0}, "the scaler of that run is .*halflife=50"),
+            ({"features.log_return.horizons": (1, 2)}, "the features of that run is"),
+            ({"split.valid_fraction": 0.3}, "labels of the train span of that run reach .* but here valid begins"),
             (
                 {"split.test_fraction": 0.2},
-                "the (train|valid) span of that run ends .* its weights depend on rows that evaluate them",
+                "labels of the (train|valid) span of that run reach .* its weights depend on rows that evaluate them",
             ),
         ],
     )
@@ -85,13 +89,71 @@ class TestFromAnEarlierRun:
         with pytest.raises(ConfigError, match="is not a run"):
             tiny.run_tiny(tmp_path, "fine", {"train.init_from": str(tmp_path / "nowhere")})
 
-    def test_a_run_that_does_not_say_what_it_was_trained_on(self, copy):
+    def test_a_record_of_an_earlier_version(self, copy):
         facts = json.loads((copy / run_dir.RECORD).read_text())
-        del facts["spans"]
+        del facts["version"]
         write_json(copy / run_dir.RECORD, facts)
         config, data = prepared({"train.init_from": str(copy)})
-        with pytest.raises(ConfigError, match="lacks identity or spans .* train it again"):
+        with pytest.raises(ConfigError, match=r"train.init_from = .*run.json is damaged or of an older version"):
             load_initial_params(config, data)
+
+    def test_the_times_of_the_run_that_it_started_from_are_its_own_too(self, copy):
+        record = RunRecord.read(copy / run_dir.RECORD)
+        long_ago = Period(5, 6)
+        spans = dataclasses.replace(record.spans, train=(*record.spans.train, long_ago))
+        dataclasses.replace(record, spans=spans).write(copy / run_dir.RECORD)
+        config, data = prepared({"train.init_from": str(copy)})
+        assert warm_start.spans(config, data) == spans
+
+
+class TestTimes:
+    """Labels that an earlier run learnt from end before the rows that evaluate its weights begin, to the nanosecond."""
+
+    @staticmethod
+    def check(data, train=(), valid=()):
+        periods = [tuple(Period(int(first), int(last)) for first, last in span) for span in (train, valid)]
+        warm_start._check_times(Spans(*periods, ()), data, "run")
+
+    def test_the_record_holds_where_labels_and_their_weights_end(self):
+        config, data = prepared({"label.horizon": 20})
+        made = warm_start.spans(config, data)
+        last = np.flatnonzero(data.split.train)[-1]
+        assert made.train == (Period(int(data.panel.times[np.argmax(data.split.train)]), made.train[0].last),)
+        assert made.train[0].last >= data.panel.times[last + 1 + 20 + 19]
+        assert made.train[0].last < data.panel.times[np.argmax(data.split.valid)]
+        self.check(data, [dataclasses.astuple(made.train[0])], [dataclasses.astuple(made.valid[0])])
+
+    @pytest.mark.parametrize("interval", ["1h", "1s"])
+    def test_a_label_that_ends_with_the_first_row_of_a_later_span(self, interval):
+        _, data = prepared({"data.synth.interval": interval})
+        valid, test = (data.panel.times[np.argmax(span)] for span in (data.split.valid, data.split.test))
+        self.check(data, [(0, valid - 1)], [(0, test - 1)])
+        for spans, message in (
+            ({"train": [(0, valid)]}, "the train span .* but here valid begins"),
+            ({"train": [(test, test)]}, "the train span .* but here test begins"),
+            ({"valid": [(0, test)]}, "the valid span .* but here test begins"),
+        ):
+            with pytest.raises(ConfigError, match=message):
+                self.check(data, **spans)
+
+    def test_nothing_after_the_end_of_the_test_span(self):
+        """Weights of the future are no forecasts of the past."""
+        _, data = prepared()
+        later = data.panel.times[-1] + 1
+        with pytest.raises(ConfigError, match="here test begins"):
+            self.check(data, [(later, later)])
+
+    def test_spans_need_not_be_contiguous(self):
+        config, data = prepared()
+        rows = np.arange(len(data.panel.times))
+        split = Split((rows < 300) | (rows >= 700), (rows >= 310) & (rows < 500), (rows >= 510) & (rows < 690))
+        made = warm_start.spans(config, data._replace(split=split))
+        assert len(made.train) == 2
+        both = [dataclasses.astuple(period) for period in made.train]
+        self.check(data._replace(split=split), both)
+        times = data.panel.times
+        with pytest.raises(ConfigError, match="here test begins"):
+            self.check(data._replace(split=split), [*both, (times[695], times[696])])
 
 
 PRETRAINED = {"pretrain.name": "simclr", "pretrain.steps": 20, "train.steps": 20}

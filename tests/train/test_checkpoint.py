@@ -94,6 +94,11 @@ class TestSaving:
         with pytest.raises(CheckpointError, match="cannot be written: Not a directory"):
             Checkpoints(tmp_path / "file", WHO)
 
+    @pytest.mark.parametrize("name", ["lr[1]", "a**", "gs:"])
+    def test_a_path_that_orbax_takes_for_a_pattern(self, tmp_path, name):
+        with pytest.raises(CheckpointError, match="cannot be read in a folder whose path has .*rename it"):
+            Checkpoints(tmp_path / name / "checkpoints", WHO)
+
     def test_what_a_kill_leaves_half_written_is_no_checkpoint(self, folder):
         shutil.copytree(folder / "last" / "30", folder / "last" / "40.orbax-checkpoint-tmp")
         shutil.copytree(folder / "last" / "30", folder / "last" / "40.orbax-checkpoint-tmp-7")

@@ -1,0 +1,89 @@
+"""The record of a run, `run.json`: what its weights belong to, what they have learnt from, and its result.
+
+Change `version` whenever a field changes its name or meaning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from fxtrade.core.codec import Versioned
+from fxtrade.core.config import LabelConfig, ScalerConfig
+from fxtrade.runs.provenance import Provenance
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What the weights of a network belong to; a checkpoint stores it.
+
+    Attributes:
+        model_options: as text.
+        head_spec: fields of `models.HeadSpec`.
+        features: of the config, by name.
+        columns: names of the features' columns.
+        horizons: further ones, of the auxiliary loss.
+    """
+
+    model: str
+    model_options: Mapping[str, str]
+    head_spec: tuple[int, ...]
+    features: Mapping[str, Any]
+    columns: tuple[str, ...]
+    scaler: ScalerConfig
+    symbols: tuple[str, ...]
+    interval: str
+    label: LabelConfig
+    horizons: tuple[int, ...]
+    data_fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Period:
+    """A stretch of time: open times of its first and last bar in ns since 1970, UTC."""
+
+    first: int
+    last: int
+
+    def overlaps(self, other: Period) -> bool:
+        """Return whether a moment belongs to both."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclasses.dataclass(frozen=True)
+class Spans:
+    """The times that a run depends on and those that it is tested on.
+
+    A period begins with a row and ends with the last bar that its labels and their weights depend on. Those of `train`
+    and `valid` include the times of the run whose weights it started from.
+    """
+
+    train: tuple[Period, ...]
+    valid: tuple[Period, ...]
+    test: tuple[Period, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """The result of a finished run.
+
+    Attributes:
+        threshold: of confidence; None where the label is not traded.
+        metrics: the headline numbers.
+    """
+
+    seconds: float
+    threshold: float | None
+    metrics: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord(Versioned):
+    """A run; `result` is None until it has finished."""
+
+    identity: Identity
+    spans: Spans
+    provenance: Provenance
+    result: RunResult | None = None
+    version: int = 1
