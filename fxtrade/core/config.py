@@ -244,6 +244,8 @@ class TradeConfig(Config):
     fee_bps: NonNegative = 10.0  # per side
     half_spread_bps: NonNegative = 1.0  # per side
     latency: Natural = 0  # bars after the first possible fill
+    zero_volume: Literal["wait", "fill"] = "wait"  # orders in a bar in which nobody traded
+    delisted: Literal["mark", "close"] = "mark"  # a position without further bars: at its last price, or sold at it
 
 
 @dataclasses.dataclass(frozen=True)

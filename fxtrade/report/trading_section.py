@@ -31,6 +31,7 @@ METRICS = {  # name and form of each metric of a backtest
     "turnover_a_year": ("annual turnover (times equity, buys plus sells)", number),
     "exposure": ("mean gross exposure", percent),
     "cost": ("costs paid (times the starting capital)", number),
+    "delisted": ("positions in assets whose bars ended", count),
     "alpha": ("annual alpha to buy and hold", gain),
     "alpha_t": ("t statistic of alpha (HAC errors)", ratio),
     "beta": ("beta to buy and hold", number),
@@ -66,7 +67,12 @@ def trading(report: RunReport, equity: str, costs: str) -> list[str]:
 def _rule(trading: TradingResult, report: RunReport) -> str:
     trade = report.config.trade
     sides = "long and short" if trade.allow_short else "long only"
+    wait = " of a bar with trades" if trade.zero_volume == "wait" else ""
     late = f", {summary.bars(trade.latency)} late" if trade.latency else ""
+    ended = ""
+    if trading.strategy.delisted or trading.buy_and_hold.delisted:
+        ended = " A position in an asset whose bars end before the data "
+        ended += "keeps its last price." if trade.delisted == "mark" else "is sold at its last price."
     if trade.sizing == "proportional":
         chosen = "All forecasts are traded, each in proportion to its edge, p(up) - p(down)"
         threshold = ""
@@ -80,6 +86,6 @@ def _rule(trading: TradingResult, report: RunReport) -> str:
         f"{chosen}, {sides}, each held for {summary.bars(report.label.horizon)}, with at most "
         f"{percent(trade.max_gross_exposure, 0)} of the equity invested. {threshold}"
         f"A decision at the close of a bar fills at the "
-        f"next open{late}, with a fee of {trade.fee_bps:g} bps and a half-spread of {trade.half_spread_bps:g} bps a "
-        "side (1 bps is 0.01 %)."
+        f"next open{wait}{late}, with a fee of {trade.fee_bps:g} bps and a half-spread of "
+        f"{trade.half_spread_bps:g} bps a side (1 bps is 0.01 %).{ended}"
     )
