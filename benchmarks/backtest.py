@@ -43,8 +43,8 @@ def fxtrade(args) -> dict:
 
     bars, short, repeats = sizes(args)
     opens, closes, target = world(bars)
-    ok, zeros = np.ones(target.shape, bool), np.zeros(target.shape)
-    market_bars = Bars(opens, opens, closes, closes, zeros, ok, np.zeros(bars, np.int32))
+    ok, volume = np.ones(target.shape, bool), np.ones(target.shape)
+    market_bars = Bars(opens, opens, closes, closes, volume, ok, np.zeros(bars, np.int32))
     markets, labels = grid(FEES, LATENCIES)
     fee_bps, latency = labels[3]
     one = market(fee_bps, latency=latency)

@@ -10,24 +10,42 @@ The clock. `target[t]` is decided when bar t has closed and fills at the open of
 
 from __future__ import annotations
 
+import functools
+import typing
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from fxtrade.backtest.account import init, revalue, settle
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.trading_types import Account, Market, Order, Phase, Quote, Result
+from fxtrade.core.registry import check_names
+from fxtrade.core.trading_types import (
+    POLICY,
+    Account,
+    Delisted,
+    ExecutionPolicy,
+    Market,
+    Order,
+    Phase,
+    Quote,
+    Result,
+    ZeroVolume,
+)
 from fxtrade.core.types import Array, Bars, check_bars
 from fxtrade.market import check_costs, fills
 
 
-def step(market: Market, account: Account, bar: Bars, decided: Order) -> tuple[Account, Result]:
+def step(
+    market: Market, policy: ExecutionPolicy, account: Account, bar: Bars, ended: Bool[Array, " A"], decided: Order
+) -> tuple[Account, Result]:
     """Take the account through one bar, in three phases.
 
-    1. Match: the order that waits meets the quotes of the bar, today its open alone. Without a bar it goes on waiting.
+    1. Match: the order that waits meets the quotes of the bar, today its open alone. Without a bar, or a trade in it,
+       it goes on waiting. A position whose asset has ended may be closed at the last known price (`ExecutionPolicy`).
     2. Settle: cash pays for units and costs, and the account is marked at the close, or at the last known price.
     3. Decide: `decided` waits from the close on, where it is not NaN, in place of what waited before.
 
@@ -37,6 +55,7 @@ def step(market: Market, account: Account, bar: Bars, decided: Order) -> tuple[A
 
     Args:
         bar: one row of `Bars`.
+        ended: the asset had its last bar in the row before.
         decided: arrives at the close of this bar, so decided there or, with latency, before.
 
     Returns:
@@ -45,8 +64,11 @@ def step(market: Market, account: Account, bar: Bars, decided: Order) -> tuple[A
     real = account.cash.dtype
     before, price = account, jnp.where(bar.ok, bar.open.astype(real), account.mark)
     account, equity = revalue(account, price)
-    quote = Quote(Phase.OPEN, price, bar.ok, volume=bar.volume.astype(real), time=bar.second_of_week)
-    fill, waiting = fills.match(account.order, quote, account.units, equity)
+    order, trades = account.order, fills.can_fill(bar, policy.zero_volume)
+    if policy.delisted == "close":
+        order, trades = Order(jnp.where(ended, 0.0, order.weight)), trades | ended
+    quote = Quote(Phase.OPEN, price, trades, volume=bar.volume.astype(real), time=bar.second_of_week)
+    fill, waiting = fills.match(order, quote, account.units, equity)
 
     account, paid = settle(account, fill, market)
     mark = jnp.where(bar.ok, bar.close.astype(real), price)
@@ -55,10 +77,11 @@ def step(market: Market, account: Account, bar: Bars, decided: Order) -> tuple[A
     weight = jnp.where(equity > 0, account.units * mark / equity, 0.0)
 
     order = Order(jnp.where(jnp.isnan(decided.weight), waiting.weight, decided.weight))
-    return account._replace(order=order), Result(equity, weight, paid, jnp.abs(fill.traded_value), pnl)
+    delisted = jnp.sum(ended & (before.units != 0), dtype=jnp.int32)
+    return account._replace(order=order), Result(equity, weight, paid, jnp.abs(fill.traded_value), pnl, delisted)
 
 
-def run(bars: Bars, target: Float[Array, "N A"], market: Market) -> Result:
+def run(bars: Bars, target: Float[Array, "N A"], market: Market, policy: ExecutionPolicy = POLICY) -> Result:
     """Backtest a target over bars, one `lax.scan` of `step`; pure, computed in JAX's default float.
 
     A weight is a share of equity, negative when short, and may exceed 1 (leverage; borrowing is free). NaN is no
@@ -69,18 +92,22 @@ def run(bars: Bars, target: Float[Array, "N A"], market: Market) -> Result:
         bars: rows `[N, A]`.
         target: decided at the close of each bar.
         market: leaves without a leading axis; `latency` may be traced.
+        policy: static under `jit`.
 
     Returns:
-        Result: equity and costs `[N]`, the rest `[N, A]`; in units of the starting capital, 1.
+        Result: equity and costs `[N]`, the number of delisted positions, the rest `[N, A]`; in units of the starting
+        capital, 1.
     """
     target = jnp.asarray(target, jnp.result_type(float))
     num_bars, num_assets = target.shape
     row = jnp.arange(num_bars, dtype=jnp.int32) - market.latency
     arriving = Order(jnp.where((row >= 0)[:, None], target[jnp.maximum(row, 0)], jnp.nan))
-    return lax.scan(lambda account, rows: step(market, account, *rows), init(num_assets), (bars, arriving))[1]
+    rows = bars, fills.has_ended(bars.ok), arriving
+    _, result = lax.scan(lambda account, row: step(market, policy, account, *row), init(num_assets), rows)
+    return result._replace(delisted=result.delisted.sum(dtype=jnp.int32))
 
 
-def backtest(bars: Bars, target: Array, market: Market) -> Result:
+def backtest(bars: Bars, target: Array, market: Market, policy: ExecutionPolicy = POLICY) -> Result:
     """`run`, compiled, in float64 where the backend has it; the Result holds NumPy arrays.
 
     Where it has not, float32: measured on the CPU, equity then differs by at most 3e-5 of itself after 50,000 bars
@@ -88,34 +115,40 @@ def backtest(bars: Bars, target: Array, market: Market) -> Result:
 
     Raises:
         DataError: shapes differ, a target is infinite, or a price of an ok bar is not a positive number.
-        ConfigError: the market is a batch of markets, or has a cost that is not registered.
+        ConfigError: the market is a batch of markets, or has a cost that is not registered; or there is no such policy.
     """
-    _check(bars, target, market, market_rank=0)
-    return _on_device(_run, bars, target, market)
+    _check(bars, target, market, policy, market_rank=0)
+    return _on_device(_run, bars, target, market, policy)
 
 
-def stress(bars: Bars, target: Array, markets: Market) -> Result:
+def stress(bars: Bars, target: Array, markets: Market, policy: ExecutionPolicy = POLICY) -> Result:
     """`backtest` in P markets at once (`market.costs.grid`): leaves of `markets` are `[P]`, of the Result `[P, ...]`.
 
     Raises:
         DataError: as `backtest`.
         ConfigError: a leaf of `markets` has not P rows, or a cost is not registered.
     """
-    _check(bars, target, markets, market_rank=1)
-    return _on_device(_run_markets, bars, target, markets)
+    _check(bars, target, markets, policy, market_rank=1)
+    return _on_device(_run_markets, bars, target, markets, policy)
 
 
-_run = jax.jit(run)
-_run_markets = jax.jit(jax.vmap(run, in_axes=(None, None, 0)))
+_run = jax.jit(run, static_argnames="policy")
 
 
-def _on_device(program, bars: Bars, target: Array, market: Market) -> Result:
+@functools.partial(jax.jit, static_argnames="policy")
+def _run_markets(bars: Bars, target: Array, markets: Market, policy: ExecutionPolicy) -> Result:
+    return jax.vmap(lambda market: run(bars, target, market, policy))(markets)
+
+
+def _on_device(program, bars: Bars, target: Array, market: Market, policy: ExecutionPolicy) -> Result:
     with compat.float64():
-        return jax.device_get(program(bars, target, market))
+        return jax.device_get(program(bars, target, market, policy=policy))
 
 
-def _check(bars: Bars, target: Array, market: Market, market_rank: int) -> None:
+def _check(bars: Bars, target: Array, market: Market, policy: ExecutionPolicy, market_rank: int) -> None:
     check_bars(bars, "backtest")
+    check_names([policy.zero_volume], typing.get_args(ZeroVolume), "backtest: there is no zero_volume policy")
+    check_names([policy.delisted], typing.get_args(Delisted), "backtest: there is no delisted policy")
     shape = np.shape(target)
     if len(shape) != 2:
         raise DataError(f"backtest: target has shape {shape}; give [N, A], a row a bar and a column an asset")

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from fxtrade.backtest import engine
 from fxtrade.core.errors import DataError
-from fxtrade.core.trading_types import Result
+from fxtrade.core.trading_types import Delisted, ExecutionPolicy, Result, ZeroVolume
 from fxtrade.core.types import Array, Bars
 from fxtrade.data.panel import Panel
 from fxtrade.market import costs
@@ -19,6 +19,8 @@ def backtest(
     fee_bps: float = 10.0,
     half_spread_bps: float = 1.0,
     latency: int = 0,
+    zero_volume: ZeroVolume = "wait",
+    delisted: Delisted = "mark",
 ) -> Result:
     """Return the backtest of target weights that are decided at the close of each bar; see `backtest.engine`.
 
@@ -27,10 +29,13 @@ def backtest(
             frame with a column for each symbol, in the order of `panel.symbols`.
         fee_bps, half_spread_bps: per side, in basis points.
         latency: bars that an order takes beyond the next open.
+        zero_volume: in a bar of volume 0 an order must "wait", or may "fill"; see `ExecutionPolicy`.
+        delisted: a position whose asset has no more bars stays at its last known price ("mark"), or is sold at it
+            ("close"). `Result.delisted` counts these positions.
 
     Raises:
         DataError: shapes differ, or a target is infinite.
-        ConfigError: a cost or the latency is negative.
+        ConfigError: a cost or the latency is negative, or there is no such policy.
     """
     bars = panel.bars if isinstance(panel, Panel) else panel
     market = costs.market(fee_bps, half_spread_bps, latency)
@@ -38,4 +43,4 @@ def backtest(
         weights = np.asarray(target, np.float64)
     except (TypeError, ValueError) as e:
         raise DataError(f"backtest: target must be weights [N, A], got {type(target).__name__}: {e}") from e
-    return engine.backtest(bars, weights, market)
+    return engine.backtest(bars, weights, market, ExecutionPolicy(zero_volume, delisted))

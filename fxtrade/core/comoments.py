@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Float
 
@@ -12,6 +14,8 @@ from fxtrade.core.moments import joint_moments
 from fxtrade.core.rolling import EwState, ew_update
 from fxtrade.core.types import Array
 from fxtrade.core.validity import is_valid, safe_divide
+
+PAIRS = 512  # of columns, computed at a time: what a pair needs on the way is some twenty times its result
 
 
 class Comoments(NamedTuple):
@@ -51,6 +55,20 @@ def comoments(
     if min_count is not None:
         fields = (jnp.where(m.count >= min_count, a, jnp.nan) for a in fields)
     return Comoments(m.count, *fields)
+
+
+def map_pairs(
+    f: Callable[[Array, Array], Float[Array, "*shape pairs"]], i: np.ndarray, j: np.ndarray
+) -> Float[Array, "*shape pairs"]:
+    """Return f(i, j) of pairs of columns, in blocks of `PAIRS` where there are more; f works pair by pair.
+
+    Memory is that of the result and of one block, not of everything on the way for all pairs.
+    """
+    if len(i) <= PAIRS:
+        return f(i, j)
+    blocks = np.stack([np.resize(a, (-(-len(i) // PAIRS), PAIRS)) for a in (i, j)], 1)  # the last is filled up
+    made = jnp.moveaxis(lax.map(lambda block: f(*block), blocks), 0, -2)
+    return made.reshape(*made.shape[:-2], -1)[..., : len(i)]
 
 
 def ew_init(shape: tuple[int, ...]) -> Comoments:

@@ -259,6 +259,8 @@ class TradeConfig(Config):
         default_factory=lambda: {"fee": {"rate_bps": 10.0}, "half_spread": {"rate_bps": 1.0}}, hash=False
     )
     latency: Annotated[int, Interval(ge=0, lt=2**31)] = 0  # bars after the first possible fill
+    zero_volume: Literal["wait", "fill"] = "wait"  # orders in a bar in which nobody traded
+    delisted: Literal["mark", "close"] = "mark"  # a position without further bars: at its last price, or sold at it
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,6 +32,11 @@ from fxtrade.core.types import Array
 
 CHUNK_BYTES = 4 << 20
 CHUNK_ROWS = 4096, 65_536  # fewest and most
+LARGEST_ARRAY = (
+    64 << 20
+)  # bytes of one array on the way, of which some ten live at a time; chunks have fewer rows above
+FEWEST_ROWS = 64  # even so
+TOO_LARGE = 2 << 30  # bytes of one array of so few rows that no chunk can help
 
 Series = Float[Array, " T *rest"]
 
@@ -65,7 +70,10 @@ def run(
     """Run all rows `[N, ...]` through the stream in chunks of bounded memory; return NumPy leaves `[N, ...]`.
 
     `chunk` is the number of rows at a time, `chunk_rows` by default. `on_progress(n)` is called after each chunk with
-    its number of rows. Raises DataError if a leaf is not an array.
+    its number of rows.
+
+    Raises:
+        DataError: a leaf is not an array, or a chunk of few rows would not fit into memory.
     """
     if alone := [leaf for leaf in jax.tree.leaves(rows) if not np.ndim(leaf)]:
         kind = type(alone[0]).__name__
@@ -102,11 +110,43 @@ def advance(stream: Stream, rows: Any) -> Any:
 
 
 def chunk_rows(stream: Stream, rows: Any) -> int:
-    """Return the number of rows, a power of two, whose output takes about 4 MB: larger chunks exceed the CPU caches."""
+    """Return the number of rows, a power of two, whose output takes about 4 MB: larger chunks exceed the CPU caches.
+
+    It is less where an array on the way is much larger than the output, as of all pairs of many assets. Raises
+    DataError if that array would be too large in a chunk of few rows.
+    """
     first = _take(rows, slice(0, 1))
-    _, out = jax.eval_shape(lambda r: stream.step(stream.init(r), r), first)
+    state = jax.eval_shape(stream.init, first)
+    _, out = jax.eval_shape(stream.step, state, first)
     row = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(out))
-    return int(np.clip(2 ** round(math.log2(CHUNK_BYTES / row)), *CHUNK_ROWS))
+    size = int(np.clip(2 ** round(math.log2(CHUNK_BYTES / row)), *CHUNK_ROWS))
+
+    def largest(size: int) -> int:
+        chunk = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), rows)
+        return _largest_array(jax.make_jaxpr(stream.step)(state, chunk).jaxpr)
+
+    needed = largest(size)
+    while needed > LARGEST_ARRAY and size > FEWEST_ROWS:
+        size = max(2 ** math.floor(math.log2(size * LARGEST_ARRAY / needed)), FEWEST_ROWS)
+        needed = largest(size)
+    if needed > TOO_LARGE:
+        raise DataError(
+            f"{size} rows take an array of {needed / 2**30:.0f} GiB, and several at a time; choose fewer symbols "
+            "(config.data.symbols) or shorter windows, or leave out what is computed of every pair of symbols"
+        )
+    return size
+
+
+def _largest_array(program: Any) -> int:
+    """Return the bytes of the largest array that a jaxpr computes, those of its inner programs included."""
+    most = 0
+    for equation in program.eqns:
+        for made in equation.outvars:
+            most = max(most, getattr(made.aval, "size", 0) * getattr(made.aval.dtype, "itemsize", 0))
+        for inner in jax.tree.leaves(equation.params):
+            inner = getattr(inner, "jaxpr", inner)
+            most = max(most, _largest_array(inner) if hasattr(inner, "eqns") else 0)
+    return most
 
 
 def chunks(rows: Any, size: int) -> Iterator[tuple[int, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, Int, Real
@@ -17,6 +17,8 @@ from fxtrade.core.types import Array, Bars, Forecast
 
 Number = Real[ArrayLike, ""]  # of Python, of NumPy, or a traced leaf
 PerAsset = Number | Float[Array, " A"]  # one number for all assets, or one each
+ZeroVolume = Literal["wait", "fill"]  # whether orders fill in a bar in which nobody traded
+Delisted = Literal["mark", "close"]  # what becomes of a position whose asset has no more bars
 
 
 class Order(NamedTuple):
@@ -104,6 +106,25 @@ class Market(NamedTuple):
     latency: Number
 
 
+class ExecutionPolicy(NamedTuple):
+    """How a backtest fills orders where the bars leave it open. Fixed when the backtest is compiled.
+
+    Attributes:
+        zero_volume: in a bar of volume 0 an order must "wait", as without a bar, for nobody was there to trade with;
+            "fill" is for data whose volume is not that of the market traded. Unknown volume (NaN) fills, and so do bars
+            with an order book, whose quotes can be traded without a trade.
+        delisted: a position whose asset has no more bars keeps its last known price to the end ("mark"), or is sold at
+            it, with costs, in the next row ("close"). "mark" is the default, since a gap that reaches the end of the
+            data looks the same: with "close" the rows of such a gap depend on whether the data go on after it.
+    """
+
+    zero_volume: ZeroVolume = "wait"
+    delisted: Delisted = "mark"
+
+
+POLICY = ExecutionPolicy()
+
+
 class Result(NamedTuple):
     """What a backtest reports of each bar, in units of the starting capital (equity starts at 1).
 
@@ -113,6 +134,8 @@ class Result(NamedTuple):
         costs: paid in the bar for all assets, by name.
         traded: value traded in the bar, always positive.
         pnl: profit of each asset in the bar before costs.
+        delisted: number of positions whose asset had its last bar while the data go on, in the whole backtest; of one
+            bar, those whose asset had it in the bar before.
     """
 
     equity: Float[Array, "*N"]
@@ -120,6 +143,7 @@ class Result(NamedTuple):
     costs: dict[str, Float[Array, "*N"]]
     traded: Float[Array, "*N A"]
     pnl: Float[Array, "*N A"]
+    delisted: Int[Array, ""]
 
     def __repr__(self) -> str:
         shape = " x ".join(f"{size:,}" for size in np.shape(self.weight))

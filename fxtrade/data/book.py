@@ -46,10 +46,11 @@ def read(
     be incomplete.
 
     Trades are read from `../trades/<the same file name>`: volume is the sum of their sizes, quote_volume of price times
-    size, trades their number and taker_buy the sum of the sizes that takers bought. These are 0 in a row without
-    trades, and NaN in rows before the first or after the last trade of that file and for symbols without a file. Sizes
-    have the unit of the file (contracts, for coin-margined futures). If no symbol has trades, volume is NaN and the
-    other three are None.
+    size, trades their number and taker_buy the sum of the sizes that takers bought. From the row of
+    its first trade on, the file is taken to cover the session of its book: a row without trades has 0, whether or not
+    a later row has one, as in a live system. They are NaN in rows before that trade and for symbols without a file.
+    Sizes have the unit of the file (contracts, for coin-margined futures). If no symbol has trades, volume is NaN and
+    the other three are None.
 
     Args:
         path: a Parquet or CSV file, or a folder of `<SYMBOL>.parquet` / `.csv`; columns: see `book_files`.
@@ -191,9 +192,9 @@ def _sum_flow(trades: list[Trades | None], rows: RowSpans, ok: Bool[np.ndarray, 
 
 
 def _sum_trades(trades: Trades, rows: RowSpans) -> dict[str, Float[np.ndarray, " N"]]:
-    """Sum the trades in each row; NaN in rows before the first or after the last trade."""
+    """Sum the trades in each row; NaN in rows before the first trade. Later trades do not decide what is known."""
     first, stop = (np.searchsorted(trades.time, t) for t in (rows.begin, rows.stop))
-    known = (rows.stop > trades.time[0]) & (rows.begin <= trades.time[-1])
+    known = rows.stop > trades.time[0]
 
     def total(x):
         return np.where(known, np.where(stop > first, _reduce(np.add, x, first, stop), 0), np.nan)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 
 from fxtrade.core.config import RunConfig, StudyConfig
 from fxtrade.core.errors import DataError
@@ -104,27 +104,47 @@ class ColumnResults(NamedTuple):
 def select(data: Dataset, config: StudyConfig) -> tuple[Sample, Column]:
     """Return the rows of the span that have features and the returns of every horizon, and a function to their columns.
 
-    Bars after the last one that a label of the span looks at are dropped before anything is computed.
+    Bars after the last one that a label of the span looks at are dropped before anything is computed. The split is
+    purged for its own label only, so that rows whose return at a horizon of the study reaches a test row, or a
+    validation row that is not studied, are dropped, too.
 
     Raises:
         DataError: there is no such row, or a horizon is longer than the span.
     """
-    inside = data.split.train | data.split.valid if config.span == "train+valid" else data.split.train
+    split = data.split
+    inside, held_out = split.train, split.valid | split.test
+    if config.span == "train+valid":
+        inside, held_out = split.train | split.valid, split.test
     span = np.flatnonzero(inside)
     first, stop = span[0], int(data.labels.end[span].max()) + 1
     for h in config.horizons:
         if h + 1 >= stop - first:
             raise DataError(f"study.horizons: {h} bars do not fit into the {config.span} span of {stop - first} bars")
     bars = jax.tree.map(lambda a: a[:stop], data.panel.bars)
-    returns = np.stack([horizon.open_to_open(bars, horizon=h).ret for h in config.horizons])
+    returns = np.stack(
+        [
+            np.where(reaches(held_out, h)[:stop, None], np.nan, horizon.open_to_open(bars, horizon=h).ret)
+            for h in config.horizons
+        ]
+    )
     usable = inside[:stop, None] & np.asarray(data.features.ok[:stop]) & np.isfinite(returns).all(0)
     asset, row = np.nonzero(usable.T)
     if not asset.size:
-        raise DataError(f"no row of the {config.span} span has features and the returns of all study.horizons")
+        raise DataError(
+            f"no row of the {config.span} span has features and the returns of all study.horizons before a row that is "
+            "held out; choose shorter horizons or use more data"
+        )
     assets = usable.shape[1]
     ranks = np.stack([rank_within_assets(r[row, asset], asset, assets) for r in returns])
     x = np.asarray(data.features.x)
     return Sample(ranks, asset, row - first, data.panel.times[first:stop], assets), lambda f: x[row, asset, f]
+
+
+def reaches(rows: Bool[np.ndarray, " N"], horizon: int) -> Bool[np.ndarray, " N"]:
+    """Return whether one of `rows` is among t+1 .. t+1+horizon, the bars of the open-to-open return of each row t."""
+    before = np.concatenate([[0], np.cumsum(rows)])  # number of rows before each index
+    first = np.arange(1, len(rows) + 1)
+    return before[np.minimum(first + horizon + 1, len(rows))] > before[first]
 
 
 def rank_within_assets(

@@ -159,6 +159,7 @@ class TradingSummary:
         trials: Sharpe ratios that `dsr` takes into account, this one included.
         daily_sharpe: per day, not annualised.
         cost: sum of all costs in units of the starting capital.
+        delisted: positions whose asset had no more bars; `ExecutionPolicy` says what became of them.
         alpha, alpha_t, beta: against buy and hold; NaN of buy and hold itself.
     """
 
@@ -181,6 +182,7 @@ class TradingSummary:
     turnover_a_year: float
     exposure: float
     cost: float
+    delisted: int
     alpha: float = NAN
     alpha_t: float = NAN
     beta: float = NAN

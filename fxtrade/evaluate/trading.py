@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from fxtrade.backtest import engine
 from fxtrade.core.config import TradeConfig
-from fxtrade.core.trading_types import Observation, Result
+from fxtrade.core.trading_types import ExecutionPolicy, Observation, Result
 from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.evaluate.results import CostCell, EquityCurve, Estimate, TradingResult, TradingSummary
 from fxtrade.market import costs
@@ -39,11 +39,11 @@ def trade(
             which has none but counts; deflates the Sharpe ratio.
     """
     bars, times, threshold, target = _orders(data, forecast, config, horizon)
-    market = build_market(config)
-    strategy = engine.backtest(bars, target, market)
-    held = engine.backtest(bars, np.asarray(_buy_and_hold(bars)), market)
+    market, policy = build_market(config), _policy(config)
+    strategy = engine.backtest(bars, target, market, policy)
+    held = engine.backtest(bars, np.asarray(_buy_and_hold(bars)), market, policy)
     markets, names = costs.grid(GRID_FEES, GRID_LATENCY)
-    grid = engine.stress(bars, target, markets)
+    grid = engine.stress(bars, target, markets, policy)
     return TradingResult(
         threshold=float(threshold),
         strategy=summarize(times, strategy, trials, returns.by_period(times, held.equity, "day")[1]),
@@ -56,8 +56,7 @@ def trade(
 def trade_alone(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> TradingSummary:
     """Return the summary of the strategy of `trade`, without benchmark and other trials."""
     bars, times, _, target = _orders(data, forecast, config, horizon)
-    market = build_market(config)
-    return summarize(times, engine.backtest(bars, target, market))
+    return summarize(times, engine.backtest(bars, target, build_market(config), _policy(config)))
 
 
 def summarize(
@@ -104,8 +103,13 @@ def summarize(
         turnover_a_year=returns.turnover(result.traded, result.equity) * len(times) / elapsed * YEAR,
         exposure=returns.exposure(result.weight),
         cost=float(cost.sum()),
+        delisted=int(result.delisted),
         **against,
     )
+
+
+def _policy(config: TradeConfig) -> ExecutionPolicy:
+    return ExecutionPolicy(config.zero_volume, config.delisted)
 
 
 def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int):

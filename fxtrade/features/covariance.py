@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fxtrade.core import rolling
-from fxtrade.core.comoments import comoments
+from fxtrade.core.comoments import comoments, map_pairs
 from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array
 from fxtrade.core.validity import is_valid, safe_divide
@@ -36,9 +36,11 @@ def rolling_correlation(k: Kernels, returns: Returns, window: int) -> Matrices:
     """Pearson correlations over the last `window` rows; 0 where one of the two is constant, 1 on the diagonal."""
     var = k.moments(returns, window, half(window)).var
     past = k.past(returns, window - 1)
-    i, j = upper(returns.shape[1])
-    pair = comoments(past[:, i], past[:, j], window, half(window))
-    return symmetric(pair.correlation, jnp.where(jnp.isnan(var), jnp.nan, 1))
+
+    def pair(i: Array, j: Array) -> Array:
+        return comoments(past[:, i], past[:, j], window, half(window)).correlation
+
+    return symmetric(map_pairs(pair, *upper(returns.shape[1])), jnp.where(jnp.isnan(var), jnp.nan, 1))
 
 
 def ew_correlation(k: Kernels, returns: Returns, halflife: float, clip: float | None = 5.0) -> Matrices:
@@ -70,11 +72,14 @@ def ledoit_wolf(k: Kernels, returns: Returns, window: int) -> Shrunk:
     """
     past = k.past(returns, window - 1)
     past = jnp.where(is_valid(past).all(1, keepdims=True), past, jnp.nan)
-    i, j = upper(returns.shape[1])
     least, assets = half(window), returns.shape[1]
     own = rolling.moments(past, window, least)
     count = own.count[:, :1]
-    s = symmetric(comoments(past[:, i], past[:, j], window, least).cov, own.var)
+
+    def pair(i: Array, j: Array) -> Array:
+        return comoments(past[:, i], past[:, j], window, least).cov
+
+    s = symmetric(map_pairs(pair, *upper(assets)), own.var)
     square = jnp.sum(past**2, 1, keepdims=True)
     raw = rolling.mean(jnp.concatenate([square**2, square * past], 1), window, least)
     # the fourth moment about the mean, which is small next to the standard deviation of returns
@@ -105,8 +110,7 @@ def symmetric(pair: Float[Array, "T pairs"], diagonal: Float[Array, "T A"]) -> M
     i, j = upper(assets)
     place = np.diag(np.arange(assets))
     place[i, j] = place[j, i] = assets + np.arange(len(i))
-    columns = jnp.split(jnp.concatenate([diagonal, pair], 1), assets + len(i), axis=1)
-    return jnp.concatenate([columns[c] for c in place.ravel()], 1).reshape(-1, assets, assets)
+    return jnp.concatenate([diagonal, pair], 1)[:, place.ravel()].reshape(-1, assets, assets)
 
 
 def upper(assets: int) -> tuple[np.ndarray, np.ndarray]:

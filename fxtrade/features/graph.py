@@ -10,6 +10,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Bool, Float
 
 from fxtrade.core.stream import Kernels
@@ -60,12 +61,17 @@ def distance(correlation: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def top_k(correlation: Correlations, k: int) -> Adjacency:
     """Edges to the k others with the highest correlation, of either end; ties go to the first in order."""
-    assets = correlation.shape[-1]
-    rho = jnp.where(_known(correlation), correlation, -jnp.inf)
-    mine, other = rho[..., None], rho[..., None, :]
-    first = np.tri(assets, k=-1, dtype=bool)  # the other comes before mine
-    before = jnp.sum(jnp.where(first, other >= mine, other > mine), -1)
-    chosen = (before < k) & _known(correlation)
+    known = _known(correlation)
+    index = jnp.broadcast_to(np.arange(correlation.shape[-1]), correlation.shape)
+
+    def choose(_, carry):
+        rho, chosen = carry
+        best = jnp.argmax(rho, -1)[..., None] == index
+        return jnp.where(best, -jnp.inf, rho), chosen | best
+
+    rho = jnp.where(known, correlation, -jnp.inf)
+    _, chosen = lax.fori_loop(0, min(k, correlation.shape[-1]), choose, (rho, jnp.zeros(rho.shape, bool)))
+    chosen &= known
     return chosen | jnp.swapaxes(chosen, -1, -2)
 
 
@@ -74,24 +80,25 @@ def minimum_spanning_tree(correlation: Correlations) -> Adjacency:
 
     Prim's algorithm, all rows at once, from the first valid asset; ties go to the first in order.
     """
-    assets = correlation.shape[-1]
     rho = jnp.where(_known(correlation), correlation, -jnp.inf)
     left = ~jnp.isnan(jnp.diagonal(correlation, axis1=-2, axis2=-1))  # assets that are in no tree yet
     best = jnp.full_like(rho[..., 0], -jnp.inf)  # of each, the strongest correlation with the tree
-    end = jnp.zeros_like(best, jnp.int32)  # and the asset in the tree that has it
-    index = jnp.broadcast_to(np.arange(assets), best.shape)
-    edges = jnp.zeros(correlation.shape, bool)
-    for _ in range(assets):
+    end = jnp.zeros_like(best, jnp.int32)  # the asset in the tree that has it
+    parent = jnp.full_like(end, -1)  # that asset when it joined, -1 without an edge
+    index = jnp.broadcast_to(np.arange(rho.shape[-1], dtype=np.int32), best.shape)
+
+    def join(_, carry):
+        left, best, end, parent = carry
         strongest = jnp.max(jnp.where(left, best, -jnp.inf), -1, keepdims=True)
-        new = jnp.argmax(left & (best == strongest), -1)[..., None] == index
-        new &= left
-        joined = (new & (best > -jnp.inf))[..., None] & (end[..., None] == index[..., None, :])
-        edges |= joined
-        left &= ~new
-        reach = jnp.max(jnp.where(new[..., None], rho, -jnp.inf), -2)
-        nearer = reach > best
-        best = jnp.where(nearer, reach, best)
-        end = jnp.where(nearer, jnp.argmax(new, -1)[..., None], end)
+        place = jnp.argmax(left & (best == strongest), -1).astype(jnp.int32)[..., None]
+        new = left & (place == index)
+        parent = jnp.where(new & (best > -jnp.inf), end, parent)
+        reach = jnp.take_along_axis(rho, place[..., None], -2)[..., 0, :]
+        nearer = new.any(-1, keepdims=True) & (reach > best)
+        return left & ~new, jnp.where(nearer, reach, best), jnp.where(nearer, place, end), parent
+
+    *_, parent = lax.fori_loop(0, rho.shape[-1], join, (left, best, end, parent))
+    edges = parent[..., None] == index[..., None, :]
     return edges | jnp.swapaxes(edges, -1, -2)
 
 

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from fxtrade.core.trading_types import Fill, Number, Order, Quote
-from fxtrade.core.types import Array
+from fxtrade.core.trading_types import Fill, Number, Order, Quote, ZeroVolume
+from fxtrade.core.types import Array, Bars
+
+
+def can_fill(bars: Bars, zero_volume: ZeroVolume) -> Bool[Array, "*N A"]:
+    """Return where orders can fill in the bars; see `ExecutionPolicy`."""
+    if zero_volume == "fill" or bars.book is not None:
+        return jnp.asarray(bars.ok)
+    return jnp.asarray(bars.ok & (bars.volume != 0))
+
+
+def has_ended(ok: Bool[Array, "N A"]) -> Bool[Array, "N A"]:
+    """Return the row after the last bar of each asset, if its bars end before the rows do."""
+    number = jnp.cumsum(ok, axis=0, dtype=jnp.int32)
+    last = ok & (number == number[-1:])
+    return jnp.concatenate([jnp.zeros_like(last[:1]), last[:-1]])
 
 
 def match(order: Order, quote: Quote, units: Float[Array, " A"], equity: Number) -> tuple[Fill, Order]:

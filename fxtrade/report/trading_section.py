@@ -42,6 +42,7 @@ METRICS = {  # name and form of each metric of a backtest
     "turnover_a_year": ("annual turnover (times equity, buys plus sells)", number),
     "exposure": ("mean gross exposure", percent),
     "cost": ("costs paid (times the starting capital)", number),
+    "delisted": ("positions in assets whose bars ended", count),
     "alpha": ("annual alpha to buy and hold", gain),
     "alpha_t": ("t statistic of alpha (HAC errors)", ratio),
     "beta": ("beta to buy and hold", number),
@@ -78,9 +79,14 @@ def _rule(trading: TradingResult, report: RunReport) -> str:
     trade = report.config.trade
     held = trade.sizing.options.get("horizon", report.label.horizon)
     sides = "long and short" if trade.allow_short else "long only"
+    wait = " of a bar with trades" if trade.zero_volume == "wait" else ""
     late = f", {summary.bars(trade.latency)} late" if trade.latency else ""
     names = ", ".join(describe_options(rule.name, rule.options) for rule in trade.rules or ())
     rules = "" if trade.rules == TradeConfig().rules else f" Rules after the sizing: {names or 'none'}."
+    ended = ""
+    if trading.strategy.delisted or trading.buy_and_hold.delisted:
+        ended = " A position in an asset whose bars end before the data "
+        ended += "keeps its last price." if trade.delisted == "mark" else "is sold at its last price."
     if trade.sizing.name == "proportional":
         chosen = "All forecasts are traded, each in proportion to its edge, p(up) - p(down)"
         threshold = ""
@@ -94,5 +100,5 @@ def _rule(trading: TradingResult, report: RunReport) -> str:
         f"{chosen}, {sides}, each held for {summary.bars(held)}, with at most "
         f"{percent(trade.max_gross_exposure, 0)} of the equity invested. {threshold}"
         f"A decision at the close of a bar fills at the "
-        f"next open{late}, at {describe_costs(trade.costs)} a side (1 bps is 0.01 %).{rules}"
+        f"next open{wait}{late}, at {describe_costs(trade.costs)} a side (1 bps is 0.01 %).{rules}{ended}"
     )

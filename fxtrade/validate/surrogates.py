@@ -18,17 +18,23 @@ def random_walk(panel: Panel, seed: int) -> Panel:
     """Mirror each bar or not by a fair coin, the same for all assets.
 
     Sizes, ranges, volumes, volatility clusters, season and the correlation of assets are unchanged. The direction of
-    each bar (its gap from the last close, its body, its wicks, its taker flow and the two sides of its order book)
-    becomes independent of the past.
+    each bar (its gap from the last close, its body, its wicks, its volume-weighted price, its taker flow and the two
+    sides of its order book) becomes independent of the past.
     """
     sign = np.random.default_rng([seed, 0]).choice([-1.0, 1.0], len(panel.times))[:, None]
     gap, high, low, body = _log_shape(panel.bars)
     flip = sign < 0
     shape = (sign * gap, np.where(flip, -low, high), np.where(flip, -high, low), sign * body)
     old = panel.bars
-    taker_buy = None if old.taker_buy is None else np.where(flip, old.volume - old.taker_buy, old.taker_buy)
-    book = None if old.book is None else _mirror_book(old.book, old.close, flip)
-    bars = _rebuild(dataclasses.replace(old, taker_buy=taker_buy, book=book), shape)
+    flow: dict[str, Array | Book] = {}
+    if old.taker_buy is not None:
+        bought = np.minimum(old.taker_buy, old.volume)  # sums of float32 may differ by their rounding
+        flow["taker_buy"] = np.where(flip, old.volume - bought, bought)
+    if old.quote_volume is not None:
+        flow["quote_volume"] = np.where(flip, _mirror_quote_volume(old, high, low), old.quote_volume)
+    if old.book is not None:
+        flow["book"] = _mirror_book(old.book, old.close, flip)
+    bars = _rebuild(dataclasses.replace(old, **flow), shape)
     return _surrogate(panel, bars, "random walk")
 
 
@@ -37,7 +43,7 @@ def shuffled(panel: Panel, block: int, seed: int) -> Panel:
 
     The distribution and the drift of block returns are unchanged; any order between blocks is lost, including
     volatility clusters. The clock is unchanged, so that calendar features are uninformative, and so are the gaps: bars
-    move among rows in which the same assets have bars. Order books move with their bars.
+    move among rows in which the same assets have bars. Order books and volume-weighted prices move with their bars.
     """
     rng = np.random.default_rng([seed, 1])
     rows = np.arange(len(panel.times))
@@ -68,6 +74,20 @@ def _log_shape(bars: Bars) -> Shape:
     return log_open - np.log(previous), high, low, body
 
 
+def _mirror_quote_volume(
+    bars: Bars, high: Float[np.ndarray, "N A"], low: Float[np.ndarray, "N A"]
+) -> Float[np.ndarray, "N A"]:
+    """Return the quote volume at the volume-weighted price on the other side of the open, at the same log distance.
+
+    `high` and `low` are logs over the open, and bound the distance: a volume in contracts gives no price in the bar.
+    """
+    quote_volume, volume = (np.asarray(a, np.float64) for a in (bars.quote_volume, bars.volume))
+    known = (quote_volume > 0) & (volume > 0)
+    price = np.where(known, quote_volume, 1) / np.where(known, volume, 1)
+    distance = np.clip(np.log(price) - np.log(np.asarray(bars.open, np.float64)), low, high)
+    return np.where(known, quote_volume * np.exp(-2 * distance), quote_volume)
+
+
 def _mirror_book(book: Book, close: Float[Array, "N A"], flip: Bool[np.ndarray, "N 1"]) -> Book:
     """Swap bids and asks where `flip`, at the same log distance from the close."""
     flip, square = flip[..., None], np.asarray(close, np.float64)[..., None] ** 2
@@ -80,7 +100,10 @@ def _mirror_book(book: Book, close: Float[Array, "N A"], flip: Bool[np.ndarray, 
 
 
 def _rebuild(bars: Bars, shape: Shape) -> Bars:
-    """Chain bars of this shape from the first price of each asset; books keep their log distance from the close."""
+    """Chain bars of this shape from the first price of each asset.
+
+    Books keep their log distance from the close, volume-weighted prices theirs from the open.
+    """
     gap, high, low, body = shape
     step = np.where(bars.ok, gap + body, 0)
     first = np.take_along_axis(np.asarray(bars.open, np.float64), np.asarray(bars.ok).argmax(0)[None], 0)
@@ -92,4 +115,8 @@ def _rebuild(bars: Bars, shape: Shape) -> Bars:
         ratio = (prices["close"] / bars.close)[..., None]
         sides = {k: (getattr(book, k) * ratio).astype(np.float32) for k in ("bid_price", "ask_price")}
         book = dataclasses.replace(book, **sides)
-    return dataclasses.replace(bars, book=book, **{k: v.astype(np.float32) for k, v in prices.items()})
+    quote_volume = bars.quote_volume
+    if quote_volume is not None:
+        quote_volume = (quote_volume * (prices["open"] / bars.open)).astype(np.float32)
+    prices = {k: v.astype(np.float32) for k, v in prices.items()}
+    return dataclasses.replace(bars, book=book, quote_volume=quote_volume, **prices)

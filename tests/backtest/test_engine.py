@@ -5,8 +5,8 @@ import pytest
 from fxtrade.backtest import engine
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.trading_types import Market, Observation
-from fxtrade.core.types import Bars
+from fxtrade.core.trading_types import ExecutionPolicy, Market, Observation
+from fxtrade.core.types import Bars, Book
 from fxtrade.market.costs import grid, market
 from fxtrade.risk import RULES
 from fxtrade.risk.rule import replay
@@ -48,6 +48,7 @@ def test_the_future_does_not_reach_the_past(k, latency):
     new_target = target.copy()
     new_target[k - 1 :] = targets(rng, len(target) - k + 1)
     before, after = engine.backtest(bars, target, m), engine.backtest(changed, new_target, m)
+    before, after = (result._replace(delisted=None) for result in (before, after))  # of all rows
     for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(a[:k], b[:k])
     if latency == 0 and k < 11:
@@ -167,6 +168,60 @@ def test_an_order_waits_for_a_bar_and_the_latest_wins():
     np.testing.assert_allclose(result.traded[:, 0], [0, 0, 0, 0, 0, 0.3, 0], rtol=1e-15)
 
 
+def test_an_order_waits_for_a_bar_with_trades():
+    bars = bars_of(np.full((5, 1), 2.0), np.full((5, 1), 2.0))
+    target = np.array([0.5, NAN, NAN, NAN, NAN])[:, None]
+    for volume, row in (([1, 0, 0, 3, 1], 3), ([0, NAN, 0, 3, 1], 1), ([0, 0, 0, 0, 0], None)):
+        quiet = bars.replace(volume=np.array(volume, np.float32)[:, None])
+        traded = engine.backtest(quiet, target, FREE).traded[:, 0]
+        np.testing.assert_array_equal(np.flatnonzero(traded), [] if row is None else [row])
+        assert engine.backtest(quiet, target, FREE, ExecutionPolicy(zero_volume="fill")).traded[1, 0] > 0
+
+
+def test_quotes_of_a_book_fill_without_trades():
+    bars = bars_of(np.full((3, 1), 2.0), np.full((3, 1), 2.0))
+    side = np.ones((3, 1, 1), np.float32)
+    bars = bars.replace(volume=np.zeros((3, 1), np.float32), book=Book(side, side, side, side))
+    assert engine.backtest(bars, np.full((3, 1), 0.5), FREE).traded[1, 0] == 0.5
+
+
+def delisted_world():
+    """The first asset has its last bar in row 2 of 6."""
+    ok = np.ones((6, 2), bool)
+    ok[3:, 0] = False
+    opens = np.array([[1, 1], [1, 1], [2, 1], [1, 1], [1, 2], [1, 2]])
+    return bars_of(opens, opens, ok), np.array([[0.5, 0.25]] + [[NAN, NAN]] * 5)
+
+
+def test_a_position_whose_asset_ended_is_marked_or_closed_and_counted():
+    bars, target = delisted_world()
+    fee = market(100)
+    marked = engine.backtest(bars, target, fee)
+    closed = engine.backtest(bars, target, fee, ExecutionPolicy(delisted="close"))
+    for result in (marked, closed):
+        assert result.delisted == 1
+    np.testing.assert_allclose(marked.traded[:, 0], [0, 0.5, 0, 0, 0, 0])
+    np.testing.assert_allclose(closed.traded[:, 0], [0, 0.5, 0, 1, 0, 0])
+    np.testing.assert_array_equal(closed.weight[3:, 0], 0)
+    assert (marked.weight[3:, 0] > 0).all()
+    np.testing.assert_allclose(marked.equity - closed.equity, [0, 0, 0, 0.01, 0.01, 0.01], atol=1e-12)
+
+
+def test_what_is_not_held_or_does_not_end_is_not_counted():
+    bars, target = delisted_world()
+    target[1, 0] = 0
+    assert not engine.backtest(bars, target, FREE).delisted
+    assert not engine.backtest(walk(np.random.default_rng(0)), np.full((N, A), 0.2), FREE).delisted
+
+
+def test_a_policy_that_is_not_there_is_refused():
+    bars, target = delisted_world()
+    with pytest.raises(ConfigError, match="zero_volume.*'waits'.*did you mean 'wait'"):
+        engine.backtest(bars, target, FREE, ExecutionPolicy(zero_volume="waits"))
+    with pytest.raises(ConfigError, match="delisted policy 'sell'"):
+        engine.stress(bars, target, grid()[0], ExecutionPolicy(delisted="sell"))
+
+
 def test_a_position_without_a_bar_is_marked_at_the_last_known_price():
     bars = bars_of([[1.0], [1.0], [9.0], [3.0]], [[1.0], [2.0], [9.0], [4.0]], [[True], [True], [False], [True]])
     result = engine.backtest(bars, np.array([[1.0], [NAN], [NAN], [NAN]]), FREE)
@@ -185,7 +240,8 @@ def test_money_is_float64_and_the_global_switch_stays_as_it_was():
     rng = np.random.default_rng(7)
     switch = jax.config.jax_enable_x64
     result = engine.backtest(walk(rng), targets(rng), market(5))
-    assert {leaf.dtype for leaf in jax.tree.leaves(result)} == {np.dtype(np.float64)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(result._replace(delisted=None))} == {np.dtype(np.float64)}
+    assert result.delisted.dtype == np.int32
     assert jax.config.jax_enable_x64 == switch
 
 

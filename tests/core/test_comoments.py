@@ -183,3 +183,12 @@ def test_exponentially_weighted_in_pieces_and_causal():
     for a, b in zip(jax.tree.map(lambda *p: np.concatenate(p), *parts), whole, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
     future_is_unseen(lambda a: ew_comoments(a[..., 0], a[..., 1], 20.0, 3.0)[1], np.stack([x, y], -1), 70)
+
+
+@pytest.mark.parametrize("pairs", [1, kernels.PAIRS, kernels.PAIRS + 1, 3 * kernels.PAIRS - 1])
+def test_blocks_of_pairs_are_all_pairs(pairs):
+    rng = np.random.default_rng(pairs)
+    x = rng.standard_normal((6, 40)).astype(np.float32)
+    i, j = rng.integers(0, 40, (2, pairs))
+    made = jax.jit(lambda x: kernels.map_pairs(lambda i, j: x[:, i] - x[:, j], i, j))(x)
+    np.testing.assert_array_equal(made, x[:, i] - x[:, j])

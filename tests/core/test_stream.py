@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core import stream
+from fxtrade.core.errors import DataError
 from fxtrade.core.stream import Kernels, Stream, from_kernels
 from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen, in_chunks, prefix_is_whole, whole
 
@@ -160,3 +161,29 @@ def test_one_past_for_all_kernels_of_an_array_and_one_result_for_the_same_questi
     out = stream.run(made, x)
     np.testing.assert_allclose(out[2:, :, 2:], np.arange(50) * out[2:, :, 3:4], rtol=1e-6)
     np.testing.assert_allclose(stream.run(made, x, 1), out, rtol=1e-6)
+
+
+def pairwise() -> Stream:
+    """All products of pairs of columns on the way, summed."""
+    return from_kernels(lambda k, x: jnp.sum(x[:, :, None] * x[:, None], (1, 2)))
+
+
+@pytest.mark.parametrize("assets, size", [(4, 65_536), (100, 1024), (1000, stream.FEWEST_ROWS)])
+def test_chunks_have_fewer_rows_where_an_array_on_the_way_is_large(assets, size):
+    assert stream.chunk_rows(pairwise(), np.zeros((8, assets), np.float32)) == size
+
+
+def test_what_cannot_fit_is_refused_before_it_begins():
+    with pytest.raises(DataError, match="64 rows take an array of 24 GiB.*fewer symbols"):
+        stream.run(pairwise(), np.zeros((8, 10_000), np.float32))
+
+
+def test_large_arrays_inside_loops_count():
+    def looped(k, x):
+        def body(i, total):
+            return total + jnp.sum(x[:, :, None] * x[:, None], (1, 2))
+
+        return jax.lax.fori_loop(0, 3, body, jnp.zeros(len(x), x.dtype))
+
+    rows = np.zeros((8, 100), np.float32)
+    assert stream.chunk_rows(from_kernels(looped), rows) == stream.chunk_rows(pairwise(), rows) == 1024

@@ -91,10 +91,10 @@ class TestTrades:
     # before the book, at the edge of rows 0 and 1, two in row 1, none in row 2, one in row 3
     TRADES = trades([50, 1000, 1999, 3000], [10.0, 20.0, 30.0, 40.0], [1.0, 2.0, 4.0, 8.0], [1, -1, 1, -1])
     EXPECTED = {
-        "volume": [1, 6, 0, 8, np.nan, np.nan],
-        "quote_volume": [10, 160, 0, 320, np.nan, np.nan],
-        "trades": [1, 2, 0, 1, np.nan, np.nan],
-        "taker_buy": [1, 4, 0, 0, np.nan, np.nan],
+        "volume": [1, 6, 0, 8, 0, 0],
+        "quote_volume": [10, 160, 0, 320, 0, 0],
+        "trades": [1, 2, 0, 1, 0, 0],
+        "taker_buy": [1, 4, 0, 0, 0, 0],
     }
 
     @pytest.fixture
@@ -107,7 +107,7 @@ class TestTrades:
         """The first trade is at the end of row 0, the last at the beginning of row 3."""
         write(tmp_path / "trades" / "A.csv", trades([1000, 3000], [10.0, 10.0], [1.0, 2.0], [1, 1]))
         panel = book.read(write(tmp_path / "book" / "A.csv", self.BOOK))
-        np.testing.assert_array_equal(panel.bars.volume[:, 0], np.float32([np.nan, 1, 0, 2, np.nan, np.nan]))
+        np.testing.assert_array_equal(panel.bars.volume[:, 0], np.float32([np.nan, 1, 0, 2, 0, 0]))
 
     @pytest.mark.parametrize("file", ["", "A.csv"])
     def test_sums_of_each_row(self, folder, file):
@@ -136,8 +136,8 @@ class TestTrades:
     def test_each_update_has_the_trades_since_the_previous_one(self, folder):
         """Those at 1000 and 1999 ms are after 900 and after 1500; that at 50 ms is before all."""
         panel = book.read(folder, clock=None)
-        np.testing.assert_array_equal(panel.bars.volume[:, 0], np.float32([0, 0, 2, 12, np.nan]))
-        np.testing.assert_array_equal(panel.bars.trades[:, 0], np.float32([0, 0, 1, 2, np.nan]))
+        np.testing.assert_array_equal(panel.bars.volume[:, 0], np.float32([0, 0, 2, 12, 0]))
+        np.testing.assert_array_equal(panel.bars.trades[:, 0], np.float32([0, 0, 1, 2, 0]))
 
 
 class TestEveryUpdate:

@@ -211,6 +211,59 @@ class TestAwkward:
         assert len(test.periods) == 2_000 and np.isnan(test.periods).all()
 
 
+class TestHoles:
+    """Held-out blocks between training rows."""
+
+    HORIZONS = (1, 5, 40)
+
+    @pytest.fixture(params=["train", "train+valid"])
+    def holed(self, request):
+        """Data whose test rows are two blocks in the middle, and validation rows another; only the label is purged."""
+        made = config(horizons=self.HORIZONS, span=request.param)
+        data = dataset.prepare(
+            made, Panel(markets.bars(1500, seed=4), HOUR * np.arange(1500), ("A", "B"), HOUR, "test")
+        )
+        rows = np.arange(1500)
+        test = ((rows >= 500) & (rows < 600)) | ((rows >= 900) & (rows < 960))
+        valid = (rows >= 700) & (rows < 800)
+        reach = data.labels.end.max(1)
+        train = data.split.train | data.split.valid | data.split.test
+        for block in (test, valid):
+            ahead = np.array([block[t + 1 : end + 1].any() for t, end in enumerate(reach)])
+            train &= ~block & ~ahead
+        held_out = test | valid if request.param == "train" else test
+        return data._replace(split=data.split.replace(train=train, valid=valid, test=test)), made.study, held_out
+
+    def test_prices_of_rows_that_are_held_out_do_not_matter(self, holed):
+        data, study, held_out = holed
+        bars = data.panel.bars
+        names = ("open", "high", "low", "close")
+        wild = {n: np.where(held_out[:, None], 1e3, getattr(bars, n)).astype(np.float32) for n in names}
+        other = data._replace(panel=dataclasses.replace(data.panel, bars=bars.replace(**wild)))
+        for one, two in zip(columns.select(data, study)[0], columns.select(other, study)[0], strict=True):
+            np.testing.assert_array_equal(one, two)
+
+    def test_rows_are_kept_up_to_the_longest_horizon(self, holed):
+        data, study, held_out = holed
+        sample, _ = columns.select(data, study)
+        inside = data.split.train | (data.split.valid if study.span == "train+valid" else False)
+        kept = np.unique(sample.row) + np.flatnonzero(inside)[0]
+        stop = data.labels.end[inside].max() + 1
+        ok = data.features.ok.any(1)
+        expected = [
+            t for t in np.flatnonzero(inside & ok) if t + 1 + 40 < stop and not held_out[t + 1 : t + 1 + 40 + 1].any()
+        ]
+        np.testing.assert_array_equal(kept, expected)
+        assert max(expected) > 960 and min(expected) < 400
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 50])
+def test_reaches_equals_a_loop(horizon):
+    rows = np.random.default_rng(horizon).random(60) < 0.1
+    expected = [rows[t + 1 : t + 1 + horizon + 1].any() for t in range(60)]
+    np.testing.assert_array_equal(columns.reaches(rows, horizon), expected)
+
+
 def test_an_empty_span(gappy):
     made = config()
     data = dataset.prepare(made, gappy)

@@ -123,7 +123,7 @@ class TestSummary:
         equity = np.linspace(1, 2, 200)
         equity[10:70], equity[120:150] = 1.0, 1.2
         traded = np.full((200, 1), 0.01)
-        made = Result(equity, np.ones((200, 1)), {}, traded, np.zeros((200, 1)))
+        made = Result(equity, np.ones((200, 1)), {}, traded, np.zeros((200, 1)), np.int32(0))
         summary = trading.summarize(seconds * 10**9, made)
         assert summary.max_drawdown_days * 86_400 == pytest.approx(seconds[150] - seconds[119])
         elapsed = (seconds[-1] - seconds[0] + np.median(np.diff(seconds))) / 86_400
@@ -252,3 +252,19 @@ class TestHoles:
         split = data.split.replace(test=data.split.test & ~tail, train=data.split.train | tail)
         curve = trading.trade(data._replace(split=split), guess(data, 1.0), FREE, 1).curve
         assert curve.time[-1] <= data.panel.times[rows[200]]
+
+
+def test_the_policies_of_the_config_reach_the_backtest(data):
+    """Bars without trades in the whole test span; then an asset that ends in the middle of it."""
+    made, bars = guess(data, 1.0), data.panel.bars
+    quiet = data._replace(panel=dataclasses.replace(data.panel, bars=bars.replace(volume=np.zeros_like(bars.volume))))
+    fill = dataclasses.replace(FREE, zero_volume="fill")
+    assert trading.trade(quiet, made, FREE, 1, {}).strategy.trades == 0
+    assert trading.trade(quiet, made, fill, 1, {}).strategy.trades > 0
+    ok = np.array(bars.ok)
+    ok[np.flatnonzero(data.split.test)[100] :, 0] = False
+    short = data._replace(panel=dataclasses.replace(data.panel, bars=bars.replace(ok=ok)))
+    costly = dataclasses.replace(FREE, fee_bps=100.0)
+    marked = trading.trade(short, made, costly, 1, {}).buy_and_hold
+    closed = trading.trade(short, made, dataclasses.replace(costly, delisted="close"), 1, {}).buy_and_hold
+    assert marked.delisted == closed.delisted == 1 and closed.cost > marked.cost

@@ -76,6 +76,7 @@ def backtest(total: float, sharpe: float, **options: float) -> TradingSummary:
         turnover_a_year=88.0,
         exposure=0.2,
         cost=0.071,
+        delisted=0,
         **options,
     )
 

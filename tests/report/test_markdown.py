@@ -78,6 +78,15 @@ def test_returns_of_strategy_and_market(full):
     assert cells(full, "10") == ["0.50 (+10.0 %)", "0.30 (+10.0 %)", "-0.50 (+10.0 %)"]
 
 
+def test_positions_in_assets_that_ended_are_counted_and_explained():
+    made = report_sample.report()
+    held = dataclasses.replace(made.trading.strategy, delisted=2)
+    ended = dataclasses.replace(made, trading=dataclasses.replace(made.trading, strategy=held))
+    text = markdown.document(ended, ())
+    assert cells(text, "positions in assets whose bars ended") == ["2", "0"]
+    assert "keeps its last price" in text and "keeps its last price" not in markdown.document(made, ())
+
+
 def test_every_metric_of_a_backtest_is_shown():
     fields = {f.name for f in dataclasses.fields(TradingSummary)}
     assert fields - {"daily_sharpe"} == trading_section.METRICS.keys()

@@ -151,8 +151,63 @@ def test_the_random_walk_keeps_sizes_and_volumes():
     for i in (0, 3):
         np.testing.assert_allclose(np.abs(new[i])[1:], np.abs(old[i])[1:], **tolerance)
     np.testing.assert_allclose(new[1] - new[2], old[1] - old[2], **tolerance)
-    for c in ("volume", "quote_volume", "trades"):
+    for c in ("volume", "trades"):
         np.testing.assert_array_equal(getattr(made.bars, c), getattr(panel.bars, c))
+
+
+def with_vwap(market, seed=0):
+    """The market with volume-weighted prices anywhere in its bars, and some bars without volume."""
+    rng = np.random.default_rng(seed)
+    low, high = (np.asarray(p, np.float64) for p in (market.low, market.high))
+    volume = np.where(rng.random(low.shape) < 0.1, 0, market.volume).astype(np.float32)
+    quote = volume * (low + rng.random(low.shape) * (high - low))
+    bought = (volume * rng.random(low.shape)).astype(np.float32)
+    return market.replace(volume=volume, quote_volume=quote.astype(np.float32), taker_buy=bought)
+
+
+def vwap(market):
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(market.quote_volume, np.float64) / market.volume
+
+
+@kinds
+@given(st.integers(0, 1000), st.integers(-3, 3))
+def test_volume_weighted_prices_stay_in_their_bars(kind, seed, level):
+    market = with_vwap(gap(bars(120, seed=seed, volatility=0.05, price=10.0**level), slice(30, 40), 0), seed)
+    made = KINDS[kind](panel_of(market), seed).bars
+    traded = made.ok & (made.volume > 0)
+    assert made.quote_volume.dtype == np.float32
+    np.testing.assert_array_equal(made.quote_volume[made.ok & (made.volume == 0)], 0)
+    np.testing.assert_array_equal(np.isnan(made.quote_volume), ~made.ok)
+    price = vwap(made)
+    assert (price >= made.low * (1 - 1e-6))[traded].all() and (price <= made.high * (1 + 1e-6))[traded].all()
+    assert ((made.taker_buy >= 0) & (made.taker_buy <= made.volume))[made.ok].all()
+
+
+def test_a_mirrored_bar_has_a_mirrored_volume_weighted_price():
+    panel = panel_of(with_vwap(bars(400)))
+    made = surrogates.random_walk(panel, 0).bars
+    old, new = (np.log(vwap(b) / np.asarray(b.open, np.float64)) for b in (panel.bars, made))
+    traded = made.volume > 0
+    sign = np.broadcast_to(np.sign(parts(made)[3] * parts(panel.bars)[3]), traded.shape)
+    np.testing.assert_allclose(new[traded], (sign * old)[traded], atol=1e-6)
+
+
+@kinds
+def test_quote_volume_in_other_units_moves_with_the_price(kind):
+    """As where volume counts contracts of 100 units."""
+    panel = panel_of(with_vwap(bars(200)))
+    contracts = panel.bars.replace(volume=panel.bars.volume / 100)
+    made = KINDS[kind](dataclasses.replace(panel, bars=contracts), 0).bars
+    ratio = (vwap(made) / made.close)[made.volume > 0] / 100
+    assert 0.8 < ratio.min() and ratio.max() < 1.25
+
+
+def test_taker_volume_above_the_volume_by_rounding_is_cut():
+    market = with_vwap(bars(60))
+    above = market.replace(taker_buy=np.nextafter(market.volume, np.float32(np.inf)))
+    made = surrogates.random_walk(panel_of(above), 0).bars
+    assert ((made.taker_buy >= 0) & (made.taker_buy <= made.volume)).all()
 
 
 def test_mirrored_bars_are_mirrored_in_all_parts_and_assets():
@@ -201,7 +256,7 @@ def test_shuffled_keeps_every_bar_and_moves_all_assets_together(block):
     made = surrogates.shuffled(panel, block, 0)
     order = [int(np.flatnonzero(panel.bars.volume[:, 0] == v)[0]) for v in made.bars.volume[:, 0]]
     assert sorted(order) == list(range(200)) and order != list(range(200))
-    for c in ("volume", "trades", "taker_buy", "quote_volume"):
+    for c in ("volume", "trades", "taker_buy"):
         np.testing.assert_array_equal(getattr(made.bars, c), getattr(panel.bars, c)[order])
     old, new = parts(panel.bars), parts(made.bars)
     first = order.index(0)
