@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fxtrade.core.errors import FxtradeError
+from fxtrade.core.errors import FxtradeError, first_line
 
 
 @contextlib.contextmanager
@@ -69,6 +69,22 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, values: Any) -> None:
     """Write JSON atomically; NaN and infinities become null. Raises FxtradeError if the place cannot be written."""
     write_text(path, json.dumps(to_jsonable(values), indent=1) + "\n")
+
+
+def check_writable(folder: Path) -> None:
+    """Raise FxtradeError if `folder`, or else the nearest folder above it that exists, cannot be written."""
+    nearest = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        reason = "there is no permission" if nearest.is_dir() else "that is not a folder"
+        raise FxtradeError(f"{folder} cannot be written: {nearest}: {reason}; choose another place with --results")
+
+
+def expand_home(path: Path) -> Path:
+    """Return a path with `~` replaced by the home folder. Raises FxtradeError if that is not known."""
+    try:
+        return path.expanduser()
+    except RuntimeError as e:
+        raise FxtradeError(f"{path}: {first_line(e)}; write the path in full") from e
 
 
 def append_line(path: Path, entry: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,15 +30,18 @@ from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.training import Trained
 from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.report import report as run_report
+from fxtrade.report.markdown import document
 from fxtrade.report.progress import Console
 from fxtrade.report.schema import LabelTable, LossRow, RunReport, TrainingSummary
-from fxtrade.runs import ledger, provenance, run_dir
+from fxtrade.runs import continuation, ledger, provenance, run_dir
 from fxtrade.runs.ledger import Trial
 from fxtrade.runs.provenance import Provenance
 from fxtrade.train import members
 from fxtrade.train.interrupt import Interrupt
+from fxtrade.train.loop import FitResult
 from fxtrade.train.outputs import open_outputs
 from fxtrade.validate import surrogates
+from fxtrade.validate.surrogates import Surrogate
 
 
 class Job(NamedTuple):
@@ -56,13 +60,16 @@ def run(
     """Train, evaluate and report; return the run's folder.
 
     Errors in config and data are raised before training starts. With `resume` the run in that folder continues from its
-    last checkpoint, with its own config.
+    last checkpoint, with its own config; a finished one is left as it is.
 
     Raises:
         FxtradeError: a mistake that the user can correct; the message says how.
         Interrupted: SIGINT or SIGTERM came during training or after it; the state is saved.
     """
     console, began = console or Console(), time.time()
+    if resume and continuation.is_finished(resume):
+        console.say(f"{resume} is already finished; its report: {resume / 'report.md'}")
+        return resume
     job = prepare(config, results, console)
     folder = resume or run_dir.create(results, config, name)
     record = {
@@ -70,8 +77,10 @@ def run(
         "identity": job.identity,
         "spans": {span: dataset.span_of(job.data, span) for span in ("train", "valid", "test")},
     }
+    if earlier := continuation.continuations(folder):
+        record[continuation.KEY] = earlier
     files.write_json(folder / run_dir.RECORD, record)
-    console.say(f"run folder {folder}   (tensorboard --logdir {results})")
+    console.say(f"run folder {folder}   ({shlex.join(['tensorboard', '--logdir', str(results)])})")
 
     saving = job.identity, config.train.max_to_keep, bool(resume)
     if config.pretrain.name != "none":
@@ -87,21 +96,21 @@ def run(
         with Interrupt() as interrupt, console.training("training", config.train.steps) as bar:
             callbacks = bar._replace(should_stop=interrupt.should_stop)
             trained = training.train(config, job.data, job.params, outputs, callbacks)
+        say_if_early(console, "training", trained.fit)
         stop_if_asked(interrupt, folder, trained.fit.step)
         with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
             report = evaluate_run(job, trained, writer.rows, folder, began, console)
         stop_if_asked(interrupt, folder, trained.fit.step)
-        trial, threshold = make_trial(report), report.trading and report.trading.threshold
-        ledger.append_trial(results, trial)  # before the numbers are shown
-        files.write_json(
-            folder / run_dir.RECORD,
-            record | {"seconds": report.seconds, "metrics": trial.metrics, "threshold": threshold},
-        )
-        report.write(folder / run_dir.REPORT)
-        for title, pixels in run_report.write(folder, report).items():
-            writer.image(title, pixels, trained.fit.step)
-        writer.hparams(to_dict(config), trial.metrics)
-        writer.text("report", (folder / "report.md").read_text(), trained.fit.step)
+        with Interrupt():  # the files take seconds, and a signal waits for them
+            trial, threshold = make_trial(report), report.trading and report.trading.threshold
+            ledger.append_trial(results, trial)  # before the numbers are shown
+            report.write(folder / run_dir.REPORT)
+            for title, pixels in run_report.write(folder, report).items():
+                writer.image(title, pixels, trained.fit.step)
+            writer.hparams(hparams(config), trial.metrics)
+            writer.text("report", document(report, ()), trained.fit.step)  # without the images, which it cannot show
+            done = {"seconds": report.seconds, "metrics": trial.metrics, "threshold": threshold}
+            files.write_json(folder / run_dir.RECORD, record | done)  # last: it marks the run as finished
     run_report.table(console, report, folder)
     return folder
 
@@ -126,7 +135,7 @@ def prepare(config: RunConfig, results: Path, console: Console) -> Job:
 def stop_if_asked(interrupt: Interrupt, folder: Path, step: int) -> None:
     """Raise Interrupted if a signal has come; the run is saved at that step."""
     if interrupt.signal:
-        resume = f"resume with: python scripts/train.py --resume {folder}"
+        resume = f"resume with: {shlex.join(['python', 'scripts/train.py', '--resume', str(folder)])}"
         raise Interrupted(f"stopped at step {step} and saved; {resume}", interrupt.signal)
 
 
@@ -202,10 +211,10 @@ def forecasts(
     return mixture.mixture([m.forecast for m in made]), [m.rate for m in made]
 
 
-def null_panels(panel: Panel, config: RunConfig) -> Iterator[tuple[str, Panel]]:
+def null_panels(panel: Panel, config: RunConfig) -> Iterator[tuple[Surrogate, Panel]]:
     """Yield surrogate markets without anything to predict, by kind."""
-    yield "random walk", surrogates.random_walk(panel, config.seed)
-    yield "shuffled", surrogates.shuffled(panel, config.label.horizon, config.seed)
+    yield Surrogate.RANDOM_WALK, surrogates.random_walk(panel, config.seed)
+    yield Surrogate.SHUFFLED, surrogates.shuffled(panel, config.label.horizon, config.seed)
 
 
 def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) -> CoverageTable:
@@ -215,6 +224,7 @@ def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) 
     trained = training.train_from_scratch(
         config, data, lambda stage, steps: console.training(f"null baseline: {kind}, {stage}", steps)
     )
+    say_if_early(console, f"null baseline: {kind}, training", trained.fit)
     return coverage_table(config, data, forecasts(config, trained, data)[0])
 
 
@@ -235,6 +245,22 @@ def summarize_training(
         stopped=fit.stopped,
         adapted_at=tuple(rate for rate in rates if rate is not None),
     )
+
+
+def hparams(config: RunConfig) -> dict[str, Any]:
+    """Return what a table of runs tells them apart by: the model, and all that differs from the defaults."""
+    chosen = provenance.non_defaults(config)
+    recipe = {"model": {"name": config.model.name}, "loss": {"name": config.loss.name}, "label": to_dict(config.label)}
+    names = ", ".join(sorted(config.features))
+    return {**recipe, **chosen, "model": {**recipe["model"], **chosen.get("model", {})}, "features": names}
+
+
+def say_if_early(console: Console, title: str, fit: FitResult) -> None:
+    """Say that training ended before its last step, and why."""
+    if fit.stopped == "early":
+        console.say(
+            f"{title}: stopped early at step {fit.step}; the validation loss was lowest at step {fit.best_step}"
+        )
 
 
 def make_trial(report: RunReport) -> Trial:

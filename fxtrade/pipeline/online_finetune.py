@@ -22,6 +22,7 @@ import numpy as np
 
 from fxtrade.core.config import AdaptConfig
 from fxtrade.core.errors import DataError, TrainingError
+from fxtrade.core.text import plural
 from fxtrade.core.types import Array, Forecast, Output, Segment
 from fxtrade.labels.weights import known_at
 from fxtrade.metrics import classify
@@ -113,8 +114,8 @@ def score(
         finite = np.isfinite(made.prob).all((1, 2))
         if not finite.all():
             raise TrainingError(
-                f"the weights that adapt to the {config.lookback} bars before row {int(finite.argmin())} are not "
-                "finite; try lower adapt.learning_rates or look at the data there"
+                f"the weights that adapt to the {plural(config.lookback, 'bar')} before row {int(finite.argmin())} are "
+                "not finite; try lower adapt.learning_rates or look at the data there"
             )
         return Adapted(made, rate)
 

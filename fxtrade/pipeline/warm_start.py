@@ -12,6 +12,7 @@ import jax
 from fxtrade import models
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.text import plural
 from fxtrade.pipeline.build import build_model, identity
 from fxtrade.pipeline.dataset import Dataset, span_of
 from fxtrade.runs import run_dir
@@ -53,7 +54,7 @@ def load_initial_params(config: RunConfig, data: Dataset) -> Any:
     count, there = config.train.ensemble.size, then.train.ensemble.size
     if there not in (1, count):
         raise ConfigError(
-            f"train.init_from = {folder}: that run has {there} members, here train.ensemble.size is {count}"
+            f"train.init_from = {folder}: that run has {plural(there, 'member')}, here train.ensemble.size is {count}"
         )
 
     params = best_params(folder, then, facts["identity"], *data.features.x.shape[1:])

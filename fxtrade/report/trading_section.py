@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+from fxtrade.core.text import plural
 from fxtrade.evaluate.results import TradingResult
-from fxtrade.report import summary
 from fxtrade.report.formatting import count, estimate, fixed, gain, number, percent, probability
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import grid
+from fxtrade.risk import SIZING
 
 ratio = partial(fixed, digits=2)
 
@@ -57,7 +58,7 @@ def trading(report: RunReport, equity: str, costs: str) -> list[str]:
         "Annual Sharpe ratio (total return) by fee and by latency of the fills, without a spread.",
         costs,
         grid(
-            ["fee (bps a side)", *(f"{summary.bars(latency)} late" for latency in latencies)],
+            ["fee (bps a side)", *(f"{plural(latency, 'bar')} late" for latency in latencies)],
             [[f"{fee:g}", *(cells[fee, latency] for latency in latencies)] for fee in fees],
         ),
     ]
@@ -66,18 +67,16 @@ def trading(report: RunReport, equity: str, costs: str) -> list[str]:
 def _rule(trading: TradingResult, report: RunReport) -> str:
     trade = report.config.trade
     sides = "long and short" if trade.allow_short else "long only"
-    late = f", {summary.bars(trade.latency)} late" if trade.latency else ""
-    if trade.sizing == "proportional":
-        chosen = "All forecasts are traded, each in proportion to its edge, p(up) - p(down)"
-        threshold = ""
-    else:
-        chosen = f"The most confident {percent(trade.coverage, 0)} of the forecasts are traded"
+    late = f", {plural(trade.latency, 'bar')} late" if trade.latency else ""
+    entry, threshold = SIZING[trade.sizing], ""
+    chosen = entry.description.format(coverage=percent(trade.coverage, 0))
+    if entry.has_threshold:
         threshold = (
             f"The threshold of confidence (up against down, 0 to 1) is {fixed(trading.threshold, 3)}, fixed on the "
             "validation span. "
         )
     return (
-        f"{chosen}, {sides}, each held for {summary.bars(report.label.horizon)}, with at most "
+        f"{chosen}, {sides}, each held for {plural(report.label.horizon, 'bar')}, with at most "
         f"{percent(trade.max_gross_exposure, 0)} of the equity invested. {threshold}"
         f"A decision at the close of a bar fills at the "
         f"next open{late}, with a fee of {trade.fee_bps:g} bps and a half-spread of {trade.half_spread_bps:g} bps a "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 
 from fxtrade.core.config import RunConfig, freeze
 from fxtrade.core.errors import ConfigError, FxtradeError
-from fxtrade.core.files import write_json
+from fxtrade.core.files import check_writable, write_json
 from fxtrade.core.registry import to_dict
 
 CONFIG, RECORD, REPORT = "config.json", "run.json", "report.json"
@@ -20,13 +21,19 @@ def create(results: Path, config: RunConfig, name: str = "") -> Path:
     Raises:
         FxtradeError: the folder exists already or cannot be written, or the name is not that of a folder in `results`.
     """
+    check_new(results, name)
     folder = run_folder(results, name or f"{config.name}-{timestamp()}")
-    if (folder / CONFIG).exists():
-        raise FxtradeError(
-            f"{folder} holds a run already; resume it with --resume {folder}, or give another --run name"
-        )
     write_json(folder / CONFIG, to_dict(config))
     return folder
+
+
+def check_new(results: Path, name: str) -> None:
+    """Raise what `create` would raise, before anything is read or imported that takes long."""
+    folder = run_folder(results, name) if name else results
+    if name and (folder / CONFIG).exists():
+        resume = shlex.join(["--resume", str(folder)])
+        raise FxtradeError(f"{folder} holds a run already; resume it with {resume}, or give another --run name")
+    check_writable(folder)
 
 
 def run_folder(results: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from fxtrade.core.errors import CheckpointError
+from fxtrade.core.errors import CheckpointError, first_line
 from fxtrade.train import checksum
 from fxtrade.train.step import TrainState
 
@@ -53,9 +54,10 @@ class Checkpoints:
                 manager.wait_until_finished()
                 checksum.write(self.folder / kind / str(step))
             except Exception as e:
+                resume = shlex.join(["--resume", str(self.folder.parent)])
                 raise CheckpointError(
-                    f"cannot write checkpoint {self.folder / kind / str(step)}: {_first_line(e)}; make room or check "
-                    f"the permissions, then resume from step {self.latest() or 0} with --resume {self.folder.parent}"
+                    f"cannot write checkpoint {self.folder / kind / str(step)}: {first_line(e)}; make room or check "
+                    f"the permissions, then resume from step {self.latest() or 0} with {resume}"
                 ) from e
 
     def latest(self, kind: str = "last") -> int | None:
@@ -79,7 +81,7 @@ class Checkpoints:
             meta = self._managers[kind].restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
             identity, progress = meta["identity"], meta["progress"]
         except Exception as e:
-            raise self._damaged(path, kind, _first_line(e)) from e
+            raise self._damaged(path, kind, first_line(e)) from e
         for key in sorted({*identity, *self.identity}):
             theirs, ours = identity.get(key), self.identity.get(key)
             if theirs != ours:
@@ -91,7 +93,7 @@ class Checkpoints:
             target = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
             restored = self._managers[kind].restore(step, args=ocp.args.Composite(state=target))
         except Exception as e:
-            raise self._damaged(path, kind, _first_line(e)) from e
+            raise self._damaged(path, kind, first_line(e)) from e
         return restored["state"], progress
 
     def close(self) -> None:
@@ -114,7 +116,3 @@ class Checkpoints:
             return ocp.CheckpointManager(folder.resolve(), options=options)
         except OSError as e:
             raise CheckpointError(f"{folder} cannot be written: {e.strerror}") from e
-
-
-def _first_line(e: Exception) -> str:
-    return (str(e).splitlines() or [type(e).__name__])[0][:300]
