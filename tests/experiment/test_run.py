@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
+import signal
 
 import jax
 import numpy as np
@@ -177,6 +180,25 @@ class TestAgain:
         assert (entry["from_step"], entry["steps_before"], entry["steps"]) == (40, 40, 60)
         assert [row["step"] for row in metrics(copy)] == [10, 20, 30, 40, 50, 60]
         assert continuation.is_finished(copy)
+
+    def test_a_signal_while_the_report_is_written_waits_for_it(self, tmp_path, monkeypatch):
+        write = run.run_report.write
+
+        def interrupted(folder, made):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return write(folder, made)
+
+        monkeypatch.setattr(run.run_report, "write", interrupted)
+        folder = tiny.run_tiny(tmp_path, "run")
+        assert continuation.is_finished(folder) and (folder / "report.md").exists()
+
+    def test_early_stopping_is_announced(self, tmp_path):
+        """Of the run, and of each null baseline."""
+        text = io.StringIO()
+        changes = {"train.patience": 1, "train.steps": 2_000, "optim.learning_rate": 0.1, "report.null_baseline": True}
+        run.run(tiny.config(changes), tmp_path, "run", console=Console(file=text))
+        for name in ("training", "null baseline: random walk, training", "null baseline: shuffled, training"):
+            assert re.search(rf"^{name}: stopped early at step \d+; .* was lowest at step \d+$", text.getvalue(), re.M)
 
     def test_the_same_name_is_refused(self, copy):
         before = (copy / "report.json").read_bytes()

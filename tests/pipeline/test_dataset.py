@@ -36,6 +36,7 @@ class TestLoad:
         assert panel.source == "simulated market (planted edge)" and panel.simulated
         flat = dataset.load(DataConfig(synth={"bars": 300, "edge": 0.0}))
         assert flat.source == "simulated market (random walk)" and (flat.edge == 0.5).all()
+        assert panel.planted_edge and flat.simulated and not flat.planted_edge
 
     def test_files_with_every_choice(self, tmp_path):
         for symbol in "AB":
