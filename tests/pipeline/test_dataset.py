@@ -190,5 +190,5 @@ class TestPrepare:
         assert sum(ticks) == len(panel.times)
 
     def test_a_half_life_beyond_the_data(self, panel):
-        with pytest.raises(DataError, match=r"no row of these 2000 bars .* scaler.halflife \(here 9000 bars\)"):
+        with pytest.raises(DataError, match=r"no row of these 2,000 bars .* scaler.halflife \(here 9000 bars\)"):
             dataset.prepare(config(scaler=ScalerConfig(halflife=9_000.0)), panel)
