@@ -104,8 +104,9 @@ def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] 
     present = np.asarray((np.asarray(made.ok) & np.isfinite(two_way.ret)).any(1))
     if not present.any():
         raise DataError(
-            f"no row of these {plural(len(present), 'bar')} has both a label and defined features; use more data, a "
-            f"shorter scaler.halflife (here {config.scaler.halflife:g} bars), shorter windows or symbols with fewer gaps"
+            f"no row of these {plural(len(present), 'bar')} has both a label and defined features; use more data, "
+            f"a shorter scaler.halflife (here {config.scaler.halflife:g} bars), shorter windows or symbols with fewer "
+            "gaps"
         )
     split = splits.build(config.split)(present, two_way.end.max(1))
     final = two_way if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
