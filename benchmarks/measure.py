@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -140,6 +141,7 @@ def main(
         answer = workers[args.worker](args) | {"versions": versions()}
         Path(args.folder, "answer.json").write_text(json.dumps(answer))
         return
+    check_packages(args, workers)
     with tempfile.TemporaryDirectory() as folder:
         answers: dict[str, list[dict]] = {name: [] for name in workers}
         for round_ in range(args.rounds):
@@ -172,13 +174,30 @@ def calm(args: argparse.Namespace, answers: Mapping[str, Sequence[dict]]) -> dic
 def run(args: argparse.Namespace, worker: str, folder: str, round_: int) -> dict:
     """The answer of one worker in a process of its own, with the flags of this one."""
     wait_for_idle(60 * args.wait)
-    pythons = {"torch": args.torch_python} | dict.fromkeys(PEERS, args.peers_python)
-    python = pythons.get(worker.split()[0], sys.executable)
+    python = interpreter(args, worker.split()[0])
     flags = ["--worker", worker, "--folder", folder, "--round", str(round_)]
     allocator = TUNED_ALLOCATOR if args.tuned_allocator else {}
     env = {**os.environ, **allocator, BEGAN: repr(time.time())}
     subprocess.run([python, *sys.argv, *flags], check=True, env=env)
     return json.loads(Path(folder, "answer.json").read_text())
+
+
+def interpreter(args: argparse.Namespace, package: str) -> str:
+    """The Python that has a peer's package, by the flags; else this one."""
+    return ({"torch": args.torch_python} | dict.fromkeys(PEERS, args.peers_python)).get(package, sys.executable)
+
+
+def check_packages(args: argparse.Namespace, workers: Iterable[str]) -> None:
+    """End with advice, before anything is measured, where the package of a worker is not installed."""
+    for package in sorted({worker.split()[0] for worker in workers} & {"torch", *PEERS}):
+        python = interpreter(args, package)
+        code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{package}') is None)"
+        if subprocess.run([python, "-c", code]).returncode:
+            flag = "--torch-python" if package == "torch" else "--peers-python"
+            install = shlex.join([python, "-m", "pip", "install", package])
+            sys.exit(
+                f"error: this benchmark needs {package}: {install}, or name an interpreter that has it with {flag}"
+            )
 
 
 def wait_for_idle(seconds: float, sample: float = 2.0) -> None:

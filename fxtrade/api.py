@@ -13,6 +13,7 @@ from fxtrade import bundle, features
 from fxtrade.bundle import Bundle
 from fxtrade.core import stream
 from fxtrade.core.config import Options, ScalerConfig
+from fxtrade.core.files import expand_home
 from fxtrade.core.types import Bars, Features, Forecast
 from fxtrade.data import bars as bar_files
 from fxtrade.data.panel import Panel
@@ -60,7 +61,7 @@ def load_run(folder: str | Path) -> Bundle:
         ConfigError: the folder holds no finished run, or one that cannot decide alone.
         CheckpointError: the checkpoint is damaged.
     """
-    return bundle.load(Path(folder).expanduser())
+    return bundle.load(expand_home(Path(folder)))
 
 
 def forecast(run: Bundle, panel: Panel | Bars) -> Forecast:

@@ -15,7 +15,9 @@ from pathlib import Path
 from absl import flags
 
 from fxtrade.cli import flags as cli
-from fxtrade.comparison import grid, run
+from fxtrade.comparison import grid
+from fxtrade.core import compat
+from fxtrade.core.files import check_writable
 
 CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the comparison's folder.")
@@ -27,11 +29,18 @@ SHARD = flags.DEFINE_string("shard", "1/1", "Run the i-th of n shards of the cel
 
 
 def main() -> None:
-    if TABLE.value:
+    results, shard = Path(RESULTS.value), cli.parse_shard(SHARD.value)
+    config = None
+    if not TABLE.value:
+        config = grid.freeze(cli.required(CONFIG.value, "--config configs/comparison.py:small"))
+        check_writable(results)
+    compat.start_backend()
+    from fxtrade.comparison import run  # takes seconds, so it comes after all that may be wrong before
+
+    if config is None:
         run.table(Path(TABLE.value))
     else:
-        config = grid.freeze(cli.required(CONFIG.value, "--config configs/comparison.py:small"))
-        run.run(config, Path(RESULTS.value), RUN.value, shard=cli.parse_shard(SHARD.value))
+        run.run(config, results, RUN.value, shard=shard)
 
 
 if __name__ == "__main__":

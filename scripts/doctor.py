@@ -3,8 +3,11 @@
 python scripts/doctor.py
 """
 
+import argparse
+
 from fxtrade.cli import doctor
 from fxtrade.report.progress import Console
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     doctor.show(Console())

@@ -10,8 +10,9 @@ from pathlib import Path
 from absl import flags
 
 from fxtrade.cli import flags as cli
+from fxtrade.core import compat
 from fxtrade.core.config import freeze
-from fxtrade.experiment import feature_study
+from fxtrade.runs import run_dir
 
 CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the study's folder.")
@@ -20,6 +21,10 @@ RUN = flags.DEFINE_string("run", "", "Name of the study's folder; default: the c
 
 def main() -> None:
     config = freeze(cli.required(CONFIG.value, "--config configs/wavenet.py"))
+    run_dir.check_new(Path(RESULTS.value), RUN.value)
+    compat.start_backend()
+    from fxtrade.experiment import feature_study  # takes seconds, so it comes after all that may be wrong before
+
     feature_study.run(config, Path(RESULTS.value), RUN.value)
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fxtrade.core.errors import ConfigError, FxtradeError
+from fxtrade.core.text import plural
 from fxtrade.data.archive import BASE_URL, ROOTS, SECONDS, FetchResult, FetchSpec, fetch, parse_day
 
 
@@ -53,8 +54,8 @@ def run(spec: FetchSpec, console: Console) -> list[FetchResult]:
 
 
 def describe(result: FetchResult) -> str:
-    text = f"{result.symbol}: {result.rows} bars, {result.first:%Y-%m-%d %H:%M} to {result.last:%Y-%m-%d %H:%M} UTC, "
-    text += f"missing: {result.missing_bars} -> {result.path}"
+    text = f"{result.symbol}: {plural(result.rows, 'bar')}, {result.first:%Y-%m-%d %H:%M} to "
+    text += f"{result.last:%Y-%m-%d %H:%M} UTC, missing: {result.missing_bars} -> {result.path}"
     if result.off_grid:
         text += f"\n  left out, because they open off the grid: {result.off_grid}"
     for _, run in itertools.groupby(enumerate(result.missing_days), key=lambda item: item[1].toordinal() - item[0]):

@@ -3,6 +3,7 @@
 python scripts/train.py --config configs/wavenet.py
 python scripts/train.py --config configs/wavenet.py:hourly --config.data.path=data --config.train.steps=100
 python scripts/train.py --resume results/wavenet-sim-20250101-120000
+python scripts/train.py --resume results/wavenet-sim-20250101-120000 --config.train.steps=2000
 """
 
 import sys
@@ -11,9 +12,9 @@ from pathlib import Path
 from absl import flags
 
 from fxtrade.cli import flags as cli
+from fxtrade.core import compat
 from fxtrade.core.config import freeze
-from fxtrade.experiment import run
-from fxtrade.runs import run_dir
+from fxtrade.runs import continuation, run_dir
 
 CONFIG = cli.config_flag()
 RESULTS = flags.DEFINE_string("results", "results", "Folder that gets the run's folder.")
@@ -22,12 +23,20 @@ RESUME = flags.DEFINE_string("resume", "", "Folder of a run to resume from its l
 
 
 def main() -> None:
+    folder, results = Path(RESUME.value), Path(RESULTS.value)
     if RESUME.value:
-        folder = Path(RESUME.value)
-        run.run(run_dir.load_config(folder), folder.parent, resume=folder)
+        steps = cli.more_steps()
+        config = run_dir.load_config(folder) if steps is None else continuation.extend(folder, steps)
     else:
         config = freeze(cli.required(CONFIG.value, "--config configs/wavenet.py"))
-        run.run(config, Path(RESULTS.value), RUN.value)
+        run_dir.check_new(results, RUN.value)
+    compat.start_backend()
+    from fxtrade.experiment import run  # takes seconds, so it comes after all that may be wrong before
+
+    if RESUME.value:
+        run.run(config, folder.parent, resume=folder)
+    else:
+        run.run(config, results, RUN.value)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,16 @@ import jax.numpy as jnp
 
 import fxtrade
 from fxtrade.core import compat
+from fxtrade.core.errors import FxtradeError
+from fxtrade.core.text import plural
 from fxtrade.report.progress import Console
 from fxtrade.runs import provenance
 
-PLUGINS = ("intel-extension-for-openxla", "jax-cuda12-plugin", "jax-cuda13-plugin")
+CUDA_PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
+PLUGINS = ("intel-extension-for-openxla", *CUDA_PLUGINS)
 PACKAGES = (*provenance.PACKAGES, "scipy", "tensorboard", *PLUGINS)
 INTEL_VENDOR = "0x8086"
+NO_CACHE = f"none, since there is no home folder; {compat.CACHE_VARIABLE} can name a folder"
 
 
 class Finding(NamedTuple):
@@ -48,7 +52,7 @@ def machine() -> list[Finding]:
     return [
         Finding("fxtrade", fxtrade.__version__),
         Finding("python", f"{platform.python_version()} ({sys.executable})", sys.version_info >= (3, 11)),
-        Finding("machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"),
+        Finding("machine", f"{platform.system()} {platform.machine()}, {plural(os.cpu_count() or 1, 'core')}"),
         Finding("NVIDIA card", "present" if "nvidia" in cards else "none found"),
         Finding("Intel graphics device", "present" if "intel" in cards else "none found"),
     ]
@@ -69,25 +73,25 @@ def find_cards() -> set[str]:
 def platform_name() -> str:
     """Return the name of JAX's backend, "none" if it does not start."""
     try:
-        return jax.default_backend()
-    except RuntimeError:
+        return compat.start_backend()
+    except FxtradeError:
         return "none"
 
 
 def backend() -> list[Finding]:
     """Return devices and float64 support of JAX's backend; it may not start if a plugin is installed without a card."""
     try:
-        devices = jax.devices()
-    except RuntimeError as e:
-        return [Finding("JAX backend", f"does not start: {str(e).splitlines()[0]}", False)]
+        name = compat.start_backend()
+    except FxtradeError as e:
+        return [Finding("JAX backend", str(e), False)]
     with compat.float64() as real:
         dtype = jnp.zeros((), real).dtype
         works = bool(jnp.asarray(1 + 2.0**-40, real) > 1)
     return [
-        Finding("JAX backend", jax.default_backend(), True),
-        Finding("devices", ", ".join(f"{d.platform}:{d.id} {d.device_kind}" for d in devices), True),
+        Finding("JAX backend", name, True),
+        Finding("devices", ", ".join(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()), True),
         Finding("float64 for money", "yes" if works else f"no, {dtype} is used", works),
-        Finding("compilation cache", str(compat.use_compilation_cache())),
+        Finding("compilation cache", str(compat.use_compilation_cache() or NO_CACHE)),
     ]
 
 
@@ -102,7 +106,9 @@ def advice(cards: set[str], backend: str, versions: dict[str, str]) -> list[str]
             "with Python 3.11, python -m pip install -e '.[xpu]' (README, section Intel Arc, lists known failures)."
         )
     if backend == "none":
-        lines.append("JAX's plugin finds no usable card. To compute on the CPU: export JAX_PLATFORMS=cpu")
+        lines.append("JAX finds no plugin or no usable card. To compute on the CPU: export JAX_PLATFORMS=cpu")
+        if "nvidia" in cards and not any(name in versions for name in CUDA_PLUGINS):
+            lines.append("There is an NVIDIA card, but no plugin for it: python -m pip install -e '.[cuda]'")
     if "intel-extension-for-openxla" in versions and not versions.get("jax", "").startswith("0.5."):
         installed = versions.get("jax")
         lines.append(f"Intel's plugin 0.7.0 needs jax 0.5.0, not {installed}: python -m pip install -e '.[xpu]'")

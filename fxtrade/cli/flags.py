@@ -9,17 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_dict import placeholder
 from ml_collections.config_flags.tuple_parser import TupleParser
 
+from fxtrade.cli import help
 from fxtrade.core import compat
 from fxtrade.core.config import OPTIONAL_TYPES
 from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted
 from fxtrade.core.registry import nearest
 
 OPEN = ("features", "options", "synth", "costs")  # groups that take new keys, which the registries check
+CONTINUED = "config.train.steps"  # the key that a resumed run may change
 
 
 class _Optional(flags.ArgumentParser):
@@ -64,6 +66,9 @@ class _ConfigFile(flags.ArgumentParser):
 
 def main(function: Callable[[], None]) -> int:
     """Parse the flags and call `function`; return the exit code: 1 for an error, 128 + signal if interrupted."""
+    if help.is_asked(sys.argv):
+        print(help.text(sys.argv))
+        return 0
     sys.path.insert(0, str(Path(sys.argv[0]).resolve().parents[1]))  # config files import each other as `configs.x`
     compat.compile_small_loops()
     compat.use_compilation_cache()
@@ -81,7 +86,7 @@ def main(function: Callable[[], None]) -> int:
 
 def config_flag() -> flags.FlagHolder:
     """Define `--config`. The config is locked: only features and options take new keys."""
-    about = "Config file, with an optional variant after a colon."
+    about = "Config file, with an optional variant after a colon: configs/wavenet.py:hourly."
     holder = config_flags.DEFINE_config_file("config", None, about, lock_config=True)
     flags.FLAGS["config"].parser = _ConfigFile(flags.FLAGS["config"].parser)
     return holder
@@ -95,13 +100,18 @@ def parse(argv: list[str]) -> None:
     Raises:
         ConfigError: an unknown flag or config key, naming the nearest one, a wrong type, or words that are not flags.
     """
-    app.define_help_flags()
+    _check_resume(argv)
     try:
         rest = flags.FLAGS(argv)[1:]
     except flags.Error as e:
         raise ConfigError(str(e)) from e
     if rest:
         raise ConfigError(f"'{rest[0]}' is not a flag; overrides are written --config.train.steps=100")
+
+
+def more_steps() -> int | None:
+    """Return the number of steps to which a resumed run is to be trained; None: its own."""
+    return flags.FLAGS[CONTINUED].value if CONTINUED in flags.FLAGS else None
 
 
 def required(config: ConfigDict | None, example: str) -> ConfigDict:
@@ -117,6 +127,21 @@ def parse_shard(text: str) -> tuple[int, int]:
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise ConfigError(f"--shard {text} must be i/n with i from 1 to n, as 1/2 and 2/2 for two processes")
     return int(found[1]), int(found[2])
+
+
+def _check_resume(argv: list[str]) -> None:
+    """With `--resume`, define the flag of the key that may change. Raises ConfigError for flags that have no effect."""
+    names = [found[1] for a in argv[1:] if (found := re.match(r"--?([\w.]+)", a))]
+    if "resume" not in names:
+        return
+    for name in names:
+        if name in ("run", "results") or (name.split(".")[0] == "config" and name != CONTINUED):
+            raise ConfigError(
+                f"--{name} cannot be given with --resume, which continues a run in its own folder with its own config; "
+                f"only --{CONTINUED} may change, to train longer"
+            )
+    if CONTINUED not in flags.FLAGS:
+        flags.DEFINE_integer(CONTINUED, None, "Number of steps to which the run is trained.", lower_bound=1)
 
 
 def _add_keys(config: ConfigDict, path: list[str]) -> None:

@@ -21,6 +21,7 @@ from fxtrade.comparison.grid import Cell, ComparisonConfig
 from fxtrade.comparison.statistics import assemble
 from fxtrade.comparison.store import PLAN, CellStore, Plan
 from fxtrade.core.errors import Interrupted, TrainingError
+from fxtrade.core.text import plural
 from fxtrade.data.panel import Panel
 from fxtrade.ensemble import mixture
 from fxtrade.evaluate.accuracy import DailySums
@@ -97,7 +98,8 @@ def run(
     except KeyboardInterrupt:
         done = sum(key in store.results for key in mine)
         raise Interrupted(
-            f"stopped with {done} of {len(mine)} cells done, which are stored in {folder}; the same command resumes",
+            f"stopped with {done} of {plural(len(mine), 'cell')} done, which are stored in {folder}; "
+            "the same command resumes",
             interrupt.signal or signal.SIGINT,
         ) from None
     write(folder, report, console)

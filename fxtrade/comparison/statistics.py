@@ -14,6 +14,7 @@ from fxtrade.comparison.store import PLAN, CellStore, Plan
 from fxtrade.core.errors import FxtradeError
 from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.metrics import bootstrap
+from fxtrade.pipeline import baselines
 from fxtrade.report.comparison_schema import (
     COMPARED,
     BaselineSummary,
@@ -29,7 +30,7 @@ from fxtrade.report.comparison_schema import (
 )
 from fxtrade.validate import discovery
 
-BASELINE = "gradient-boosted trees"  # that all cells are compared with
+BASELINE = baselines.BOOSTED_TREES  # that all cells are compared with
 SAMPLES = 2000  # of the bootstrap
 FALSE_DISCOVERY_RATE = 0.05
 

@@ -39,7 +39,7 @@ class Versioned:
         try:
             values = json.loads(text)
             version = values["version"]
-        except (ValueError, TypeError, KeyError) as e:
+        except (ValueError, TypeError, KeyError, RecursionError) as e:
             raise FxtradeError(f"{where} is damaged or of an older version of fxtrade ({e!r}); make it again") from e
         if version != cls.version:
             raise FxtradeError(
@@ -63,8 +63,8 @@ class Versioned:
 def from_jsonable(hint: Any, value: Any, path: str) -> Any:
     """Return `value`, parsed from JSON, as the type `hint`; null in place of a float is NaN.
 
-    Types are dataclasses, `tuple[X, ...]`, `Mapping[K, X]` with strings or numbers as keys, `X | None`, `Literal`,
-    scalars and Any.
+    Types are dataclasses, `tuple[X, ...]`, `Mapping[K, X]` with strings, numbers or enums as keys, `X | None`,
+    `Literal`, scalars and Any.
 
     Args:
         path: file and field, for error messages.
@@ -83,7 +83,7 @@ def from_jsonable(hint: Any, value: Any, path: str) -> Any:
         return tuple(from_jsonable(args[0], v, f"{path}[{i}]") for i, v in enumerate(_check(value, list, path)))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         items = _check(value, dict, path).items()
-        return {args[0](k): from_jsonable(args[1], v, f"{path}.{k}") for k, v in items}
+        return {_key(args[0], k, path): from_jsonable(args[1], v, f"{path}.{k}") for k, v in items}
     if hint is float:
         return math.nan if value is None else float(_check(value, (int, float), path))
     return _check(value, hint, path)
@@ -99,6 +99,13 @@ def _dataclass(cls: Any, values: Any, path: str) -> Any:
         if required and name not in values:
             raise FxtradeError(f"{path} lacks the field '{name}'; make it again")
     return cls(**{name: from_jsonable(hints[name], value, f"{path}.{name}") for name, value in values.items()})
+
+
+def _key(kind: Any, key: str, path: str) -> Any:
+    try:
+        return kind(key)
+    except ValueError as e:
+        raise FxtradeError(f"{path} has a key {key!r} that is not a {kind.__name__}; make it again") from e
 
 
 def _check(value: Any, kind: Any, path: str) -> Any:

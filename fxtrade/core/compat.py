@@ -14,6 +14,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from fxtrade.core.errors import FxtradeError, first_line
+
 SMALL_LOOP = 65_536  # bytes that one row of a loop accesses; a training step accesses far more
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
@@ -42,13 +44,37 @@ def has_float64() -> bool:
     return jax.default_backend() not in ("sycl", "xpu", "METAL")
 
 
-def use_compilation_cache(path: str | os.PathLike | None = None) -> Path:
+def start_backend() -> str:
+    """Start JAX's default backend; return its name, such as "cpu" or "gpu".
+
+    Raises:
+        FxtradeError: it does not start, for example because a plugin or its card is missing.
+    """
+    try:
+        return jax.default_backend()
+    except (RuntimeError, AssertionError) as e:  # JAX asserts where JAX_PLATFORMS names a plugin that is not installed
+        chosen = os.environ.get("JAX_PLATFORMS")
+        platforms = f" with JAX_PLATFORMS={chosen}" if chosen else ""
+        reason = first_line(e) if isinstance(e, RuntimeError) else "no plugin for it is installed"
+        raise FxtradeError(
+            f"JAX does not start{platforms}: {reason}; python scripts/doctor.py says what to install, and "
+            "JAX_PLATFORMS=cpu computes on the CPU"
+        ) from e
+
+
+def use_compilation_cache(path: str | os.PathLike | None = None) -> Path | None:
     """Keep compiled programs on disk, so that the second start of a script skips compilation.
 
     Called by scripts, never at import. The folder is `path`, else `$JAX_COMPILATION_CACHE_DIR`, else
-    `~/.cache/fxtrade/xla`.
+    `~/.cache/fxtrade/xla`; without a home folder nothing is kept, and None is returned.
     """
-    folder = Path(path or os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "fxtrade" / "xla")
+    folder = path or os.environ.get(CACHE_VARIABLE)
+    if not folder:
+        try:
+            folder = Path.home() / ".cache" / "fxtrade" / "xla"
+        except RuntimeError:  # neither $HOME nor an entry for the user
+            return None
+    folder = Path(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

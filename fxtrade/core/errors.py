@@ -27,3 +27,9 @@ class Interrupted(FxtradeError):
 
 class TrainingError(FxtradeError):
     """Training cannot continue, for example because the loss is not finite."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that is not blank, or the error's type if there is none."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)[:300]

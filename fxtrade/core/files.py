@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from fxtrade.core.errors import FxtradeError
+from fxtrade.core.errors import CheckpointError, FxtradeError, first_line
 
 
 @contextlib.contextmanager
@@ -89,6 +89,32 @@ def write_new(path: Path, text: str) -> None:
             raise
         except OSError:  # a file system without links: the rename of `atomic_path` has to do
             pass
+
+
+def check_writable(folder: Path) -> None:
+    """Raise FxtradeError if `folder`, or else the nearest folder above it that exists, cannot be written."""
+    nearest = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        reason = "there is no permission" if nearest.is_dir() else "that is not a folder"
+        raise FxtradeError(f"{folder} cannot be written: {nearest}: {reason}; choose another place with --results")
+
+
+def check_path(folder: Path) -> None:
+    """Raise CheckpointError for a path that Orbax would take for a pattern or an address, and not find again."""
+    for part in folder.resolve().parts[1:]:  # the first is the root or the drive
+        if found := set(part) & set("*?[]\\") or set(part[-1:]) & {":"}:
+            raise CheckpointError(
+                f"{folder}: checkpoints cannot be read in a folder whose path has {min(found)!r}, here in '{part}'; "
+                "rename it, or give another --run name or --results folder"
+            )
+
+
+def expand_home(path: Path) -> Path:
+    """Return a path with `~` replaced by the home folder. Raises FxtradeError if that is not known."""
+    try:
+        return path.expanduser()
+    except RuntimeError as e:
+        raise FxtradeError(f"{path}: {first_line(e)}; write the path in full") from e
 
 
 def append_line(path: Path, entry: Any) -> None:

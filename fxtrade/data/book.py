@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.text import plural
 from fxtrade.core.types import Bars, Book
 from fxtrade.data.bar_table import PRICES
 from fxtrade.data.book_files import FIELDS, Trades, Updates, count_levels, read_book, read_trades
@@ -70,7 +71,7 @@ def read(
     files = _single_files(Path(path), symbols)
     if clock is None and len(files) > 1:
         raise ConfigError(
-            f"data.clock = None makes every update of one book a row, but {path} has {len(files)} files; "
+            f"data.clock = None makes every update of one book a row, but {path} has {plural(len(files), 'file')}; "
             "name one in data.symbols, or set a clock such as 1s"
         )
     interval, max_age = 0 if clock is None else parse_interval(clock), parse_interval(stale)
@@ -89,7 +90,7 @@ def read(
     sides = {name: _stack(ok[..., None], [getattr(s.book, name)[:, :depth] for s in samples]) for name in FIELDS}
     flow = _sum_flow(trades, rows, ok)
     bars = Bars(**prices, **flow, ok=ok, second_of_week=second_of_week(rows.times), book=Book(**sides))
-    invalid = [f"{u.invalid} rows of {s}" for s, u in updates.items() if u.invalid]
+    invalid = [f"{plural(u.invalid, 'row')} of {s}" for s, u in updates.items() if u.invalid]
     note = f", without {', '.join(invalid)} that are not a valid book" if invalid else ""
     return Panel(bars, rows.times, tuple(files), rows.interval, f"{path} (order books{note})")
 
@@ -139,8 +140,8 @@ def _regular_rows(updates: dict[str, Updates], interval: int, align: str, span: 
     size = count * sum(16 * u.book.bid_price.shape[1] for u in updates.values())
     if size > MAX_BYTES:
         raise DataError(
-            f"{path}: books at {count:,} rows of {format_interval(interval)} take {size / 2**30:.0f} GiB, mostly gaps "
-            "if the sessions lie apart; choose fewer symbols, a shorter start..end or a coarser clock"
+            f"{path}: books at {plural(count, 'row')} of {format_interval(interval)} take {size / 2**30:.0f} GiB, "
+            "mostly gaps if the sessions lie apart; choose fewer symbols, a shorter start..end or a coarser clock"
         )
     times = np.arange(begin, stop, interval, dtype=np.int64)
     return RowSpans(times, times, times + interval, interval)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
-from fxtrade.core.errors import DataError
+from fxtrade.core.errors import DataError, first_line
+from fxtrade.core.files import expand_home
 from fxtrade.data import csv_files
 from fxtrade.data.download import is_complete
 from fxtrade.data.tables import standard_names, standard_table
@@ -27,7 +28,7 @@ def find_files(path: Path, symbols: tuple[str, ...] | None) -> dict[str, tuple[P
     Raises:
         DataError: the path does not exist, holds no file, has no file for a symbol, or two that are the whole of it.
     """
-    path = path.expanduser()
+    path = expand_home(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
     listed = sorted(f for f in path.iterdir() if is_table(f)) if path.is_dir() else [path]
@@ -89,4 +90,4 @@ def _read(path: Path, read_parquet, read_csv):
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except Exception as e:
-        raise DataError(f"{path}: cannot be read as {path.suffix[1:] or 'CSV'}: {str(e).splitlines()[0]}") from e
+        raise DataError(f"{path}: cannot be read as {path.suffix[1:] or 'CSV'}: {first_line(e)}") from e

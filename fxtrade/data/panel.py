@@ -12,6 +12,7 @@ import polars as pl
 from jaxtyping import Float, Int64
 
 from fxtrade.core.errors import DataError
+from fxtrade.core.text import plural
 from fxtrade.core.types import Array, Bars
 from fxtrade.data.bar_table import FLOW, REQUIRED, Stamp, check_bars, fill_flat, format_span, open_times
 from fxtrade.data.frames import split_frame
@@ -35,6 +36,7 @@ class Panel:
         source: description of where the bars come from, for reports.
         edge: true probability of an up move of the tradable label, only of simulated markets.
         simulated: whether the prices are artificial: from a simulation, or a surrogate of others.
+        planted_edge: whether they are simulated such that their direction can be predicted.
     """
 
     bars: Bars
@@ -44,6 +46,7 @@ class Panel:
     source: str
     edge: Float[Array, "N A"] | None = None
     simulated: bool = False
+    planted_edge: bool = False
 
     @classmethod
     def from_frame(
@@ -88,11 +91,11 @@ class Panel:
         return frame.sort("timestamp", "symbol", maintain_order=True)
 
     def __repr__(self) -> str:
-        kind = "simulated, " if self.simulated else ""
+        kind, bars = "simulated, " if self.simulated else "", plural(len(self.times), "bar")
         shown, more = ", ".join(self.symbols[:4]), len(self.symbols) - 4
         names = f"{len(self.symbols)} symbols ({shown}, ...)" if more > 0 else shown
         return (
-            f"Panel({kind}{len(self.times):,} bars of {format_interval(self.interval)} x {names}, "
+            f"Panel({kind}{bars} of {format_interval(self.interval)} x {names}, "
             f"{format_time(self.times[0], 'm')} to {format_time(self.times[-1], 'm')}, {self.bars.ok.mean():.2%} ok)"
         )
 

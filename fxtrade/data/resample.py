@@ -41,7 +41,7 @@ def resample(panel: Panel, interval: str) -> Panel:
         raise DataError(f"{panel.source}: no bar opens at a multiple of {interval}; use bars on the full clock")
     count = (len(panel.times) - skip) // factor
     if count < 2:
-        raise DataError(f"{panel.source}: {len(panel.times)} bars are too few for two closed bars of {interval}")
+        raise DataError(f"{panel.source}: too few bars ({len(panel.times):,}) for two closed bars of {interval}")
 
     def blocks(a):
         return a[skip : skip + count * factor].reshape(count, factor, *a.shape[1:])

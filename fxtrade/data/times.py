@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int, Int32, Int64
 
-from fxtrade.core.errors import DataError
+from fxtrade.core.errors import DataError, first_line
 
 NANOSECOND = pl.Datetime("ns", "UTC")
 WEEK = 7 * 86_400
@@ -146,7 +146,7 @@ def _parse(column: pl.Series, where: str, date_format: str | None) -> pl.Series:
         _check_uniform(column, zones, where, "zones", "write all as UTC")
         return column.str.to_datetime(time_unit="ns", time_zone="UTC")
     except pl.exceptions.PolarsError as e:
-        raise DataError(f"{where}: not times: {str(e).splitlines()[0]}") from e
+        raise DataError(f"{where}: not times: {first_line(e)}") from e
 
 
 def _as_utc(times: pl.Series) -> pl.Series:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Complex, Float, Int
 
 from fxtrade.core.config import RunConfig, StudyConfig
 from fxtrade.core.errors import DataError
+from fxtrade.core.text import plural
 from fxtrade.evaluate.results import FeatureColumn, FeatureTest
 from fxtrade.labels import horizon
 from fxtrade.metrics import bootstrap, ic
@@ -119,11 +120,14 @@ def select(data: Dataset, config: StudyConfig) -> tuple[Sample, Column]:
     first, stop = span[0], int(data.labels.end[span].max()) + 1
     for h in config.horizons:
         if h + 1 >= stop - first:
-            raise DataError(f"study.horizons: {h} bars do not fit into the {config.span} span of {stop - first} bars")
+            raise DataError(
+                f"study.horizons: {plural(h, 'bar')} do not fit into the {config.span} span of "
+                f"{plural(stop - first, 'bar')}"
+            )
     bars = jax.tree.map(lambda a: a[:stop], data.panel.bars)
     returns = np.stack(
         [
-            np.where(reaches(held_out, h)[:stop, None], np.nan, horizon.open_to_open(bars, horizon=h).ret)
+            np.where(reaches(np.asarray(held_out), h)[:stop, None], np.nan, horizon.open_to_open(bars, horizon=h).ret)
             for h in config.horizons
         ]
     )

@@ -38,7 +38,7 @@ def summarize_data(config: RunConfig, data: Dataset) -> DataSummary:
         zero_moves=zero_moves(data.labels, data.split.test),
         best_accuracy=best_accuracy(config, data),
         simulated=panel.simulated,
-        planted_edge=panel.simulated and "random walk" not in panel.source,
+        planted_edge=panel.planted_edge,
     )
 
 

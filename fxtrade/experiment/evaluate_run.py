@@ -27,7 +27,9 @@ from fxtrade.report.progress import Console
 from fxtrade.report.schema import LabelTable, LossRow, RunReport, TrainingSummary
 from fxtrade.runs import ledger
 from fxtrade.train import members
+from fxtrade.train.loop import FitResult
 from fxtrade.validate import surrogates
+from fxtrade.validate.surrogates import Surrogate
 
 
 def evaluate_run(
@@ -102,10 +104,10 @@ def forecasts(
     return mixture.mixture([m.forecast for m in made]), [m.rate for m in made]
 
 
-def null_panels(panel: Panel, config: RunConfig) -> Iterator[tuple[str, Panel]]:
+def null_panels(panel: Panel, config: RunConfig) -> Iterator[tuple[Surrogate, Panel]]:
     """Yield surrogate markets without anything to predict, by kind."""
-    yield "random walk", surrogates.random_walk(panel, config.seed)
-    yield "shuffled", surrogates.shuffled(panel, config.label.horizon, config.seed)
+    yield Surrogate.RANDOM_WALK, surrogates.random_walk(panel, config.seed)
+    yield Surrogate.SHUFFLED, surrogates.shuffled(panel, config.label.horizon, config.seed)
 
 
 def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) -> CoverageTable:
@@ -120,6 +122,14 @@ def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) 
 
     trained = training.train_all_stages(config, data, load_initial_params(config, data), open_stage)
     return coverage_table(config, data, forecasts(config, trained, data)[0])
+
+
+def say_if_early(console: Console, title: str, fit: FitResult) -> None:
+    """Say that training ended before its last step, and why."""
+    if fit.stopped == "early":
+        console.say(
+            f"{title}: stopped early at step {fit.step}; the validation loss was lowest at step {fit.best_step}"
+        )
 
 
 def summarize_training(

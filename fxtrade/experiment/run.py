@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig
@@ -15,14 +17,15 @@ from fxtrade.core.errors import Interrupted
 from fxtrade.core.registry import to_dict
 from fxtrade.evaluate.headline import headline
 from fxtrade.evaluate.results import NAN
-from fxtrade.experiment.evaluate_run import evaluate_run
+from fxtrade.experiment.evaluate_run import evaluate_run, say_if_early
 from fxtrade.experiment.job import Job, identify_trial, prepare
 from fxtrade.pipeline import training
 from fxtrade.pipeline.training import Stage
 from fxtrade.report import report as run_report
+from fxtrade.report.markdown import document
 from fxtrade.report.progress import Console
 from fxtrade.report.schema import RunReport
-from fxtrade.runs import ledger, run_dir
+from fxtrade.runs import continuation, ledger, provenance, run_dir
 from fxtrade.runs.ledger import Trial
 from fxtrade.runs.record import RunRecord, RunResult
 from fxtrade.train.interrupt import Interrupt
@@ -35,38 +38,44 @@ def run(
     """Train, evaluate and report; return the run's folder.
 
     Errors in config and data are raised before training starts. With `resume` the run in that folder continues from its
-    last checkpoint, with its own config.
+    last checkpoint, with its own config; a finished one is left as it is.
 
     Raises:
         FxtradeError: a mistake that the user can correct; the message says how.
         Interrupted: SIGINT or SIGTERM came during training or after it; the state is saved.
     """
     console, began = console or Console(), time.time()
+    if resume and continuation.is_finished(resume):
+        console.say(f"{resume} is already finished; its report: {resume / 'report.md'}")
+        return resume
     if resume is None:
         run_dir.run_folder(results, name or config.name)  # checks the name before anything is read
     job = prepare(config, results, console)
     folder = resume or run_dir.create(results, config, name)
-    record = RunRecord(job.identity, job.spans, job.provenance)
+    record = RunRecord(job.identity, job.spans, job.provenance, continued=continuation.continuations(folder))
     record.write(folder / run_dir.RECORD)
-    console.say(f"run folder {folder}   (tensorboard --logdir {results})")
+    console.say(f"run folder {folder}   ({shlex.join(['tensorboard', '--logdir', str(results)])})")
 
     with open_outputs(folder, files.to_jsonable(job.identity), config.train.max_to_keep, bool(resume)) as outputs:
         writer = outputs.metric_writer
         assert writer is not None, "open_outputs opens a metric writer"
         opened = functools.partial(open_stage, job, folder, outputs, console)
         trained = training.train_all_stages(config, job.data, job.params, opened)
+        say_if_early(console, "training", trained.fit)
         with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
             report = evaluate_run(job, trained, writer.rows, folder, began, console)
         stop_if_asked(interrupt, folder, trained.fit.step)
-        trial, threshold = make_trial(report, job), report.trading and report.trading.threshold
-        ledger.append_trial(results, trial)  # before the numbers are shown
-        result = RunResult(report.seconds, threshold, trial.metrics)
-        dataclasses.replace(record, result=result).write(folder / run_dir.RECORD)
-        report.write(folder / run_dir.REPORT)
-        for title, pixels in run_report.write(folder, report).items():
-            writer.image(title, pixels, trained.fit.step)
-        writer.hparams(to_dict(config), trial.metrics)
-        writer.text("report", (folder / "report.md").read_text(), trained.fit.step)
+        with Interrupt():  # the files take seconds, and a signal waits for them
+            trial, threshold = make_trial(report, job), report.trading and report.trading.threshold
+            ledger.append_trial(results, trial)  # before the numbers are shown
+            report.write(folder / run_dir.REPORT)
+            for title, pixels in run_report.write(folder, report).items():
+                writer.image(title, pixels, trained.fit.step)
+            writer.hparams(hparams(config), trial.metrics)
+            writer.text("report", document(report, ()), trained.fit.step)  # without the images, which it cannot show
+            result = RunResult(report.seconds, threshold, trial.metrics)
+            # last: it marks the run as finished
+            dataclasses.replace(record, result=result).write(folder / run_dir.RECORD)
     run_report.table(console, report, folder)
     return folder
 
@@ -96,8 +105,16 @@ def open_stage(
 def stop_if_asked(interrupt: Interrupt, folder: Path, step: int) -> None:
     """Raise Interrupted if a signal has come; the run is saved at that step."""
     if interrupt.signal:
-        resume = f"resume with: python scripts/train.py --resume {folder}"
+        resume = f"resume with: {shlex.join(['python', 'scripts/train.py', '--resume', str(folder)])}"
         raise Interrupted(f"stopped at step {step} and saved; {resume}", interrupt.signal)
+
+
+def hparams(config: RunConfig) -> dict[str, Any]:
+    """Return what a table of runs tells them apart by: the model, and all that differs from the defaults."""
+    chosen = provenance.non_defaults(config)
+    recipe = {"model": {"name": config.model.name}, "loss": {"name": config.loss.name}, "label": to_dict(config.label)}
+    names = ", ".join(sorted(config.features))
+    return {**recipe, **chosen, "model": {**recipe["model"], **chosen.get("model", {})}, "features": names}
 
 
 def make_trial(report: RunReport, job: Job) -> Trial:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from fxtrade.core import registry
 from fxtrade.core.config import LabelConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.text import plural
 from fxtrade.core.types import Array, Bars, Labels, check_bars
 from fxtrade.labels import barriers, horizon, weights
 
@@ -90,7 +91,7 @@ def spec(config: LabelConfig) -> LabelSpec:
     registry.check_names([config.name], LABELS, "config.label: there is no label")
     entry = LABELS[config.name]
     way = "up, down or about the same" if config.classes == 3 else "up or down"
-    bars = f"{config.horizon} bar{'s' if config.horizon > 1 else ''}"
+    bars = plural(config.horizon, "bar")
     question = entry.question.format(way=way, bars=bars)
     traits = entry.directional, entry.tradable, entry.path_dependent
     return LabelSpec(config.name, config.horizon, config.classes, entry.title, question, *traits)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.text import plural
 from fxtrade.metrics.returns import Series
 
 
@@ -49,7 +50,7 @@ def alpha_beta(r: Series, benchmark: Series, periods: float, lags: int | None = 
     bars = r.size
     lags = min(int(4 * (bars / 100) ** (2 / 9)), max(bars - 1, 0)) if lags is None else lags
     if lags < 0 or lags >= max(bars, 1):
-        raise ConfigError(f"alpha_beta: lags {lags} must lie in 0..{bars - 1} for {bars} bars")
+        raise ConfigError(f"alpha_beta: lags {lags} must lie in 0..{bars - 1} for {plural(bars, 'bar')}")
     if bars < 3 or np.ptp(benchmark) == 0 or np.isnan(r + benchmark).any():
         return AlphaBeta(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, lags)
 

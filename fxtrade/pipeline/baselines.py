@@ -23,6 +23,7 @@ from fxtrade.core.types import Array, Bars, Forecast, Labels
 from fxtrade.labels import horizon
 from fxtrade.pipeline.dataset import Dataset
 
+BOOSTED_TREES = "gradient-boosted trees"  # name of the strongest baseline
 TRAINING_ROWS = 200_000  # more do not improve a logistic regression on some tens of columns
 TREES_ROWS, STOPPING_ROWS = 500_000, 200_000  # of the training span, and of the validation span that stops them
 TREES = {  # small steps and broad leaves, since nearly all of a label is noise
@@ -75,7 +76,7 @@ def learned(data: Dataset, classes: int, seed: int) -> dict[str, Forecast]:
     """Return the baselines that give probabilities, for all rows except those of training."""
     return {
         "logistic regression": logistic(data, classes, seed),
-        "gradient-boosted trees": boosted_trees(data, classes, seed),
+        BOOSTED_TREES: boosted_trees(data, classes, seed),
     }
 
 
@@ -120,7 +121,7 @@ def boosted_trees(data: Dataset, classes: int, seed: int) -> Forecast:
     x, y, rng = _flat(data), np.asarray(data.labels.y).ravel(), np.random.default_rng(seed)
     rows, held_out = _sample(_usable(data), TREES_ROWS, rng), _sample(_usable(data, "valid"), STOPPING_ROWS, rng)
     if not len(held_out):
-        raise DataError("gradient-boosted trees: no validation row has both a label and defined features")
+        raise DataError(f"{BOOSTED_TREES}: no validation row has both a label and defined features")
     goal = {"objective": "binary"} if classes == 2 else {"objective": "multiclass", "num_class": classes}
     grown = lightgbm.Dataset(x[rows], y[rows])
     trees = lightgbm.train(

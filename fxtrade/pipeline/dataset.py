@@ -13,6 +13,7 @@ from fxtrade import features, labels
 from fxtrade.core import registry, stream
 from fxtrade.core.config import DataConfig, RunConfig
 from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.text import plural
 from fxtrade.core.types import Features, Labels, Split
 from fxtrade.data import bars, book, synth, times
 from fxtrade.data.panel import Panel
@@ -79,7 +80,16 @@ def simulated(options: Mapping[str, Any]) -> Panel:
     market = synth.simulate(spec)
     symbols = tuple(f"SIM{i}" for i in range(spec.assets))
     source = f"simulated market ({'planted edge' if spec.edge else 'random walk'})"
-    return Panel(market.bars, market.times, symbols, spec.interval, source, market.edge, simulated=True)
+    return Panel(
+        market.bars,
+        market.times,
+        symbols,
+        spec.interval,
+        source,
+        market.edge,
+        simulated=True,
+        planted_edge=spec.edge != 0,
+    )
 
 
 def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] = lambda n: None) -> Dataset:
@@ -97,8 +107,9 @@ def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] 
     present = np.asarray((np.asarray(made.ok) & np.isfinite(two_way.ret)).any(1))
     if not present.any():
         raise DataError(
-            f"no row of these {len(present)} bars has both a label and defined features; use more data, a shorter "
-            f"scaler.halflife (here {config.scaler.halflife:g} bars), shorter windows or symbols with fewer gaps"
+            f"no row of these {plural(len(present), 'bar')} has both a label and defined features; use more data, "
+            f"a shorter scaler.halflife (here {config.scaler.halflife:g} bars), shorter windows or symbols with fewer "
+            "gaps"
         )
     split = splits.build(config.split)(present, known_at(two_way.end))
     final = two_way if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
@@ -138,10 +149,11 @@ def describe(data: Dataset) -> str:
     panel = data.panel
     missing, columns = 100 * (1 - panel.bars.ok.mean()), len(data.features.names)
     lines = [
-        f"{panel.source}: {len(panel.times):,} bars of {format_interval(panel.interval)} x {len(panel.symbols)} symbols"
-        f" ({', '.join(panel.symbols)}), {missing:.2f} % missing; {columns} features"
+        f"{panel.source}: {plural(len(panel.times), 'bar')} of {format_interval(panel.interval)} x "
+        f"{plural(len(panel.symbols), 'symbol')} ({', '.join(panel.symbols)}), {missing:.2f} % missing; "
+        f"{plural(columns, 'feature')}"
     ]
     for name in SPANS:
         s = span_of(data, name)
-        lines.append(f"  {name:5s} {s['from']} .. {s['to']}  {s['labels']:,} labels")
+        lines.append(f"  {name:5s} {s['from']} .. {s['to']}  {plural(s['labels'], 'label')}")
     return "\n".join(lines)

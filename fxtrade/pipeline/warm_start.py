@@ -13,6 +13,7 @@ from fxtrade import models
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.core.files import to_jsonable
+from fxtrade.core.text import plural
 from fxtrade.data.times import format_time
 from fxtrade.pipeline import dataset
 from fxtrade.pipeline.build import build_model, identity
@@ -54,7 +55,7 @@ def load_initial_params(config: RunConfig, data: Dataset) -> Any:
     count, there = config.train.ensemble.size, then.train.ensemble.size
     if there not in (1, count):
         raise ConfigError(
-            f"train.init_from = {folder}: that run has {there} members, here train.ensemble.size is {count}"
+            f"train.init_from = {folder}: that run has {plural(there, 'member')}, here train.ensemble.size is {count}"
         )
 
     params = best_params(folder, then, record.identity, *data.features.x.shape[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from fxtrade.core.text import plural
 from fxtrade.evaluate.results import CoverageRow, GroupRow
 from fxtrade.report import summary
 from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, missing, percent
@@ -94,7 +95,8 @@ def auxiliary(report: RunReport) -> list[str]:
     blocks, targets = [], summary.targets(report)
     if tables := report.auxiliary.horizons:
         rows = [
-            [f"{bars} bars", *(_accuracy(summary.at(t, target)) for target in targets)] for bars, t in tables.items()
+            [plural(bars, "bar"), *(_accuracy(summary.at(t, target)) for target in targets)]
+            for bars, t in tables.items()
         ]
         header = ["horizon", *(summary.coverage_name(t) for t in targets)]
         blocks += ["### Further horizons", "The same label at longer horizons, accuracy (%):", grid(header, rows)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from fxtrade.core.files import write_text
+from fxtrade.core.text import plural
 from fxtrade.evaluate.results import Scores
 from fxtrade.report import comparison_plots, summary
 from fxtrade.report.comparison_schema import (
@@ -29,6 +30,7 @@ from fxtrade.report.progress import Console
 from fxtrade.report.tables import facts, grid, machine
 from fxtrade.report.terminal import coverage_columns, plain_table
 
+WIDE = 100  # columns of a terminal, from which tables show intervals
 WIDEST = 3  # times the target coverage: beyond, most forecasts have the same confidence
 CAPTIONS = {"coverage": "Accuracy by coverage", "recipes": "Effect of each recipe", "cost": "Accuracy and speed"}
 NATS = "Reduction of the log loss against the baseline or plain training in thousandths of a nat; positive is better."
@@ -75,7 +77,7 @@ def baseline_summary(report: ComparisonReport) -> str:
     s, rate = report.summary, f"significant at {percent(report.false_discovery_rate, 0)} FDR"
     if not s.tests:
         return f"Nothing has been compared with the {report.baseline} yet."
-    made = f"{s.tests} differences from the {report.baseline} on the same features at the same coverage"
+    made = f"{plural(s.tests, 'difference')} from the {report.baseline} on the same features at the same coverage"
     if s.above:
         first = s.above[0]
         text = (
@@ -85,15 +87,15 @@ def baseline_summary(report: ComparisonReport) -> str:
     else:
         nearest = f"; the nearest is {_name(s.nearest)}: {_points(s.nearest.test)} points" if s.nearest else ""
         text = f"None of {made} is positive and {rate}{nearest}."
-    return f"{text} {s.below} are negative and {rate}.{_log_loss_summary(s)}"
+    return f"{text} {s.below} {'is' if s.below == 1 else 'are'} negative and {rate}.{_log_loss_summary(s)}"
 
 
 def _log_loss_summary(s: BaselineSummary) -> str:
     if not s.log_loss_tests:
         return ""
     return (
-        f" Of {s.log_loss_tests} log losses {s.log_loss_better} are significantly lower, {s.log_loss_worse} "
-        "significantly higher."
+        f" Of {plural(s.log_loss_tests, 'log loss', 'log losses')} {s.log_loss_better} are significantly lower, "
+        f"{s.log_loss_worse} significantly higher."
     )
 
 
@@ -124,7 +126,7 @@ def recipes(report: ComparisonReport, picture: str) -> list[str]:
 def recipe_summary(report: ComparisonReport) -> str:
     """Return which recipes are significantly better or worse than plain training."""
     tests = [entry for recipe in report.recipes for entry in _named_differences(recipe)]
-    whole = f"{len(tests)} differences of {len(report.recipes)} recipes"
+    whole = f"{plural(len(tests), 'difference')} of {plural(len(report.recipes), 'recipe')}"
     words = [f"Of {whole} from plain training, at {percent(report.false_discovery_rate, 0)} FDR:"]
     for word, sign in (("significantly better", 1), ("Significantly worse", -1)):
         found = [text for text, test in tests if significant(test, report) and sign * test.value > 0]
@@ -167,9 +169,11 @@ def table(console: Console, report: ComparisonReport, folder: Path) -> None:
         label = market.labels[0].name
         made = coverage_columns(plain_table(f"{market.name}: test accuracy (%), label {label}"), market.coverages)
         made.add_column("above baseline", justify="right")
+        brief = console.rich.width < WIDE
         for row in [*(r for r in market.rows if r.result.is_baseline), *market.of_recipe(report.plain)]:
             accuracies = [_accuracy(row, label, c, bracket=False) for c in market.coverages]
-            made.add_row(row.result.model, *accuracies, Text(_points(_difference(row.from_baseline, 1.0))))
+            difference = _points(_difference(row.from_baseline, 1.0), bracket=not brief)
+            made.add_row(row.result.model, *accuracies, Text(difference))
         console.rich.print(made, soft_wrap=False)
     if report.recipes:
         console.say(recipe_summary(report).replace("`", ""))
@@ -183,9 +187,9 @@ def significant(test: PairedTest | None, report: ComparisonReport) -> bool:
 
 def _market(report: ComparisonReport, market: MarketReport, picture: str) -> list[str]:
     d = market.data
-    rows = [("source", f"{d.source}: {len(d.symbols)} symbols, bars of {d.interval}")]
+    rows = [("source", f"{d.source}: {plural(len(d.symbols), 'symbol')}, bars of {d.interval}")]
     rows += [("the models predict", market.labels[0].question), ("features", str(len(d.columns)))]
-    rows += [(f"{k} span", f"{s.start[:10]} to {s.end[:10]}, {s.labels:,} labels") for k, s in d.spans.items()]
+    rows += [(f"{k} span", f"{s.start[:10]} to {s.end[:10]}, {plural(s.labels, 'label')}") for k, s in d.spans.items()]
     rows += [("test rows whose price does not move", percent(d.zero_moves, 1))]
     blocks = [facts(rows), picture]
     good = [row for row in market.rows if not row.result.error]
@@ -255,12 +259,12 @@ def _difference(differences: Differences | None, coverage: float) -> PairedTest 
     return accuracy.get(coverage)
 
 
-def _points(test: PairedTest | None, scale: float = 100) -> str:
+def _points(test: PairedTest | None, scale: float = 100, bracket: bool = True) -> str:
     """Format a difference in percentage points: +0.31 [-0.12, +0.74]."""
     if not test or missing(test.value):
         return DASH
     text = f"{scale * test.value:+.2f}"
-    return text if missing(test.low) else f"{text} [{scale * test.low:+.2f}, {scale * test.high:+.2f}]"
+    return text if missing(test.low) or not bracket else f"{text} [{scale * test.low:+.2f}, {scale * test.high:+.2f}]"
 
 
 def _nats(test: PairedTest | None) -> str:
@@ -279,11 +283,12 @@ def _name(t: NamedTest) -> str:
 
 
 def _progress(report: ComparisonReport) -> str:
-    seeds = f"{report.seeds} seed{'s' if report.seeds > 1 else ''}"
-    done = f"{report.done} of {report.planned}" if report.done < report.planned else f"All {report.done}"
+    cells = plural(report.planned, "cell")
+    done = f"{report.done} of {cells}" if report.done < report.planned else f"All {cells}" if report.done > 1 else cells
+    sizes = {"model": report.models, "recipe": report.recipe_names, "market": report.market_names}
     return (
-        f"{done} cells: {len(report.models)} models, {len(report.recipe_names)} recipes, {len(report.market_names)} "
-        f"markets, {seeds} each, every seed trained on {report.budget:,} bars of single symbols; "
+        f"{done}: {', '.join(plural(len(names), noun) for noun, names in sizes.items())}, "
+        f"{plural(report.seeds, 'seed')} each, every seed trained on {plural(report.budget, 'bar')} of single symbols; "
         f"{duration(report.seconds)} of training."
     )
 

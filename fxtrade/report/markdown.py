@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
+from fxtrade.core.text import plural
 from fxtrade.report import accuracy_section, summary, trading_section
 from fxtrade.report.formatting import count, duration, fixed, percent
 from fxtrade.report.schema import RunReport
@@ -28,6 +30,7 @@ def document(report: RunReport, pictures: Iterable[str]) -> str:
     blocks = [
         f"# {report.training.model} on {report.data.source}",
         f"Run `{report.folder}`, {report.provenance.environment.started[:10]}.",
+        facts(summary.rows(report)),
         summary.paragraph(report),
         *(f"> **{text}**" for text in summary.warnings(report)),
         *data(report),
@@ -65,8 +68,8 @@ def training(report: RunReport, picture: str) -> list[str]:
     t = report.training
     flops = f"{count(t.flops)} floating point operations a sample"
     rows = [
-        ("model", f"`{t.model}`, {t.parameters:,} parameters, {flops}"),
-        ("receptive field", summary.bars(t.receptive_field)),
+        ("model", f"`{t.model}`, {plural(t.parameters, 'parameter')}, {flops}"),
+        ("receptive field", plural(t.receptive_field, "bar")),
         ("steps", f"{t.step:,} ({ENDS.get(t.stopped, t.stopped)})"),
         ("best validation loss", f"{fixed(t.best_loss, 4)} nats at step {t.best_step:,}"),
         *_online_finetuning(report),
@@ -82,9 +85,8 @@ def _online_finetuning(report: RunReport) -> list[tuple[str, str]]:
         return []
     rates = ", ".join(f"{rate:g}" for rate in report.training.adapted_at)
     chosen = ", chosen on the validation rows" if len(adapt.learning_rates) > 1 else ""
-    text = (
-        f"{adapt.steps} steps on the last {adapt.lookback:,} bars every {adapt.every:,}, learning rate {rates}{chosen}"
-    )
+    rows = f"{plural(adapt.steps, 'step')} on the last {plural(adapt.lookback, 'bar')} every {adapt.every:,}"
+    text = f"{rows}, learning rate {rates}{chosen}"
     return [("online fine-tuning", text)]
 
 
@@ -105,7 +107,7 @@ def provenance(report: RunReport) -> list[str]:
     again = [
         *([f"git checkout {commit}"] if commit else []),
         "mkdir -p results/again",
-        f"cp results/{report.folder}/config.json results/again/",
+        f"{shlex.join(['cp', f'results/{report.folder}/config.json'])} results/again/",
         "python scripts/train.py --resume results/again",
     ]
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -12,12 +13,14 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.core.files import to_jsonable
 from fxtrade.core.registry import nearest
+from fxtrade.core.text import plural
 from fxtrade.report import summary
 from fxtrade.report.formatting import DASH, count, duration, estimate, fixed, gain, interval, missing, percent
 from fxtrade.report.plotting import (
@@ -62,7 +65,10 @@ def read(folder: Path) -> RunReport:
     if not path.exists():
         what = "the run is not finished" if (folder / run_dir.CONFIG).exists() else "not a run"
         raise FxtradeError(f"{folder}: {what}, there is no {run_dir.REPORT}")
-    return dataclasses.replace(RunReport.read(path), folder=folder.resolve().name)
+    report = RunReport.read(path)
+    if not report.accuracy:
+        raise FxtradeError(f"{path} has no accuracies; make it again")
+    return dataclasses.replace(report, folder=folder.resolve().name)
 
 
 def collect(folders: Iterable[Path]) -> tuple[list[RunReport], list[str]]:
@@ -78,7 +84,7 @@ def collect(folders: Iterable[Path]) -> tuple[list[RunReport], list[str]]:
         try:
             runs.append(read(folder))
         except FxtradeError as e:
-            skipped.append(str(e))
+            skipped.append(str(e) if str(folder) in str(e) else f"{folder}: {e}")
     if not runs:
         reasons = "".join(f"\n  {reason}" for reason in skipped)
         raise FxtradeError(f"there is no finished run to compare; name folders such as results/*{reasons}")
@@ -133,18 +139,13 @@ def show(console: Console, runs: Sequence[RunReport]) -> None:
     """Print the runs, and the config keys in which they differ; both tables number the runs alike."""
     titles = ("Forecasts on the test span", "Trading net of costs, and effort")
     for title, part in zip(titles, columns(runs), strict=True):
-        table = _table(title, ["#", *(c.heading for c in part.values())])
-        for number, run in enumerate(runs, 1):
-            table.add_row(str(number), *(Text(c.text(run)) for c in part.values()))
-        console.print(table)
+        for table in _fitting_tables(console, title, list(part.values()), runs):
+            console.print(table)
     if len({(run.provenance.data_fingerprint, _label(run)) for run in runs}) > 1:
         console.print("The runs differ in data or label: their numbers say little about which model is better.")
     rows = differences(runs)
     if rows:
-        table = _table("Config keys that differ", ["key", *(f"#{n}" for n in range(1, len(runs) + 1))])
-        for key, values in rows.items():
-            table.add_row(key, *(Text(v) for v in values))
-        console.print(table)
+        console.print(_key_table(console, rows, len(runs)))
     elif len(runs) > 1:
         console.print("All configs are the same.")
 
@@ -200,15 +201,61 @@ def _accuracy(heading: str, target: Callable[[RunReport], float]) -> Column:
 
 
 def _label(r: RunReport) -> str:
-    return f"{r.label.name} {r.label.horizon} x {r.data.interval}, {r.label.classes} classes"
+    return f"{r.label.name} {r.label.horizon} x {r.data.interval}, {plural(r.label.classes, 'class', 'classes')}"
 
 
 def _sharpe_text(r: RunReport) -> str:
     return estimate(r.trading.strategy.sharpe, 2) if r.trading else DASH
 
 
+def _fitting_tables(
+    console: Console, title: str, columns: Sequence[Column], runs: Sequence[RunReport]
+) -> Iterable[Table]:
+    """Yield tables of all columns, each with as many of them as fit the console."""
+
+    def make(some: Sequence[Column]) -> Table:
+        table = _table(title, ["#", *(c.heading for c in some)])
+        for number, run in enumerate(runs, 1):
+            table.add_row(str(number), *(Text(c.text(run)) for c in some))
+        return table
+
+    chosen: list[Column] = []
+    for column in columns:
+        if chosen and not _fits(console, make([*chosen, column])):
+            yield make(chosen)
+            chosen = []
+        chosen.append(column)
+    yield make(chosen)
+
+
+def _key_table(console: Console, rows: Mapping[str, Sequence[str]], count: int) -> Table:
+    """Return a table of keys by runs or, where that does not fit, of each value of a key with the runs that have it."""
+    title = "Config keys that differ"
+    table = _table(title, ["key", *(f"#{n}" for n in range(1, count + 1))])
+    for key, values in rows.items():
+        table.add_row(key, *map(Text, values))
+    if _fits(console, table):
+        return table
+    table = _table(title, ["key", "value", "runs"])
+    for key, values in rows.items():
+        for i, value in enumerate(dict.fromkeys(values)):
+            numbers = [n for n, other in enumerate(values, 1) if other == value]
+            table.add_row("" if i else key, Text(value), _ranges(numbers))
+    return table
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Format ascending numbers as "1-3, 7"."""
+    groups = [list(group) for _, group in itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
+    return ", ".join(f"{g[0][1]}" if len(g) == 1 else f"{g[0][1]}-{g[-1][1]}" for g in groups)
+
+
+def _fits(console: Console, table: Table) -> bool:
+    return Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width
+
+
 def _table(title: str, headings: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, min_width=len(title))
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table

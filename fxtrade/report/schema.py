@@ -23,6 +23,7 @@ from fxtrade.evaluate.results import (
 )
 from fxtrade.labels import LabelSpec
 from fxtrade.runs.provenance import Provenance
+from fxtrade.validate.surrogates import Surrogate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,7 @@ class RunReport(Versioned):
     trials_before: int
     accuracy: CoverageTable
     baselines: Mapping[str, CoverageTable]
-    null_baselines: Mapping[str, CoverageTable]
+    null_baselines: Mapping[Surrogate, CoverageTable]
     other_labels: tuple[LabelTable, ...]
     scores: Scores
     curve: CoverageCurve

@@ -9,16 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from fxtrade.core.files import write_text
+from fxtrade.core.text import plural
 from fxtrade.evaluate.results import FeatureColumn, FeatureTest
 from fxtrade.report import study_plots
-from fxtrade.report.formatting import DASH, count, duration, fixed, interval, missing, percent
+from fxtrade.report.formatting import DASH, duration, fixed, interval, missing, percent
 from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
-from fxtrade.report.study_plots import strongest
+from fxtrade.report.study_plots import SHOWN, strongest
 from fxtrade.report.study_schema import StudyReport
 from fxtrade.report.tables import facts, grid, machine
 
-SHOWN = 60  # columns in a table; study.json has all
 WIDTH = 100  # of the table where the output is not a terminal
 NARROW = ("null", "last")  # columns that narrower terminals leave out
 SPANS = {"train": "training span", "train+valid": "training and validation span"}
@@ -54,13 +54,14 @@ def summary(report: StudyReport) -> str:
     defined = sum(not missing(t.p) for t in tests)
     found = [t for t in tests if t.discovery]
     columns = len({t.column for t in found})
-    undefined = f" ({len(tests) - defined} more are undefined)" if defined < len(tests) else ""
+    rest = len(tests) - defined
+    undefined = f" ({rest} more {'is' if rest == 1 else 'are'} undefined)" if rest else ""
     if not found:
-        return f"None of {defined} tests{undefined} is a discovery at a false discovery rate of {rate}."
+        return f"None of {plural(defined, 'test')}{undefined} is a discovery at a false discovery rate of {rate}."
     are = "is a discovery" if len(found) == 1 else "are discoveries"
     return (
-        f"{len(found)} of {defined} tests{undefined} {are} at a false discovery rate of {rate}, "
-        f"in {columns} of {len(report.columns)} columns; up to {rate} of them are expected to be false."
+        f"{len(found)} of {plural(defined, 'test')}{undefined} {are} at a false discovery rate of {rate}, "
+        f"in {columns} of {plural(len(report.columns), 'column')}; up to {rate} of them are expected to be false."
     )
 
 
@@ -117,7 +118,7 @@ def document(report: StudyReport, pictures: tuple[str, ...]) -> str:
 
 def _title(report: StudyReport) -> str:
     size = len(report.columns)
-    which = f"The strongest {SHOWN} of {size} columns" if size > SHOWN else f"{size} columns"
+    which = f"The strongest {SHOWN} of {size} columns" if size > SHOWN else plural(size, "column")
     return f"{which}, each at the horizon of its clearest test, {SPANS[report.config.study.span]}"
 
 
@@ -147,11 +148,11 @@ def _setting(report: StudyReport) -> list[tuple[str, str]]:
     dates = f"{d.start.replace('T', ' ')} .. {d.end.replace('T', ' ')} UTC"
     blocks = f"blocks of {options.bootstrap_block}, or 4 horizons if longer"
     return [
-        ("source", f"{d.source}; {len(d.symbols)} symbols: {', '.join(d.symbols)}"),
+        ("source", f"{d.source}; {plural(len(d.symbols), 'symbol')}: {', '.join(d.symbols)}"),
         ("span", f"{SPANS[options.span]}, {dates}; the test span was not read"),
-        ("rows", f"{d.rows:,} of {d.bars:,} bars of {d.interval} x {len(d.symbols)} symbols"),
-        ("intervals", f"{options.bootstrap_samples:,} resamples of {blocks}"),
-        ("shifts", f"of at least {count(report.least_shift)} bars in either direction"),
+        ("rows", f"{d.rows:,} of {plural(d.bars, 'bar')} of {d.interval} x {plural(len(d.symbols), 'symbol')}"),
+        ("intervals", f"{plural(options.bootstrap_samples, 'resample')} of {blocks}"),
+        ("shifts", f"of at least {plural(report.least_shift, 'bar')} in either direction"),
     ]
 
 
@@ -170,7 +171,8 @@ def _redundant(report: StudyReport) -> list[str]:
     for column in sorted(report.columns, key=lambda c: (c.cluster, not c.representative)):
         clusters.setdefault(column.cluster, []).append(f"`{column.name}`")
     rows = [[str(number), names[0], ", ".join(names[1:])] for number, names in clusters.items() if len(names) > 1]
-    intro = f"{len(clusters)} clusters of {len(report.columns)} columns, joined above a mean |rank correlation| of "
+    found = f"{plural(len(clusters), 'cluster')} of {plural(len(report.columns), 'column')}"
+    intro = f"{found}, joined above a mean |rank correlation| of "
     table = grid(["cluster", "largest IC", "redundant columns"], rows, (1, 2)) if rows else ""
     return [f"{intro}{report.config.study.cluster_threshold:g}.", table]
 

@@ -9,12 +9,15 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from fxtrade.core.text import plural
 from fxtrade.evaluate.results import FeatureTest
 from fxtrade.report.formatting import missing
 from fxtrade.report.plotting import BLUE, GREY, decorate, new_figure, with_legend
 from fxtrade.report.study_schema import StudyReport
 
+SHOWN = 60  # columns in tables and plots, the strongest; study.json has all
 ROW, EDGES = 0.19, 1.5  # inches: height of a column's row, and of what is above and below
+LEAST = 2.8  # inches of height, in which title, axes and the scale of colours find place
 FAINT = 0.03  # the least IC at the end of the colour scale: small coefficients look small
 Heat = Float[np.ndarray, "rows columns"]
 
@@ -51,7 +54,7 @@ def horizons(report: StudyReport) -> Figure:
     names, table = _order(report), _table(report)
     steps = report.config.study.horizons
     value = np.array([[table[n, h].ic for h in steps] for n in names])
-    figure = new_figure(EDGES + ROW * len(names))
+    figure = new_figure(max(EDGES + ROW * len(names), LEAST))
     axes = figure.add_subplot()
     limit = _heat(figure, axes, value, names)
     for (row, place), x in np.ndenumerate(value):
@@ -63,7 +66,7 @@ def horizons(report: StudyReport) -> Figure:
         if discovery:
             axes.add_patch(Rectangle((place - 0.49, row - 0.47), 0.98, 0.94, fill=False, lw=1.1))
     axes.set_xticks(range(len(steps)), [str(h) for h in steps])
-    decorate(axes, "IC by column and horizon (framed: discoveries)", "horizon (bars)", "")
+    decorate(axes, f"IC by column and horizon (framed: discoveries){_which(report)}", "horizon (bars)", "")
     axes.grid(False)
     return figure
 
@@ -71,11 +74,12 @@ def horizons(report: StudyReport) -> Figure:
 def columns(report: StudyReport) -> Figure:
     """Plot IC with interval and null distribution of every column at the horizon with most discoveries, sorted."""
     horizon = best(report)
-    tests = [t for t in report.tests if t.horizon == horizon]
+    shown = set(_order(report))
+    tests = [t for t in report.tests if t.horizon == horizon and t.column in shown]
     tests.sort(key=lambda t: -np.inf if missing(t.ic) else t.ic)
     value, low, high, null = np.array([(t.ic, t.low, t.high, t.null_quantile) for t in tests]).T
     found, place = np.array([t.discovery for t in tests]), np.arange(len(tests))
-    figure = new_figure(EDGES + 0.5 + ROW * len(tests))
+    figure = new_figure(max(EDGES + 0.5 + ROW * len(tests), LEAST))
     axes = figure.add_subplot()
     axes.use_sticky_edges = False  # bands end within the axes
     label, null = "null distribution: 95 % of the shifts", np.nan_to_num(null)
@@ -88,7 +92,7 @@ def columns(report: StudyReport) -> Figure:
     axes.axvline(0, color="black", lw=0.7)
     axes.set_yticks(place, [t.column for t in tests])
     axes.set_ylim(-0.7, len(tests) - 0.3)
-    decorate(axes, f"IC over {_bars(horizon)}", "information coefficient", "")
+    decorate(axes, f"IC over {_bars(horizon)}{_which(report)}", "information coefficient", "")
     axes.tick_params(axis="y", labelsize=7)
     return with_legend(figure, axes)
 
@@ -97,22 +101,23 @@ def stability(report: StudyReport) -> Figure:
     """Plot IC by column and period at the horizon with most discoveries."""
     horizon, names, table = best(report), _order(report), _table(report)
     value = np.array([table[n, horizon].periods for n in names])
-    figure = new_figure(EDGES + 0.3 + ROW * len(names))
+    figure = new_figure(max(EDGES + 0.3 + ROW * len(names), LEAST))
     axes = figure.add_subplot()
     _heat(figure, axes, value, names)
     starts = report.periods[:-1]
     every = -(-len(starts) // 12)
     axes.set_xticks(range(0, len(starts), every), [s[:10] for s in starts[::every]], rotation=45, ha="right")
-    decorate(axes, f"IC over {_bars(horizon)} in each period", "first day of the period (UTC)", "")
+    decorate(axes, f"IC over {_bars(horizon)} in each period{_which(report)}", "first day of the period (UTC)", "")
     axes.grid(False)
     return figure
 
 
 def redundancy(report: StudyReport) -> Figure:
     """Plot the rank correlation of the columns; clusters are adjacent and framed."""
+    shown, total = set(_order(report)), len(report.columns)
     listed = sorted(enumerate(report.columns), key=lambda pair: pair[1].place)
-    index, made = [i for i, _ in listed], [c for _, c in listed]
-    value = np.array(report.correlation).reshape(len(index), len(index))[np.ix_(index, index)]
+    index, made = zip(*((i, c) for i, c in listed if c.name in shown), strict=True)
+    value = np.array(report.correlation).reshape(total, total)[np.ix_(index, index)]
     figure = new_figure(EDGES + 1.2 + max(ROW * len(made), 1.5))
     figure.set_figwidth(max(figure.get_figwidth(), 0.6 * figure.get_figheight()))
     axes = figure.add_subplot()
@@ -124,7 +129,7 @@ def redundancy(report: StudyReport) -> Figure:
         axes.add_patch(box)
     few = len(made) <= 45  # more names would overlap below; they are those at the side
     axes.set_xticks(range(len(made)) if few else [], [c.name for c in made] if few else [], rotation=90)
-    decorate(axes, "Rank correlation of the columns (framed: clusters)", "", "column (cluster)")
+    decorate(axes, f"Rank correlation of the columns (framed: clusters){_which(report)}", "", "column (cluster)")
     axes.tick_params(labelsize=7)
     axes.grid(False)
     return figure
@@ -144,7 +149,13 @@ def _heat(figure: Figure, axes: Axes, value: Heat, names: list[str], limit: floa
 
 
 def _order(report: StudyReport) -> list[str]:
-    return [t.column for t in strongest(report)]
+    return [t.column for t in strongest(report)[:SHOWN]]
+
+
+def _which(report: StudyReport) -> str:
+    """Return, for titles, that some columns are left out."""
+    size = len(report.columns)
+    return f", strongest {SHOWN} of {size}" if size > SHOWN else ""
 
 
 def _table(report: StudyReport) -> dict[tuple[str, int], FeatureTest]:
@@ -158,4 +169,4 @@ def _clarity(test: FeatureTest) -> tuple:
 
 
 def _bars(horizon: int) -> str:
-    return "the next bar" if horizon == 1 else f"the next {horizon} bars"
+    return "the next bar" if horizon == 1 else f"the next {plural(horizon, 'bar')}"

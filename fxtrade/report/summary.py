@@ -4,24 +4,54 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from enum import Enum
 
 from fxtrade.core.config import TradeConfig
+from fxtrade.core.text import plural
 from fxtrade.evaluate.results import CoverageRow, CoverageTable, TradingResult
-from fxtrade.report.formatting import describe_costs, fixed, gain, known, missing, number, percent, probability
+from fxtrade.report.formatting import (
+    DASH,
+    describe_costs,
+    estimate,
+    fixed,
+    gain,
+    known,
+    missing,
+    number,
+    percent,
+    probability,
+)
 from fxtrade.report.schema import RunReport
+from fxtrade.validate.surrogates import Surrogate
 
 LEAK_ACCURACY, LEAK_SHARPE = 0.56, 4.0  # above these, on real bars, a leak is the likeliest explanation
 FEW_DAYS = 20  # percentile intervals from fewer blocks are too narrow
-ABOVE, BELOW, EQUAL, UNKNOWN = "above", "below", "not distinguishable from", "at an unknown distance from"
 
 
-def compare(own: CoverageRow, other: CoverageRow) -> str:
+class Position(Enum):
+    """Where an accuracy lies against another, judged by their intervals; in words, the weakest claim first."""
+
+    UNKNOWN = "at an unknown distance from"
+    BELOW = "below"
+    EQUAL = "not distinguishable from"
+    ABOVE = "above"
+
+
+MEANING = {
+    Position.UNKNOWN: "the test span is too short for intervals",
+    Position.BELOW: "the intervals do not overlap: a simpler method is better",
+    Position.EQUAL: "the intervals overlap, so no skill is shown",
+    Position.ABOVE: "the intervals do not overlap, which shows skill",
+}
+
+
+def compare(own: CoverageRow, other: CoverageRow) -> Position:
     """Return ABOVE or BELOW if the two intervals do not overlap, else EQUAL; UNKNOWN without intervals."""
     if any(missing(x) for row in (own, other) for x in (row.low, row.high)):
-        return UNKNOWN
+        return Position.UNKNOWN
     if own.low > other.high:
-        return ABOVE
-    return BELOW if own.high < other.low else EQUAL
+        return Position.ABOVE
+    return Position.BELOW if own.high < other.low else Position.EQUAL
 
 
 def coverage_name(target: float) -> str:
@@ -32,13 +62,15 @@ def at(table: CoverageTable, target: float) -> CoverageRow:
     return next(row for row in table if row.target == target)
 
 
-def null_baselines(report: RunReport) -> dict[str, CoverageTable]:
+def null_baselines(report: RunReport) -> dict[Surrogate, CoverageTable]:
     """Return the null baselines of this label; the random walk is none of volatility, which mirrored bars keep."""
-    skip = () if report.label.directional else ("random walk",)
+    skip = () if report.label.directional else (Surrogate.RANDOM_WALK,)
     return {name: table for name, table in report.null_baselines.items() if name not in skip}
 
 
-def best(tables: Mapping[str, CoverageTable], target: float) -> tuple[str, CoverageRow] | None:
+def best(
+    tables: Mapping[str, CoverageTable] | Mapping[Surrogate, CoverageTable], target: float
+) -> tuple[str, CoverageRow] | None:
     """Return name and row of the highest accuracy at a target coverage."""
     rows = {name: at(table, target) for name, table in tables.items()}
     known = {name: row for name, row in rows.items() if not missing(row.accuracy)}
@@ -57,16 +89,39 @@ def tradable(report: RunReport) -> CoverageTable | None:
     return next((other.accuracy for other in report.other_labels if other.label.tradable), None)
 
 
-def bars(n: int) -> str:
-    return f"{n} bar" if n == 1 else f"{n} bars"
-
-
 def times(n: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(n, f"{n} times")
 
 
 def configurations(n: int) -> str:
-    return {0: "no other configuration", 1: "1 other configuration"}.get(n, f"{n} other configurations")
+    return plural(n, "other configuration") if n else "no other configuration"
+
+
+def rows(report: RunReport) -> list[tuple[str, str]]:
+    """Return the five numbers that a reader looks for first, and what they mean."""
+    wide, trading = targets(report)[0], report.trading
+    own = at(report.accuracy, wide)
+    rivals = {
+        "best baseline": best(report.baselines, wide),
+        "best null baseline": best(null_baselines(report), wide),
+    }
+    lines = [(f"accuracy, {coverage_name(wide)}", _percent(own))]
+    for name, rival in rivals.items():
+        text = (
+            f"{percent(rival[1].accuracy)}, {rival[0]}: the model is {compare(own, rival[1]).value} it"
+            if rival
+            else DASH
+        )
+        lines.append((name, text))
+    if not trading:
+        untraded = "not traded, since the label has no direction"
+        return [*lines, ("return net of costs", untraded), ("Sharpe ratio net of costs", untraded)]
+    net, held = trading.strategy, trading.buy_and_hold
+    return [
+        *lines,
+        ("return net of costs", f"{gain(net.total_return)} (buy and hold: {gain(held.total_return)})"),
+        ("Sharpe ratio net of costs", f"{estimate(net.sharpe, 2)} (buy and hold: {fixed(held.sharpe.value, 2)})"),
+    ]
 
 
 def paragraph(report: RunReport) -> str:
@@ -75,7 +130,7 @@ def paragraph(report: RunReport) -> str:
     own = at(report.accuracy, wide)
     sentences = [
         f"The {report.training.model} predicts {report.label.question}. On the test span ({coverage_name(wide)}, "
-        f"{own.rows:,} forecasts) its accuracy is **{_percent(own)}**.",
+        f"{plural(own.rows, 'forecast')}) its accuracy is **{_percent(own)}**.",
         _against(report, wide),
     ]
     if tight != wide:
@@ -107,7 +162,9 @@ def warnings(report: RunReport) -> list[str]:
     span = report.data.spans["test"]
     days = (dt.datetime.fromisoformat(span.end) - dt.datetime.fromisoformat(span.start)).days + 1
     if days < FEW_DAYS:
-        found.append(f"The test span has {days} days only: intervals are too narrow, and yearly figures mean little.")
+        found.append(
+            f"The test span has {plural(days, 'day')} only: intervals are too narrow, and yearly figures mean little."
+        )
     return found
 
 
@@ -127,8 +184,8 @@ def _leaks(report: RunReport) -> Iterator[str]:
             f"Leak? A net Sharpe ratio of {number(sharpe)} is more than real markets give ({LEAK_SHARPE:g}). Check for "
             "fills at past prices, missing costs and future data in features."
         )
-    if two_directions and "random walk" in report.null_baselines:
-        walk = at(report.null_baselines["random walk"], wide)
+    if two_directions and Surrogate.RANDOM_WALK in report.null_baselines:
+        walk = at(report.null_baselines[Surrogate.RANDOM_WALK], wide)
         if _over(walk.low, 0.5):
             yield (
                 f"Leak? On a random walk, which cannot be predicted, the accuracy of the same pipeline is "
@@ -142,8 +199,11 @@ def _leaks(report: RunReport) -> Iterator[str]:
 def survival(trading: TradingResult) -> str:
     """Return in words whether the strategy is profitable after costs."""
     net = trading.strategy
-    if not net.trades or missing(net.sharpe.value):
-        return "hardly traded, so there is nothing to evaluate"
+    if not net.trades:
+        return "did not trade, so there is nothing to evaluate"
+    if missing(net.sharpe.value):
+        made = plural(round(net.trades), "trade")
+        return f"made {made}, but has no Sharpe ratio: there are too few days, or their returns do not vary"
     if _over(net.total_return, 0) and _over(net.sharpe.low, 0):
         return "survives these costs"
     if _over(net.total_return, 0):
@@ -164,20 +224,17 @@ def _against(report: RunReport, target: float) -> str:
     own, parts = at(report.accuracy, target), []
     null, baseline = best(null_baselines(report), target), best(report.baselines, target)
     if null:
-        parts.append(f"{compare(own, null[1])} its null baseline ({null[0]}: {percent(null[1].accuracy)})")
+        position = compare(own, null[1]).value
+        parts.append(f"{position} its null baseline ({null[0]}: {percent(null[1].accuracy)})")
     if baseline:
-        parts.append(f"{compare(own, baseline[1])} the best baseline ({baseline[0]}: {percent(baseline[1].accuracy)})")
+        parts.append(
+            f"{compare(own, baseline[1]).value} the best baseline ({baseline[0]}: {percent(baseline[1].accuracy)})"
+        )
     if not parts:
         return "There is no baseline to compare it with."
-    words = {
-        ABOVE: "the intervals do not overlap, which shows skill",
-        BELOW: "the intervals do not overlap: a simpler method is better",
-        EQUAL: "the intervals overlap, so no skill is shown",
-        UNKNOWN: "the test span is too short for intervals",
-    }
-    places = [compare(own, other[1]) for other in (null, baseline) if other]
-    weakest = next(place for place in (UNKNOWN, BELOW, EQUAL, ABOVE) if place in places)
-    return f"That is {' and '.join(parts)}; {words[weakest]}."
+    positions = [compare(own, other[1]) for other in (null, baseline) if other]
+    weakest = next(position for position in Position if position in positions)
+    return f"That is {' and '.join(parts)}; {MEANING[weakest]}."
 
 
 def _simulated(report: RunReport, own: CoverageRow) -> str:
@@ -203,11 +260,14 @@ def _trading(trading: TradingResult, config: TradeConfig) -> str:
     text = (
         f"Traded at {describe_costs(config.costs)} a side, its return is {gain(net.total_return)} with a "
         f"Sharpe ratio of {sharpe} and a maximum drawdown of {percent(net.max_drawdown)} (buy and "
-        f"hold: {gain(held.total_return)}, {number(held.sharpe.value)}, {percent(held.max_drawdown)}): **it {survival(trading)}**."
+        f"hold: {gain(held.total_return)}, {number(held.sharpe.value)}, {percent(held.max_drawdown)}): "
+        f"**it {survival(trading)}**."
     )
     if missing(net.dsr):
         return text
-    bound = "zero" if net.trials == 1 else f"the best Sharpe ratio to expect of {net.trials} trials without skill"
+    bound = (
+        "zero" if net.trials == 1 else f"the best Sharpe ratio to expect of {plural(net.trials, 'trial')} without skill"
+    )
     return f"{text} The probability that its true Sharpe ratio lies above {bound} is {probability(net.dsr)}."
 
 

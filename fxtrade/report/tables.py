@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from fxtrade.core.text import plural
 from fxtrade.runs.provenance import Environment
 
 
@@ -20,7 +21,7 @@ def facts(rows: Iterable[tuple[str, str]]) -> str:
 def machine(e: Environment) -> list[tuple[str, str]]:
     """Return rows of `facts` about the machine and its packages."""
     return [
-        ("machine", f"{', '.join(e.devices)} ({e.backend}), {e.cores} cores, Python {e.python}"),
+        ("machine", f"{', '.join(e.devices)} ({e.backend}), {plural(e.cores, 'core')}, Python {e.python}"),
         ("packages", ", ".join(f"{name} {version}" for name, version in e.packages.items())),
     ]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from fxtrade.core.config import TradeConfig
+from fxtrade.core.text import plural
 from fxtrade.evaluate.results import TradingResult
-from fxtrade.report import summary
 from fxtrade.report.formatting import (
     count,
     describe_costs,
@@ -20,6 +20,7 @@ from fxtrade.report.formatting import (
 )
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import grid
+from fxtrade.risk import SIZING
 
 ratio = partial(fixed, digits=2)
 
@@ -69,7 +70,7 @@ def trading(report: RunReport, equity: str, costs: str) -> list[str]:
         "Annual Sharpe ratio (total return) by fee and by latency of the fills, without a spread.",
         costs,
         grid(
-            ["fee (bps a side)", *(f"{summary.bars(latency)} late" for latency in latencies)],
+            ["fee (bps a side)", *(f"{plural(latency, 'bar')} late" for latency in latencies)],
             [[f"{fee:g}", *(cells[fee, latency] for latency in latencies)] for fee in fees],
         ),
     ]
@@ -80,24 +81,22 @@ def _rule(trading: TradingResult, report: RunReport) -> str:
     held = trade.sizing.options.get("horizon", report.label.horizon)
     sides = "long and short" if trade.allow_short else "long only"
     wait = " of a bar with trades" if trade.zero_volume == "wait" else ""
-    late = f", {summary.bars(trade.latency)} late" if trade.latency else ""
+    late = f", {plural(trade.latency, 'bar')} late" if trade.latency else ""
     names = ", ".join(describe_options(rule.name, rule.options) for rule in trade.rules or ())
     rules = "" if trade.rules == TradeConfig().rules else f" Rules after the sizing: {names or 'none'}."
     ended = ""
     if trading.strategy.delisted or trading.buy_and_hold.delisted:
         ended = " A position in an asset whose bars end before the data "
         ended += "keeps its last price." if trade.delisted == "mark" else "is sold at its last price."
-    if trade.sizing.name == "proportional":
-        chosen = "All forecasts are traded, each in proportion to its edge, p(up) - p(down)"
-        threshold = ""
-    else:
-        chosen = f"The most confident {percent(trade.coverage, 0)} of the forecasts are traded"
+    entry, threshold = SIZING[trade.sizing.name], ""
+    chosen = entry.description.format(coverage=percent(trade.coverage, 0))
+    if entry.has_threshold:
         threshold = (
             f"The threshold of confidence (up against down, 0 to 1) is {fixed(trading.threshold, 3)}, fixed on the "
             "validation span. "
         )
     return (
-        f"{chosen}, {sides}, each held for {summary.bars(held)}, with at most "
+        f"{chosen}, {sides}, each held for {plural(held, 'bar')}, with at most "
         f"{percent(trade.max_gross_exposure, 0)} of the equity invested. {threshold}"
         f"A decision at the close of a bar fills at the "
         f"next open{wait}{late}, at {describe_costs(trade.costs)} a side (1 bps is 0.01 %).{rules}{ended}"

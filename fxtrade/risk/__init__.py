@@ -7,16 +7,35 @@ tests/risk run over these registries.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from fxtrade.core.trading_types import Rule
 from fxtrade.risk import sizing, toward
 
-# rules that give every asset a weight at every bar, never NaN, and those that change or leave out what others ask for
-SIZING: dict[str, Callable[..., Rule]] = {
-    "threshold": sizing.threshold,
-    "proportional": sizing.proportional,
+
+class Sizing(NamedTuple):
+    """A rule that gives every asset a weight at every bar, never NaN.
+
+    Attributes:
+        description: what is traded, a sentence for reports; `{coverage}` is the share of `config.trade.coverage`.
+        has_threshold: whether it reads the threshold of confidence.
+    """
+
+    function: Callable[..., Rule]
+    description: str
+    has_threshold: bool = False
+
+
+SIZING: dict[str, Sizing] = {
+    "threshold": Sizing(
+        sizing.threshold, "The most confident {coverage} of the forecasts are traded", has_threshold=True
+    ),
+    "proportional": Sizing(
+        sizing.proportional, "All forecasts are traded, each in proportion to its edge, p(up) - p(down)"
+    ),
 }
-RULES: dict[str, Callable[..., Rule]] = SIZING | {
+# these and the rules that change or leave out what others ask for
+RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in SIZING.items()} | {
     "only_changes": toward.only_changes,
     "buy_and_hold": toward.buy_and_hold,
 }

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -59,7 +60,7 @@ def environment() -> Environment:
     """Return the code, packages and machine of this process, and the time."""
     return Environment(
         started=now(),
-        command=" ".join(["python", *sys.argv]),
+        command=shlex.join(["python", *sys.argv]),
         code=_code_version(),
         python=platform.python_version(),
         packages=dict.fromkeys(PACKAGES, "not installed") | installed_versions(PACKAGES),

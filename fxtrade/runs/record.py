@@ -79,11 +79,22 @@ class RunResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Continuation:
+    """A run trained for more steps: the step at which it continued, and `train.steps` before and after."""
+
+    from_step: int
+    steps_before: int
+    steps: int
+    started: str
+
+
+@dataclasses.dataclass(frozen=True)
 class RunRecord(Versioned):
-    """A run; `result` is None until it has finished."""
+    """A run; `result` is None until it has finished, and `continued` says how often it was trained for more steps."""
 
     identity: Identity
     spans: Spans
     provenance: Provenance
     result: RunResult | None = None
+    continued: tuple[Continuation, ...] = ()
     version: int = 1

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 
 from fxtrade.core.config import RunConfig, freeze
 from fxtrade.core.errors import ConfigError, FxtradeError
-from fxtrade.core.files import to_jsonable, write_new
+from fxtrade.core.files import check_path, check_writable, to_jsonable, write_new
 from fxtrade.core.registry import to_dict
-from fxtrade.train.checkpoint import check_path
 
 CONFIG, RECORD, REPORT = "config.json", "run.json", "report.json"
 LONGEST_NAME = 200  # bytes; file systems take 255, and temporary names are longer
@@ -27,6 +27,7 @@ def create(results: Path, config: RunConfig, name: str = "") -> Path:
         FxtradeError: the folder holds a run already or cannot be written, or the name is not that of a folder in
             `results`.
     """
+    check_new(results, name)
     default, text = f"{config.name}-{timestamp()}", json.dumps(to_jsonable(to_dict(config)), indent=1) + "\n"
     numbered = itertools.chain([default], (f"{default}-{n}" for n in itertools.count(2)))
     for candidate in [name] if name else numbered:
@@ -40,8 +41,20 @@ def create(results: Path, config: RunConfig, name: str = "") -> Path:
                 ) from e
         else:
             return folder
-    folder = results / name
-    raise FxtradeError(f"{folder} holds a run already; resume it with --resume {folder}, or give another --run name")
+    raise _taken(results / name)
+
+
+def check_new(results: Path, name: str) -> None:
+    """Raise what `create` would raise, before anything is read or imported that takes long."""
+    folder = run_folder(results, name) if name else results
+    if name and (folder / CONFIG).exists():
+        raise _taken(folder)
+    check_writable(folder)
+
+
+def _taken(folder: Path) -> FxtradeError:
+    resume = shlex.join(["--resume", str(folder)])
+    return FxtradeError(f"{folder} holds a run already; resume it with {resume}, or give another --run name")
 
 
 def run_folder(results: Path, name: str) -> Path:

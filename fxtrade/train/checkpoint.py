@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from fxtrade.core.errors import CheckpointError
+from fxtrade.core.errors import CheckpointError, first_line
+from fxtrade.core.files import check_path
 from fxtrade.train import checksum
 from fxtrade.train.step import TrainState
 
@@ -54,9 +56,10 @@ class Checkpoints:
                 manager.wait_until_finished()
                 checksum.write(self.folder / kind / str(step))
             except Exception as e:
+                resume = shlex.join(["--resume", str(self.folder.parent)])
                 raise CheckpointError(
-                    f"cannot write checkpoint {self.folder / kind / str(step)}: {_first_line(e)}; make room or check "
-                    f"the permissions, then resume from step {self.latest() or 0} with --resume {self.folder.parent}"
+                    f"cannot write checkpoint {self.folder / kind / str(step)}: {first_line(e)}; make room or check "
+                    f"the permissions, then resume from step {self.latest() or 0} with {resume}"
                 ) from e
 
     def latest(self, kind: str = "last") -> int | None:
@@ -80,7 +83,7 @@ class Checkpoints:
             meta = self._managers[kind].restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
             identity, progress = meta["identity"], meta["progress"]
         except Exception as e:
-            raise self._damaged(path, kind, _first_line(e)) from e
+            raise self._damaged(path, kind, first_line(e)) from e
         for key in sorted({*identity, *self.identity}):
             theirs, ours = identity.get(key), self.identity.get(key)
             if theirs != ours:
@@ -92,7 +95,7 @@ class Checkpoints:
             target = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
             restored = self._managers[kind].restore(step, args=ocp.args.Composite(state=target))
         except Exception as e:
-            raise self._damaged(path, kind, _first_line(e)) from e
+            raise self._damaged(path, kind, first_line(e)) from e
         return restored["state"], progress
 
     def close(self) -> None:
@@ -115,17 +118,3 @@ class Checkpoints:
             return ocp.CheckpointManager(folder.resolve(), options=options)
         except OSError as e:
             raise CheckpointError(f"{folder} cannot be written: {e.strerror}") from e
-
-
-def check_path(folder: Path) -> None:
-    """Raise CheckpointError for a path that Orbax would take for a pattern or an address, and not find again."""
-    for part in folder.resolve().parts[1:]:  # the first is the root or the drive
-        if found := set(part) & set("*?[]\\") or set(part[-1:]) & {":"}:
-            raise CheckpointError(
-                f"{folder}: checkpoints cannot be read in a folder whose path has {min(found)!r}, here in '{part}'; "
-                "rename it, or give another --run name or --results folder"
-            )
-
-
-def _first_line(e: Exception) -> str:
-    return (str(e).splitlines() or [type(e).__name__])[0][:300]

@@ -20,9 +20,21 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[re
 from fxtrade.core.errors import FxtradeError
 from fxtrade.core.files import append_line, read_lines, write_atomic
 
+TAGS = {  # of TensorBoard, which sorts groups by name: losses come first
+    "train/loss": "loss/train",
+    "valid/loss": "loss/valid",
+    "train/accuracy": "metrics/accuracy_train",
+    "valid/accuracy": "metrics/accuracy_valid",
+    "train/learning_rate": "optimizer/learning_rate",
+    "train/grad_norm": "optimizer/grad_norm",
+    "train/labels_per_second": "speed/labels_per_second",
+}
+
 
 class MetricWriter:
-    """Writer of `folder/metrics.jsonl`, one JSON object per evaluation, and of events in `folder/tensorboard`.
+    """Writer of `folder/metrics.jsonl`, one JSON object per evaluation, and of TensorBoard events beside it.
+
+    The events lie in the run's own folder, so that TensorBoard names a run as its folder is named.
 
     Resuming at a step drops what was written after it: the lines of the file, and the events by TensorBoard's own
     purge.
@@ -36,17 +48,17 @@ class MetricWriter:
         with self._writing():
             self.rows = [] if resume_step is None else [r for r in read_metrics(self.path) if r["step"] <= resume_step]
             write_atomic(self.path, "".join(json.dumps(r) + "\n" for r in self.rows))
-            self._events = _Events(folder / "tensorboard", None if resume_step is None else resume_step + 1)
+            self._events = _Events(folder, None if resume_step is None else resume_step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a line; keys such as "train/loss" become groups in TensorBoard. NaN and infinities are omitted."""
+        """Add a line; in TensorBoard keys are grouped as `TAGS` says. NaN and infinities are omitted."""
         values = {k: float(v) for k, v in values.items() if math.isfinite(v)}
         row = {"step": step, **values}
         self.rows.append(row)
         with self._writing():
             append_line(self.path, row)
             for key, value in values.items():
-                self._events.add(summary.scalar(key, value), step)
+                self._events.add(summary.scalar(TAGS.get(key, key), value), step)
 
     def histograms(self, step: int, params: PyTree) -> None:
         """Add the distribution of every parameter array."""
@@ -67,11 +79,16 @@ class MetricWriter:
             self._events.add(summary.text(name, markdown), step)
 
     def hparams(self, config: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-        """Add a config and its results to TensorBoard's HParams page."""
+        """Add a config and its results to TensorBoard's HParams page.
+
+        The summary of an experiment, which lists the columns, is omitted: TensorBoard reads that of one run only and
+        would hide what others have beside it. Without it the columns are those of all runs.
+        """
         flat = {k: v if isinstance(v, (bool, int, float, str)) else json.dumps(v) for k, v in _flatten(config)}
-        known = {f"hparam/{k}": float(v) for k, v in metrics.items() if math.isfinite(v)}
+        known = {f"test/{k}": float(v) for k, v in metrics.items() if math.isfinite(v)}
+        _, start, end = summary.hparams(flat, known)
         with self._writing():
-            for part in (*summary.hparams(flat, known), *(summary.scalar(k, v) for k, v in known.items())):
+            for part in (start, end, *(summary.scalar(k, v) for k, v in known.items())):
                 self._events.add(part, 0)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
 from fxtrade.core.errors import DataError
+from fxtrade.core.text import plural
 from fxtrade.core.types import Array, Features, Labels, Segment
 from fxtrade.train.curriculum import Curriculum, reorder
 
@@ -86,7 +87,7 @@ def plan(weight: Float[Array, "N A"], length: int, receptive_field: int, what: s
     rows, warmup = len(weight), receptive_field - 1
     if rows < warmup + length:
         raise DataError(
-            f"{rows} bars are too few: a {what} segment takes {length} bars (train.segment_length) "
+            f"too few bars ({rows:,}): a {what} segment takes {plural(length, 'bar')} (train.segment_length) "
             f"after a warm-up of {warmup} (the model's receptive field less one); use more data, a shorter segment or "
             "a smaller receptive field"
         )
@@ -98,7 +99,9 @@ def plan(weight: Float[Array, "N A"], length: int, receptive_field: int, what: s
     starts = np.array([s for s in starts if used[s : s + length].any()], np.int32)
     starts = np.clip(starts, warmup, rows - length)
     if not len(starts):
-        raise DataError(f"no {what} row lies after the warm-up of {warmup} bars; use more data or a smaller model")
+        raise DataError(
+            f"no {what} row lies after the warm-up of {plural(warmup, 'bar')}; use more data or smaller models"
+        )
     return Plan(starts, length, warmup, rows)
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int
 from fxtrade.core import registry
 from fxtrade.core.config import SplitConfig
 from fxtrade.core.errors import DataError
+from fxtrade.core.text import plural
 from fxtrade.core.types import Array, Split
 
 
@@ -49,7 +50,7 @@ def by_time(
     borders = [int(round(len(data) * share)) for share in (1 - valid_fraction - test_fraction, 1 - test_fraction)]
     if not 0 < borders[0] < borders[1] < len(data):
         shares = f"{valid_fraction:.0%} validation and {test_fraction:.0%} test"
-        raise DataError(f"{len(data)} bars cannot be split into training, {shares}")
+        raise DataError(f"{plural(len(data), 'bar')} cannot be split into training, {shares}")
     first_valid, first_test = (int(data[b]) for b in borders)
 
     def span(start: int, stop: int | None) -> np.ndarray:
@@ -81,7 +82,8 @@ def folds(train: Bool[Array, " N"], known: Int[Array, " N"], count: int, embargo
     rows, inside = np.arange(len(train)), np.flatnonzero(train)
     if len(inside) < count:
         raise DataError(
-            f"{len(inside)} training rows cannot be split into {count} folds (train.ensemble.size); use more data"
+            f"{plural(len(inside), 'training row')} cannot be split into {plural(count, 'fold')} "
+            "(train.ensemble.size); use more data"
         )
     kept = np.empty((count, len(train)), bool)
     for i, block in enumerate(np.array_split(inside, count)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from enum import StrEnum
 
 import jax
 import numpy as np
@@ -10,6 +11,14 @@ from jaxtyping import Bool, Float
 
 from fxtrade.core.types import Array, Bars, Book
 from fxtrade.data.panel import Panel
+
+
+class Surrogate(StrEnum):
+    """The kinds of surrogate markets, by the name that they have in reports."""
+
+    RANDOM_WALK = "random walk"
+    SHUFFLED = "shuffled"
+
 
 Shape = tuple[Float[np.ndarray, "N A"], ...]  # logs: gap from the last close; high, low and close over the open
 
@@ -35,7 +44,7 @@ def random_walk(panel: Panel, seed: int) -> Panel:
     if old.book is not None:
         flow["book"] = _mirror_book(old.book, old.close, flip)
     bars = _rebuild(dataclasses.replace(old, **flow), shape)
-    return _surrogate(panel, bars, "random walk")
+    return _surrogate(panel, bars, Surrogate.RANDOM_WALK)
 
 
 def shuffled(panel: Panel, block: int, seed: int) -> Panel:
@@ -56,11 +65,12 @@ def shuffled(panel: Panel, block: int, seed: int) -> Panel:
     old = panel.bars
     moved = dataclasses.replace(jax.tree.map(lambda a: a[rows], old), second_of_week=old.second_of_week)
     bars = _rebuild(moved, tuple(part[rows] for part in _log_shape(old)))
-    return _surrogate(panel, bars, f"shuffled in blocks of {block}")
+    return _surrogate(panel, bars, f"{Surrogate.SHUFFLED} in blocks of {block}")
 
 
 def _surrogate(panel: Panel, bars: Bars, how: str) -> Panel:
-    return dataclasses.replace(panel, bars=bars, source=f"{panel.source}, {how}", edge=None, simulated=True)
+    source = f"{panel.source}, {how}"
+    return dataclasses.replace(panel, bars=bars, source=source, edge=None, simulated=True, planted_edge=False)
 
 
 def _log_shape(bars: Bars) -> Shape:

@@ -4,6 +4,7 @@ import pytest
 
 from fxtrade.cli import doctor
 from fxtrade.report.progress import Console
+from tests.helpers import tiny
 
 GOOD = {"jax": "0.10.2", "flax": "0.12.8", "orbax-checkpoint": "0.12.8"}
 
@@ -35,9 +36,41 @@ def test_show_prints_all_findings(capsys):
         assert name in shown
 
 
-def test_a_backend_that_does_not_start_is_a_finding(monkeypatch):
-    def fail():
-        raise RuntimeError("no device found\nmore")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("no device found\nmore"), "no device found"),
+        (RuntimeError(""), "RuntimeError"),
+        (AssertionError(), "no plugin for it is installed"),
+    ],
+)
+def test_a_backend_that_does_not_start_is_a_finding(monkeypatch, error, reason):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
 
-    monkeypatch.setattr(doctor.jax, "devices", fail)
-    assert doctor.backend() == [doctor.Finding("JAX backend", "does not start: no device found", False)]
+    def fail():
+        raise error
+
+    monkeypatch.setattr(doctor.jax, "default_backend", fail)
+    (finding,) = doctor.backend()
+    assert finding.name == "JAX backend" and finding.ok is False
+    assert finding.value.startswith(f"JAX does not start with JAX_PLATFORMS=cpu: {reason};")
+    assert doctor.platform_name() == "none"
+
+
+def test_without_a_home_folder_there_is_no_compilation_cache(monkeypatch):
+    def fail():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(doctor.compat.Path, "home", fail)
+    monkeypatch.delenv(doctor.compat.CACHE_VARIABLE, raising=False)
+    assert doctor.compat.use_compilation_cache() is None
+    assert doctor.Finding("compilation cache", doctor.NO_CACHE) in doctor.backend()
+
+
+def test_a_platform_without_its_plugin():
+    """In a process of its own, on what JAX itself does."""
+    process = tiny.python("scripts/doctor.py", platforms="cuda")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "JAX does not start with JAX_PLATFORMS=cuda: no plugin for it is installed" in out
+    assert "export JAX_PLATFORMS=cpu" in out

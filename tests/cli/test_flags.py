@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from configs import wavenet
+from configs import common, wavenet
 from fxtrade.cli import flags
 from fxtrade.core.config import freeze
 from fxtrade.core.errors import ConfigError
@@ -36,6 +36,13 @@ CASES = {
     "unknown flag": (["--confg=configs/wavenet.py"], "Unknown command line flag 'confg'"),
     "words": ([WAVENET, "steps=3"], "'steps=3' is not a flag; overrides are written --config.train.steps=100"),
     "nothing": ([], "name a config, for example --config configs/wavenet.py"),
+    "resume with a config": (
+        ["--resume", "results/x", WAVENET],
+        "--config cannot be given with --resume, which continues a run in its own folder with its own config",
+    ),
+    "resume with overrides": (["--resume=results/x", "--config.seed=1"], "--config.seed cannot be given with --resume"),
+    "resume under another name": (["--run", "y", "--resume", "x"], "--run cannot be given with --resume"),
+    "results in a file": ([WAVENET, "--results", "README.md/x"], "README.md/x cannot be written"),
     "not a run": (["--resume", "configs"], "configs is not a run: there is no config.json in it"),
     "missing data": ([f"{WAVENET}:bars", "--config.data.path=none"], "none: there is no such file or folder"),
 }
@@ -115,6 +122,55 @@ def test_a_share_of_the_work():
     for text in ("0/2", "3/2", "1", "1/2/3", "a/b", "-1/2"):
         with pytest.raises(ConfigError, match=f"--shard {text} must be i/n"):
             flags.parse_shard(text)
+
+
+SCRIPTS = {
+    "train": "--resume",
+    "features": "--run",
+    "comparison": "--shard",
+    "doctor": "doctor.py",
+    "runs": "--sort",
+    "fetch": "--symbols",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help(script):
+    """What the script does, an example and all flags; with exit code 0."""
+    process = tiny.python(f"scripts/{script}.py", "--help")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert f"python scripts/{script}.py" in out and SCRIPTS[script] in out
+    if script in ("train", "features", "comparison"):
+        assert "--config " in out and "configs/wavenet.py" in out and all(name in out for name in common.MARKETS)
+
+
+def test_help_on_a_config():
+    for arguments in (["--config", "configs/wavenet.py:hourly"], ["--config=configs/wavenet.py"]):
+        out, _ = tiny.script(*arguments, "--help").communicate(timeout=60)
+        assert "--config.data.path=../shared/data/bars_1h" in out
+
+
+HEAVY = """
+import runpy, sys
+try:
+    runpy.run_path("scripts/train.py", run_name="__main__")
+except SystemExit as e:
+    print(e.code, sorted({"orbax", "lightgbm", "matplotlib", "sklearn"} & {name.split(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("mistake", ["misspelt key", "taken name", "unwritable results"])
+def test_cheap_errors_come_before_slow_imports(tmp_path, mistake):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "config.json").touch()
+    arguments = {
+        "misspelt key": ["--config.train.stepz=3"],
+        "taken name": ["--results", str(tmp_path), "--run", "taken"],
+        "unwritable results": ["--results", str(tmp_path / "taken" / "config.json" / "results")],
+    }
+    out, err = tiny.python("-c", HEAVY, WAVENET, *arguments[mistake]).communicate(timeout=60)
+    assert err.startswith("error: ") and out == "1 []\n"
 
 
 def test_in_a_process_of_its_own():

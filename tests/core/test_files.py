@@ -5,14 +5,26 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core.errors import FxtradeError
-from fxtrade.core.files import append_line, atomic_path, read_lines, to_jsonable, write_atomic, write_json, write_new
+from fxtrade.core import files
+from fxtrade.core.errors import FxtradeError, first_line
+from fxtrade.core.files import (
+    append_line,
+    atomic_path,
+    check_writable,
+    expand_home,
+    read_lines,
+    to_jsonable,
+    write_atomic,
+    write_json,
+    write_new,
+)
 from tests.full_disk import largest_file
 
 
@@ -144,6 +156,34 @@ class TestNew:
         monkeypatch.setattr(os, "link", refuse)
         write_new(tmp_path / "a", "one")
         assert (tmp_path / "a").read_text() == "one" and os.listdir(tmp_path) == ["a"]
+
+
+class TestPlaces:
+    def test_a_folder_that_can_be_written(self, tmp_path):
+        check_writable(tmp_path)
+        check_writable(tmp_path / "new" / "deeper")
+
+    def test_a_folder_that_cannot(self, tmp_path, monkeypatch):
+        (tmp_path / "file").touch()
+        with pytest.raises(FxtradeError, match="file/new cannot be written: .*that is not a folder; choose another"):
+            check_writable(tmp_path / "file" / "new")
+        monkeypatch.setattr(files.os, "access", lambda path, mode: False)
+        with pytest.raises(FxtradeError, match="cannot be written: .*there is no permission; choose another place"):
+            check_writable(tmp_path / "new")
+
+    def test_the_home_folder(self, monkeypatch):
+        monkeypatch.setenv("HOME", "/home/me")
+        assert expand_home(Path("~/data")) == Path("/home/me/data") and expand_home(Path("x")) == Path("x")
+        with pytest.raises(FxtradeError, match="~nobody-of-this-name/x: .*; write the path in full"):
+            expand_home(Path("~nobody-of-this-name/x"))
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "message, line", [("a\nb", "a"), ("", "ValueError"), ("\n \n b\n", "b"), ("x" * 999, "x" * 300)]
+    )
+    def test_first_line(self, message, line):
+        assert first_line(ValueError(message)) == line
 
 
 class TestJson:

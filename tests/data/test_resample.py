@@ -130,7 +130,7 @@ def test_updates_of_a_book_cannot_be_resampled():
     [
         ("90s", 100, MONDAY, "'90s' is not a multiple of the bars' own interval, 1m"),
         ("30s", 100, MONDAY, "not a multiple"),
-        ("1h", 100, MONDAY, "100 bars are too few for two closed bars of 1h"),
+        ("1h", 100, MONDAY, r"too few bars \(100\) for two closed bars of 1h"),
         ("15q", 100, MONDAY, "not an interval"),
         ("15m", 100, MONDAY + 30 * SECOND, "no bar opens at a multiple of 15m"),
     ],

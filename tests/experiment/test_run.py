@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
+import signal
 
 import jax
 import numpy as np
@@ -9,9 +12,11 @@ import pytest
 
 from fxtrade import models
 from fxtrade.core.errors import CheckpointError, FxtradeError
+from fxtrade.experiment import run
 from fxtrade.pipeline import dataset, predict
+from fxtrade.report.progress import Console
 from fxtrade.report.schema import RunReport
-from fxtrade.runs import ledger, provenance, run_dir
+from fxtrade.runs import continuation, ledger, provenance, run_dir
 from fxtrade.runs.record import RunRecord
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.metric_writer import read_metrics
@@ -51,15 +56,22 @@ def best(folder):
     return model, data, Checkpoints(folder / "checkpoints", identity).restore(like, "best")[0].ema
 
 
+def unfinished(folder) -> None:
+    """Leave a run as a kill just before its end would."""
+    (folder / run_dir.RECORD).unlink()
+
+
 def files(folder) -> set[str]:
     return {p.name for p in folder.iterdir()}
 
 
 class TestWhatItLeaves:
     def test_the_folder(self, finished):
-        assert files(finished) == {
+        events = {name for name in files(finished) if name.startswith("events.out.tfevents.")}
+        assert len(events) == 1
+        assert files(finished) - events == {
             *("config.json", "run.json", "metrics.jsonl", "report.json", "report.md"),
-            *("plots", "tensorboard", "checkpoints"),
+            *("plots", "checkpoints"),
         }
         assert files(finished.parent) == {finished.name, "ledger.jsonl"}
         assert len(list((finished / "plots").glob("*.png"))) >= 5
@@ -143,8 +155,17 @@ class TestAgain:
         assert found.trading.strategy.trials == 2 and report(copy).trading.strategy.trials == 1
         assert [trial.run for trial in ledger.read(copy.parent)] == [copy.name, "other"]
 
-    def test_resuming_a_finished_run_evaluates_it_again_and_is_the_same_trial(self, copy, finished):
+    def test_a_finished_run_is_left_as_it_is(self, copy):
+        def content():
+            return {path: path.read_bytes() for path in copy.parent.rglob("*") if path.is_file()}
+
+        before = content()
         assert tiny.resume(copy) == copy
+        assert content() == before
+
+    def test_a_run_that_was_killed_after_its_evaluation_is_evaluated_again_and_says_so(self, copy, finished):
+        unfinished(copy)
+        tiny.resume(copy)
         once, twice = report(finished), report(copy)
         assert results(once) == results(twice)
         assert metrics(copy) == metrics(finished)
@@ -154,6 +175,35 @@ class TestAgain:
 
     def test_another_run_of_the_same_config_says_so(self, copy):
         assert report(tiny.run_tiny(copy.parent, "other")).opened_before == 1
+
+    def test_a_finished_run_is_trained_longer(self, copy):
+        config = continuation.extend(copy, 60)
+        run.run(config, copy.parent, resume=copy, console=Console(quiet=True))
+        found = report(copy)
+        assert (found.training.step, found.config.train.steps, found.trials_before) == (60, 60, 1)
+        (entry,) = json.loads((copy / "run.json").read_text())["continued"]
+        assert (entry["from_step"], entry["steps_before"], entry["steps"]) == (40, 40, 60)
+        assert [row["step"] for row in metrics(copy)] == [10, 20, 30, 40, 50, 60]
+        assert continuation.is_finished(copy)
+
+    def test_a_signal_while_the_report_is_written_waits_for_it(self, tmp_path, monkeypatch):
+        write = run.run_report.write
+
+        def interrupted(folder, made):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return write(folder, made)
+
+        monkeypatch.setattr(run.run_report, "write", interrupted)
+        folder = tiny.run_tiny(tmp_path, "run")
+        assert continuation.is_finished(folder) and (folder / "report.md").exists()
+
+    def test_early_stopping_is_announced(self, tmp_path):
+        """Of the run, and of each null baseline."""
+        text = io.StringIO()
+        changes = {"train.patience": 1, "train.steps": 2_000, "optim.learning_rate": 0.1, "report.null_baseline": True}
+        run.run(tiny.config(changes), tmp_path, "run", console=Console(file=text))
+        for name in ("training", "null baseline: random walk, training", "null baseline: shuffled, training"):
+            assert re.search(rf"^{name}: stopped early at step \d+; .* was lowest at step \d+$", text.getvalue(), re.M)
 
     def test_the_same_name_is_refused(self, copy):
         before = (copy / "report.json").read_bytes()
@@ -211,7 +261,7 @@ BAD = {
     "unknown feature option": ({"features": {"log_return": {"horizon": 1}}}, "feature 'log_return' has no option"),
     "unknown label": ({"label.name": "open_to_opem"}, "there is no label 'open_to_opem'; did you mean 'open_to_open'?"),
     "unknown market option": ({"data.synth": {"bar": 1}}, "data.synth has no key 'bar'; did you mean 'bars'?"),
-    "receptive field": ({"model.options.layers": 10}, "1000 bars are too few: a training segment takes 32 bars"),
+    "receptive field": ({"model.options.layers": 10}, "too few bars (1,000): a training segment takes 32 bars"),
     "too few bars": ({"data.synth.bars": 40}, "no row of these 40 bars has both a label and defined features"),
     "half-life": ({"scaler.halflife": 5e3}, "a shorter scaler.halflife (here 5000 bars)"),
     "horizon": ({"label.horizon": 200}, "span is empty after purging; use more data, a shorter horizon"),
@@ -255,7 +305,7 @@ class TestMistakes:
 
     def test_results_that_cannot_be_written(self, tmp_path):
         (tmp_path / "results").write_text("in the way")
-        with pytest.raises(FxtradeError, match="results/run/config.json cannot be written: .*--results"):
+        with pytest.raises(FxtradeError, match="results/run cannot be written: .*--results"):
             tiny.run_tiny(tmp_path / "results", "run", {"features": SMALL})
 
     def test_a_damaged_ledger(self, tmp_path):
@@ -293,6 +343,7 @@ class TestResumingMistakes:
             place = place[group]
         place[last] = value
         (copy / "config.json").write_text(json.dumps(values))
+        unfinished(copy)
         with pytest.raises(CheckpointError, match="belongs to another run") as e:
             tiny.resume(copy)
         assert what in str(e.value)
@@ -300,6 +351,7 @@ class TestResumingMistakes:
     def test_a_damaged_checkpoint_and_the_way_back(self, copy, finished):
         newest = copy / "checkpoints" / "last" / "40"
         (newest / "meta" / "metadata").write_text("")
+        unfinished(copy)
         with pytest.raises(CheckpointError, match=f"{newest} is damaged.*delete that folder to resume from step 30"):
             tiny.resume(copy)
         for path in sorted(newest.rglob("*"), reverse=True):

@@ -29,6 +29,7 @@ from fxtrade.evaluate.results import (
 from fxtrade.report.schema import LabelTable, LossRow, RunReport, TrainingSummary
 from fxtrade.runs import run_dir
 from fxtrade.runs.provenance import Environment, Provenance
+from fxtrade.validate.surrogates import Surrogate
 
 NAN = math.nan
 TARGETS = (1.0, 0.5, 0.1)
@@ -175,7 +176,7 @@ def report(
         trials_before=2,
         accuracy=table(own),
         baselines={"majority": table(rival - 0.01), "logistic regression": table(rival)},
-        null_baselines={"random walk": table(null - 0.005), "shuffled": table(null)},
+        null_baselines={Surrogate.RANDOM_WALK: table(null - 0.005), Surrogate.SHUFFLED: table(null)},
         other_labels=(LabelTable(label_registry.spec(other), table(own + 0.02)),) if label == "open_to_open" else (),
         scores=scores(own),
         curve=CoverageCurve((0.02, 0.1, 0.5, 1.0), (own + 0.06, own + 0.05, own + 0.02, own)),

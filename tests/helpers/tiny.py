@@ -67,12 +67,12 @@ def script(*arguments: str | Path, **options: Any) -> subprocess.Popen:
     return python("scripts/train.py", *map(str, arguments), **options)
 
 
-def python(*arguments: str, **options: Any) -> subprocess.Popen:
+def python(*arguments: str, platforms: str = "cpu", **options: Any) -> subprocess.Popen:
     """Python in the checkout's root, with this process's cache of compiled programs."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "JAX_PLATFORMS": "cpu",
+        "JAX_PLATFORMS": platforms,
         compat.CACHE_VARIABLE: jax.config.jax_compilation_cache_dir,
     }
     pipe = subprocess.PIPE

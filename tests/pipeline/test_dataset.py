@@ -38,6 +38,7 @@ class TestLoad:
         assert panel.source == "simulated market (planted edge)" and panel.simulated
         flat = dataset.load(DataConfig(synth={"bars": 300, "edge": 0.0}))
         assert flat.source == "simulated market (random walk)" and (flat.edge == 0.5).all()
+        assert panel.planted_edge and flat.simulated and not flat.planted_edge
 
     def test_files_with_every_choice(self, tmp_path):
         for symbol in "AB":
@@ -203,5 +204,5 @@ class TestPrepare:
         assert sum(ticks) == len(panel.times)
 
     def test_a_half_life_beyond_the_data(self, panel):
-        with pytest.raises(DataError, match=r"no row of these 2000 bars .* scaler.halflife \(here 9000 bars\)"):
+        with pytest.raises(DataError, match=r"no row of these 2,000 bars .* scaler.halflife \(here 9000 bars\)"):
             dataset.prepare(config(scaler=ScalerConfig(halflife=9_000.0)), panel)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fxtrade.evaluate.results import AuxiliaryResult, ReturnScores, ReturnsResult, TradingSummary
 from fxtrade.report import markdown, trading_section
 from fxtrade.report.plots import PLOTS
+from fxtrade.risk import SIZING
 from tests.helpers import report_sample
 
 SECTIONS = ["Data", "Accuracy", "Scores", "By symbol and by month", "Trading performance", "Training", "Provenance"]
@@ -39,7 +40,7 @@ def test_every_plot_has_a_caption():
 
 def test_sections_in_order_and_the_summary_first(full):
     assert re.findall(r"^## (.*)$", full, re.MULTILINE) == SECTIONS
-    assert full.index("The wavenet predicts whether") < full.index("## Data")
+    assert full.index("| accuracy, all bars |") < full.index("The wavenet predicts whether") < full.index("## Data")
 
 
 def test_pictures_are_relative_links_to_those_that_exist(full):
@@ -52,6 +53,13 @@ def test_tables_are_rectangular(full):
     assert len(found) == len(tables(full)) >= 12
     for lines in found:
         assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+
+
+@pytest.mark.parametrize("name", SIZING)
+def test_the_sizing_rule_says_what_is_traded(name):
+    text = markdown.document(report_sample.report(config__trade__sizing=name), PLOTS)
+    assert SIZING[name].description.format(coverage="10 %") in text
+    assert ("The threshold of confidence" in text) == SIZING[name].has_threshold
 
 
 def test_accuracies_stand_with_interval_and_coverage(full):

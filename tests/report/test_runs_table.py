@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,11 +54,46 @@ def test_collect_reports_what_it_skips(results):
     assert "unfinished" in skipped[1] and "not finished" in skipped[1]
 
 
-@pytest.mark.parametrize("text", [b"{", b"{}", b"[]", b"\xff", b'{"version": 99}'])
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"{}", b"[]", b"\xff", b'{"version": 99}', bytes(range(256)), DEEP])
 def test_damaged_reports_are_skipped(results, text):
     (results / "weak" / "report.json").write_bytes(text)
     runs, skipped = runs_table.collect([results / "strong", results / "weak"])
     assert [run.folder for run in runs] == ["strong"] and "weak" in skipped[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("accuracy", []), ("null_baselines", {"x": []}), ("auxiliary", {"horizons": {"x": []}}), ("label", None)],
+)
+def test_reports_with_impossible_values_are_skipped(results, key, value):
+    path = results / "weak" / "report.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    runs, skipped = runs_table.collect([results / "strong", results / "weak"])
+    assert [run.folder for run in runs] == ["strong"] and str(results / "weak") in skipped[0]
+
+
+def test_a_report_with_an_impossible_config_is_skipped(results):
+    path = results / "weak" / "report.json"
+    values = json.loads(path.read_text())
+    values["config"]["seed"] = -1
+    path.write_text(json.dumps(values))
+    _, skipped = runs_table.collect([results / "strong", results / "weak"])
+    assert skipped == [f"{results / 'weak'}: seed must be at least 0, got -1"]
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_tables_of_many_runs_fit_the_terminal(results, width):
+    """No line is longer, no word is cut, and every quantity of every run is there."""
+    runs = [report_sample.replace(run, config__seed=i // 3) for i, run in enumerate(named(results, *["strong"] * 60))]
+    console = Console(file=io.StringIO(), width=width)
+    runs_table.show(console, runs)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("54.0 ± 1.0") == text.count("1.50 [0.50, 2.50]") == 60
+    assert re.search(r"seed +0 +1-3 +\n +1 +4-6 +\n", text)
 
 
 def test_nothing_to_compare_is_an_error(results):

@@ -45,7 +45,7 @@ def test_everything_is_written(tmp_path, name):
 
 @awkward
 def test_every_column_has_a_readable_row(name):
-    size = len(AWKWARD[name].columns)
+    size = min(len(AWKWARD[name].columns), study.SHOWN)
     for plot, figure in study_plots.figures(AWKWARD[name]).items():
         plotting.pixels(figure)
         ticks = figure.axes[0].get_yticklabels()
@@ -54,6 +54,7 @@ def test_every_column_has_a_readable_row(name):
         for below, above in zip(boxes, boxes[1:], strict=False):
             assert above.y0 >= below.y1 - 2, f"{plot}: names overlap"
         assert min(b.x0 for b in boxes) >= 0
+        assert 2.8 <= figure.get_figheight() <= 15, plot
 
 
 @pytest.mark.parametrize("width", [0, 60, 120])

@@ -6,9 +6,11 @@ import pytest
 
 from fxtrade import labels as label_registry
 from fxtrade.core.config import LabelConfig
-from fxtrade.evaluate.results import CoverageRow, Span
+from fxtrade.evaluate.results import CoverageRow, Estimate, Span
 from fxtrade.report import summary
 from fxtrade.report.schema import LabelTable
+from fxtrade.report.summary import Position
+from fxtrade.validate.surrogates import Surrogate
 from tests.helpers import report_sample
 
 
@@ -19,11 +21,11 @@ def row(low, high):
 @pytest.mark.parametrize(
     ("own", "other", "expected"),
     [
-        (row(0.55, 0.57), row(0.50, 0.54), summary.ABOVE),
-        (row(0.55, 0.57), row(0.53, 0.56), summary.EQUAL),
-        (row(0.55, 0.57), row(0.55, 0.57), summary.EQUAL),
-        (row(0.50, 0.51), row(0.55, 0.57), summary.BELOW),
-        (row(0.50, 0.51), row(math.nan, math.nan), summary.UNKNOWN),
+        (row(0.55, 0.57), row(0.50, 0.54), Position.ABOVE),
+        (row(0.55, 0.57), row(0.53, 0.56), Position.EQUAL),
+        (row(0.55, 0.57), row(0.55, 0.57), Position.EQUAL),
+        (row(0.50, 0.51), row(0.55, 0.57), Position.BELOW),
+        (row(0.50, 0.51), row(math.nan, math.nan), Position.UNKNOWN),
     ],
 )
 def test_compare_by_intervals(own, other, expected):
@@ -49,7 +51,7 @@ def test_the_highest_of_rivals_counts():
 
 
 def test_mirrored_bars_are_no_null_baseline_for_volatility():
-    nulls = {"random walk": report_sample.table(0.7), "shuffled": report_sample.table(0.6)}
+    nulls = {Surrogate.RANDOM_WALK: report_sample.table(0.7), Surrogate.SHUFFLED: report_sample.table(0.6)}
     made = report_sample.report(label="volatility_direction", own=0.7, null_baselines=nulls)
     assert list(summary.null_baselines(made)) == ["shuffled"]
     assert "null baseline (shuffled: 60.0 %)" in summary.paragraph(made)
@@ -124,6 +126,21 @@ def test_the_return_before_costs_is_told():
 def test_no_trades_are_not_evaluated():
     trading = report_sample.report(trading__strategy__trades=0).trading
     assert "nothing to evaluate" in summary.survival(trading)
+
+
+def test_trades_without_a_sharpe_ratio():
+    made = report_sample.report(trading__strategy__trades=1, trading__strategy__sharpe=Estimate(math.nan))
+    assert summary.survival(made.trading).startswith("made 1 trade, but has no Sharpe ratio")
+
+
+def test_five_rows():
+    rows = dict(summary.rows(report_sample.report(own=0.55, rival=0.51, null=0.50)))
+    assert len(rows) == 5 and rows["accuracy, all bars"].startswith("55.0 %")
+    assert rows["best baseline"] == "51.0 %, logistic regression: the model is above it"
+    assert rows["best null baseline"] == "50.0 %, shuffled: the model is above it"
+    rows = summary.rows(report_sample.report(label="volatility_direction", trading=None))
+    assert len(rows) == 5 and "not traded" in rows[-1][1]
+    assert ("best null baseline", "–") in summary.rows(report_sample.report(null_baselines={}))
 
 
 def test_trials_and_used_test_span():

@@ -52,7 +52,7 @@ def account() -> Account:
 def stream(name: str, **changed) -> Stream:
     """The rule, behind one that makes targets if it makes none itself."""
     rule = RULES[name](**options(name) | changed)
-    made = as_stream(rule if name in SIZING else chain(SIZING["threshold"](**options("threshold")), rule), account())
+    made = as_stream(rule if name in SIZING else chain(RULES["threshold"](**options("threshold")), rule), account())
     return Stream(made.init, jax.jit(made.step))
 
 

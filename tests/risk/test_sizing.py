@@ -113,9 +113,9 @@ def test_proportional_earns_what_the_loss_says(horizon):
 def test_impossible_options_are_refused(name):
     for horizon in (0, -1):
         with pytest.raises(ConfigError, match=f"{name}: horizon"):
-            SIZING[name](horizon=horizon)
+            SIZING[name].function(horizon=horizon)
     with pytest.raises(ConfigError, match=f"{name}: max_gross_exposure"):
-        SIZING[name](max_gross_exposure=-1.0)
+        SIZING[name].function(max_gross_exposure=-1.0)
 
 
 @pytest.mark.parametrize("k", [1, 7, 29])

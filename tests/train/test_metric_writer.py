@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fxtrade.core.errors import FxtradeError
-from fxtrade.train.metric_writer import MetricWriter, read_metrics
+from fxtrade.train.callbacks import Evaluation
+from fxtrade.train.metric_writer import TAGS, MetricWriter, read_metrics
 from tests.full_disk import largest_file
 
 
@@ -33,7 +34,7 @@ def events(folder):
     """What TensorBoard shows."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    shown = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "histograms": 0, "images": 0})
+    shown = EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 0, "images": 0})
     return shown.Reload()
 
 
@@ -87,7 +88,7 @@ class TestEvents:
             writer.text("report", "# all *well*", 30)
             writer.hparams(config, {"a": 0.5, "b": float("nan")})
         shown = events(tmp_path)
-        assert [(e.step, e.value) for e in shown.Scalars("train/loss")] == [
+        assert [(e.step, e.value) for e in shown.Scalars("loss/train")] == [
             (s, pytest.approx(values(s)["train/loss"])) for s in (10, 20, 30)
         ]
         histogram = shown.Histograms("params/dense/kernel")
@@ -96,14 +97,47 @@ class TestEvents:
         image = shown.Images("equity")[0]
         assert (image.width, image.height) == (6, 4)
         assert "report/text_summary" in shown.Tags()["tensors"]
-        assert shown.Scalars("hparam/a")[0].value == 0.5
+        assert shown.Scalars("test/a")[0].value == 0.5
         plugins = {e.tag for e in shown.summary_metadata.values() if hasattr(e, "tag")} | set(shown.summary_metadata)
         assert {"_hparams_/session_start_info", "_hparams_/session_end_info"} <= plugins
+
+    def test_losses_come_first(self, tmp_path):
+        evaluation = Evaluation(10, 20, *(0.5,) * 7, best=True)
+        with written(tmp_path, ()) as writer:
+            writer.scalars(10, evaluation.scalars())
+            writer.hparams({"seed": 1}, {"accuracy": 0.5})
+        tags = events(tmp_path).Tags()["scalars"]
+        assert sorted(tags)[:2] == ["loss/train", "loss/valid"] and len(tags) == len(evaluation.scalars()) + 1
+        assert TAGS.keys() == evaluation.scalars().keys()
+
+    def test_hparams_of_all_runs_are_columns(self, tmp_path):
+        """As TensorBoard's plugin itself finds them; runs have the names of their folders."""
+        from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+        from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+        from tensorboard.context import RequestContext
+        from tensorboard.plugins.base_plugin import TBContext
+        from tensorboard.plugins.hparams.backend_context import Context
+
+        configs = {
+            "first": {"model": {"name": "tcn"}, "seed": 0},
+            "second": {"model": {"name": "lru"}, "seed": 0, "x": 1},
+        }
+        for name, config in configs.items():
+            with written(tmp_path / name) as writer:
+                writer.hparams(config, {"accuracy": 0.5})
+        shown = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
+        context = Context(TBContext(data_provider=MultiplexerDataProvider(shown, str(tmp_path))))
+        request = RequestContext()
+        found = context.hparams_metadata(request, "")
+        assert found.keys() == configs.keys()
+        provided = context.hparams_from_data_provider(request, "", None)
+        columns = context.experiment_from_metadata(request, "", True, found, provided).hparam_infos
+        assert {column.name: column.differs for column in columns} == {"model.name": True, "seed": False, "x": False}
 
     def test_it_is_on_disk_at_once(self, tmp_path):
         """A kill right after an evaluation loses nothing of it."""
         with written(tmp_path):
-            assert [e.step for e in events(tmp_path).Scalars("valid/loss")] == [10, 20, 30]
+            assert [e.step for e in events(tmp_path).Scalars("loss/valid")] == [10, 20, 30]
 
     def test_after_resuming_each_step_is_shown_once(self, tmp_path, monkeypatch):
         finished(tmp_path)
@@ -112,7 +146,7 @@ class TestEvents:
         later = events_file.time.time() + 60  # events files are named by the second
         monkeypatch.setattr(events_file.time, "time", lambda: later)
         finished(tmp_path, steps=(20, 30, 40), resume_step=10)
-        assert [e.step for e in events(tmp_path).Scalars("train/loss")] == [10, 20, 30, 40]
+        assert [e.step for e in events(tmp_path).Scalars("loss/train")] == [10, 20, 30, 40]
 
 
 class TestTrouble:

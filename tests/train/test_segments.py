@@ -61,7 +61,7 @@ class TestPlan:
 
     def test_a_series_shorter_than_the_receptive_field(self):
         with pytest.raises(
-            DataError, match=r"30 bars are too few: a training segment takes 8 bars \(train.segment_length\)"
+            DataError, match=r"too few bars \(30\): a training segment takes 8 bars \(train.segment_length\)"
         ):
             plan(np.ones((30, 1)), 8, 24)
         assert len(plan(np.ones((31, 1)), 8, 24).starts) == 1

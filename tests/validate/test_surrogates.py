@@ -71,6 +71,13 @@ def test_clock_names_and_gaps_are_kept(kind):
 
 
 @kinds
+def test_a_surrogate_has_no_planted_edge(kind):
+    original = dataclasses.replace(panel_of(bars(50, seed=0)), simulated=True, planted_edge=True)
+    made = KINDS[kind](original, 0)
+    assert made.simulated and not made.planted_edge and made.edge is None
+
+
+@kinds
 def test_seed_determines_the_market(kind):
     panel = panel_with_gaps()
     one, same, other = (KINDS[kind](panel, seed) for seed in (1, 1, 2))
