@@ -26,7 +26,7 @@ def backtest(
         target: share of equity for each bar and symbol, negative when short; NaN keeps the position. An array or a
             frame with a column for each symbol, in the order of `panel.symbols`.
         fee_bps, half_spread_bps: per side, in basis points.
-        latency: bars that an order takes beyond the next open.
+        latency: bars between the next open and the fill.
 
     Raises:
         DataError: shapes differ, or a target is infinite.

@@ -132,8 +132,10 @@ def gather(setting: Setting, forecast: Forecast | Prediction) -> dict[str, Evalu
 def evaluate_cell(
     result: CellResult, setting: Setting, forecast: Forecast | Prediction
 ) -> tuple[CellResult, DailySums]:
-    """Return `result` with accuracy at every coverage on every label and, of a `Forecast`, scores and trading; and the
-    sums by day."""
+    """Return `result` with the accuracy at every coverage on every label, and the sums by day.
+
+    For a `Forecast` it also has scores and trading.
+    """
     by_label, c = gather(setting, forecast), setting.config
     tables = {name: accuracy.coverage_table(rows, c.report, c.seed) for name, rows in by_label.items()}
     result = dataclasses.replace(result, accuracy=tables)

@@ -2,8 +2,8 @@
 
 `build` checks the name, the names of the options, and their types, which are the annotations: of the keyword-only
 parameters of a function, or of the fields of a class (dataclass, NamedTuple, Flax module). `from_mapping` does the same
-for nested config dataclasses. A whole number counts something and is at least 1, and a tuple has at least one item;
-`Annotated[int, Interval(ge=0)]` says otherwise. What no annotation can say is checked by the function or class itself.
+for nested config dataclasses. A bare `int` must be at least 1 and a tuple must not be empty; use
+`Annotated[int, Interval(ge=0)]` for other ranges. The function or class itself checks everything else.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def build(
         registry: functions and classes, or entries whose attribute `function` is one.
         kind: of the entry, in messages: "feature".
         where: the config key that names it, in messages: "config.features".
-        fixed: values of the program, which are no options; they go to the entries that take them.
+        fixed: Keyword arguments set by the program. Each is passed only to entries that accept it and cannot be set as
+            an option.
 
     Raises:
         ConfigError: an unknown name or option (naming the nearest one), a wrong type, or an option that is missing.
@@ -99,7 +100,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def require(condition: bool, key: str, value: Any, must: str) -> None:
-    """Raise ConfigError unless the condition holds: `key` must `must`, got `value`."""
+    """Raise ConfigError unless `condition` holds. The message reads '<key> must <must>, got <value>'."""
     if not condition:
         raise ConfigError(f"{key} must {must}, got {value!r}")
 

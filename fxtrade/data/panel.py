@@ -34,7 +34,7 @@ class Panel:
         interval: ns between bars; for updates, the median spacing.
         source: description of where the bars come from, for reports.
         edge: true probability of an up move of the tradable label, only of simulated markets.
-        simulated: whether the prices are artificial: from a simulation, or a surrogate of others.
+        simulated: whether the prices are artificial: from a simulation or a surrogate market.
     """
 
     bars: Bars
@@ -125,7 +125,9 @@ def align_frames(
     for a, (symbol, frame) in enumerate(frames.items()):
         t = frame["time"].to_numpy()
         if (t[0] - first) % interval:
-            raise DataError(f"{source}: {symbol}'s bars open at another phase of the clock than the others'")
+            raise DataError(
+                f"{source}: {symbol}'s bars open at other times of the interval than the others'; use bars on one grid"
+            )
         frame = frame.filter((pl.col("time") >= first) & (pl.col("time") <= last))
         rows = (frame["time"].to_numpy() - first) // interval
         for c in columns:

@@ -104,7 +104,7 @@ class ColumnResults(NamedTuple):
 def select(data: Dataset, config: StudyConfig) -> tuple[Sample, Column]:
     """Return the rows of the span that have features and the returns of every horizon, and a function to their columns.
 
-    Bars after the last one that a label of the span looks at are dropped before anything is computed.
+    Bars after the last one that a label of the span depends on are dropped before anything is computed.
 
     Raises:
         DataError: there is no such row, or a horizon is longer than the span.

@@ -115,8 +115,8 @@ def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int
     bars = jax.tree.map(lambda a: a[span], data.panel.bars)
     # forecasts of rows that the model was fitted to are not traded
     forecast = dataclasses.replace(forecast, ok=forecast.ok & ~data.split.train[:, None])
-    sure = np.asarray(sizing.confidence(forecast))
-    threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
+    confidence = np.asarray(sizing.confidence(forecast))
+    threshold = sizing.confidence_threshold(confidence, forecast.ok & data.split.valid[:, None], config.coverage)
     target = np.asarray(_targets(forecast, threshold, config, horizon))
     target = np.where(traded[:, None], target, 0)[span]
     return bars, data.panel.times[span], threshold, np.asarray(_only_changes(forecast.ok[span], target))

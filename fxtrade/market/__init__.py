@@ -1,4 +1,4 @@
-"""Layer 2: fills of orders, and their costs.
+"""Fills of orders, and their costs.
 
 To add a cost, write a function `f(fill, *, parameters) -> [A]` in account units in costs.py and one line below. The
 tests in tests/market run over this registry.
@@ -22,7 +22,7 @@ COSTS: dict[str, Callable[..., Array]] = {
 
 
 def charge(market: Market, fill: Fill) -> dict[str, Float[Array, " A"]]:
-    """Return what each cost of the market takes for a fill, by name."""
+    """Return each cost of the market for a fill, by name."""
     return {name: COSTS[name](fill, **market.costs[name]) for name in sorted(market.costs)}
 
 

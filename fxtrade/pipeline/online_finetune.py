@@ -51,15 +51,15 @@ def score(
 ) -> list[Adapted]:
     """Return the forecast of each member; with `config.steps`, weights adapt from the first validation or test row on.
 
-    Rows count by the weight of their label, and not at all without one. Weights do not change if none of the `lookback`
-    rows has a label, as after a long gap. Dropout is off.
+    Rows are weighted by their labels; rows without a label are ignored. The network's weights do not change if none of
+    the `lookback` rows has a label, as after a long gap. Dropout is off.
 
     Args:
         loss: minimised by the steps.
         members: the trained weights of each, all of the same shape.
 
     Raises:
-        DataError: there are fewer than `lookback` known labels, behind a warm-up, before the first of these rows.
+        DataError: there are fewer than `lookback` known labels between the warm-up and the first of these rows.
         TrainingError: the steps lead to weights that are not finite.
     """
     if config.steps is None:
@@ -72,16 +72,16 @@ def score(
     if starts[0] < warmup:
         raise DataError(
             f"adapt.lookback = {config.lookback}: before the validation rows there are {starts[0] + config.lookback} "
-            f"bars with known labels, {warmup} of which are the model's warm-up; look back less or use more data"
+            f"bars with known labels, {warmup} of which are the model's warm-up; use a shorter lookback or more data"
         )
     series = device_series(data.features, data.labels, np.ones(rows, bool), model.head_spec.returns)
     blocks = adapted_blocks(model, loss, config, Plan(starts, config.lookback, warmup, rows))
     choosing = int(np.searchsorted(begins, rows - np.argmax(valid[::-1])))  # blocks up to the last validation row
 
-    def redone(said: dict[float, Forecast], params: Any, low: int, high: int) -> dict[float, Forecast]:
+    def reforecast(old: dict[float, Forecast], params: Any, low: int, high: int) -> dict[float, Forecast]:
         """Replace blocks low .. high - 1 of the forecast of each rate by those of weights that adapt at that rate."""
         begin, end = (min(first + config.every * block, rows) for block in (low, high))
-        parts = {rate: [] for rate in said if rate}
+        parts = {rate: [] for rate in old if rate}
         for g in range(low, high, GROUP):
             group = np.minimum(np.arange(g, g + GROUP), high - 1)  # the last group is padded
             left = end - begins[g]
@@ -96,7 +96,7 @@ def score(
         def replaced(old: Forecast, new: list[Forecast]) -> Forecast:
             return dataclasses.replace(jax.tree.map(spliced, dataclasses.replace(old, ok=None), *new), ok=old.ok)
 
-        return said | {rate: replaced(said[rate], new) for rate, new in parts.items()}
+        return old | {rate: replaced(old[rate], new) for rate, new in parts.items()}
 
     def validated(made: Forecast) -> float:
         if not np.isfinite(made.prob).all():
@@ -107,9 +107,9 @@ def score(
     def of_member(params: Any) -> Adapted:
         plain = predict.score(model, params, data.features)
         on_progress(first)
-        tried = redone(dict.fromkeys(config.learning_rates, plain), params, 0, choosing)
+        tried = reforecast(dict.fromkeys(config.learning_rates, plain), params, 0, choosing)
         rate = min(tried, key=lambda rate: validated(tried[rate]))
-        made = redone({rate: tried[rate]}, params, choosing, len(begins))[rate]
+        made = reforecast({rate: tried[rate]}, params, choosing, len(begins))[rate]
         finite = np.isfinite(made.prob).all((1, 2))
         if not finite.all():
             raise TrainingError(
@@ -141,8 +141,8 @@ def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: 
 
             own, *_ = meta.descend(meta.Descent(value, steps, rate, config.trainable), params)
             at = jnp.minimum(begin - plan.warmup + jnp.arange(plan.warmup + config.every), plan.rows - 1)
-            said = predict.forecast_of_output(cast(Output, model.apply({"params": own}, series.x[at][None])))
-            return jax.tree.map(lambda a: a[0, plan.warmup :], said)
+            forecast = predict.forecast_of_output(cast(Output, model.apply({"params": own}, series.x[at][None])))
+            return jax.tree.map(lambda a: a[0, plan.warmup :], forecast)
 
         return map_members(block, (starts, begins))
 

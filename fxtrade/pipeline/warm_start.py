@@ -23,9 +23,9 @@ SAME = ("model", "model options", "head_spec", "columns", "symbols", "interval")
 
 
 def load_initial_params(config: RunConfig, data: Dataset) -> Any:
-    """Return the best averaged weights of the run in `config.train.init_from`; of several members stacked.
+    """Return the best averaged weights of the run in `config.train.init_from`, stacked if there are several members.
 
-    The run has one member, whose weights start all members here, or as many members as this run.
+    That run has either one member, from whose weights all members start, or as many members as this run.
 
     Raises:
         ConfigError: there is no such run, its network differs, or its weights depend on rows that this run validates
@@ -48,7 +48,8 @@ def load_initial_params(config: RunConfig, data: Dataset) -> Any:
         if ended >= begins:
             raise ConfigError(
                 f"train.init_from = {folder}: the {span} span of that run ends {ended}, but here {later} begins "
-                f"{begins}: its weights depend on rows that evaluate them; give both runs the same data and split"
+                f"{begins}: its weights were fitted to rows that this run evaluates on; give both runs the same data "
+                "and split"
             )
     count, there = config.train.ensemble.size, then.train.ensemble.size
     if there not in (1, count):
@@ -61,7 +62,7 @@ def load_initial_params(config: RunConfig, data: Dataset) -> Any:
 
 
 def best_params(folder: Path, config: RunConfig, identity: dict[str, Any], assets: int, features: int) -> Any:
-    """Return the averaged weights of a run's best evaluation; of several members stacked.
+    """Return the averaged weights of a run's best evaluation, stacked if there are several members.
 
     Args:
         config, identity: of that run.

@@ -182,7 +182,7 @@ def _against(report: RunReport, target: float) -> str:
 
 def _simulated(report: RunReport, own: CoverageRow) -> str:
     if not report.data.planted_edge:
-        return "The market is simulated without an edge, so that any accuracy but 50 % would be a mistake."
+        return "The market is simulated without an edge; an accuracy that differs from 50 % beyond chance is a bug."
     text = (
         "The market is simulated with a planted edge: this shows that the pipeline learns, not that real markets can "
         "be predicted."

@@ -1,4 +1,4 @@
-"""Which rows are trained on, which select a model and which test it.
+"""Splits of rows into training, validation and test sets.
 
 A split is a mask over rows; nothing may assume that a span is contiguous. To add a scheme, write a function
 `f(present, end, *, valid_fraction, test_fraction, embargo, options) -> Split` and one line in `SPLITS`.
@@ -33,12 +33,12 @@ def by_time(
 ) -> Split:
     """Return training, validation and test spans one after the other, purged.
 
-    A row of an earlier span is dropped where its label looks into a later one, or into the `embargo` rows before it:
-    `end` comes before both. Features look back only, so later spans need no purge.
+    A row is dropped if the end of its label, plus the embargo, reaches the first row of the next span. Features look
+    back only, so later spans need no purge.
 
     Args:
         present: rows that have data; fractions are counted in these, so that gaps do not move the borders.
-        end: last row that a label of each row looks at, of all assets.
+        end: last row that the labels of a row depend on, over all assets.
         valid_fraction, test_fraction: of the rows; training gets the rest.
 
     Raises:
@@ -70,10 +70,10 @@ SPLITS = {"by_time": by_time}
 
 
 def folds(train: Bool[Array, " N"], end: Int[Array, " N"], count: int, embargo: int = 0) -> Bool[np.ndarray, "G N"]:
-    """Return the training rows of each of `count` members: all but one block of rows, another for each.
+    """Return the training rows of each fold: all training rows except one block.
 
-    Blocks have equally many training rows. Rows before a block are dropped, too, where their label looks into it, and
-    the `embargo` rows after it.
+    Rows before the block whose label ends inside it, and the `embargo` rows after it, are dropped too. Blocks have
+    equally many training rows.
 
     Raises:
         DataError: there are fewer training rows than blocks.
@@ -91,7 +91,7 @@ def folds(train: Bool[Array, " N"], end: Int[Array, " N"], count: int, embargo: 
 
 
 def trading_rows(split: Split) -> Bool[np.ndarray, " N"]:
-    """Return the rows in which a strategy is tested: from a test row on, until a row of another span follows.
+    """Return the rows in which a strategy is tested: from each test row up to the next row of another span.
 
     Rows without features or labels belong to no span, and a position is held through them.
     """

@@ -59,8 +59,8 @@ class TestTrade:
     def test_the_threshold_is_that_of_the_validation_rows(self, data):
         made = guess(data, 0.5)
         outcome = trading.trade(data, made, FREE, 1, {})
-        sure = 2 * np.abs(made.prob[..., 1] - 0.5)
-        before = sure[data.split.valid[:, None] & made.ok]
+        confidence = 2 * np.abs(made.prob[..., 1] - 0.5)
+        before = confidence[data.split.valid[:, None] & made.ok]
         assert (before >= outcome.threshold).mean() == pytest.approx(FREE.coverage, abs=0.01)
         surer = np.where(data.split.test[:, None, None], np.round(made.prob), made.prob)
         assert trading.trade(data, Forecast(surer, made.ok), FREE, 1, {}).threshold == outcome.threshold

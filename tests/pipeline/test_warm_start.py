@@ -1,4 +1,4 @@
-"""Training that goes on from an earlier run, from pre-training, or over folds."""
+"""Training that starts from an earlier run or from pre-training, or runs over folds."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TestFromAnEarlierRun:
             ({"split.valid_fraction": 0.3}, "the train span of that run ends .* but here valid begins"),
             (
                 {"split.test_fraction": 0.2},
-                "the (train|valid) span of that run ends .* its weights depend on rows that evaluate them",
+                "the (train|valid) span of that run ends .* its weights were fitted to rows that this run evaluates on",
             ),
         ],
     )
@@ -156,7 +156,7 @@ class TestPretraining:
 
     def test_not_both(self):
         with pytest.raises(
-            ConfigError, match="train.init_from must be None where pretrain.name makes the first weights"
+            ConfigError, match="train.init_from and pretrain.name cannot both be set: each provides the initial weights"
         ):
             tiny.config({**PRETRAINED, "train.init_from": "results/x"})
 

@@ -31,11 +31,11 @@ def test_missing_numbers_come_back(seed, share):
 def test_another_version_or_a_missing_field_is_refused(tmp_path, report):
     path, values, name = tmp_path / "report.json", json.loads(report.to_json()), type(report).__name__
     path.write_text(json.dumps(values | {"version": 0}))
-    with pytest.raises(FxtradeError, match=f"{path} holds version 0 of {name}, this fxtrade reads 1; make it again"):
+    with pytest.raises(FxtradeError, match=f"{path} holds version 0 of {name}, this fxtrade reads 1; run it again"):
         type(report).read(path)
     del values["folder"]
     path.write_text(json.dumps(values))
-    with pytest.raises(FxtradeError, match=f"{path}: {name} lacks the field 'folder'; make it again"):
+    with pytest.raises(FxtradeError, match=f"{path}: {name} lacks the field 'folder'; run it again"):
         type(report).read(path)
 
 

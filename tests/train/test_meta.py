@@ -322,7 +322,7 @@ def test_validation_is_by_weights_that_adapt_to_the_segments_before(segments, re
         ({"name": "reptil"}, "there is no meta-learning method 'reptil'; did you mean 'reptile'"),
         ({"name": "maml", "tasks": "block"}, "there is no meta-learning kind of task 'block'; did you mean 'blocks'"),
         ({"name": "maml", "segments": 2}, "train.batch = 6: meta-learning needs a multiple of 4 segments"),
-        ({"name": "reptile", "trainable": "heads"}, "Reptile moves only what adapts"),
+        ({"name": "reptile", "trainable": "heads"}, "Reptile would train the heads only"),
     ],
 )
 def test_what_does_not_fit_is_named(changes, message):
