@@ -1,4 +1,4 @@
-"""The functions that `import fxtrade as fx` offers: from bars over features to forecasts.
+"""The functions that `import fxtrade as fx` offers, from bars to features and forecasts.
 
 They combine functions of the packages, whose documentation has the details.
 """

@@ -1,4 +1,4 @@
-"""Registries: dicts, written by hand, from a name to a function or class; and the options that a config gives to it.
+"""Registries, which are dicts from names to functions or classes, and checks of the options that a config gives them.
 
 `build` checks the name, the names of the options, and their types, which are the annotations: of the keyword-only
 parameters of a function, or of the fields of a class (dataclass, NamedTuple, Flax module). `from_mapping` does the same

@@ -1,4 +1,4 @@
-"""Linear recurrent units: a deep network whose memory is a gated linear recurrence, parallel in time on accelerators."""
+"""Linear recurrent units: a deep network whose memory is a gated linear recurrence, parallel on accelerators."""
 
 from __future__ import annotations
 
