@@ -106,7 +106,7 @@ def test_no_steps_are_the_plain_forecast():
 
 @pytest.mark.parametrize("horizon", [1, 4])
 def test_nothing_depends_on_the_future_bit_for_bit(panel, horizon):
-    """Bars from row t on are others, or missing: the labels are computed again, and every forecast up to t - 1, and those
+    """Bars from row t on change or go missing, and labels are computed again: every forecast up to t - 1, and those
     of adaptations up to t, stay the same."""
     n, rng = 300, np.random.default_rng(0)
     bars = jax.tree.map(lambda a: np.asarray(a)[:n], panel.bars)
