@@ -65,9 +65,7 @@ class CellStore:
             try:
                 self._enter(json.loads(line), f"{path}, line {number}")
             except (ValueError, TypeError, KeyError, AttributeError, FxtradeError) as e:
-                raise FxtradeError(
-                    f"{path}, line {number} is damaged; delete it, and its cell is recomputed ({e})"
-                ) from e
+                raise FxtradeError(f"{path}, line {number} is damaged; delete it to recompute its cell ({e})") from e
 
     def repair(self) -> None:
         """Remove a truncated line from the file, before the first `add`.

@@ -133,10 +133,10 @@ def option_types(target: Any) -> dict[str, Any]:
 
 
 def convert(hint: Any, value: Any, where: str, alternative: str = "") -> Any:
-    """Return `value` as the type that an annotation says: lists as tuples, whole numbers as floats, dtypes by name.
+    """Return `value` as the annotated type: lists become tuples, whole numbers floats, dtypes their names.
 
     Raises:
-        ConfigError: it is of another type; the message begins with `where` and says what it must be.
+        ConfigError: it has another type; the message begins with `where` and names the type.
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:

@@ -1,4 +1,4 @@
-"""The summary of a run in words. Every claim rests on intervals, none on a point estimate alone."""
+"""The summary of a run in words. Claims are based on intervals, not on point estimates alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def at(table: CoverageTable, target: float) -> CoverageRow:
 
 
 def null_baselines(report: RunReport) -> dict[str, CoverageTable]:
-    """Return the null baselines of this label; the random walk is none of volatility, which mirrored bars keep."""
+    """Return the null baselines of this label. A random walk is not one for volatility, which mirrored bars keep."""
     skip = () if report.label.directional else ("random walk",)
     return {name: table for name, table in report.null_baselines.items() if name not in skip}
 

@@ -47,7 +47,7 @@ def test_a_line_cut_short_does_not_count_and_is_taken_out(store):
 def test_a_damaged_line_is_named(store, line):
     path = store.folder / CELLS
     path.write_text(line + "\n" + path.read_text())
-    with pytest.raises(FxtradeError, match=f"{path}, line 1 is damaged; delete it, and its cell is recomputed"):
+    with pytest.raises(FxtradeError, match=f"{path}, line 1 is damaged; delete it to recompute its cell"):
         CellStore(store.folder)
 
 
