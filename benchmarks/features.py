@@ -66,7 +66,7 @@ def load(args):
     """The first rows that the four symbols share."""
     from fxtrade.data import bars, synth
 
-    folder = Path(os.environ.get("FXTRADE_DATA", "../shared/data"), "bars")
+    folder = Path(os.environ.get("FXTRADE_DATA", "data"), "bars")
     if folder.is_dir():
         made = bars.read(folder).bars
     else:

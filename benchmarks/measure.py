@@ -85,12 +85,12 @@ class Meter:
 
     @property
     def others(self) -> float:
-        """Mean number of cores that other processes used while something was timed; nan where nobody can tell."""
+        """Mean number of cores that other processes used while something was timed; nan if unknown."""
         return max(self._foreign / self._wall, 0.0) if self._wall else float("nan")
 
 
 def foreign_cpu_seconds() -> float:
-    """CPU time that all other processes have used since the machine started; nan where the system does not tell."""
+    """CPU time that all other processes have used since the machine started; nan if unknown."""
     try:
         fields = [int(v) for v in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     except OSError:
@@ -129,7 +129,7 @@ def main(
     conclude: Callable[..., None],
     in_order: bool = False,
 ) -> None:
-    """Be the worker that was asked for, or run the rounds and call `conclude(args, answers)`.
+    """Run the requested worker, or run all rounds and call `conclude(args, answers)`.
 
     The order of the workers is turned around in every other round, but not in the first, where one may leave something
     for the next, nor with `in_order`.
@@ -155,7 +155,7 @@ def main(
 
 
 def calm(args: argparse.Namespace, answers: Mapping[str, Sequence[dict]]) -> dict[str, list[dict]]:
-    """The answers of the rounds that other processes left alone, or all of them, with a warning, if there are none."""
+    """The answers of the rounds without load by other processes; all of them, with a warning, if there are none."""
     rounds = list(zip(*answers.values(), strict=True))
     limit = max(os.cpu_count() - args.cores, 0) + 0.1  # cores that others may use
     good = [r for r in rounds if args.cpu_time or not any(answer["others"] > limit for answer in r)]

@@ -82,7 +82,7 @@ def facts(features: Features, parameters: int, program, idle: int, used: int, wi
         "used": used,
         "ratio": used / (series + parameters + buffers),
         "windows": series * window,
-        "others": 0.0,  # memory does not mind company
+        "others": 0.0,  # other processes do not change it
     }
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import measure
 import numpy as np
 
-DATA = Path(os.environ.get("FXTRADE_DATA", "../shared/data"))
+DATA = Path(os.environ.get("FXTRADE_DATA", "data"))
 # folder or file, its options, halflife of the scaler in bars
 MARKETS = {
     "presets": ("bars", {}, 1440.0),

@@ -1,14 +1,14 @@
 """Every architecture with every training recipe, three seeds each, at equal budget, beside the baselines.
 
     python scripts/comparison.py --config configs/comparison.py:sim      # needs no data
-    python scripts/comparison.py --config configs/comparison.py:small    # flow and hourly bars in ../shared/data
+    python scripts/comparison.py --config configs/comparison.py:small    # flow and hourly bars in data/
     python scripts/comparison.py --config configs/comparison.py
 
 Ctrl-C stops it, and the same command resumes. On two cores a cell of `small` takes half a minute to a minute, all 364
 some hours; the full budget is twenty times that.
 
 Variants: one market of configs/wavenet.py (sim, random, bars, flow, hourly) alone, `small` for a laptop, or both, as in
-`small,hourly`. Data are read from $FXTRADE_DATA or ../shared/data; another folder: --config.data=FOLDER. A smaller
+`small,hourly`. Data are read from $FXTRADE_DATA or data (docs/data.md); another folder: --config.data=FOLDER. A smaller
 grid: --config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')". Without `multitask` no label looks
 16 bars ahead and fewer rows are purged, so that all cells are recomputed.
 Two processes may share the work: --shard 1/2 and --shard 2/2.
@@ -79,7 +79,7 @@ def get_config(variant: str = "") -> ConfigDict:
     markets = tuple(part for part in parts if part != "small") or ("hourly", "flow")
     config = ConfigDict(to_dict(ComparisonConfig()))
     config.name = "-".join(["comparison", *parts])
-    config.data = os.environ.get("FXTRADE_DATA", "../shared/data")
+    config.data = os.environ.get("FXTRADE_DATA", "data")
     config.markets, config.models, config.recipes = markets, tuple(MODELS), tuple(RECIPES)
     config.budget = 20_000_000
     config.changes = {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}

@@ -2,7 +2,7 @@
 
     python scripts/features.py --config configs/features.py
     python scripts/train.py --config configs/features.py
-    python scripts/features.py --config configs/features.py:flow --config.data.path=../shared/data/bars_flow_1m
+    python scripts/features.py --config configs/features.py:flow --config.data.path=data/bars_flow_1m
 
 The variants are those of configs/wavenet.py: sim, random, bars, flow, hourly, book. 142 columns of plain bars, 167 with
 order flow, 38 of books: a study takes a minute or two. Results: results/README.md.

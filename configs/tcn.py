@@ -1,4 +1,4 @@
-"""A plain TCN, the baseline of the first prototype, on the same markets as configs/wavenet.py.
+"""A plain TCN, the baseline of the project, on the same markets as configs/wavenet.py.
 
     python scripts/train.py --config configs/tcn.py
 

@@ -2,17 +2,18 @@
 
     python scripts/train.py --config configs/wavenet.py
 
-needs no data and takes two to four minutes on two CPU cores: the market has a planted edge whose best possible accuracy
+needs no data and takes two to six minutes on two CPU cores: the market has a planted edge whose best possible accuracy
 is known, and the report shows how close the network comes to it (within one percentage point). Variants:
 
     configs/wavenet.py:random   the same market without an edge: everything must stay near 50 %
-    configs/wavenet.py:bars     1-minute bars of BTC, ETH, SUI, TAO    --config.data.path=../shared/data/bars
-    configs/wavenet.py:flow     1-minute bars with taker flow          --config.data.path=../shared/data/bars_flow_1m
-    configs/wavenet.py:hourly   1-hour bars with taker flow            --config.data.path=../shared/data/bars_1h
-    configs/wavenet.py:book     order-book snapshots, every 2 seconds  --config.data.clock=2s
-                                    --config.data.path=../shared/data/book/bithumb_spot_BTCKRW_20230508.parquet
+    configs/wavenet.py:bars     1-minute bars of BTC, ETH, SUI, TAO    --config.data.path=data/bars
+    configs/wavenet.py:flow     1-minute bars with taker flow          --config.data.path=data/bars_flow_1m
+    configs/wavenet.py:hourly   1-hour bars with taker flow            --config.data.path=data/bars_1h
+    configs/wavenet.py:book     order-book snapshots, every 2 seconds  --config.data.path=data/book
+                                                                       --config.data.clock=2s
 
-Results: results/README.md.
+docs/data.md has the commands that download these folders of bars; order books are your own files. Results:
+results/README.md.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,6 @@
-"""The functions that `import fxtrade as fx` offers: from bars over features to forecasts.
+"""The functions that `import fxtrade as fx` offers, from bars to features and forecasts.
 
-They join what the packages do; each names where to read on.
+They combine functions of the packages, whose documentation has the details.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def build_features(panel: Panel | Bars, names: Mapping[str, Options], scaler: Sc
 
 
 def load_run(folder: str | Path) -> Bundle:
-    """Return what a finished run needs to decide: config, weights, threshold. See `fxtrade.bundle`.
+    """Return the bundle of a finished run: the config, weights and threshold that its target weights need.
 
     `bundle.forecast(run)` and `bundle.decide(run)` are its streams, for live use bar by bar.
 
     Raises:
-        ConfigError: the folder holds no finished run, or one that cannot decide alone.
+        ConfigError: the folder contains no finished run, or the run cannot be used as a bundle (see `bundle.load`).
         CheckpointError: the checkpoint is damaged.
     """
     return bundle.load(expand_home(Path(folder)))

@@ -1,4 +1,4 @@
-"""A bundle: everything of a finished run that is needed to decide."""
+"""Bundles: the trained model, rule and metadata that are needed to compute target weights."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ from fxtrade.train import members
 
 
 class Bundle(NamedTuple):
-    """Everything that decides. The scaler has no fitted state: it is causal, and the stream carries its state.
+    """The trained model, rule and metadata that are needed to compute target weights.
+
+    The scaler has no fitted state: it is causal, and the stream carries its state.
 
     Attributes:
-        config: of the run.
-        params: averaged weights at the best evaluation, of each member.
-        threshold: of confidence, from the validation rows.
+        config: config of the run.
+        params: averaged weights of each member at the best evaluation.
+        threshold: confidence threshold, from the validation rows.
         identity: network, columns, symbols, interval and label that the weights belong to.
         provenance: code version, data fingerprint, seed, packages.
     """

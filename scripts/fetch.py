@@ -30,7 +30,7 @@ def parse(argv: list[str] | None = None) -> FetchSpec:
     parser.add_argument("--market", default="spot", help=f"{', '.join(ROOTS)} (USDT-margined futures)")
     parser.add_argument("--base-url", default=BASE_URL, help="a mirror with the archive's layout")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte before a retry")
-    parser.add_argument("--refresh", action="store_true", help="compare checksums, and get again what was replaced")
+    parser.add_argument("--refresh", action="store_true", help="download zips again that the archive has replaced")
     a = parser.parse_args(argv)
     symbols = tuple(s.strip().upper() for s in a.symbols.split(","))
     start, end = parse_day(a.start), parse_day(a.end, last=True)

@@ -26,7 +26,7 @@ def centred_mean(k: Kernels, x):
 
 
 def scaled_by_the_whole_series(k: Kernels, x):
-    return (x - x.mean(0)) / x.std(0)
+    return (x - x.mean(0)[None]) / x.std(0)[None]
 
 
 def forgets_its_past(k: Kernels, x):

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = (
     "fxtrade/**/*.py", "scripts/*.py", "configs/*.py", "benchmarks/*.py", "docs/**/*.md",
-    "README.md", "CONTRIBUTING.md",
+    "README.md", "CONTRIBUTING.md", "tests/**/*.py",
 )  # fmt: skip
 PHRASES = {  # regular expression, without regard to case -> use instead
     r"\brooms\b|\b(a|the|each|every|one|this|that|another) room\b": "package",
@@ -27,6 +27,11 @@ PHRASES = {  # regular expression, without regard to case -> use instead
     r"where it comes from": "provenance",
     r"what it would have earned": "trading performance",
     r"--share\b": "--shard",
+    r"\bas it comes\b|\bas they come\b": "name the exception: Raises OSError.",
+    r"\bmake it again\b": "run it again to recreate the file",
+    r"\bno opinion\b|\b(goes|go) on waiting\b|\bwaits for a (fill|bar)\b": "no target, pending order",
+    r"\bnothing else is there\b|\bchange(d|s)? hands\b": "say what is missing, price of the trade",
+    r"\bfirst prototype\b": "name the run or the commit",
 }
 NAMES = {  # regular expression -> use instead
     r"\bis_value\b": "is_valid",
@@ -47,9 +52,10 @@ NAMES = {  # regular expression -> use instead
     r"\bcarry_out\b": "run_cell",
     r"\bKept\b": "CellStore",
     r"\bnull_floors?\b": "null_baseline",
-    r"\btick(=|: Callable)|\bas tick\b|\bdef tick\b": "on_progress",
+    r"\btick: Callable|\bas tick\b": "on_progress",
     r"\bname[\"']?\s*[:=]\s*[\"']supervised[\"']": "supcon",
     r"\bloss\.balance\b": "loss.effective_number_beta",
+    r"\bno_opinion\b|\btwo_way\b|\bredone\b": "no_target, two_class, reforecast",
     r"\b(scripts/)?experiment\.py\b|\bscripts/compare\.py\b": "comparison.py, runs.py",
 }
 MOVED = {  # package -> modules that it no longer has
@@ -88,7 +94,7 @@ RULES = rules()
 
 
 def test_no_old_words():
-    paths = sorted({path for glob in SOURCES for path in ROOT.glob(glob)})
+    paths = sorted({path for glob in SOURCES for path in ROOT.glob(glob)} - {Path(__file__)})
     names = [path.relative_to(ROOT).as_posix() for path in paths]
     assert len(names) > 50
     found = [

@@ -19,7 +19,8 @@ def init(num_assets: int) -> Account:
 def revalue(account: Account, price: Float[Array, " A"]) -> tuple[Account, Float[Array, ""]]:
     """Mark the account at a price; return it and its equity, `cash + sum(units * price)`.
 
-    Equity <= 0 ends the account: the position is written off without cost, and what is left (or owed) stays as cash.
+    Equity <= 0 ends the account: the position is written off without cost, and the remaining equity or debt becomes
+    cash.
     """
     equity = account.cash + jnp.sum(account.units * price)
     solvent = equity > 0
@@ -28,7 +29,7 @@ def revalue(account: Account, price: Float[Array, " A"]) -> tuple[Account, Float
 
 
 def settle(account: Account, fill: Fill, market: Market) -> tuple[Account, dict[str, Float[Array, ""]]]:
-    """Take the units of a fill, pay for them and for every cost of the market; return the account and what was paid."""
+    """Add the units of a fill, and pay for them and for every cost; return the account and the costs by name."""
     paid: dict[str, Array] = {name: jnp.sum(cost) for name, cost in charge(market, fill).items()}
     cash = account.cash - jnp.sum(fill.traded_value)
     for cost in paid.values():

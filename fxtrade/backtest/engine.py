@@ -1,11 +1,11 @@
-"""The backtest: target weights become orders, orders become fills at a later open, fills cost money.
+"""Bar-by-bar backtest: target weights become orders that fill at a later open and pay costs.
 
 The clock. `target[t]` is decided when bar t has closed and fills at the open of bar `t + 1 + latency`, never before.
 
     close t          open t+1+latency                close t+1+latency
     target[t] ...... trade to target[t] * equity ... equity marked
 
-`run` is the pure form, for `jit`, `vmap` and sweeps; `backtest` and `stress` are what a person calls.
+`run` is pure and unjitted, for `jit`, `vmap` and sweeps. `backtest` and `stress` check their inputs and are compiled.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def step(
     1. Match: the order that waits meets the quotes of the bar, today its open alone. Without a bar, or a trade in it,
        it goes on waiting. A position whose asset has ended may be closed at the last known price (`ExecutionPolicy`).
     2. Settle: cash pays for units and costs, and the account is marked at the close, or at the last known price.
-    3. Decide: `decided` waits from the close on, where it is not NaN, in place of what waited before.
+    3. Decide: where `decided` is not NaN, it replaces the pending order.
 
     An account whose equity is <= 0 at the open, before trading, or at the close never trades again (`revalue`).
 
@@ -84,9 +84,9 @@ def step(
 def run(bars: Bars, target: Float[Array, "N A"], market: Market, policy: ExecutionPolicy = POLICY) -> Result:
     """Backtest a target over bars, one `lax.scan` of `step`; pure, computed in JAX's default float.
 
-    A weight is a share of equity, negative when short, and may exceed 1 (leverage; borrowing is free). NaN is no
-    opinion: units stay as they are, and an order that waits for a bar goes on waiting. A constant weight is
-    rebalanced against drift at every bar; the rule `only_changes` avoids that.
+    A weight is a share of equity, negative when short, and may exceed 1 (leverage; borrowing is free). NaN keeps the
+    current units and any pending order. A constant weight is rebalanced against drift at every bar; the rule
+    `only_changes` avoids that.
 
     Args:
         bars: rows `[N, A]`.
@@ -110,8 +110,8 @@ def run(bars: Bars, target: Float[Array, "N A"], market: Market, policy: Executi
 def backtest(bars: Bars, target: Array, market: Market, policy: ExecutionPolicy = POLICY) -> Result:
     """`run`, compiled, in float64 where the backend has it; the Result holds NumPy arrays.
 
-    Where it has not, float32: measured on the CPU, equity then differs by at most 3e-5 of itself after 50,000 bars
-    in which four random positions are turned over at every bar, and by 2e-7 under a constant weight.
+    On other backends it runs in float32. Measured on the CPU, equity then has a relative error of at most 3e-5 after
+    50,000 bars in which four random positions are turned over at every bar, and of 2e-7 under a constant weight.
 
     Raises:
         DataError: shapes differ, a target is infinite, or a price of an ok bar is not a positive number.
@@ -126,7 +126,7 @@ def stress(bars: Bars, target: Array, markets: Market, policy: ExecutionPolicy =
 
     Raises:
         DataError: as `backtest`.
-        ConfigError: a leaf of `markets` has not P rows, or a cost is not registered.
+        ConfigError: a leaf of `markets` does not have P rows, or a cost is not registered.
     """
     _check(bars, target, markets, policy, market_rank=1)
     return _on_device(_run_markets, bars, target, markets, policy)
@@ -151,7 +151,9 @@ def _check(bars: Bars, target: Array, market: Market, policy: ExecutionPolicy, m
     check_names([policy.delisted], typing.get_args(Delisted), "backtest: there is no delisted policy")
     shape = np.shape(target)
     if len(shape) != 2:
-        raise DataError(f"backtest: target has shape {shape}; give [N, A], a row a bar and a column an asset")
+        raise DataError(
+            f"backtest: target has shape {shape}; give [N, A], a row for each bar and a column for each asset"
+        )
     ok = np.asarray(bars.ok)
     for name, column in (("open", bars.open), ("close", bars.close), ("volume", bars.volume), ("ok", ok)):
         if np.shape(column) != shape:

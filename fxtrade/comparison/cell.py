@@ -36,11 +36,11 @@ class Setting(NamedTuple):
     """The data that all forecasts of a market are trained and evaluated on.
 
     Attributes:
-        key: hash of all that the baselines depend on.
-        config: of its data, features, label and report.
+        key: hash of everything that the baselines depend on.
+        config: config of its data, features, label and report.
         training: the data with fewer validation rows, for the evaluations during training.
-        labels: that of the config first.
-        blocks: of the bootstrap, from `accuracy.bootstrap_blocks`.
+        labels: labels by their properties, that of the config first.
+        blocks: block of the bootstrap of each row, from `accuracy.bootstrap_blocks`.
     """
 
     key: str
@@ -69,8 +69,10 @@ def make_setting(
 
 
 def thin_validation(data: Dataset, length: int, most: int) -> Bool[np.ndarray, " N"]:
-    """Return stretches of `length` validation rows, evenly spread, with at most `most` bars of single symbols in all,
-    but at least one stretch."""
+    """Return evenly spread stretches of `length` validation rows, at least one.
+
+    They have at most `most` bars of single symbols in total.
+    """
     valid = np.asarray(data.split.valid)
     usable = (np.asarray(data.features.ok) & (data.labels.y >= 0)).any(1) & valid
     stretch = (np.arange(len(valid)) - usable.argmax()) // length
@@ -132,8 +134,10 @@ def gather(setting: Setting, forecast: Forecast | Prediction) -> dict[str, Evalu
 def evaluate_cell(
     result: CellResult, setting: Setting, forecast: Forecast | Prediction
 ) -> tuple[CellResult, DailySums]:
-    """Return `result` with accuracy at every coverage on every label and, of a `Forecast`, scores and trading; and the
-    sums by day."""
+    """Return `result` with the accuracy at every coverage on every label, and the sums by day.
+
+    For a `Forecast` it also has scores and trading.
+    """
     by_label, c = gather(setting, forecast), setting.config
     tables = {name: accuracy.coverage_table(rows, c.report, c.seed) for name, rows in by_label.items()}
     result = dataclasses.replace(result, accuracy=tables)

@@ -64,7 +64,7 @@ def run(
     console: Console | None = None,
     shard: tuple[int, int] = (1, 1),
 ) -> Path:
-    """Train and evaluate what is not yet done, and write the report; return the comparison's folder.
+    """Train and evaluate the cells that are not yet finished, and write the report; return the comparison's folder.
 
     A changed config recomputes the cells that it affects. Errors in the config are raised before the first training.
 
@@ -170,7 +170,7 @@ def run_cells(
 
 
 def prepare_setting(job: Job, market: str, store: CellStore, code: str, console: Console) -> Setting:
-    """Return the setting of a market; evaluate and store its baselines if they are not yet."""
+    """Return the setting of a market; evaluate and store its baselines if they are missing."""
     config, panel, key = grid.market_config(job.config, market), job.panels[market], job.settings[market]
     with console.bar(f"features of {market}", len(panel.times), "bars") as on_progress:
         setting = make_setting(key, market, config, panel, job.config.valid_rows, on_progress)
@@ -233,12 +233,12 @@ def make_trial(result: CellResult, folder: Path, fingerprint: str, data: Dataset
 
 
 def cell_hash(config: ComparisonConfig, cell: Cell, setting: str) -> str:
-    """Return a hash of all that a cell depends on."""
+    """Return a hash of everything that a cell depends on."""
     return _digest([*map(provenance.config_hash, cell.stages), setting, config.valid_rows])
 
 
 def setting_hash(config: ComparisonConfig, market: str, fingerprint: str) -> str:
-    """Return a hash of all that the baselines of a market depend on."""
+    """Return a hash of everything that the baselines of a market depend on."""
     chosen = provenance.non_defaults(grid.market_config(config, market))
     parts = ("seed", "features", "scaler", "label", "auxiliary", "split", "trade", "report")
     return _digest([{key: chosen[key] for key in parts if key in chosen}, fingerprint])

@@ -134,7 +134,7 @@ def against(rival: str, markets: Sequence[MarketCells], seed: int) -> dict[str, 
 def recipe_reports(
     config: ComparisonConfig, markets: Sequence[MarketCells], from_plain: Mapping[str, Differences]
 ) -> tuple[RecipeReport, ...]:
-    """Return what each recipe changes against plain training, on average over the models that have both."""
+    """Return the effect of each recipe against plain training, on average over the models that have both."""
     accuracy, log_loss, hashes = {}, {}, {}
     for market in markets:
         plain = market.pairs(PLAIN)
@@ -162,7 +162,7 @@ def recipe_reports(
 
 
 def summarize(markets: Sequence[MarketReport]) -> BaselineSummary:
-    """Return how many cells are significantly above and below the baseline."""
+    """Return the numbers of cells that are significantly above and below the baseline."""
     tests = [test for test in _named_tests(markets) if not np.isnan(test.test.p)]
     losses = [row.from_baseline.log_loss for market in markets for row in market.rows if row.from_baseline]
     losses = [test for test in losses if test]
@@ -193,7 +193,7 @@ def accuracy_difference(ours: Sequence[DailySums], theirs: Sequence[DailySums], 
 
 
 def log_loss_difference(ours: Sequence[DailySums], theirs: Sequence[DailySums], seed: int) -> PairedTest | None:
-    """Return by how much our log loss is lower, on average over pairs; None if one of them is not known."""
+    """Return the reduction of the log loss, on average over pairs; None if one of them is not known."""
 
     def ratios(side: Sequence[DailySums]) -> list[Ratio]:
         return [(s.log_loss, s.rows) for s in side if s.log_loss is not None and s.rows is not None]

@@ -15,6 +15,7 @@ from typing import Any, Self
 from fxtrade.core import files
 from fxtrade.core.errors import FxtradeError
 
+RECREATE = "run it again to recreate the file"
 _hints = functools.cache(typing.get_type_hints)
 
 
@@ -43,7 +44,7 @@ class Versioned:
             raise FxtradeError(f"{where} is damaged or of an older version of fxtrade ({e!r}); make it again") from e
         if version != cls.version:
             raise FxtradeError(
-                f"{where} holds version {version} of {cls.__name__}, this fxtrade reads {cls.version}; make it again"
+                f"{where} holds version {version} of {cls.__name__}, this fxtrade reads {cls.version}; {RECREATE}"
             )
         return from_jsonable(cls, values, f"{where}: {cls.__name__}")
 
@@ -93,11 +94,11 @@ def _dataclass(cls: Any, values: Any, path: str) -> Any:
     hints, fields = _hints(cls), {f.name: f for f in dataclasses.fields(cls)}
     for name in _check(values, dict, path):
         if name not in fields:
-            raise FxtradeError(f"{path} has a field '{name}' that this version of fxtrade does not know; make it again")
+            raise FxtradeError(f"{path} has a field '{name}' that this version of fxtrade does not know; {RECREATE}")
     for name, field in fields.items():
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and name not in values:
-            raise FxtradeError(f"{path} lacks the field '{name}'; make it again")
+            raise FxtradeError(f"{path} lacks the field '{name}'; {RECREATE}")
     return cls(**{name: from_jsonable(hints[name], value, f"{path}.{name}") for name, value in values.items()})
 
 
@@ -111,7 +112,7 @@ def _key(kind: Any, key: str, path: str) -> Any:
 def _check(value: Any, kind: Any, path: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         wanted = "a number" if kind == (int, float) else kind.__name__
-        raise FxtradeError(f"{path} must be {wanted}, got {value!r:.60}; make it again")
+        raise FxtradeError(f"{path} must be {wanted}, got {value!r:.60}; {RECREATE}")
     return value
 
 

@@ -47,8 +47,8 @@ def comoments(
 ) -> Comoments:
     """Comoments of the pairs in each window that are both valid; x and y broadcast.
 
-    NaN with fewer than `min_count` pairs; by default all pairs must be valid, which is faster. As in `rolling`, the
-    `window - 1` rows before the first one come in front.
+    NaN with fewer than `min_count` pairs; by default all pairs must be valid, which is faster. As in `rolling`, inputs
+    begin with the `window - 1` rows before the first output row.
     """
     m = joint_moments(tuple(jnp.broadcast_arrays(x, y)), ((0, 0), (1, 1), (0, 1)), window, min_count is None)
     fields = *m.centre, *m.offset, *m.product
@@ -81,9 +81,9 @@ def ew_comoments(
 ) -> tuple[Comoments, Comoments]:
     """Exponentially weighted comoments: the carry after the last row and the comoments at every row.
 
-    Those of pandas' `ewm(halflife=..., adjust=True, ignore_na=True)`, `bias=True`, of the pairs that are both valid;
-    x and y broadcast. `count` is the weight of the rows so far, 1 after a long past. With `clip` the innovations of
-    both are bounded as in `rolling.ew_moments`.
+    They equal those of pandas' `ewm(halflife=..., adjust=True, ignore_na=True)`, `bias=True`, over the pairs that are
+    both valid; x and y broadcast. `count` is the weight of the rows so far, 1 after a long past. With `clip` the
+    innovations of both are bounded as in `rolling.ew_moments`.
     """
     decay = 2.0 ** (-1.0 / halflife)
     both = is_valid(x) & is_valid(y)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from ml_collections import ConfigDict, FieldReference
 
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import (
     Fraction,
     Interval,
@@ -103,8 +104,8 @@ class SplitConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        room = 1 - self.valid_fraction - self.test_fraction
-        require(room > 0, "test_fraction", self.test_fraction, "leave rows for training, beside valid_fraction")
+        total = self.valid_fraction + self.test_fraction
+        require(total < 1, "valid_fraction + test_fraction", round(total, 12), "be below 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,7 +273,7 @@ class ReportConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        require(self.coverages[0] == 1, "coverages", self.coverages, "begin with 1.0, all forecasts")
+        require(self.coverages[0] == 1, "coverages", self.coverages, "start with 1.0 (all forecasts)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -320,8 +321,8 @@ class RunConfig(Config):
         require(fits, "loss.class_weights", weights, f"have {self.label.classes} weights, one for each class")
         distinct = len({self.label.horizon, *horizons}) == 1 + len(horizons)
         require(distinct, "auxiliary.horizons", horizons, "differ from each other and from label.horizon")
-        once = self.train.init_from is None or self.pretrain.name == "none"
-        require(once, "train.init_from", self.train.init_from, "be None where pretrain.name makes the first weights")
+        if self.train.init_from is not None and self.pretrain.name != "none":
+            raise ConfigError("train.init_from and pretrain.name cannot both be set: each provides the initial weights")
 
 
 def to_config_dict(config: RunConfig | None = None) -> ConfigDict:

@@ -19,8 +19,8 @@ from fxtrade.core.errors import CheckpointError, FxtradeError, first_line
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that is renamed to `path` if the block succeeds and deleted if it fails.
 
-    It lies beside `path`, whose folder is made if it is missing, and no other process writes to it. What a killed
-    process left of the same file is deleted. OSError as it comes.
+    The temporary name contains the process id, and the folder is created if needed. Temporary files that killed
+    processes left are deleted. Raises OSError.
     """
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def _delete_leftovers(path: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
-    """Whether a process of this number may be running; Windows does not tell without harm."""
+    """Whether a process with this id may be running; always True on Windows, where asking could end the process."""
     try:
         if os.name == "posix":
             os.kill(process, 0)  # signal 0 asks only
@@ -54,13 +54,13 @@ def _is_running(process: int) -> bool:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Replace the content of `path`; a kill at any moment leaves the old or the new one. OSError as it comes."""
+    """Replace the content of `path`; a kill at any moment leaves the old or the new one. Raises OSError."""
     with atomic_path(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text atomically. Raises FxtradeError if the place cannot be written."""
+    """Write a text atomically. Raises FxtradeError if `path` cannot be written."""
     try:
         write_atomic(path, text)
     except OSError as e:
@@ -68,7 +68,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON atomically; NaN and infinities become null. Raises FxtradeError if the place cannot be written."""
+    """Write JSON atomically; NaN and infinities become null. Raises FxtradeError if `path` cannot be written."""
     write_text(path, json.dumps(to_jsonable(values), indent=1) + "\n")
 
 

@@ -65,7 +65,7 @@ def merge(older: JointMoments, newer: JointMoments, products: IndexPairs) -> Joi
     ]
     return JointMoments(
         n,
-        # the centre of a part without values may come from rows that lie ahead
+        # the centre of a part without values may come from later rows
         tuple(
             jnp.where(has_older, a, jnp.where(newer.count > 0, b, 0))
             for a, b in zip(older.centre, newer.centre, strict=True)
@@ -85,7 +85,7 @@ def _by_blocks(
 ) -> JointMoments:
     """Merge the last part of one block with the first part of the next (van Herk 1992; Gil & Werman 1993).
 
-    All blocks go through the loop side by side, `[window, blocks, ...]`: as many lanes for the CPU's vectors.
+    All blocks are processed side by side, `[window, blocks, ...]`, so that the CPU can vectorise over them.
     """
     total = len(ok)
 

@@ -1,6 +1,6 @@
 """Causal order statistics over the time axis: ranks, quantiles, and the median absolute deviation.
 
-Invalid values, windows and the rows of the past in front are as in `rolling`: `x [window - 1 + T, ...] -> [T, ...]`.
+Invalid values, windows and leading rows of the past are treated as in `rolling`: `x [window - 1 + T, ...] -> [T, ...]`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fxtrade.core.validity import is_valid
 from fxtrade.core.windows import sum_over_lags, windowed_sum
 
 LANES = 32  # series that are sorted side by side: a vector or two of the CPU
-MIN_WINDOWS = 4  # of rows in a lane, of which the first is read twice
+MIN_WINDOWS = 4  # windows in a lane, at least: the rows of its first window are also read by the lane before it
 
 Rows = Float[Array, " N *rest"]
 

@@ -1,9 +1,9 @@
-"""Registries: dicts, written by hand, from a name to a function or class; and the options that a config gives to it.
+"""Registries, which are dicts from names to functions or classes, and checks of the options that a config gives them.
 
 `build` checks the name, the names of the options, and their types, which are the annotations: of the keyword-only
 parameters of a function, or of the fields of a class (dataclass, NamedTuple, Flax module). `from_mapping` does the same
-for nested config dataclasses. A whole number counts something and is at least 1, and a tuple has at least one item;
-`Annotated[int, Interval(ge=0)]` says otherwise. What no annotation can say is checked by the function or class itself.
+for nested config dataclasses. A bare `int` must be at least 1 and a tuple must not be empty; use
+`Annotated[int, Interval(ge=0)]` for other ranges. The function or class itself checks everything else.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def build(
         registry: functions and classes, or entries whose attribute `function` is one.
         kind: of the entry, in messages: "feature".
         where: the config key that names it, in messages: "config.features".
-        fixed: values of the program, which are no options; they go to the entries that take them.
+        fixed: Keyword arguments set by the program. Each is passed only to entries that accept it and cannot be set as
+            an option.
 
     Raises:
         ConfigError: an unknown name or option (naming the nearest one), a wrong type, or an option that is missing.
@@ -102,7 +103,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def require(condition: bool, key: str, value: Any, must: str) -> None:
-    """Raise ConfigError unless the condition holds: `key` must `must`, got `value`."""
+    """Raise ConfigError unless `condition` holds. The message reads '<key> must <must>, got <value>'."""
     if not condition:
         raise ConfigError(f"{key} must {must}, got {value!r}")
 
@@ -135,10 +136,10 @@ def option_types(target: Any) -> dict[str, Any]:
 
 
 def convert(hint: Any, value: Any, where: str, alternative: str = "") -> Any:
-    """Return `value` as the type that an annotation says: lists as tuples, whole numbers as floats, dtypes by name.
+    """Return `value` as the annotated type: lists become tuples, whole numbers floats, dtypes their names.
 
     Raises:
-        ConfigError: it is of another type; the message begins with `where` and says what it must be.
+        ConfigError: it has another type; the message begins with `where` and names the type.
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:

@@ -4,8 +4,9 @@ NaN, infinities and magnitudes above `validity.LARGEST` are invalid: a window st
 with fewer than `min_count` of them; an exponentially weighted statistic keeps its value over an invalid row. Row t
 depends on rows <= t alone, bit for bit, and nothing outside a window enters it: a bad tick is forgotten when it leaves.
 
-Functions of windows take the `window - 1` rows before the first one in front, `x [window - 1 + T, ...] -> [T, ...]`. By
-default all values of a window must be valid, which needs no counting and is several times as fast.
+The inputs of windowed functions begin with the `window - 1` rows before the first output row,
+`x [window - 1 + T, ...] -> [T, ...]`. By default all values of a window must be valid, which needs no counting and is
+several times as fast.
 """
 
 from __future__ import annotations

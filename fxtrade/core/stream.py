@@ -186,7 +186,7 @@ class Kernels:
         return [self.past(s.x, s.rows)[s.x.shape[0] :] for s in self._sources.values()], self._final
 
     def past(self, x: Series, n: int) -> Float[Array, " T+{n} *rest"]:
-        """Return x with the n rows before it in front, NaN before the beginning of the series."""
+        """Return x with the n rows before it prepended, NaN before the beginning of the series."""
         source = self._sources.get(id(x))
         if source is None:
             old = None if self._pasts is None else next(self._pasts)
@@ -302,7 +302,7 @@ class Kernels:
 
 
 class _Source:
-    """An array whose past is kept: x, x with its past in front, and the number of past rows that are needed."""
+    """An array whose past is kept: x, x with its past prepended, and the number of past rows that are needed."""
 
     def __init__(self, x: Array, extended: Array | None):
         self.x, self.extended, self.rows = x, extended, 0

@@ -22,19 +22,19 @@ Delisted = Literal["mark", "close"]  # what becomes of a position whose asset ha
 
 
 class Order(NamedTuple):
-    """What waits for a fill: `weight`, the share of equity to hold; NaN where an asset has no order."""
+    """Pending orders: `weight` is the share of equity to hold; NaN where an asset has no order."""
 
     weight: Float[Array, "*N A"]
 
 
 class Account(NamedTuple):
-    """What an engine carries from bar to bar.
+    """The state of an account, which an engine carries from bar to bar.
 
     Attributes:
         cash: in account units, after all costs; negative when borrowed.
-        units: held of each asset, negative when short.
+        units: units held of each asset, negative when short.
         mark: last known price; a placeholder before the first, when no units are held.
-        order: waits for a fill.
+        order: pending orders.
     """
 
     cash: Float[Array, ""]
@@ -44,7 +44,7 @@ class Account(NamedTuple):
 
 
 class Phase(IntEnum):
-    """The moment of a bar that a quote stands for. Which extreme comes first is a policy's choice."""
+    """The moment within a bar at which a quote holds. Which extreme comes first is not known from a bar."""
 
     OPEN = 0
     FIRST_EXTREME = 1
@@ -53,7 +53,7 @@ class Phase(IntEnum):
 
 
 class Quote(NamedTuple):
-    """A price at which waiting orders may fill.
+    """A price at which pending orders may fill.
 
     Attributes:
         phase: moment of the bar.
@@ -72,15 +72,15 @@ class Quote(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """What happened to the orders at one quote, and all that a cost may depend on. None: the market does not know it.
+    """The outcome of matching orders with one quote, and all inputs of costs. None: not available.
 
     Attributes:
-        price: at which the units changed hands.
+        price: price of the trade.
         traded_value: price times units bought, negative when sold, 0 without a fill.
         position: units held after the fill.
         volume: units traded in the bar by all participants.
-        volatility: of the log return of a bar.
-        spread: between bid and ask, as a fraction of the price.
+        volatility: standard deviation of the log return of a bar.
+        spread: bid-ask spread as a fraction of the price.
         time: seconds from Monday 00:00 UTC to the bar's open.
     """
 
@@ -94,7 +94,7 @@ class Fill(NamedTuple):
 
 
 class Market(NamedTuple):
-    """What trading costs. Every leaf may have a leading axis P, so that a stress test is one `vmap`.
+    """The costs and the latency of trading. Leaves may have a leading axis P, so that a stress test is one `vmap`.
 
     Attributes:
         costs: the parameters of each cost, by its name in `fxtrade.market.COSTS`. A cost without an entry does not
@@ -126,7 +126,7 @@ POLICY = ExecutionPolicy()
 
 
 class Result(NamedTuple):
-    """What a backtest reports of each bar, in units of the starting capital (equity starts at 1).
+    """The results of a backtest at each bar, in units of the starting capital (equity starts at 1).
 
     Attributes:
         equity: cash plus positions, marked at the bar's close.
@@ -153,7 +153,7 @@ class Result(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What a rule sees when a bar has closed: the rows of the forecast and of the bar, None where it needs none."""
+    """The input of a rule at the close of a bar: a row of the forecast and one of the bars; None if not needed."""
 
     forecast: Forecast | None = None
     bars: Bars | None = None
@@ -170,9 +170,9 @@ class Rule(NamedTuple):
     """A trading rule: two pure functions that compute targets, unbatched and not jitted.
 
     `init(obs) -> state` gets the shapes of one row. `update(target, state, obs, account) -> (target, state)` is called
-    at the close of each bar. A target is the weight to hold, NaN to keep the present units. The one that comes in is
-    that of the rule before in a chain, NaN in the first rule; what goes out has its dtype. `account` is None where a
-    rule runs without one.
+    at the close of each bar. A target is the weight to hold, NaN to keep the current units. The input target is that of
+    the previous rule in a chain, NaN for the first rule; the returned target has the same dtype. `account` is None
+    where a rule runs without one.
 
     Numeric parameters may be traced: P parameter sets are one `vmap` over the function that makes the rule.
     """

@@ -1,4 +1,4 @@
-"""Which values are valid, and division that is safe at zero."""
+"""Validity of values, and division that is safe at zero."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Reductions over trailing windows.
 
-Functions take the `window - 1` rows before the first one in front. Nothing outside a window enters its result, and
+Inputs begin with the `window - 1` rows before the first output row. Nothing outside a window enters its result, and
 every row is reduced in the same order: one bar and the whole history give the same bits.
 """
 
@@ -24,8 +24,8 @@ def windowed_reduce(parts: Parts, window: int, merge: Callable[[Parts, Parts], P
     """Reduce each `window` consecutive rows by an associative `merge(older, newer)`.
 
     `parts` is a pytree of leaves `[window - 1 + T, ...]`, the result has leaves `[T, ...]`. Runs of 1, 2, 4, ... rows
-    are merged from two shorter ones; those named by the binary digits of `window` are then put together. This takes
-    O(log window) passes, and rounding errors of sums grow with log(window) only.
+    are built by doubling, and the runs given by the set bits of `window` are merged. This takes O(log window) passes,
+    and rounding errors of sums grow with log(window) only.
     """
     if window < 1:
         raise ValueError(f"window must be at least 1, got {window}")

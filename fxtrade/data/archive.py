@@ -86,7 +86,7 @@ class FetchResult(NamedTuple):
     last: datetime  # and of the last
     gaps: int  # runs of missing bars
     missing_bars: int
-    off_grid: int  # bars left out because they open at another phase of the clock
+    off_grid: int  # bars left out because they do not open at a multiple of the interval
     missing_days: tuple[date, ...]  # days without a zip in the archive, including those before the listing
 
 

@@ -26,11 +26,11 @@ def check_bars(
 
     Args:
         table: columns `REQUIRED`, some of `FLOW`, and a time; rows ascending or descending.
-        where: what errors name as the place.
+        where: the source, for error messages.
         date_format: form of dates that are not ISO.
 
     Raises:
-        DataError: names the place, the row and its first error.
+        DataError: names the source, the row and its first error.
     """
     opened = to_nanoseconds(table[time_column], where, date_format)
     columns = [c for c in (*REQUIRED, *FLOW) if c in table.columns]

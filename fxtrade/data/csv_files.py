@@ -1,4 +1,4 @@
-"""Read CSV files as they come: separator, comment lines, a missing header, blank lines and a last line cut off."""
+"""Read CSV files of various forms: detect separator, comment lines, a missing header, and a truncated last line."""
 
 from __future__ import annotations
 

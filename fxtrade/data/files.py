@@ -26,7 +26,7 @@ def find_files(path: Path, symbols: tuple[str, ...] | None) -> dict[str, tuple[P
     symbol. Hidden files are ignored, and `~` is the home folder.
 
     Raises:
-        DataError: the path does not exist, holds no file, has no file for a symbol, or two that are the whole of it.
+        DataError: the path does not exist, contains no file, or has no file or two complete files for a symbol.
     """
     path = expand_home(path)
     if not path.exists():
@@ -48,7 +48,7 @@ def find_files(path: Path, symbols: tuple[str, ...] | None) -> dict[str, tuple[P
 
 
 def is_table(path: Path) -> bool:
-    """Whether a path is a Parquet or CSV file that is not hidden, as macOS hides `._BTCUSDT.csv`."""
+    """Whether a path is a Parquet or CSV file that is not hidden, unlike macOS's `._BTCUSDT.csv`."""
     return path.suffix in SUFFIXES and not path.name.startswith(".")
 
 

@@ -1,4 +1,4 @@
-"""Take pandas and polars frames of bars apart into one table for each symbol."""
+"""Split pandas and polars frames of bars into one table for each symbol."""
 
 from __future__ import annotations
 

@@ -130,7 +130,9 @@ def align_frames(
     for a, (symbol, frame) in enumerate(frames.items()):
         t = frame["time"].to_numpy()
         if (t[0] - first) % interval:
-            raise DataError(f"{source}: {symbol}'s bars open at another phase of the clock than the others'")
+            raise DataError(
+                f"{source}: {symbol}'s bars open at other times of the interval than the others'; use bars on one grid"
+            )
         frame = frame.filter((pl.col("time") >= first) & (pl.col("time") <= last))
         rows = (frame["time"].to_numpy() - first) // interval
         for c in columns:

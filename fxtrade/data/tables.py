@@ -1,4 +1,4 @@
-"""Tables with standard column names, and columns of numbers, from the forms in which programs write them."""
+"""Tables with standard column names, and conversion of columns to numbers."""
 
 from __future__ import annotations
 

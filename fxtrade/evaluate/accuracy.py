@@ -28,7 +28,7 @@ class EvaluatedRows(NamedTuple):
         row, asset: place of each entry.
         y, ret: its label.
         predicted, confidence: the prediction.
-        prob: probabilities, which sum to one; None of a prediction without.
+        prob: probabilities, which sum to one; None for a prediction without probabilities.
         block: block of the bootstrap.
         labelled: number of labelled test entries, with or without a prediction.
         thresholds: for each of the report's coverages the confidence that counts.
@@ -47,7 +47,7 @@ class EvaluatedRows(NamedTuple):
 
     @property
     def probabilities(self) -> Float[np.ndarray, "M K"]:
-        """The probabilities of a forecast. Raises DataError for a prediction without."""
+        """The probabilities of a forecast. Raises DataError for a prediction without probabilities."""
         if self.prob is None:
             raise DataError("scores need the probabilities of a Forecast; a Prediction has none")
         return self.prob
@@ -87,10 +87,10 @@ def gather(
     blocks: Int[np.ndarray, " N"],
     coverages: Sequence[float],
 ) -> EvaluatedRows:
-    """Return the entries that evaluators count, with thresholds that are fixed on the validation span.
+    """Return the test entries to evaluate, with thresholds that are fixed on the validation span.
 
     Args:
-        blocks: of `bootstrap_blocks`.
+        blocks: from `bootstrap_blocks`.
     """
     prediction = decide(forecast) if isinstance(forecast, Forecast) else forecast
     labelled = (labels.y >= 0) & split.test[:, None]

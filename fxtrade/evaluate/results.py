@@ -30,7 +30,7 @@ class DataSummary:
         spans: by name: train, valid, test.
         zero_moves: share of the test rows whose price does not move over the label's span.
         best_accuracy: of an oracle on the test rows; NaN where it is not known.
-        simulated: whether the market is.
+        simulated: whether the market is simulated.
         planted_edge: whether it was simulated with an edge, so that any accuracy is plausible.
     """
 

@@ -53,7 +53,7 @@ def ema(k: Kernels, x: Series, span: int) -> Series:
 def above_ema(k: Kernels, moves: Series, span: int) -> Series:
     """x less its exponential average started at the first x, given the one-bar differences `moves` of x.
 
-    x - EMA(x) is (span - 1)/2 times the exponential average of the differences, started at 0: the level of x, which
+    x - EMA(x) is (span - 1)/2 times the exponential average of the differences, started at 0. The level of x, which
     float32 could not hold, is not needed. Moves across a gap are left out.
     """
     mean, weight = _average(k, moves, (span - 1) / (span + 1), CLIP)

@@ -91,7 +91,7 @@ def level_flows(
 ) -> tuple[Float[Array, "T A L"], Float[Array, "T A"], Float[Array, "T A"]]:
     """Imbalance of each level, mean depth of the row and the one before, and mean depth of the row.
 
-    NaN without one of the two books, the last without its own.
+    The first two are NaN unless both rows have a book; the third is NaN unless the current row has one.
     """
     now, before = (top_levels(k, bars, feature, levels, lag) for lag in (0, 1))
     bid, bid_before = (jnp.nan_to_num(book.bid_price, nan=0.0) for book in (now, before))

@@ -165,7 +165,7 @@ def rank(x: Series) -> Series:
 
 
 def _mean_of_others(x: Float[Array, "N A"]) -> Float[Array, "N A"]:
-    """Mean over the other valid assets, from which the own value is absent; NaN without any."""
+    """Mean over the other valid assets, without the asset itself; NaN if there are none."""
     ok = is_valid(x)
     pick = 1 - np.eye(x.shape[1], dtype=np.float32)
     total = jnp.matmul(jnp.where(ok, x, 0), pick, precision="highest")

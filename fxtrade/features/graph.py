@@ -36,8 +36,9 @@ def graph_degree(
 ) -> Columns:
     """Centrality of an asset among the valid assets, by their correlations over `window` bars.
 
-    `degree_<graph>`: its edges over the most it could have (Freeman 1978), in [0, 1], in the graph "top_k" of `links`
-    strongest correlations each, or in the minimum spanning "tree". `distance`: its mean distance to the others.
+    `degree_<graph>`: the number of its edges over the largest possible number (Freeman 1978), in [0, 1]. The graph is
+    "top_k", the `links` strongest correlations of each asset, or "tree", the minimum spanning tree. `distance`: its
+    mean distance to the others.
     """
     require_two_assets(bars, "graph_degree")
     rho = correlation_matrix(k, bars, window, estimator)

@@ -47,7 +47,8 @@ class Row(NamedTuple):
     offset: Float[Array, "*T A filters"]  # filtered level over the price, in logs
     innovation: Float[Array, "*T A filters"]  # v / std, by the noise known before
     spread: Float[Array, "*T A filters"]  # std of v, by the noise known after
-    likelihood: Float[Array, "*T A filters"]  # mean log likelihood of a bar at the best variance of e, less the last's
+    # mean log likelihood per bar at the best var e, relative to that of the last filter
+    likelihood: Float[Array, "*T A filters"]
     weight: Float[Array, "*T A"]  # of the past
 
 

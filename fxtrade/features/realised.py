@@ -3,8 +3,8 @@
 The observed price is the efficient one plus noise (bid-ask bounce, rounding), so the sum of squared returns RV
 overstates the integrated variance by twice the variance of the noise per bar. Each estimator here is the mean over the
 window of a local form of `scale` consecutive returns whose expectation is one bar's integrated variance whatever the
-noise (white, and independent of the price). So the papers' corrections for the edges of an interval (n_bar/n and the
-like, which count terms) come down to constants. Only returns of the window enter: n of them make n - scale + 1 forms.
+noise (white, and independent of the price). The papers' corrections for the edges of an interval, such as n_bar/n,
+are then constants. Only returns of the window are used: n of them give n - scale + 1 local forms.
 
 A window with a missing bar is NaN. Where the price never moved RV is 0 and so is every column, except the log
 volatility, which is that of 1e-7 a bar.

@@ -29,9 +29,9 @@ def vpin(
     """Mean of |buys - sells| / volume over the last `buckets` full buckets of equal volume, in [0, 1].
 
     A bucket holds the slow average volume of `size` bars, as of each bar, so that the clock follows the market (with a
-    constant average these are the buckets of the paper). A bar that crosses the end of a bucket is split there, its
-    imbalance with it; it may fill several. Until `buckets` are full the mean is over those that are, 0 if none is. NaN
-    for the first `buckets * size` bars, and in missing bars, which change nothing.
+    constant average these are the buckets of the paper). A bar that crosses a bucket boundary is split in proportion to
+    volume and may fill several buckets. Until `buckets` are full the mean is over those that are, 0 if none is. NaN for
+    the first `buckets * size` bars, and in missing bars, which change nothing.
 
     Raises:
         ConfigError: a size that is not positive, or see `flow.estimate_signed_volume`.

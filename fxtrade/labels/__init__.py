@@ -173,7 +173,7 @@ def _flat(forward: horizon.Forward, known: np.ndarray, share: float, train: Arra
     if forward.flat is not None:
         return forward.flat, known
     if train is None or not train.any():
-        raise ConfigError("label.classes = 3 takes the class 'flat' from training rows, but there are none")
+        raise ConfigError("label.classes = 3 sets the threshold of 'flat' on the training rows, but there are none")
     size = np.abs(forward.value)
     columns = zip(size.T, (known & train[:, None]).T, strict=True)
     threshold = np.array([np.quantile(v[r], share) if r.any() else np.nan for v, r in columns])

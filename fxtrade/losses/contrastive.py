@@ -85,7 +85,8 @@ def supcon(output: Output, segment: Segment, *, temperature: Temperature = 0.1, 
     """Compute the mean of -1/|P_i| sum_{p in P_i} log(e^s_ip / sum_{k != i} e^s_ik), P_i all others of i's class.
 
     The supervised contrastive loss in the form L_out, which performs better (SupCon, Khosla et al. 2020). A row that is
-    alone in its class is not an anchor i, but one of the others. Any batch will do: two views are just rows of a class.
+    alone in its class is not an anchor i, but one of the others. Works on any batch: two views of a row are two rows of
+    one class.
 
     Args:
         anchors: number of rows used, evenly spread over those with weight: equally many of each row of the batch, and
@@ -130,7 +131,10 @@ def _bar_groups(z: Float[Array, "2 T M D"], w: Float[Array, "T M"], block: int) 
 
 
 def _mean_of_levels(levels: list[Level], temperature: float) -> Float[Array, ""]:
-    """Compute the mean over levels of the contrast within their groups; one product, as each would be compiled."""
+    """Compute the mean over levels of the contrast within their groups.
+
+    All levels share one matrix product, so that only one is compiled.
+    """
     views, weights = zip(*levels, strict=True)
     loss = _nt_xent_rows(jnp.concatenate(views), jnp.concatenate(weights), temperature)
     parts = jnp.split(loss, np.cumsum([len(w) for w in weights])[:-1])

@@ -1,4 +1,4 @@
-"""Layer 2: fills of orders, and their costs.
+"""Fills of orders, and their costs.
 
 To add a cost, write a function `f(fill, *, parameters) -> [A]` in account units and one line in `COSTS`, both in
 costs.py. The tests in tests/market run over this registry.

@@ -1,4 +1,4 @@
-"""How an order fills."""
+"""Match orders with quotes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def has_ended(ok: Bool[Array, "N A"]) -> Bool[Array, "N A"]:
 
 
 def match(order: Order, quote: Quote, units: Float[Array, " A"], equity: Number) -> tuple[Fill, Order]:
-    """Fill waiting orders at a quote, in full; return the fill and the orders that still wait.
+    """Fill pending orders at a quote, in full; return the fill and the orders that stay pending.
 
     An order for the weight w ends with `w * equity / price` units. An asset that does not trade keeps its order, and so
     does every asset of an account without equity.

@@ -187,7 +187,7 @@ def check(samples: int, level: float) -> None:
 
 
 def percentiles(x: Float[np.ndarray, " samples"], level: float) -> tuple[float, float]:
-    """Return the ends of the middle share `level` of `x` without its NaN; NaN if nothing else is there."""
+    """Return the ends of the middle share `level` of `x` without its NaN; NaN if all are NaN."""
     x = x[~np.isnan(x)]
     if x.size == 0:
         return np.nan, np.nan

@@ -4,7 +4,7 @@
 bars and assets and leaves out rows without a label (y = -1, zero moves). The decision is the class of highest
 probability, the lowest of equal ones.
 
-Wrong shapes, labels out of range, rows of `prob` that are no distribution, NaN and negative weights raise `DataError`,
+Wrong shapes, labels out of range, rows of `prob` that do not sum to 1, NaN and negative weights raise `DataError`,
 so that gaps in an evaluation do not go unnoticed. A score that is undefined (no rows, one class only) is NaN.
 """
 

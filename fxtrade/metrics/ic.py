@@ -52,7 +52,7 @@ def correlation_within(
 
 
 def weighted_mean(x: Float[np.ndarray, "A ..."], weight: Float[np.ndarray, "A ..."]) -> Float[np.ndarray, ...]:
-    """Return the weighted mean over the first axis, without NaN; NaN where nothing else is there."""
+    """Return the weighted mean over the first axis, ignoring NaN; NaN where all values are NaN."""
     weight = np.where(np.isnan(x), 0, weight)
     total = weight.sum(0)
     return (weight * np.nan_to_num(x)).sum(0) / np.where(total > 0, total, np.nan)

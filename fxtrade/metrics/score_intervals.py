@@ -30,10 +30,10 @@ def of_classes(
 ) -> dict[str, tuple[float, float]]:
     """Return `(low, high)` of "accuracy", "balanced_accuracy", "mcc", "log_loss", "brier" and "ece".
 
-    These are percentiles, except for the calibration error e = sum_b |g_b| / M, with g_b the sums over the bins of all
-    rows: noise makes it larger, and resampling adds as much noise again. Its interval is the pivotal one (Davison &
-    Hinkley 1997, 5.2), from 2 e - high to 2 e - low; it begins at 0 if e lies within the interval that noise alone
-    makes, that of sum_b |g*_b - g_b| / M over the resamples g*.
+    They are percentile intervals, except for the calibration error e = sum_b |g_b| / M, with g_b the sums over the bins
+    of all rows: noise makes e larger, and resampling adds as much noise again. Its interval is the pivotal one
+    (Davison & Hinkley 1997, 5.2), from 2 e - high to 2 e - low. It begins at 0 if e lies within the interval of noise
+    alone, which is that of sum_b |g*_b - g_b| / M over the resamples g*.
 
     Args:
         prob, y: as in `classify`.
@@ -102,7 +102,7 @@ def of_orders(
 
 
 def _summed(block_id: Real[Array, " M"], rows: int) -> Callable[..., Float[np.ndarray, "kinds blocks"]]:
-    """Return a function to the sums of a column, or of one number for all rows, within each block and kind of rows."""
+    """Return a function that sums a column within each block, separately for each value of `kind`."""
     block_id = np.asarray(block_id)
     if block_id.shape != (rows,):
         raise DataError(f"score intervals: block_id must be one column of {rows} rows [M], got shape {block_id.shape}")

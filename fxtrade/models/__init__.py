@@ -50,7 +50,7 @@ def build(name: str, options: Mapping[str, Any], head_spec: HeadSpec | None = No
 
 
 def init(model: nn.Module, seed: PRNGKeyArray, assets: int, features: int) -> Any:
-    """Return fresh parameters, float32."""
+    """Return randomly initialised float32 parameters."""
     return jax.jit(model.init)(seed, jnp.zeros((1, 1, assets, features)))["params"]
 
 

@@ -119,7 +119,7 @@ def banded_attention(
 
 
 def _pad(a: Array, before: int, total: int) -> Array:
-    """Pad the rows of `[M, S, ...]` with zeros, `before` of them in front, to `total`."""
+    """Pad the rows of `[M, S, ...]` to `total` with zeros, `before` of them at the beginning."""
     return jnp.pad(a, ((0, 0), (before, total - before - a.shape[1]), *((0, 0),) * (a.ndim - 2)))
 
 

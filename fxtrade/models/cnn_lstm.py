@@ -74,8 +74,8 @@ class LastStates(nn.Module):
         e_ts = h_t W_a h_s,   alpha_t = softmax of e_ts over t - lookback < s <= t
         out_t = tanh([sum_s alpha_ts h_s, h_t] W_c + b_c)
 
-    The "general" score of Luong, Pham & Manning (2015). States before the series are zeros, which take part with score
-    0 and add nothing; so does NaN. The cache holds the last lookback - 1 states.
+    The "general" score of Luong, Pham & Manning (2015). States before the series are zeros: they have score 0 and
+    contribute nothing. NaN states are replaced by zeros. The cache holds the last lookback - 1 states.
     """
 
     lookback: int
@@ -100,7 +100,7 @@ class CNNLSTM(Network):
 
     Receptive field: warmup + lookback + 2 (kernel - 1) bars. An LSTM never forgets entirely; `warmup` is the number of
     rows after which it is assumed to have forgotten. When older rows are replaced by others of the same size, the
-    `embed` of a fresh network changes by less than `recurrent.TOLERANCE` of its standard deviation. A trained network
+    `embed` of an untrained network changes by less than `recurrent.TOLERANCE` of its standard deviation. A trained one
     may remember longer, without a bound.
     """
 

@@ -33,7 +33,7 @@ class HeadSpec(NamedTuple):
 class Heads(nn.Module):
     """Linear heads, computed in float32 (float64 for hidden states in float64).
 
-    Fresh heads predict next to nothing: logits near 0, a mean near 0. The mean is mu = sigma m for an output m of the
+    At initialisation the heads predict near zero. The mean is mu = sigma m for an output m of the
     network, and sigma is a constant in the gradient of mu, so that a likelihood has the same gradient with respect to
     mu and sigma as if these were independent parameters.
     """
@@ -60,9 +60,9 @@ class Heads(nn.Module):
 
 
 def init_sigma_bias(params: Any, sigma: float | Float[Array, ""]) -> Any:
-    """Return fresh parameters with the bias of the `log_sigma` head at log `sigma`, if the network has this head.
+    """Return initial parameters with the bias of the `log_sigma` head at log `sigma`, if the network has this head.
 
-    A fresh bias of 0 predicts a standard deviation of 1, which is far above that of returns.
+    The initial bias of 0 predicts a standard deviation of 1, which is far above that of returns.
     """
     heads = params.get("head", {})
     if "log_sigma" not in heads:

@@ -78,9 +78,9 @@ causal_conv.defvjp(_causal_conv_forward, _causal_conv_backward)
 def prepend_past(
     layer: nn.Module, x: Float[Array, "M T *rest"], rows: int, name: str = "past"
 ) -> Float[Array, "M S *rest"]:
-    """Return x behind the `rows` rows before it, and keep the last ones in the layer's cache `name`; S = rows + T.
+    """Prepend the previous `rows` rows to x, and cache the last `rows` rows; S = rows + T.
 
-    Before the start of a series there are zeros.
+    Rows before the start of a series are zeros. `name` is that of the variable in the layer's cache.
     """
     shape = (x.shape[0], rows, *x.shape[2:])
     if not layer.is_mutable_collection("cache"):

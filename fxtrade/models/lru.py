@@ -1,4 +1,4 @@
-"""Linear recurrent units: a deep network whose only memory is leaky sums, computed in parallel where that is faster."""
+"""Linear recurrent units: a deep network whose memory is a gated linear recurrence, parallel on accelerators."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class LRU(Network):
     (`GatedRecurrence`) and a gate beside them. The norm is RMSNorm over channels (Zhang & Sennrich 2019).
 
     Receptive field: 1 + warmup + blocks (kernel - 1) bars. Older rows still have an influence, but a small one: when
-    they are replaced, the `embed` of a fresh network changes by less than `recurrent.TOLERANCE` of its standard
-    deviation. A trained network may remember longer, with a bound: less than TOLERANCE of the state of a block is left
+    they are replaced, the `embed` of an untrained network changes by less than `recurrent.TOLERANCE` of its standard
+    deviation. A trained network may remember longer, but within a bound: less than TOLERANCE of a block's state is left
     after `warmup` rows, whatever the parameters.
     """
 

@@ -30,8 +30,8 @@ class Network(nn.Module):
         symbol_embedding: whether a learnt vector for each asset is added to its projected features.
         dtype: type in which the layers compute; parameters and outputs are float32. float64 needs JAX's x64 mode and is
             for tests of gradients.
-        bounded_memory: whether outputs depend on nothing before the receptive field. A recurrent network only forgets
-            it, to within `recurrent.TOLERANCE`.
+        bounded_memory: whether outputs depend on nothing before the receptive field. A recurrent network forgets
+            earlier rows only to within `recurrent.TOLERANCE`.
         examples: options of small networks, over which the contract tests run; the smallest first.
     """
 

@@ -53,8 +53,9 @@ class Prediction(NamedTuple):
 def decide(forecast: Forecast) -> Prediction:
     """Return the class of highest probability, with that probability as confidence."""
     prob = np.asarray(forecast.prob)
-    sure = functools.reduce(np.maximum, np.moveaxis(prob, -1, 0))  # ten times as fast as max over so short an axis
-    return Prediction(prob.argmax(-1), sure, np.asarray(forecast.ok))
+    # ten times as fast as max over so short an axis
+    confidence = functools.reduce(np.maximum, np.moveaxis(prob, -1, 0))
+    return Prediction(prob.argmax(-1), confidence, np.asarray(forecast.ok))
 
 
 def all_baselines(data: Dataset, label: LabelConfig, seed: int) -> dict[str, Prediction]:

@@ -103,8 +103,8 @@ def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] 
     made = stream.run(transform, panel.bars, on_progress=on_progress)
     horizons = config.auxiliary.horizons or ()
     # two classes need no training rows, and the ends of labels do not depend on the number of classes
-    two_way = labels.make(panel.bars, dataclasses.replace(config.label, classes=2), horizons=horizons)
-    present = np.asarray((np.asarray(made.ok) & np.isfinite(two_way.ret)).any(1))
+    two_class = labels.make(panel.bars, dataclasses.replace(config.label, classes=2), horizons=horizons)
+    present = np.asarray((np.asarray(made.ok) & np.isfinite(two_class.ret)).any(1))
     if not present.any():
         raise DataError(
             f"no row of these {plural(len(present), 'bar')} has both a label and defined features; use more data, "

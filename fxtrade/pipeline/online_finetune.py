@@ -66,8 +66,8 @@ def score(
 ) -> list[Adapted]:
     """Return the forecast of each member; with `config.steps`, weights adapt from the first validation or test row on.
 
-    Rows count by the weight of their label, and not at all without one. Weights do not change if none of the `lookback`
-    rows has a label, as after a long gap. Dropout is off.
+    Rows are weighted by their labels; rows without a label are ignored. The network's weights do not change if none of
+    the `lookback` rows has a label, as after a long gap. Dropout is off.
 
     Args:
         loss: minimised by the steps.
@@ -126,7 +126,7 @@ def plan_adaptation(data: Dataset, config: AdaptConfig, receptive_field: int) ->
     if starts[0] < warmup:
         raise DataError(
             f"adapt.lookback = {config.lookback}: before the validation rows there are {starts[0] + config.lookback} "
-            f"bars with known labels, {warmup} of which are the model's warm-up; look back less or use more data"
+            f"bars with known labels, {warmup} of which are the model's warm-up; use a shorter lookback or more data"
         )
     choosing = int(np.searchsorted(begins, rows - np.argmax(valid[::-1])))
     return AdaptationPlan(begins, Plan(starts, config.lookback, warmup, rows), config.every, choosing)
@@ -194,8 +194,8 @@ def adapted_blocks(model: nn.Module, loss: Callable, config: AdaptConfig, plan: 
 
             own, *_ = meta.descend(meta.Descent(value, steps, rate, config.trainable), params)
             at = jnp.minimum(begin - plan.warmup + jnp.arange(plan.warmup + config.every), plan.rows - 1)
-            said = predict.forecast_of_output(cast(Output, model.apply({"params": own}, series.x[at][None])))
-            return jax.tree.map(lambda a: a[0, plan.warmup :], said)
+            forecast = predict.forecast_of_output(cast(Output, model.apply({"params": own}, series.x[at][None])))
+            return jax.tree.map(lambda a: a[0, plan.warmup :], forecast)
 
         return map_members(block, (starts, begins))
 

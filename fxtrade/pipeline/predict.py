@@ -32,11 +32,11 @@ def forecast_stream(model: nn.Module, params: Any) -> Stream:
     def init(rows: Features):
         return jnp.zeros((), jnp.int32), network.init(rows)
 
-    return Stream(init, _step(network.step, model.receptive_field))
+    return Stream(init, _forecast_step(network.step, model.receptive_field))
 
 
 @functools.cache  # the same function for equal networks, so that `jit` compiles it once
-def _step(network_step: Callable, receptive_field: int) -> Callable:
+def _forecast_step(network_step: Callable, receptive_field: int) -> Callable:
     def step(state, rows: Features):
         seen, state = state
         state, out = network_step(state, rows)

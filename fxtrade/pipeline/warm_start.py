@@ -29,7 +29,7 @@ END_OF_TIME = np.iinfo(np.int64).max
 
 
 def load_initial_params(config: RunConfig, data: Dataset) -> Any:
-    """Return the best averaged weights of the run in `config.train.init_from`; of several members stacked.
+    """Return the best averaged weights of the run in `config.train.init_from`, stacked if there are several members.
 
     None without `init_from`. The run has one member, whose weights start all members here, or as many members as this
     run.

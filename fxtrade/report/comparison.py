@@ -73,7 +73,7 @@ def document(report: ComparisonReport, pictures: tuple[str, ...]) -> str:
 
 
 def baseline_summary(report: ComparisonReport) -> str:
-    """Return how many differences from the baseline are significant, of how many."""
+    """Return the number of significant differences from the baseline and of all, as a sentence."""
     s, rate = report.summary, f"significant at {percent(report.false_discovery_rate, 0)} FDR"
     if not s.tests:
         return f"Nothing has been compared with the {report.baseline} yet."

@@ -1,4 +1,4 @@
-"""The report of a comparison as a typed, versioned value: what `comparison.json` holds."""
+"""The report of a comparison as a typed, versioned value, the content of `comparison.json`."""
 
 from __future__ import annotations
 

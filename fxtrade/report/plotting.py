@@ -55,7 +55,7 @@ def write_plots(folder: Path, figures: Mapping[str, Figure]) -> dict[str, Pictur
 
 
 def save_png(path: Path, picture: Picture) -> None:
-    """Write a picture as PNG, atomically. Raises FxtradeError if the place cannot be written."""
+    """Write a picture as PNG, atomically. Raises FxtradeError if `path` cannot be written."""
     content = io.BytesIO()
     imsave(content, picture, format="png", pil_kwargs={"optimize": True})
     try:

@@ -1,4 +1,4 @@
-"""The report of a run as a typed, versioned value: what `report.json` holds.
+"""The report of a run as a typed, versioned value, the content of `report.json`.
 
 Change `version` whenever a field changes its name or meaning. Reports of studies and comparisons: `study_schema`,
 `comparison_schema`.

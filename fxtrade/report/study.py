@@ -49,7 +49,7 @@ def write(folder: Path, report: StudyReport) -> None:
 
 
 def summary(report: StudyReport) -> str:
-    """Return how many tests are discoveries, of how many."""
+    """Return the number of discoveries and of tests, as a sentence."""
     tests, rate = report.tests, percent(report.config.study.fdr, 0)
     defined = sum(not missing(t.p) for t in tests)
     found = [t for t in tests if t.discovery]

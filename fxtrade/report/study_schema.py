@@ -1,4 +1,4 @@
-"""The report of a feature study as a typed, versioned value: what `study.json` holds."""
+"""The report of a feature study as a typed, versioned value, the content of `study.json`."""
 
 from __future__ import annotations
 

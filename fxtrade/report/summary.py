@@ -1,4 +1,4 @@
-"""The summary of a run in words. Every claim rests on intervals, none on a point estimate alone."""
+"""The summary of a run in words. Claims are based on intervals, not on point estimates alone."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def _against(report: RunReport, target: float) -> str:
 
 def _simulated(report: RunReport, own: CoverageRow) -> str:
     if not report.data.planted_edge:
-        return "The market is simulated without an edge, so that any accuracy but 50 % would be a mistake."
+        return "The market is simulated without an edge; an accuracy that differs from 50 % beyond chance is a bug."
     text = (
         "The market is simulated with a planted edge: this shows that the pipeline learns, not that real markets can "
         "be predicted."

@@ -1,4 +1,4 @@
-"""Layer 2: trading rules, which choose the weights to hold.
+"""Trading rules, which choose the weights to hold.
 
 To add a rule, write a function that makes a `Rule` of options, all with defaults, and one line below. The tests in
 tests/risk run over these registries.

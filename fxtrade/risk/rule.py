@@ -42,10 +42,10 @@ def as_stream(rule: Rule, account: Account | None = None) -> Stream:
 
     def step(state: Any, rows: Forecast | Observation) -> tuple[Any, Float[Array, "T A"]]:
         observations = _observed(rows)
-        no_opinion = jnp.full(observations.num_assets, jnp.nan)
+        no_target = jnp.full(observations.num_assets, jnp.nan)
 
         def advance(state: Any, row: Observation) -> tuple[Any, Array]:
-            target, state = rule.update(no_opinion, state, row, account)
+            target, state = rule.update(no_target, state, row, account)
             return state, target
 
         return lax.scan(advance, state, observations)
@@ -56,7 +56,7 @@ def as_stream(rule: Rule, account: Account | None = None) -> Stream:
 def replay(rule: Rule, rows: Forecast | Observation, target: Float[Array, "N A"] | None = None) -> Float[Array, "N A"]:
     """Return the targets of a rule over a whole history, from its first row on; pure, for `jit` and `vmap`.
 
-    `target` is what comes in, such as your own weights; without it the rule is the first, as in `as_stream`.
+    `target` is the input of the rule, such as your own weights; without it the input is NaN, as in `as_stream`.
     """
     stream = as_stream(rule)
     state = stream.init(rows)

@@ -42,11 +42,11 @@ def threshold(
 
 
 def proportional(*, horizon: int = 1, max_gross_exposure: Number = 1.0, allow_short: bool = True) -> Rule:
-    """Overlapping portfolios as in `threshold`, but each slice is worth p_up - p_down of what it could be.
+    """Overlapping portfolios as in `threshold`, with slices in proportion to p_up - p_down.
 
     `target[t] = max_gross_exposure / A * mean(p_up - p_down over rows t - horizon + 1 .. t)`, 0 where a forecast is not
-    ok: what `losses.trading.sharpe` takes a network to hold. There is no threshold: whether a small edge is worth its
-    turnover is left to the network. The target is never NaN.
+    ok: the position that `losses.trading.sharpe` assumes. There is no threshold: the network decides whether a small
+    edge is worth its turnover. The target is never NaN.
 
     Raises:
         ConfigError: as `threshold`.
@@ -60,7 +60,7 @@ def proportional(*, horizon: int = 1, max_gross_exposure: Number = 1.0, allow_sh
 
 
 def confidence(forecast: Forecast) -> Float[Array, "*N A"]:
-    """Return how sure the forecast is of a direction, in [0, 1]; 0 where the forecast is not ok.
+    """Return the confidence of each forecast in its direction, in [0, 1]; 0 where the forecast is not ok.
 
     `2 |p_up - 1/2|` for two classes (down, up), `|p_up - p_down|` for three (down, flat, up).
 
@@ -87,8 +87,8 @@ def confidence_threshold(
 ) -> Float[Array, ""]:
     """Return the level that a share `coverage` of the ok rows reaches: c with mean(confidence >= c) = coverage.
 
-    An order statistic, not an interpolated quantile, so that the share is exact to half a row where no two values
-    tie (ties at the level are all let in), and at least one row reaches it. Choose it on validation rows.
+    An order statistic, not an interpolated quantile, so that the share is exact to half a row where no two values tie
+    (all values that tie at the level are included), and at least one row reaches it. Choose it on validation rows.
 
     Args:
         confidence: NaN is not counted.

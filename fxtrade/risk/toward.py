@@ -1,4 +1,4 @@
-"""Trading toward a target: which of its changes become orders. NaN ("keep the present units") makes no order."""
+"""Rules that decide which changes of a target become orders. NaN keeps the current units."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fxtrade.core.trading_types import Rule
 
 
 def only_changes() -> Rule:
-    """Trade on a decision and never to undo drift: NaN wherever the target equals that of the bar before.
+    """Trade when the target changes and never to undo drift: NaN wherever the target equals that of the bar before.
 
     The first target passes; NaN equals nothing, so the target after a NaN passes too.
     """
@@ -25,7 +25,7 @@ def only_changes() -> Rule:
 def buy_and_hold() -> Rule:
     """Buy each asset for 1/A of the equity at its first bar, and never trade again: NaN before and after.
 
-    The money of an asset that is listed later, or never, waits as cash.
+    The share of an asset that is listed later, or never, stays in cash until then.
     """
 
     def init(obs):

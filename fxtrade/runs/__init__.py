@@ -1,1 +1,1 @@
-"""The records of runs: their folders, the ledger of all trials, and where a result comes from."""
+"""The records of runs: their folders, the ledger of all trials, and the provenance of results."""

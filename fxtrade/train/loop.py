@@ -36,7 +36,7 @@ class TrainJob(NamedTuple):
     train: tuple[Series, Plan]  # the series with the weights of the training rows, and its segments
     valid: tuple[Series, Plan]  # the same of the validation rows
     hooks: StepHooks = NO_HOOKS
-    init_params: PyTree | None = None  # of several members stacked; None draws random ones
+    init_params: PyTree | None = None  # stacked if there are several members; None draws random ones
     row_name: Callable[[int], str] = str  # of a row of the series (its time), for error messages
 
 
@@ -91,8 +91,8 @@ class Progress:
 class FitResult:
     """The result of training."""
 
-    params: PyTree  # averaged weights at the best evaluation; of several members stacked, [E, ...]
-    step: int  # last one done
+    params: PyTree  # averaged weights at the best evaluation; [E, ...] if there are several members
+    step: int  # last completed step
     best_step: int
     best_loss: float  # lowest validation loss
     labels_per_second: float  # without compilation and evaluation; nan if only one dispatch ran

@@ -71,9 +71,9 @@ def descend(descent: Descent, params: PyTree) -> tuple[PyTree, PyTree, PyTree]:
 def backprop_inner_loop(descent: Descent, params: PyTree, path: PyTree, gradient: PyTree) -> PyTree:
     """Return the gradient at `params` of a function of the adapted weights, given its gradient at the adapted weights.
 
-    v <- v - rate H v from the last step to the first, H the Hessian of the loss before the step (its columns of what is
-    trainable). Its products are taken forward over the gradient (Pearlmutter 1994), which is cheaper than the transpose
-    of the gradient: its convolutions are those of training.
+    v <- v - rate H v from the last step to the first. H is the Hessian of the loss before that step, restricted to the
+    trainable weights. Its products are taken forward over the gradient (Pearlmutter 1994), which is cheaper than the
+    transpose of the gradient: its convolutions are those of training.
     """
 
     def step(v, before):
@@ -125,7 +125,10 @@ def check(config: TrainConfig) -> None:
             f"for each task {meta.segments} of support and as many of query (train.meta.segments)"
         )
     if meta.name == "reptile" and meta.trainable == "heads":
-        raise ConfigError("train.meta.trainable = 'heads': Reptile moves only what adapts; use 'maml' or 'fomaml'")
+        raise ConfigError(
+            "train.meta.trainable = 'heads': Reptile would train the heads only, because it updates only weights that "
+            "adapt; use 'maml' or 'fomaml'"
+        )
     if config.mixup.name != "none" and meta.segments == 1:
         raise ConfigError("train.mixup mixes the segments of a support; make train.meta.segments at least 2")
 

@@ -25,7 +25,7 @@ BATCHES, DROPOUT, PARAMS, AUGMENT = range(4)  # purposes of random numbers, fold
 class TrainState:
     """The state carried from step to step and saved in a checkpoint."""
 
-    step: PyTree  # int32 [], of several members [E]
+    step: PyTree  # int32 [], or [E] for several members
     params: PyTree
     ema: PyTree
     optimizer: PyTree
@@ -59,9 +59,9 @@ def make_update(
     """Return `update(state, series, seed, steps) -> (state, Info [steps])`, compiled once for each number of steps.
 
     Segments are gathered from the series by index inside the program; only the reported numbers travel between host and
-    device. The averaged weights follow ema <- d ema + (1 - d) params, d = `decay(step)`. With `ensemble` states and
-    seeds are those of several members, stacked, and so are the infos `[steps, E]`; members have different weights of
-    the rows if those of the series are `[E, N, A]`.
+    device. The averaged weights follow ema <- d ema + (1 - d) params, d = `decay(step)`. With `ensemble`, states and
+    seeds of several members are stacked, and infos are `[steps, E]`; members weight rows differently if the weights of
+    the series are `[E, N, A]`.
     """
     optimizer = optax.with_extra_args_support(optimizer)
 

@@ -3,10 +3,10 @@
 Features and forward returns both depend on their own past, so that the effective sample is smaller than the number of
 rows. There are two tests with different weaknesses; a discovery has to pass both:
 
-* **Shifts.** The column is moved in time against the returns, around the circle (as series are wrapped by Politis &
-  Romano 1992), by every lag that is long enough. Both series keep their own dependence; only their relation is broken.
-  The test is valid if dependence outlasts any block, but not if volatility makes column and return large together:
-  after a shift they no longer are.
+* **Shifts.** The column is shifted circularly in time against the returns (Politis & Romano 1992 wrap series in this
+  way), by every lag that is long enough. Both series keep their own dependence; only their relation is broken. The test
+  is valid if dependence outlasts any block, but not if volatility makes column and return large at the same time, since
+  a shift breaks that, too.
 * **Blocks.** Sums of products over blocks of time, which without a relation are positive as often as negative: signs
   are random, sizes are fixed (the wild bootstrap of Wu 1986). The test is valid for any dependence within a block.
 

@@ -1,6 +1,6 @@
 """Inference for Sharpe ratios: standard error, probabilistic and deflated Sharpe ratio.
 
-Every Sharpe ratio here is per bar (not annualised) and kurtosis is raw (3 for a normal). Bars count as independent:
+Every Sharpe ratio here is per bar (not annualised) and kurtosis is raw (3 for a normal). Bars are assumed independent:
 aggregate dependent returns (to days) first. Notation: SR the ratio, T bars, g3 skewness, g4 kurtosis, Phi the normal
 distribution, gamma the Euler-Mascheroni constant.
 

@@ -1,4 +1,4 @@
-"""Which rows are trained on, which select a model and which test it.
+"""Splits of rows into training, validation and test sets.
 
 A split is a mask over rows; nothing may assume that a span is contiguous. To add a scheme, write a function
 `f(present, known, *, valid_fraction, test_fraction, embargo, options) -> Split` and one line in `SPLITS`.
@@ -93,7 +93,7 @@ def folds(train: Bool[Array, " N"], known: Int[Array, " N"], count: int, embargo
 
 
 def trading_rows(split: Split) -> Bool[np.ndarray, " N"]:
-    """Return the rows in which a strategy is tested: from a test row on, until a row of another span follows.
+    """Return the rows in which a strategy is tested: from each test row up to the next row of another span.
 
     Rows without features or labels belong to no span, and a position is held through them.
     """

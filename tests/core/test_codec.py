@@ -76,9 +76,9 @@ GOOD = {"points": [], "by_size": {}, "by_count": {}, "best": None, "options": {}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "a.json holds version 2 of Drawing, this fxtrade reads 3; make it again"),
+        ({"version": 2}, "a.json holds version 2 of Drawing, this fxtrade reads 3; run it again to recreate the file"),
         ({"points": [{"x": 1.0, "y": 2.0}]}, r"a.json: Drawing.points\[0\] has a field 'y' that this version"),
-        ({"points": [{}]}, r"a.json: Drawing.points\[0\] lacks the field 'x'; make it again"),
+        ({"points": [{}]}, r"a.json: Drawing.points\[0\] lacks the field 'x'; run it again to recreate the file"),
         ({"points": {}}, "a.json: Drawing.points must be list"),
         ({"by_size": {"1.0": {"x": "much"}}}, "a.json: Drawing.by_size.1.0.x must be a number, got 'much'"),
         ({"closed": 1}, "a.json: Drawing.closed must be bool, got 1"),

@@ -127,7 +127,6 @@ def test_whole_numbers_are_fine_where_a_float_is_wanted():
         ("label.flat_fraction", 1.0),
         ("split.valid_fraction", 0.0),
         ("split.test_fraction", -0.1),
-        ("split.test_fraction", 0.85),
         ("split.embargo", -1),
         ("scaler.halflife", 0.0),
         ("scaler.clip", 0.0),
@@ -194,6 +193,13 @@ def test_possible_values_pass(factor, dispatch, classes):
     values["label"]["classes"] = classes
     config = freeze(values)
     assert (config.train.eval_every, config.label.classes) == (factor * dispatch, classes)
+
+
+def test_fractions_must_leave_rows_for_training():
+    values = changed("split.valid_fraction", 0.5)
+    values["split"]["test_fraction"] = 0.5
+    with pytest.raises(ConfigError, match=r"valid_fraction \+ test_fraction must be below 1, got 1.0"):
+        freeze(values)
 
 
 def test_values_are_checked_without_a_file_too():

@@ -144,7 +144,7 @@ def test_one_bad_tick_cannot_move_a_clipped_scale_far(value):
 
 
 def test_a_constant_series_can_move_again():
-    """Also after a series that is constant but for rounding, which is no scale to clip by."""
+    """Also after a series that is constant up to rounding, which is not a scale to clip by."""
     still = 0.3 + 1e-7 * np.random.default_rng(0).standard_normal((100, 1))
     for before in (np.zeros((100, 1)), still):
         x = np.concatenate([before, series(missing=0.0)[:, :1]]).astype(np.float32)

@@ -17,15 +17,28 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     path for path in (ROOT / "README.md", *sorted((ROOT / "docs/tutorials").glob("*.md"))) if "```" in path.read_text()
 ]
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "results", "data", "site", "build", "dist", "*.egg-info")
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
+OUTPUTS = {"results", "data", "site", "build", "dist"}  # folders at the root that git ignores
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_page_runs_as_printed_in_a_copy_of_the_repository(page, tmp_path):
-    copy = shutil.copytree(ROOT, tmp_path / "fxtrade", ignore=LEFT_OUT)
+    copy = shutil.copytree(ROOT, tmp_path / "fxtrade", ignore=left_out)
     ran = run(page.relative_to(ROOT), copy)
     assert ran.returncode == 0, f"{page.name}\n{ran.stdout[-2000:]}\n{ran.stderr[-4000:]}"
+
+
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """Return the files and folders that a clone does not have; packages such as fxtrade/data are kept."""
+    return LEFT_OUT(folder, names) | (OUTPUTS.intersection(names) if Path(folder) == ROOT else set())
+
+
+def test_a_copy_has_all_packages(tmp_path):
+    copy = shutil.copytree(ROOT, tmp_path / "copy", ignore=left_out)
+    packages = [path.relative_to(ROOT) for path in (ROOT / "fxtrade").glob("*/__init__.py")]
+    assert packages and all((copy / path).exists() for path in packages)
+    assert not any((copy / name).exists() for name in OUTPUTS)
 
 
 def run(page: Path, folder: Path) -> subprocess.CompletedProcess:

@@ -27,14 +27,14 @@ def case(seed: int = 0, skill: float = 0.5, classes: int = 2) -> tuple[Predictio
     """A prediction that is right more often where it is surer; some rows have no label or no prediction."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, classes, (N, ASSETS))
-    sure = rng.random((N, ASSETS))
-    knows = rng.random((N, ASSETS)) < skill * sure
+    confidence = rng.random((N, ASSETS))
+    knows = rng.random((N, ASSETS)) < skill * confidence
     guess = np.where(knows, y, rng.integers(0, classes, (N, ASSETS)))
     y = np.where(rng.random((N, ASSETS)) < 0.1, -1, y).astype(np.int32)
     ret = np.where(y >= 0, rng.normal(0, 0.01, (N, ASSETS)) + 0.01 * (y - 0.5), 0).astype(np.float32)
     ok = rng.random((N, ASSETS)) < 0.9
     labels = Labels(y, ret, np.arange(N, dtype=np.int32), (y >= 0).astype(np.float32))
-    return Prediction(guess, sure, ok), labels
+    return Prediction(guess, confidence, ok), labels
 
 
 def gather(forecast, labels, config=CONFIG, test=TEST, times=TIMES):

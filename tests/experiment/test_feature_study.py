@@ -25,7 +25,7 @@ class TestFolder:
     def test_it_holds_everything_and_nothing_else_is_there(self, folder):
         assert {p.name for p in folder.iterdir()} == {"config.json", "study.json", "study.md", "plots"}
         assert {p.stem for p in (folder / "plots").iterdir()} == {"ic", "columns", "stability", "redundancy"}
-        assert [p.name for p in folder.parent.iterdir()] == ["planted"]  # no ledger: it is no trial
+        assert [p.name for p in folder.parent.iterdir()] == ["planted"]  # no ledger: it is not a trial
         assert run_dir.load_config(folder) == config()
 
     def test_where_it_comes_from(self, folder):

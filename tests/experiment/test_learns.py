@@ -48,7 +48,7 @@ def test_accuracy_against_the_oracle(outcome):
 
 
 def test_money_follows_skill(outcome):
-    """Without costs or delay the planted edge pays; the random walk does not, by more than luck."""
+    """Without costs or delay the planted edge pays; the random walk does not, beyond chance."""
     market, report = outcome
     free = next(g for g in report.trading.grid if (g.fee_bps, g.latency) == (0, 0))
     late = next(g for g in report.trading.grid if (g.fee_bps, g.latency) == (0, 5))

@@ -269,7 +269,7 @@ BAD = {
     "resample": ({"data.resample": "90m"}, "data.resample = '90m' is not a multiple of the bars' own interval, 1h"),
     "coverages": (
         {"report.coverages": (0.5,)},
-        "config.report.coverages must begin with 1.0, all forecasts, got (0.5,)",
+        "config.report.coverages must start with 1.0 (all forecasts), got (0.5,)",
     ),
 }
 

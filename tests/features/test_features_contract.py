@@ -21,7 +21,7 @@ from tests.helpers.causality import chunks_are_whole, compiled, future_is_unseen
 from tests.helpers.markets import bars, gap, messy, tick
 
 N = 650  # rows: disturbances lie in the first half, recovery in the second
-PIECES = (1, 324)  # few shapes, since each is compiled anew; tests/core/test_stream.py has many
+PIECES = (1, 324)  # few shapes, since each is compiled separately; tests/core/test_stream.py has many
 # of each kind of memory, and sharing kernels with each other; compiling all of them takes minutes
 SCALED = {
     **{"log_return": {}, "volatility": {}, "volume_zscore": {}, "kalman": {}, "macd": {}, "stochastic": {}},

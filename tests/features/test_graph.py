@@ -38,7 +38,7 @@ sizes = pytest.mark.parametrize("assets", [2, 5])
 def test_the_tree_as_scipy(assets, seed, missing):
     rho = correlations(assets, seed, missing)
     made = np.asarray(tree(rho))
-    far = np.nan_to_num(np.asarray(graph.distance(rho)), nan=0.0) * (1 - np.eye(assets))  # 0 is no edge in scipy
+    far = np.nan_to_num(np.asarray(graph.distance(rho)), nan=0.0) * (1 - np.eye(assets))  # scipy ignores edges of 0
     for edges, weights in zip(made, far, strict=True):
         expected = scipy_tree(weights).toarray() > 0
         np.testing.assert_array_equal(edges, expected | expected.T)

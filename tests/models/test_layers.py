@@ -46,7 +46,7 @@ def plain(x, w, dilation):
     return dilated_conv(x, w, dilation, (w.shape[0] - 1) * dilation)
 
 
-SIZES = [(1, 1, 1), (2, 9, 3), (3, 12, 2)]  # batch, steps, channels: few, since each is compiled anew
+SIZES = [(1, 1, 1), (2, 9, 3), (3, 12, 2)]  # batch, steps, channels: few, since each is compiled separately
 shapes = given(st.sampled_from(SIZES), st.sampled_from([1, 2, 4]), st.sampled_from([1, 2, 5]))
 
 

@@ -36,7 +36,7 @@ def by_thirds(n: int, end: np.ndarray, first: float = 0.5) -> Split:
 
 
 def flipping(n: int = 170, assets: int = 2, every: int = 1_000_000, noise: float = 0.5, seed: int = 0) -> Dataset:
-    """Returns are the first feature and noise, its sign drawn anew every so many rows; some rows lack features."""
+    """Returns are the first feature and noise, its sign drawn again every so many rows; some rows lack features."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, assets, 3)).astype(np.float32)
     sign = rng.choice([-1, 1], -(-n // every)).repeat(every)[:n, None] if every < n else 1
@@ -107,7 +107,7 @@ def test_no_steps_are_the_plain_forecast():
 
 @pytest.mark.parametrize("horizon", [1, 4])
 def test_nothing_depends_on_the_future_bit_for_bit(panel, horizon):
-    """Bars from row t on are others, or missing: the labels are made anew, and every forecast up to t - 1, and those
+    """Bars from row t on change or go missing, and labels are computed again: every forecast up to t - 1, and those
     of adaptations up to t, stay the same."""
     n, rng = 300, np.random.default_rng(0)
     bars = jax.tree.map(lambda a: np.asarray(a)[:n], panel.bars)
@@ -216,7 +216,7 @@ def test_training_rows_after_those_to_score_are_refused():
 
 def accuracies(names, length=64, steps=3, rate=1.0) -> dict[str, tuple[float, float]]:
     """Share of the test rows that are right without adaptation and with it, by way of training, on a market whose sign
-    is drawn anew every 256 rows: what pays is to find out quickly which one it is."""
+    is drawn again every 256 rows, so that quick adaptation pays."""
     market = flipping(6_000, every=256, noise=1.0)
     both = market.split.train, market.split.valid
     series = [device_series(market.features, market.labels, rows) for rows in both]

@@ -1,4 +1,4 @@
-"""Training that goes on from an earlier run, from pre-training, or over folds."""
+"""Training that starts from an earlier run or from pre-training, or runs over folds."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ class TestPretraining:
 
     def test_not_both(self):
         with pytest.raises(
-            ConfigError, match="train.init_from must be None where pretrain.name makes the first weights"
+            ConfigError, match="train.init_from and pretrain.name cannot both be set: each provides the initial weights"
         ):
             tiny.config({**PRETRAINED, "train.init_from": "results/x"})
 

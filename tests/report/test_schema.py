@@ -37,7 +37,7 @@ def test_another_version_or_a_missing_field_is_refused(tmp_path, report):
         type(report).read(path)
     del values["folder"]
     path.write_text(json.dumps(values))
-    with pytest.raises(FxtradeError, match=f"{path}: {name} lacks the field 'folder'; make it again"):
+    with pytest.raises(FxtradeError, match=f"{path}: {name} lacks the field 'folder'; run it again"):
         type(report).read(path)
 
 

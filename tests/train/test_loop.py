@@ -234,7 +234,9 @@ class TestNotFinite:
     def test_validation_rows_that_are_bad(self):
         whole = series()
         data = within(whole, 0, 150), within(whole._replace(x=whole.x.at[200, 0, 0].set(np.nan)), 160, 240)
-        with pytest.raises(TrainingError, match="validation loss after step 10 is not finite although training's is"):
+        with pytest.raises(
+            TrainingError, match="validation loss after step 10 is not finite, but the training loss is"
+        ):
             train(data)
 
     def test_a_rate_that_blows_up(self):

@@ -270,7 +270,7 @@ def test_segments_of_a_support_and_of_a_query_are_mixed_among_themselves():
 
 @pytest.mark.parametrize("name, steps, gain", [("reptile", 3, 0.02), ("maml", 1, 0.05)])
 def test_weights_that_were_learnt_for_it_adapt_better_than_plainly_trained_ones(name, steps, gain):
-    """The sign of the rule is drawn anew every 128 rows: plain training finds nothing that holds, but a start from
+    """The sign of the rule is drawn again every 128 rows: plain training finds nothing that holds, but a start from
     which a few steps on one segment tell the sign on the next can be learnt. Reptile with one step is plain training,
     so it is given more."""
     n, length = 4_096, 32
@@ -320,7 +320,7 @@ def test_validation_is_by_weights_that_adapt_to_the_segments_before(segments, re
     "changes, message",
     [
         ({"name": "maml", "segments": 2}, "train.batch = 6: meta-learning needs a multiple of 4 segments"),
-        ({"name": "reptile", "trainable": "heads"}, "Reptile moves only what adapts"),
+        ({"name": "reptile", "trainable": "heads"}, "Reptile would train the heads only"),
     ],
 )
 def test_what_does_not_fit_is_named(changes, message):
