@@ -44,8 +44,9 @@ def step(
 ) -> tuple[Account, Result]:
     """Take the account through one bar, in three phases.
 
-    1. Match: the order that waits meets the quotes of the bar, today its open alone. Without a bar, or a trade in it,
-       it goes on waiting. A position whose asset has ended may be closed at the last known price (`ExecutionPolicy`).
+    1. Match: the pending order is matched with the bar's quotes (currently the open only). Without a bar, or without a
+       trade in it, it stays pending. A position whose asset has ended may be closed at the last known price
+       (`ExecutionPolicy`).
     2. Settle: cash pays for units and costs, and the account is marked at the close, or at the last known price.
     3. Decide: where `decided` is not NaN, it replaces the pending order.
 

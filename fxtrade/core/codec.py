@@ -41,7 +41,7 @@ class Versioned:
             values = json.loads(text)
             version = values["version"]
         except (ValueError, TypeError, KeyError, RecursionError) as e:
-            raise FxtradeError(f"{where} is damaged or of an older version of fxtrade ({e!r}); make it again") from e
+            raise FxtradeError(f"{where} is damaged or of an older version of fxtrade ({e!r}); {RECREATE}") from e
         if version != cls.version:
             raise FxtradeError(
                 f"{where} holds version {version} of {cls.__name__}, this fxtrade reads {cls.version}; {RECREATE}"

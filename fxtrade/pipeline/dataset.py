@@ -111,8 +111,8 @@ def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] 
             f"a shorter scaler.halflife (here {config.scaler.halflife:g} bars), shorter windows or symbols with fewer "
             "gaps"
         )
-    split = splits.build(config.split)(present, known_at(two_way.end))
-    final = two_way if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
+    split = splits.build(config.split)(present, known_at(two_class.end))
+    final = two_class if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
     return Dataset(panel, dataclasses.replace(made, names=columns), final, split)
 
 

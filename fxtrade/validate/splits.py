@@ -71,10 +71,10 @@ SPLITS = {"by_time": by_time}
 
 
 def folds(train: Bool[Array, " N"], known: Int[Array, " N"], count: int, embargo: int = 0) -> Bool[np.ndarray, "G N"]:
-    """Return the training rows of each of `count` members: all but one block of rows, another for each.
+    """Return the training rows of each fold: all training rows except one block.
 
-    Blocks have equally many training rows. Rows before a block are dropped, too, where their label or its weight
-    depends on it (`known`, see `by_time`), and the `embargo` rows after it.
+    Blocks have equally many training rows. Rows before the block whose label or weight depends on it (`known`, see
+    `by_time`), and the `embargo` rows after it, are dropped too.
 
     Raises:
         DataError: there are fewer training rows than blocks.
