@@ -110,13 +110,14 @@ def fit(
         params = init_params(job.model, series, seed, config.ensemble.size)
     begin = functools.partial(create, optimizer=optimizer)
     state, key = (jax.vmap(begin)(params), jnp.stack(keys)) if ensemble else (begin(params), keys[0])
-    early, best_params = EarlyStopping(), state.ema
+    early, best_params, infos = EarlyStopping(), state.ema, []
     if outputs.resume and checkpoints and checkpoints.latest() is not None:
         state, progress = checkpoints.restore(state)
         state = jax.tree.map(jnp.copy, state)  # the state is donated, and its memory may belong to Orbax
-        early = EarlyStopping(**progress)
+        early = EarlyStopping(**progress["early"])
+        infos = [Info(*(np.asarray(values, np.float32) for values in progress["infos"]))] if progress["infos"] else []
         best_params = checkpoints.restore(state, "best")[0].ema if early.best_step else state.ema
-    step, infos, timed = int(np.max(state.step)), [], []
+    step, timed = int(np.max(state.step)), []
 
     def evaluate_members() -> Info:
         """Return the mean over members."""
@@ -126,8 +127,9 @@ def fit(
         return Info(*np.mean(np.array(infos), 0).tolist())
 
     def save(best: bool) -> None:
-        if checkpoints:
-            checkpoints.save(state, dataclasses.asdict(early), best)
+        if checkpoints:  # with the steps since the last evaluation, over which the next one averages
+            values = [np.concatenate(parts).tolist() for parts in zip(*infos, strict=True)]
+            checkpoints.save(state, {"early": dataclasses.asdict(early), "infos": values}, best)
 
     stopped = "finished"
     while step < config.steps:

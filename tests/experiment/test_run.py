@@ -253,9 +253,21 @@ class TestMistakes:
         with pytest.raises(FxtradeError, match="--run a/b must be a plain name"):
             tiny.run_tiny(tmp_path, "a/b")
 
+    def test_a_name_or_a_ledger_that_cannot_be_is_found_before_training(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(training, "train", pytest.fail)
+        for name in ("lr[1]", "x" * 300):
+            with monkeypatch.context() as patch:
+                patch.setattr(dataset, "load", pytest.fail)
+                with pytest.raises(FxtradeError, match="--run"):
+                    tiny.run_tiny(tmp_path, name)
+        (tmp_path / "ledger.jsonl").mkdir()
+        with pytest.raises(FxtradeError, match="ledger.jsonl cannot be read: Is a directory"):
+            tiny.run_tiny(tmp_path, "run")
+        assert files(tmp_path) == {"ledger.jsonl"}
+
     def test_results_that_cannot_be_written(self, tmp_path):
         (tmp_path / "results").write_text("in the way")
-        with pytest.raises(FxtradeError, match="results/run/config.json cannot be written: .*--results"):
+        with pytest.raises(FxtradeError, match="results/run cannot be written: .*--results"):
             tiny.run_tiny(tmp_path / "results", "run", {"features": SMALL})
 
     def test_a_damaged_ledger(self, tmp_path):
