@@ -9,7 +9,7 @@ import pytest
 
 from fxtrade import models
 from fxtrade.core.errors import CheckpointError, FxtradeError
-from fxtrade.pipeline import dataset, predict
+from fxtrade.pipeline import dataset, predict, training
 from fxtrade.report.schema import RunReport
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.record import RunRecord
