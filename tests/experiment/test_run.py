@@ -293,7 +293,7 @@ class TestResumingMistakes:
     @pytest.mark.parametrize(
         "key, value, what",
         [
-            ("data.synth.seed", 1, "its data fingerprint is"),
+            ("data.synth.seed", 1, "its data_fingerprint is"),
             ("label.horizon", 2, "its label is"),
         ],
     )
