@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -41,25 +46,23 @@ class Checkpoints:
         step = int(np.max(state.step))  # the same for all members
         # the best one first: after a kill between the two writes, progress must not refer to a missing best checkpoint
         for kind in ("best", "last") if best else ("last",):
-            manager = self._managers[kind]
-            if step in manager.all_steps():
-                continue
+            manager, folder = self._managers[kind], self.folder / kind / str(step)
             try:
-                manager.save(
-                    step,
-                    args=ocp.args.Composite(
+                if step not in manager.all_steps():
+                    values = ocp.args.Composite(
                         state=ocp.args.StandardSave(state),
                         meta=ocp.args.JsonSave({"identity": self.identity, "progress": progress}),
-                    ),
-                    force=True,
-                )
-                manager.wait_until_finished()
-                checksum.write(self.folder / kind / str(step))
+                    )
+                    with _without_tracebacks():
+                        manager.save(step, args=values, force=True)
+                        manager.wait_until_finished()
+                if not checksum.is_written(folder):  # nor after a kill between the checkpoint and its checksums
+                    checksum.write(folder)
             except Exception as e:
                 resume = shlex.join(["--resume", str(self.folder.parent)])
                 raise CheckpointError(
-                    f"cannot write checkpoint {self.folder / kind / str(step)}: {first_line(e)}; make room or check "
-                    f"the permissions, then resume from step {self.latest() or 0} with {resume}"
+                    f"cannot write checkpoint {folder}: {first_line(e)}; make room or check the permissions, then "
+                    f"resume from step {self.latest() or 0} with {resume}"
                 ) from e
 
     def latest(self, kind: str = "last") -> int | None:
@@ -96,6 +99,9 @@ class Checkpoints:
             restored = self._managers[kind].restore(step, args=ocp.args.Composite(state=target))
         except Exception as e:
             raise self._damaged(path, kind, first_line(e)) from e
+        if not checksum.is_written(path):
+            with contextlib.suppress(OSError):  # a folder that can only be read
+                checksum.write(path)
         return restored["state"], progress
 
     def close(self) -> None:
@@ -118,3 +124,20 @@ class Checkpoints:
             return ocp.CheckpointManager(folder.resolve(), options=options)
         except OSError as e:
             raise CheckpointError(f"{folder} cannot be written: {e.strerror}") from e
+
+
+@contextlib.contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Keep what Orbax and TensorStore print about an error of their threads, beside raising it, from the screen."""
+    logger, hook = logging.getLogger("absl"), sys.excepthook
+
+    def ignore_closed_loop(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if "Event loop is closed" not in str(error):
+            hook(kind, error, trace)
+
+    disabled, logger.disabled = logger.disabled, True
+    sys.excepthook = ignore_closed_loop
+    try:
+        yield
+    finally:
+        logger.disabled, sys.excepthook = disabled, hook

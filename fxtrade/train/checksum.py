@@ -16,9 +16,14 @@ def write(folder: Path) -> None:
     write_atomic(folder / NAME, json.dumps(_digests(folder), indent=1))
 
 
+def is_written(folder: Path) -> bool:
+    """Return whether the folder has checksums."""
+    return (folder / NAME).exists()
+
+
 def damaged(folder: Path) -> list[str]:
     """Return the files that are missing, changed or new since `write`; none if it was never called."""
-    if not (folder / NAME).exists():
+    if not is_written(folder):
         return []
     try:
         written = dict(json.loads((folder / NAME).read_text()))

@@ -64,6 +64,7 @@ class Progress:
     state: TrainState
     early: EarlyStopping
     best_params: PyTree  # averaged weights at the best evaluation
+    infos: list[Info] = dataclasses.field(default_factory=list)  # of the steps since the last evaluation
 
     @property
     def step(self) -> int:
@@ -84,7 +85,8 @@ class Progress:
     def save(self, checkpoints: Checkpoints | None, best: bool) -> None:
         """Write a checkpoint, if there are any."""
         if checkpoints:
-            checkpoints.save(self.state, dataclasses.asdict(self.early), best)
+            infos = [np.concatenate(parts).tolist() for parts in zip(*self.infos, strict=True)]
+            checkpoints.save(self.state, {"early": dataclasses.asdict(self.early), "infos": infos}, best)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +139,7 @@ def fit(
     keys = [jax.random.PRNGKey(seed + i) for i in range(size)]
     key = jnp.stack(keys) if size > 1 else keys[0]
     progress = _start(job, config, optimizer, seed, outputs)
-    step, infos, timed, stopped = progress.step, [], [], "finished"
+    step, timed, stopped = progress.step, [], "finished"
     while step < config.steps:
         if config.patience is not None and progress.early.since_best >= config.patience:
             stopped = "early"
@@ -154,13 +156,13 @@ def fit(
         timed.append((labels, time.perf_counter() - began))
         _check_finite(info, step, job, keys, config.batch, checkpoints)
         step += count
-        infos.append(info)
+        progress.infos.append(info)
         if step % config.eval_every == 0 or step == config.steps:
             rate, speed = float(np.asarray(learning_rate(step - 1))), _labels_per_second(timed)
             valid = validate(progress.state.ema)
             best = progress.add(float(valid.loss), step, checkpoints)
-            evaluation = _evaluation(step, config.steps, infos, rate, speed, valid, best)
-            infos = []
+            evaluation = _evaluation(step, config.steps, progress.infos, rate, speed, valid, best)
+            progress.infos = []
             if outputs.metric_writer:
                 outputs.metric_writer.scalars(step, evaluation.scalars())
                 outputs.metric_writer.histograms(step, progress.state.ema)
@@ -185,8 +187,10 @@ def _start(
         return Progress(state, EarlyStopping(), state.ema)
     state, saved = checkpoints.restore(state)
     state = jax.tree.map(jnp.copy, state)  # the state is donated, and its memory may belong to Orbax
-    early = EarlyStopping(**saved)
-    return Progress(state, early, checkpoints.restore(state, "best")[0].ema if early.best_step else state.ema)
+    early = EarlyStopping(**saved["early"])
+    best_params = checkpoints.restore(state, "best")[0].ema if early.best_step else state.ema
+    infos = [Info(*(np.asarray(values, np.float32) for values in saved["infos"]))] if saved["infos"] else []
+    return Progress(state, early, best_params, infos)
 
 
 def _make_validate(job: TrainJob, config: TrainConfig) -> Callable[[PyTree], Info]:

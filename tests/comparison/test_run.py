@@ -228,6 +228,17 @@ class TestAgain:
         assert trained == [("tcn", "focal")]
         assert lasting(outcome(copy)) == lasting(outcome(finished))
 
+    def test_damaged_files_are_recomputed_and_nothing_else(self, copy, finished, trained):
+        store = CellStore(copy)
+        baseline = next(key for key, result in store.results.items() if result.is_baseline)
+        for key in (cells(copy)["tcn", "focal"].hash, baseline):
+            (copy / "sums" / f"{key}.npz").write_bytes(b"PK")
+        run.table(copy, Console(quiet=True))
+        assert outcome(copy).done == 3
+        run_tiny(copy.parent)
+        assert trained == [("tcn", "focal")]
+        assert lasting(outcome(copy)) == lasting(outcome(finished))
+
     def test_a_changed_recipe_recomputes_its_own_cells(self, copy, trained):
         run_tiny(copy.parent, {"recipe_changes": {"focal": {"loss": {"name": "focal", "options": {"gamma": 1.0}}}}})
         assert trained == [("wavenet", "focal"), ("tcn", "focal")]

@@ -13,7 +13,7 @@ import pytest
 from fxtrade import models
 from fxtrade.core.errors import CheckpointError, FxtradeError
 from fxtrade.experiment import run
-from fxtrade.pipeline import dataset, predict
+from fxtrade.pipeline import dataset, predict, training
 from fxtrade.report.progress import Console
 from fxtrade.report.schema import RunReport
 from fxtrade.runs import continuation, ledger, provenance, run_dir
@@ -303,6 +303,18 @@ class TestMistakes:
         with pytest.raises(FxtradeError, match="--run a/b must be a plain name"):
             tiny.run_tiny(tmp_path, "a/b")
 
+    def test_a_name_or_a_ledger_that_cannot_be_is_found_before_training(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(training, "train", pytest.fail)
+        for name in ("lr[1]", "x" * 300):
+            with monkeypatch.context() as patch:
+                patch.setattr(dataset, "load", pytest.fail)
+                with pytest.raises(FxtradeError, match="--run"):
+                    tiny.run_tiny(tmp_path, name)
+        (tmp_path / "ledger.jsonl").mkdir()
+        with pytest.raises(FxtradeError, match="ledger.jsonl cannot be read: Is a directory"):
+            tiny.run_tiny(tmp_path, "run")
+        assert files(tmp_path) == {"ledger.jsonl"}
+
     def test_results_that_cannot_be_written(self, tmp_path):
         (tmp_path / "results").write_text("in the way")
         with pytest.raises(FxtradeError, match="results/run cannot be written: .*--results"):
@@ -331,7 +343,7 @@ class TestResumingMistakes:
     @pytest.mark.parametrize(
         "key, value, what",
         [
-            ("data.synth.seed", 1, "its data fingerprint is"),
+            ("data.synth.seed", 1, "its data_fingerprint is"),
             ("label.horizon", 2, "its label is"),
         ],
     )

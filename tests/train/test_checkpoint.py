@@ -182,19 +182,30 @@ class TestDamage:
         """A kill may come between a checkpoint and its checksums: it counts, and is not checked."""
         newest = folder / "last" / "30"
         (newest / checksum.NAME).unlink()
-        assert same(Checkpoints(folder, WHO).restore(state(0))[0], state(30))
         (newest / "meta" / "metadata").write_text("{")
         with pytest.raises(CheckpointError, match="30 is damaged.*resume from step 20"):
             Checkpoints(folder, WHO).restore(state(0))
+        assert not checksum.is_written(newest)
+
+    def test_checksums_that_a_kill_left_out_are_made_up_for(self, folder):
+        for kind, step in (("last", 30), ("best", 20)):
+            (folder / kind / str(step) / checksum.NAME).unlink()
+        checkpoints = Checkpoints(folder, WHO)
+        assert same(checkpoints.restore(state(0))[0], state(30))
+        assert checksum.is_written(folder / "last" / "30")
+        checkpoints.save(state(20), {}, best=True)  # training comes there again
+        assert checksum.is_written(folder / "best" / "20") and not checksum.damaged(folder / "best" / "20")
 
 
 class TestFullDisk:
     @pytest.mark.parametrize("size", [50, 700])
-    def test_the_earlier_checkpoint_stays(self, folder, size):
+    def test_the_earlier_checkpoint_stays_and_nothing_is_printed(self, folder, size, capfd, caplog):
         checkpoints = Checkpoints(folder, WHO)
         with pytest.raises(CheckpointError) as e, largest_file(size):
             checkpoints.save(state(40), {}, best=False)
         message = str(e.value)
+        captured = capfd.readouterr()
+        assert "Traceback" not in captured.out + captured.err and not caplog.records
         assert f"cannot write checkpoint {folder / 'last' / '40'}" in message and "make room" in message
         assert f"resume from step 30 with --resume {folder.parent}" in message
         again = Checkpoints(folder, WHO)
