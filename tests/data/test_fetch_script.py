@@ -57,7 +57,7 @@ def test_interrupted_then_resumed(server, tmp_path, number, code):
     server.zips()
     process = script(server, tmp_path)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and "BTCUSDT: 2904 bars" in output
+    assert process.returncode == 0 and "BTCUSDT: 2,904 bars" in output
     assert server.zips() == [remote(month) for month in months[2:]]
     assert stored(tmp_path).equals(expected(rows)) and left_behind(tmp_path) == ["BTCUSDT.parquet"]
 
