@@ -203,7 +203,8 @@ def _trading(trading: TradingResult, config: TradeConfig) -> str:
     text = (
         f"Traded at {describe_costs(config.costs)} a side, its return is {gain(net.total_return)} with a "
         f"Sharpe ratio of {sharpe} and a maximum drawdown of {percent(net.max_drawdown)} (buy and "
-        f"hold: {gain(held.total_return)}, {number(held.sharpe.value)}, {percent(held.max_drawdown)}): **it {survival(trading)}**."
+        f"hold: {gain(held.total_return)}, {number(held.sharpe.value)}, {percent(held.max_drawdown)}): "
+        f"**it {survival(trading)}**."
     )
     if missing(net.dsr):
         return text
