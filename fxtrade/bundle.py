@@ -81,8 +81,8 @@ def forecast(bundle: Bundle) -> Stream:
 def decide(bundle: Bundle, history: Bars | None = None) -> Stream:
     """Return the stream from `Bars` rows to target weights `[T, A]`: the sizing of the run and its rules.
 
-    NaN keeps the present units. Any number of rows at a time gives the targets of the run's backtest, with its bits,
-    if `history` is the rows before the backtest.
+    NaN keeps the present units. Any number of rows at a time gives the targets of the run's backtest if `history` is
+    the rows before it: bit for bit, but targets in proportion to a forecast to its float32 rounding.
 
     Args:
         history: rows before the account begins. Forecasts and sizing remember them, the rules do not: an empty account

@@ -48,7 +48,8 @@ RULES = {
     "default": None,
     "none": {"rules": None},
     "two": {"rules": (RuleConfig("only_changes"), RuleConfig("only_changes"))},
-    "sized": {"sizing": RuleConfig("proportional", {"horizon": 5})},
+    "bought": {"rules": (RuleConfig("buy_and_hold"), RuleConfig("only_changes"))},
+    "longer": {"sizing": RuleConfig("threshold", {"horizon": 5})},
 }
 
 
