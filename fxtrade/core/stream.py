@@ -123,7 +123,7 @@ def chunk_rows(stream: Stream, rows: Any) -> int:
 
     def largest(size: int) -> int:
         chunk = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), rows)
-        return _largest_array(jax.make_jaxpr(stream.step)(state, chunk).jaxpr)
+        return largest_array(jax.make_jaxpr(stream.step)(state, chunk).jaxpr)
 
     needed = largest(size)
     while needed > LARGEST_ARRAY and size > FEWEST_ROWS:
@@ -137,7 +137,7 @@ def chunk_rows(stream: Stream, rows: Any) -> int:
     return size
 
 
-def _largest_array(program: Any) -> int:
+def largest_array(program: Any) -> int:
     """Return the bytes of the largest array that a jaxpr computes, those of its inner programs included."""
     most = 0
     for equation in program.eqns:
@@ -145,7 +145,7 @@ def _largest_array(program: Any) -> int:
             most = max(most, getattr(made.aval, "size", 0) * getattr(made.aval.dtype, "itemsize", 0))
         for inner in jax.tree.leaves(equation.params):
             inner = getattr(inner, "jaxpr", inner)
-            most = max(most, _largest_array(inner) if hasattr(inner, "eqns") else 0)
+            most = max(most, largest_array(inner) if hasattr(inner, "eqns") else 0)
     return most
 
 

@@ -15,7 +15,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array
 from fxtrade.models import tcn
 from fxtrade.models.layers import DType, dropout, prepend_past, unfold_assets
-from fxtrade.models.message_passing import GraphAttention, GraphConv
+from fxtrade.models.message_passing import GraphAttention, GraphConv, map_bars
 from fxtrade.models.network import Network
 
 Graph = Literal["full", "learnt", "correlation"]
@@ -94,11 +94,12 @@ class GNN(Network):
             h = h + dropout(nn.relu(layer(y, adjacency, present)), self.dropout, train)
         return h
 
-    def adjacency(self, x: Float[Array, "B T A F"], present: Bool[Array, "B T A"]) -> Float[Array, "B T A A"]:
+    def adjacency(self, x: Float[Array, "B T A F"], present: Bool[Array, "B T A"]) -> Float[Array, "#B #T A A"]:
         if self.graph == "learnt":
             return LearntGraph(self.rank, name="graph")(present)
         if self.graph == "full":
-            return jnp.ones((*present.shape, present.shape[-1]))
+            assets = present.shape[-1]
+            return jnp.ones((*(1 for _ in present.shape[:-1]), assets, assets))
         if self.column > x.shape[-1]:
             raise ConfigError(f"model 'gnn': there is no column {self.column} (option column) in {x.shape[-1]} inputs")
         return CorrelationGraph(self.links, self.window, self.dtype, name="graph")(x[..., self.column - 1], present)
@@ -139,11 +140,20 @@ class CorrelationGraph(nn.Module):
         values = jnp.moveaxis(jnp.where(rows[..., 1] > 0, rows[..., 0], jnp.nan), 1, 0)
         i, j = np.triu_indices(assets)
         min_rows = max(self.window // 2, MIN_ROWS)
-        rho = comoments.comoments(values[..., i], values[..., j], self.window, min_rows).correlation
+
+        def correlation(i: Array, j: Array) -> Array:
+            return comoments.comoments(values[..., i], values[..., j], self.window, min_rows).correlation
+
+        rho = jnp.moveaxis(comoments.map_pairs(correlation, i, j), 0, 1)
         pair = np.zeros((assets, assets), int)
         pair[i, j] = pair[j, i] = np.arange(len(i))
-        rho = jnp.moveaxis(rho, 0, 1)[..., pair]
-        both_present = present[..., :, None] & present[..., None, :] & ~np.eye(assets, dtype=bool)[None, None]
-        rho = jnp.where(both_present & (rho > 0), rho, 0)
-        linked = rho >= lax.top_k(rho, min(self.links, assets))[0][..., -1:]
-        return jnp.where(linked | jnp.swapaxes(linked, -1, -2), rho, 0)
+
+        def link(present: Array, rho: Array) -> Array:
+            different = ~np.eye(assets, dtype=bool)[(None,) * (present.ndim - 2)]
+            both_present = present & jnp.swapaxes(present, -1, -2) & different
+            rho = rho[..., 0, pair]
+            rho = jnp.where(both_present & (rho > 0), rho, 0)
+            linked = rho >= lax.top_k(rho, min(self.links, assets))[0][..., -1:]
+            return jnp.where(linked | jnp.swapaxes(linked, -1, -2), rho, 0)
+
+        return map_bars(link, 4 * assets**2, present[..., None], rho[..., None, :])

@@ -3,19 +3,56 @@
 The adjacency holds weights >= 0, entry (i, j) for messages from j to i. An absent asset, and one without edges,
 receives only its own message. The layers depend on neither the number of the assets nor their order: permuted assets
 get permuted messages, and present assets get the same messages without the absent ones.
+
+What is computed of every pair of assets is held for a block of bars at a time where there are many, and computed again
+in the backward pass (`map_bars`).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Bool, Float
 
 from fxtrade.core.types import Array
 from fxtrade.models.layers import DType, dense, sum_dtype
 
 SLOPE = 0.2  # of the leaky relu in the scores, as in Brody et al.
+BLOCK_BYTES = 64 << 20  # of the largest array of one block of bars
+UNROLLED = 16  # assets up to which each sender has its own code: faster to run, slower to compile
+
+
+def map_bars(f: Callable[..., Array], bar_bytes: int, *arrays: Array) -> Array:
+    """Return f(*arrays), which works bar by bar, in blocks of bars of at most `BLOCK_BYTES`.
+
+    Args:
+        bar_bytes: of the largest array that f computes, for one bar.
+        arrays: `[*lead, ...]` with the same lead, that of the first without its last two axes. Where the lead of an
+            array is all ones it is shared by all bars.
+    """
+    lead = arrays[0].shape[:-2]
+    bars, size = math.prod(lead), max(BLOCK_BYTES // bar_bytes, 1)
+    if bars <= size:
+        return f(*arrays)
+    blocks = -(-bars // size)
+    arrays = tuple(a.reshape(-1, *a.shape[len(lead) :]) for a in arrays)
+    shared = [len(a) == 1 for a in arrays]
+
+    def split(a: Array) -> Array:
+        return jnp.pad(a, [(0, blocks * size - bars)] + [(0, 0)] * (a.ndim - 1)).reshape(blocks, size, *a.shape[1:])
+
+    def block(parts: list[Array]) -> Array:
+        rest = iter(parts)
+        return f(*(a if alone else next(rest) for a, alone in zip(arrays, shared, strict=True)))
+
+    made = lax.map(jax.checkpoint(block), [split(a) for a, alone in zip(arrays, shared, strict=True) if not alone])
+    return made.reshape(blocks * size, *made.shape[2:])[:bars].reshape(*lead, *made.shape[2:])
 
 
 def with_loops(adjacency: Float[Array, "*lead A A"], present: Bool[Array, "*lead A"]) -> Float[Array, "*lead A A"]:
@@ -39,11 +76,15 @@ class GraphConv(nn.Module):
     def __call__(
         self, h: Float[Array, "*lead A C"], adjacency: Float[Array, "*lead A A"], present: Bool[Array, "*lead A"]
     ) -> Float[Array, "*lead A D"]:
-        edges = with_loops(adjacency, present)
-        share = edges / jnp.sqrt(edges.sum(-1, keepdims=True) * edges.sum(-2, keepdims=True))
         values = dense(h, self.features, "values", self.dtype, use_bias=False)
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
-        messages = jnp.einsum("...ij,...jc->...ic", share.astype(self.dtype), values)
+
+        def convolve(values: Array, adjacency: Array, present: Array) -> Array:
+            edges = with_loops(adjacency, present)
+            share = edges / jnp.sqrt(edges.sum(-1, keepdims=True) * edges.sum(-2, keepdims=True))
+            return jnp.einsum("...ij,...jc->...ic", share.astype(self.dtype), values)
+
+        messages = map_bars(convolve, 4 * h.shape[-2] ** 2, values, adjacency, present)
         return messages + jnp.broadcast_to(bias, messages.shape)
 
 
@@ -65,12 +106,16 @@ class GraphAttention(nn.Module):
         size = self.features // self.heads
         a = self.param("attention", nn.initializers.lecun_normal(), (size, self.heads)).astype(self.dtype)
         receiver, sender = jnp.split(dense(h, 2 * self.features, "ends", self.dtype), 2, -1)
-        edges = jnp.moveaxis(with_loops(adjacency, present), -1, 0)[:, None]
-        score = pair_scores(receiver, sender, a)
-        score = jnp.where(edges > 0, score + jnp.log(jnp.where(edges > 0, edges, 1)), -jnp.inf)
-        share = nn.softmax(score, 0).astype(self.dtype)
-        values = sender.reshape(*sender.shape[:-1], self.heads, size)
-        return jnp.einsum("jh...i,...jhd->...ihd", share, values).reshape(sender.shape)
+
+        def attend(receiver: Array, sender: Array, adjacency: Array, present: Array) -> Array:
+            edges = jnp.moveaxis(with_loops(adjacency, present), -1, 0)[:, None]
+            score = pair_scores(receiver, sender, a)
+            score = jnp.where(edges > 0, score + jnp.log(jnp.where(edges > 0, edges, 1)), -jnp.inf)
+            share = nn.softmax(score, 0).astype(self.dtype)
+            values = sender.reshape(*sender.shape[:-1], self.heads, size)
+            return jnp.einsum("jh...i,...jhd->...ihd", share, values).reshape(sender.shape)
+
+        return map_bars(attend, 4 * self.features * h.shape[-2] ** 2, receiver, sender, adjacency, present)
 
 
 def pair_scores(
@@ -84,9 +129,12 @@ def pair_scores(
     size, heads = a.shape
     blocks = (np.eye(heads, dtype=a.dtype)[..., None] * a.T[:, None]).reshape(heads, heads * size)
 
-    def from_sender(j):
-        z = nn.leaky_relu(receiver + sender[..., j : j + 1, :], SLOPE)
+    def from_sender(one: Float[Array, "*lead 1 C"]) -> Array:
+        z = nn.leaky_relu(receiver + one, SLOPE)
         score = jnp.einsum("hc,mc->hm", blocks, z.reshape(-1, z.shape[-1]), preferred_element_type=sum_dtype(a.dtype))
         return score.reshape(heads, *z.shape[:-1])
 
-    return jnp.stack([from_sender(j) for j in range(sender.shape[-2])])
+    assets = sender.shape[-2]
+    if assets > UNROLLED:
+        return lax.map(from_sender, jnp.moveaxis(sender, -2, 0)[..., None, :])
+    return jnp.stack([from_sender(sender[..., j : j + 1, :]) for j in range(assets)])

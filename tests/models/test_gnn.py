@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade import models
+from fxtrade.core import comoments
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Features
+from fxtrade.models import message_passing
 from fxtrade.models.gnn import CorrelationGraph, Graph, LearntGraph, Message
 from tests.helpers.causality import chunks_are_whole, compiled
 from tests.helpers.graph_network import (
@@ -227,3 +229,17 @@ def test_an_unknown_column():
     model = models.build("gnn", {"graph": "correlation", "column": 6})
     with pytest.raises(ConfigError, match=r"there is no column 6 \(option column\) in 5 inputs"):
         jax.eval_shape(lambda seed: models.init(model, seed, A, F), jax.random.PRNGKey(0))
+
+
+def test_the_correlation_graph_in_blocks_is_the_whole(monkeypatch):
+    """In blocks of three of eight bars, and of two pairs."""
+    rng = np.random.default_rng(0)
+    x, present = rng.standard_normal((2, 20, 5)).astype(np.float32), rng.random((2, 20, 5)) < 0.8
+    x = np.where(present, x, 0)
+    layer = CorrelationGraph(1, 6)
+    whole = layer.init_with_output(jax.random.PRNGKey(0), x, present)[0]
+    monkeypatch.setattr(message_passing, "BLOCK_BYTES", 3 * 4 * 5**2)
+    monkeypatch.setattr(comoments, "PAIRS", 2)
+    blocks = layer.init_with_output(jax.random.PRNGKey(0), x, present)[0]
+    assert np.asarray(whole).any()
+    np.testing.assert_allclose(blocks, whole, rtol=1e-6, atol=1e-6)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from fxtrade.core import compat
+from fxtrade.core import compat, stream
+from fxtrade.models import message_passing
 from fxtrade.models.message_passing import GraphAttention, GraphConv, pair_scores, with_loops
 from tests.helpers.networks import random_params
 
@@ -194,3 +195,38 @@ def test_half_precision_in_and_out_with_scores_in_float32(name):
     np.testing.assert_allclose(out.astype(jnp.float32), exact, atol=0.05 * np.std(exact))
     half = jnp.asarray(h, jnp.bfloat16)
     assert pair_scores(half, half, jnp.ones((C, 1), jnp.bfloat16)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@each
+def test_blocks_of_bars_and_many_assets_are_the_whole(name, shared, monkeypatch):
+    """In blocks of two of five bars, one sender at a time: the same messages and gradients."""
+    h, adjacency, present = draw(assets=7, lead=(1, 5))
+    adjacency = adjacency[:, :1] if shared else adjacency
+    params = random_params(LAYERS[name], h, adjacency, present, scale=0.5)
+
+    def loss(params, h, adjacency):
+        return jnp.sum(LAYERS[name].apply({"params": params}, h, adjacency, present) ** 2)
+
+    value_and_grad = jax.value_and_grad(loss, (0, 1, 2))
+    whole = value_and_grad(params, h, adjacency)
+    bar_bytes = 4 * 7**2 * (D if "attention" in name else 1)
+    monkeypatch.setattr(message_passing, "BLOCK_BYTES", 2 * bar_bytes)
+    monkeypatch.setattr(message_passing, "UNROLLED", 2)
+    blocks = value_and_grad(params, h, adjacency)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-5), whole, blocks)
+
+
+def test_memory_of_two_hundred_assets_is_bounded():
+    """Scores of all pairs of all bars would take 23 GB in the forward pass alone."""
+    layer, assets, bars = GraphAttention(32, 2), 200, 8 * 576
+    h, present = jnp.zeros((1, bars, assets, 32)), jnp.ones((1, bars, assets), bool)
+    full = jnp.ones((1, 1, assets, assets))
+    params = jax.eval_shape(layer.init, jax.random.PRNGKey(0), h[:, :1], full, present[:, :1])
+
+    def loss(params, h):
+        return jnp.sum(layer.apply(params, h, full, present))
+
+    shapes = jax.ShapeDtypeStruct(h.shape, h.dtype)
+    program = jax.make_jaxpr(jax.value_and_grad(loss))(params, shapes)
+    assert stream.largest_array(program.jaxpr) <= 4 * message_passing.BLOCK_BYTES
