@@ -77,7 +77,7 @@ def write_new(path: Path, text: str) -> None:
 
     Raises:
         FileExistsError: it exists.
-        OSError: as it comes.
+        OSError: it cannot be written.
     """
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
@@ -118,7 +118,7 @@ def expand_home(path: Path) -> Path:
 
 
 def append_line(path: Path, entry: Any) -> None:
-    """Append one line of JSON, completely or not at all; processes side by side take turns. OSError as it comes.
+    """Append one line of JSON, completely or not at all; processes side by side take turns. Raises OSError.
 
     An unfinished last line, which a process left that was killed, is removed.
     """
@@ -146,7 +146,7 @@ def append_line(path: Path, entry: Any) -> None:
 def read_lines(path: Path) -> list[bytes]:
     """Return the lines of a file that `append_line` writes, without an unfinished last one; none if there is no file.
 
-    OSError as it comes.
+    Raises OSError.
     """
     *lines, last = (path.read_bytes() if path.exists() else b"").split(b"\n")
     return [*lines, last] if _is_json(last) else lines

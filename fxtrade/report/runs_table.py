@@ -67,7 +67,7 @@ def read(folder: Path) -> RunReport:
         raise FxtradeError(f"{folder}: {what}, there is no {run_dir.REPORT}")
     report = RunReport.read(path)
     if not report.accuracy:
-        raise FxtradeError(f"{path} has no accuracies; make it again")
+        raise FxtradeError(f"{path} has no accuracies; run it again to recreate the file")
     return dataclasses.replace(report, folder=folder.resolve().name)
 
 

@@ -148,7 +148,7 @@ def test_help(script):
 def test_help_on_a_config():
     for arguments in (["--config", "configs/wavenet.py:hourly"], ["--config=configs/wavenet.py"]):
         out, _ = tiny.script(*arguments, "--help").communicate(timeout=60)
-        assert "--config.data.path=../shared/data/bars_1h" in out
+        assert "--config.data.path=data/bars_1h" in out
 
 
 HEAVY = """

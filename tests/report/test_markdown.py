@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fxtrade.core.config import RuleConfig
 from fxtrade.evaluate.results import AuxiliaryResult, ReturnScores, ReturnsResult, TradingSummary
 from fxtrade.report import markdown, trading_section
 from fxtrade.report.plots import PLOTS
@@ -57,7 +58,7 @@ def test_tables_are_rectangular(full):
 
 @pytest.mark.parametrize("name", SIZING)
 def test_the_sizing_rule_says_what_is_traded(name):
-    text = markdown.document(report_sample.report(config__trade__sizing=name), PLOTS)
+    text = markdown.document(report_sample.report(config__trade__sizing=RuleConfig(name)), PLOTS)
     assert SIZING[name].description.format(coverage="10 %") in text
     assert ("The threshold of confidence" in text) == SIZING[name].has_threshold
 

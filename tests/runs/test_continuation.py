@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 
 import pytest
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.files import write_json
 from fxtrade.runs import continuation, run_dir
+from fxtrade.runs.record import RunRecord, RunResult
 from tests.helpers import tiny
+from tests.runs.test_record import RECORD
+
+DONE = dataclasses.replace(RECORD, result=RunResult(1.0, None, {"accuracy": 0.5}))
 
 
 def make(results, record=None, reached=40):
     folder = run_dir.create(results, tiny.config(), "run")
     (folder / "checkpoints" / "last" / str(reached)).mkdir(parents=True)
     if record is not None:
-        write_json(folder / run_dir.RECORD, record)
+        record.write(folder / run_dir.RECORD)
     return folder
 
 
-def test_a_run_is_finished_when_its_metrics_are_recorded(tmp_path):
+@pytest.mark.parametrize(
+    "content, finished", [(DONE.to_json(), True), (RECORD.to_json(), False), ("{}", False), ("[]", False), ("{", False)]
+)
+def test_a_run_is_finished_when_its_result_is_recorded(tmp_path, content, finished):
     folder = make(tmp_path)
     assert not continuation.is_finished(folder)
-    for content, finished in (('{"metrics": {}}', True), ('{"spans": {}}', False), ("[]", False), ("{", False)):
-        (folder / run_dir.RECORD).write_text(content)
-        assert continuation.is_finished(folder) == finished
+    (folder / run_dir.RECORD).write_text(content)
+    assert continuation.is_finished(folder) == finished
 
 
 def test_more_steps_are_recorded(tmp_path):
-    folder = make(tmp_path, {"spans": {}, "metrics": {"accuracy": 0.5}, "seconds": 1.0})
+    folder = make(tmp_path, DONE)
     assert continuation.extend(folder, 60).train.steps == run_dir.load_config(folder).train.steps == 60
     assert not continuation.is_finished(folder)
     assert continuation.extend(folder, 80).train.steps == 80
     entries = continuation.continuations(folder)
-    assert [(e["from_step"], e["steps_before"], e["steps"]) for e in entries] == [(40, 40, 60), (40, 60, 80)]
-    assert json.loads((folder / run_dir.RECORD).read_text())["spans"] == {}
+    assert [(e.from_step, e.steps_before, e.steps) for e in entries] == [(40, 40, 60), (40, 60, 80)]
+    assert RunRecord.read(folder / run_dir.RECORD).spans == RECORD.spans
 
 
 @pytest.mark.parametrize("steps", [40, 10])
 def test_no_more_steps_than_before(tmp_path, steps):
-    folder = make(tmp_path, {"metrics": {}})
+    folder = make(tmp_path, DONE)
     before = (folder / run_dir.RECORD).read_bytes()
     with pytest.raises(ConfigError, match=f"steps={steps}: .*run has 40 steps already"):
         continuation.extend(folder, steps)
@@ -48,6 +53,6 @@ def test_no_more_steps_than_before(tmp_path, steps):
 
 
 def test_a_run_that_stopped_early_is_not_trained_longer(tmp_path):
-    folder = make(tmp_path, {"metrics": {}}, reached=20)
+    folder = make(tmp_path, DONE, reached=20)
     with pytest.raises(ConfigError, match="stopped early at step 20"):
         continuation.extend(folder, 60)
