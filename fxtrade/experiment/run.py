@@ -13,7 +13,6 @@ from fxtrade import labels, models
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import Interrupted
-from fxtrade.core.registry import to_dict
 from fxtrade.core.types import Forecast
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import parse_interval
@@ -249,10 +248,8 @@ def summarize_training(
 
 def hparams(config: RunConfig) -> dict[str, Any]:
     """Return what a table of runs tells them apart by: the model, and all that differs from the defaults."""
-    chosen = provenance.non_defaults(config)
-    recipe = {"model": {"name": config.model.name}, "loss": {"name": config.loss.name}, "label": to_dict(config.label)}
-    names = ", ".join(sorted(config.features))
-    return {**recipe, **chosen, "model": {**recipe["model"], **chosen.get("model", {})}, "features": names}
+    names = {"model.name": config.model.name, "loss.name": config.loss.name, "label.name": config.label.name}
+    return names | provenance.non_defaults(config) | {"features": ", ".join(sorted(config.features))}
 
 
 def say_if_early(console: Console, title: str, fit: FitResult) -> None:
