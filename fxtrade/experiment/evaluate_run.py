@@ -121,6 +121,7 @@ def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) 
             yield Stage(callbacks=callbacks)
 
     trained = training.train_all_stages(config, data, load_initial_params(config, data), open_stage)
+    say_if_early(console, f"null baseline: {kind}, training", trained.fit)
     return coverage_table(config, data, forecasts(config, trained, data)[0])
 
 

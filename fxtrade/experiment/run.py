@@ -14,7 +14,6 @@ from typing import Any
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import Interrupted
-from fxtrade.core.registry import to_dict
 from fxtrade.evaluate.headline import headline
 from fxtrade.evaluate.results import NAN
 from fxtrade.experiment.evaluate_run import evaluate_run, say_if_early
@@ -111,10 +110,8 @@ def stop_if_asked(interrupt: Interrupt, folder: Path, step: int) -> None:
 
 def hparams(config: RunConfig) -> dict[str, Any]:
     """Return what a table of runs tells them apart by: the model, and all that differs from the defaults."""
-    chosen = provenance.non_defaults(config)
-    recipe = {"model": {"name": config.model.name}, "loss": {"name": config.loss.name}, "label": to_dict(config.label)}
-    names = ", ".join(sorted(config.features))
-    return {**recipe, **chosen, "model": {**recipe["model"], **chosen.get("model", {})}, "features": names}
+    names = {"model.name": config.model.name, "loss.name": config.loss.name, "label.name": config.label.name}
+    return names | provenance.non_defaults(config) | {"features": ", ".join(sorted(config.features))}
 
 
 def make_trial(report: RunReport, job: Job) -> Trial:

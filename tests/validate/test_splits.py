@@ -94,7 +94,7 @@ def test_with_labels_of_a_market_with_gaps():
     "n, valid, test", [(0, 0.15, 0.15), (1, 0.15, 0.15), (2, 0.3, 0.3), (5, 0.01, 0.2), (5, 0.2, 0.01), (4, 0.49, 0.5)]
 )
 def test_too_few_rows(n, valid, test):
-    with pytest.raises(DataError, match=f"{n} bars cannot be split into training, .* validation and .* test"):
+    with pytest.raises(DataError, match=f"{n} bars? cannot be split into training, .* validation and .* test"):
         split_by_time(np.ones(n, bool), ends(n, 1), valid, test)
 
 
