@@ -54,7 +54,7 @@ def build_features(panel: Panel | Bars, names: Mapping[str, Options], scaler: Sc
 def load_run(folder: str | Path) -> Bundle:
     """Return what a finished run needs to decide: config, weights, threshold. See `fxtrade.bundle`.
 
-    `bundle.forecast(run)` and `bundle.decide(run)` are its streams, for live use bar by bar.
+    `bundle.forecast(run)` and `bundle.decide(run, history)` are its streams, for live use bar by bar.
 
     Raises:
         ConfigError: the folder holds no finished run, or one that cannot decide alone.
