@@ -55,7 +55,7 @@ def build_features(panel: Panel | Bars, names: Mapping[str, Options], scaler: Sc
 def load_run(folder: str | Path) -> Bundle:
     """Return the bundle of a finished run: the config, weights and threshold that its target weights need.
 
-    `bundle.forecast(run)` and `bundle.decide(run)` are its streams, for live use bar by bar.
+    `bundle.forecast(run)` and `bundle.decide(run, history)` are its streams, for live use bar by bar.
 
     Raises:
         ConfigError: the folder contains no finished run, or the run cannot be used as a bundle (see `bundle.load`).
