@@ -106,9 +106,7 @@ def _key(kind: Any, key: str, path: str) -> Any:
     try:
         return kind(key)
     except ValueError as e:
-        raise FxtradeError(
-            f"{path} has a key {key!r} that is not a {kind.__name__}; run it again to recreate the file"
-        ) from e
+        raise FxtradeError(f"{path} has a key {key!r} that is not a {kind.__name__}; {RECREATE}") from e
 
 
 def _check(value: Any, kind: Any, path: str) -> Any:

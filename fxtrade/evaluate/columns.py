@@ -15,6 +15,7 @@ from jaxtyping import Bool, Complex, Float, Int
 from fxtrade.core.config import RunConfig, StudyConfig
 from fxtrade.core.errors import DataError
 from fxtrade.core.text import plural
+from fxtrade.core.types import Array
 from fxtrade.evaluate.results import FeatureColumn, FeatureTest
 from fxtrade.labels import horizon
 from fxtrade.metrics import bootstrap, ic
@@ -144,7 +145,7 @@ def select(data: Dataset, config: StudyConfig) -> tuple[Sample, Column]:
     return Sample(ranks, asset, row - first, data.panel.times[first:stop], assets), lambda f: x[row, asset, f]
 
 
-def reaches(rows: Bool[np.ndarray, " N"], horizon: int) -> Bool[np.ndarray, " N"]:
+def reaches(rows: Bool[Array, " N"], horizon: int) -> Bool[np.ndarray, " N"]:
     """Return whether one of `rows` is among t+1 .. t+1+horizon, the bars of the open-to-open return of each row t."""
     before = np.concatenate([[0], np.cumsum(rows)])  # number of rows before each index
     first = np.arange(1, len(rows) + 1)

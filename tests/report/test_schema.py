@@ -31,10 +31,10 @@ def test_missing_numbers_come_back(seed, share):
 def test_another_version_or_a_missing_field_is_refused(tmp_path, report):
     path, values, name = tmp_path / "report.json", json.loads(report.to_json()), type(report).__name__
     path.write_text(json.dumps(values | {"version": 0}))
-    with pytest.raises(
-        FxtradeError,
-        match=f"{path} holds version 0 of {name}, this fxtrade reads {report.version}; run it again to recreate the file",
-    ):
+    message = (
+        f"{path} holds version 0 of {name}, this fxtrade reads {report.version}; run it again to recreate the file"
+    )
+    with pytest.raises(FxtradeError, match=message):
         type(report).read(path)
     del values["folder"]
     path.write_text(json.dumps(values))
