@@ -105,6 +105,7 @@ def straight(tmp_path_factory):
     return tiny.run_tiny(tmp_path_factory.mktemp("results"), "run", PRETRAINED)
 
 
+@pytest.mark.slow
 class TestPretraining:
     def test_it_leaves_its_own_record(self, straight):
         assert {"checkpoints", "metrics.jsonl", "tensorboard"} == files(straight / "pretrain")
