@@ -80,7 +80,7 @@ def spectrum(
         entropy = 1 - (ratio * jnp.log(ratio)).mean(-1) / np.log(half)
         # as a maximum, since XLA's argmax would take two thirds of the time of all the rest
         strongest = ratio >= (1 - TIE) * ratio.max(-1, keepdims=True)
-        peak = jnp.where(strongest, np.log(period).astype(np.float32), 0).max(-1)
+        peak = jnp.where(strongest, np.log(period).astype(np.float32)[None, None], 0).max(-1)
         in_bands = jnp.log(jnp.matmul(ratio, mean_of_band, precision=lax.Precision.HIGHEST))
         phases = [part[..., b - 1] / jnp.sqrt(power + SHRINK * level)[..., b - 1] for part in (im, re) for b in bins]
         return jnp.concatenate([in_bands, jnp.stack([jnp.clip(entropy, 0, 1), peak, *phases], -1)], -1)
@@ -121,7 +121,7 @@ def _transform(window: int, taper: Taper) -> Callable[[Array], Bins]:
 
     def fast(frames):
         x = jnp.swapaxes(frames, 1, 2)
-        bins = jnp.fft.rfft((x - x.mean(-1, keepdims=True)) * weights)[..., 1:]
+        bins = jnp.fft.rfft((x - x.mean(-1, keepdims=True)) * weights[None, None])[..., 1:]
         return bins.real, bins.imag
 
     return fast

@@ -239,8 +239,11 @@ def gappy(tmp_path_factory):
     return folder
 
 
+QUICK = ("volatility", "triple barrier")  # one without trading and one with it
+
+
 class TestKinds:
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k not in QUICK)) for k in KINDS])
     def test_it_runs(self, tmp_path, gappy, kind):
         own = {"data.path": str(gappy), "data.align": "union", "features": SMALL, "train.steps": 10}
         found = report(tiny.run_tiny(tmp_path, "run", own | KINDS[kind]))

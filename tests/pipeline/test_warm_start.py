@@ -165,6 +165,7 @@ def straight(tmp_path_factory):
     return tiny.run_tiny(tmp_path_factory.mktemp("results"), "run", PRETRAINED)
 
 
+@pytest.mark.slow
 class TestPretraining:
     def test_it_leaves_its_own_record(self, straight):
         events, *others = sorted(files(straight / "pretrain"), key=lambda name: not name.startswith("events.out."))
