@@ -177,9 +177,10 @@ def plans(config: RunConfig, data: Dataset, receptive_field: int) -> tuple[Plan,
     Raises:
         DataError: a span has none, or all training labels are the same.
         ConfigError: the weights are to adapt, and training rows follow those that they would score.
+        DataError: they are to adapt, and there are not enough rows before the first of those.
     """
     if config.adapt.steps is not None:
-        online_finetune.check_split(data.split)
+        online_finetune.plan_adaptation(data, config.adapt, receptive_field)
     rows = {"training": np.asarray(data.split.train), "validation": np.asarray(data.split.valid)}
     weight = {name: loss_weight(data.features, data.labels, of_span) for name, of_span in rows.items()}
     kinds = np.unique(data.labels.y[weight["training"] > 0])

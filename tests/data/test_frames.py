@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import polars as pl
 import pytest
 
@@ -13,6 +12,7 @@ from fxtrade.data.panel import Panel
 from tests.helpers.bar_files import START, columns, rows, spoilt, write
 
 SYMBOLS = ("BTC", "ETH")
+pd = pytest.importorskip("pandas")
 
 
 @pytest.fixture

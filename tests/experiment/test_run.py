@@ -267,6 +267,7 @@ BAD = {
     "receptive field": ({"model.options.layers": 10}, "too few bars (1,000): a training segment takes 32 bars"),
     "too few bars": ({"data.synth.bars": 40}, "no row of these 40 bars has both a label and defined features"),
     "half-life": ({"scaler.halflife": 5e3}, "a shorter scaler.halflife (here 5000 bars)"),
+    "look-back": ({"adapt.steps": 2, "adapt.lookback": 5_000}, "adapt.lookback = 5000: before the validation rows"),
     "horizon": ({"label.horizon": 200}, "span is empty after purging; use more data, a shorter horizon"),
     "block": ({"report.bootstrap_block": "1x"}, "'1x' is not an interval"),
     "resample": ({"data.resample": "90m"}, "data.resample = '90m' is not a multiple of the bars' own interval, 1h"),
