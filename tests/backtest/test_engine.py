@@ -300,8 +300,8 @@ def test_rates_an_asset():
     bars = walk(rng)
     target = np.full((N, A), NAN)
     target[0] = 0.25
-    rates = np.array([1e-3, 2e-3, 4e-3])
-    fees = engine.backtest(bars, target, Market({"fee": {"rate": rates}}, np.int32(0))).costs["fee"]
-    np.testing.assert_allclose(fees[1], 0.25 * rates.sum(), rtol=1e-12)
-    both = Market({"fee": {"rate": np.stack([rates, 2 * rates])}}, np.zeros(2, np.int32))
+    rates = np.array([10.0, 20.0, 40.0])  # basis points
+    fees = engine.backtest(bars, target, Market({"fee": {"rate_bps": rates}}, np.int32(0))).costs["fee"]
+    np.testing.assert_allclose(fees[1], 0.25e-4 * rates.sum(), rtol=1e-12)
+    both = Market({"fee": {"rate_bps": np.stack([rates, 2 * rates])}}, np.zeros(2, np.int32))
     np.testing.assert_allclose(engine.stress(bars, target, both).costs["fee"], np.stack([fees, 2 * fees]), rtol=1e-9)

@@ -64,7 +64,7 @@ def test_invalid_rows_are_dropped_and_counted(tmp_path, column, value):
     path = write(tmp_path / "A.parquet", spoilt(column, 2, value))
     assert read_book(path).invalid == 1
     panel = book.read(path)
-    assert "without 1 rows of A that are not a valid book" in panel.source
+    assert "without 1 row of A that are not a valid book" in panel.source
     np.testing.assert_array_equal(panel.bars.close[:, 0], [100, 101, 101, 101, 100])
     np.testing.assert_array_equal(panel.bars.book.bid_size[:, 0, 0], [1, 2, 2, 4, 5])
     assert panel.bars.ok.all() and "without" not in book.read(write(tmp_path / "B.csv", FIVE)).source

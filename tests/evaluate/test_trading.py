@@ -264,7 +264,7 @@ def test_the_policies_of_the_config_reach_the_backtest(data):
     ok = np.array(bars.ok)
     ok[np.flatnonzero(data.split.test)[100] :, 0] = False
     short = data._replace(panel=dataclasses.replace(data.panel, bars=bars.replace(ok=ok)))
-    costly = dataclasses.replace(FREE, fee_bps=100.0)
+    costly = dataclasses.replace(FREE, costs={"fee": {"rate_bps": 100.0}})
     marked = trading.trade(short, made, costly, 1, {}).buy_and_hold
     closed = trading.trade(short, made, dataclasses.replace(costly, delisted="close"), 1, {}).buy_and_hold
     assert marked.delisted == closed.delisted == 1 and closed.cost > marked.cost
