@@ -50,7 +50,7 @@ def simulate(world):
     n, assets = target.shape
     cash, ruined, margin = 1.0, False, np.inf
     held, known, waiting = [0.0] * assets, [None] * assets, [None] * assets
-    rates = {name: float(parameters["rate"]) for name, parameters in m.costs.items()}
+    rates = {name: float(parameters["rate_bps"]) * 1e-4 for name, parameters in m.costs.items()}
     rows = {name: [] for name in ("equity", "weight", "traded", "pnl", *rates)}
 
     def worth(prices):
