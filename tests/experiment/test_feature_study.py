@@ -86,7 +86,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         "options, message",
         [
-            ({"horizons": (1, 5_600)}, "study.horizons: 5600 bars do not fit into the train span of"),
+            ({"horizons": (1, 5_600)}, "study.horizons: 5,600 bars do not fit into the train span of"),
             ({"bootstrap_block": "1x"}, "'1x' is not an interval"),
             ({"bootstrap_block": "52w"}, "study.bootstrap_block = '52w' .*: the span is a single block"),
         ],
