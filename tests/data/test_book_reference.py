@@ -165,7 +165,7 @@ class TestRealData:
 
     def test_a_session_with_a_gap_and_a_crossed_row(self, real_data):
         panel = book.read(real_data / "book" / "upbit_spot_ADAKRW_20180218.parquet")
-        assert "1 rows of upbit_spot_ADAKRW_20180218" in panel.source
+        assert "1 row of upbit_spot_ADAKRW_20180218" in panel.source
         times = panel.times.astype("datetime64[ns]")
         hole = (times > np.datetime64("2018-02-18T07:43")) & (times < np.datetime64("2018-02-18T15:08"))
         assert 7 * 3600 < hole.sum() and not panel.bars.ok[hole].any()

@@ -40,7 +40,7 @@ def test_it_projects_the_embedding_of_the_encoder_and_keeps_the_rest():
     encoder, model, params = case()
     plain, out = forward(encoder)(params["encoder"], X), forward(model)(params, X)
     np.testing.assert_allclose(out.logits, plain.logits, rtol=1e-6, atol=1e-7)
-    hidden, projection = params["hidden"], params["projection"]
+    hidden, projection = (jax.tree.map(np.asarray, params[name]) for name in ("hidden", "projection"))
     h = np.maximum(np.asarray(plain.embed) @ hidden["kernel"] + hidden["bias"], 0)
     np.testing.assert_allclose(out.embed, h @ projection["kernel"] + projection["bias"], rtol=1e-4, atol=1e-5)
     assert out.embed.shape == (2, 12, ASSETS, 3) and out.embed.dtype == jnp.float32
