@@ -53,8 +53,11 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("rules", RULES)
-@pytest.mark.parametrize("kind", ["finished", pytest.param("ensemble", marks=pytest.mark.slow)])
+QUICK = pytest.param("default", "finished")
+MORE = [(rules, kind) for kind in ("finished", "ensemble") for rules in RULES if (rules, kind) != QUICK.values]
+
+
+@pytest.mark.parametrize("rules, kind", [QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)])
 def test_the_targets_are_those_of_the_backtest(kind, rules, request):
     folder = request.getfixturevalue(kind)
     loaded = bundle.load(folder)

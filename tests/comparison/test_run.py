@@ -294,6 +294,7 @@ class TestMistakes:
         assert err == f"error: config has no key 'budgt'{registry.nearest('budgt', registry.to_dict(config()))}\n"
 
 
+@pytest.mark.slow
 def test_a_stage_starts_where_the_last_one_ended(tiny_setting, monkeypatch):
     own = {"recipe_changes": {"focal": ({}, {"loss": {"name": "focal"}})}, "models": ("tcn",), "recipes": ("focal",)}
     (cell,) = grid.cells(config(own), {"sim": 2})
@@ -312,6 +313,7 @@ def test_a_stage_starts_where_the_last_one_ended(tiny_setting, monkeypatch):
     assert result.training.stages == 2 and result.training.steps == 2 * 4
 
 
+@pytest.mark.slow
 def test_further_horizons_are_learnt_where_a_recipe_wants_them(tmp_path):
     own = {"focal": {"auxiliary": {"horizons": (2,), "volatility": 0.1}}}
     folder = run_tiny(tmp_path, {"recipe_changes": own, "models": ("tcn",)})
@@ -320,6 +322,7 @@ def test_further_horizons_are_learnt_where_a_recipe_wants_them(tmp_path):
     assert more > plain
 
 
+@pytest.mark.slow
 def test_pre_training_comes_first(tiny_setting, monkeypatch):
     own = {"recipe_changes": {"focal": {"pretrain": {"name": "simclr"}}}, "models": ("tcn",), "recipes": ("focal",)}
     (cell,) = grid.cells(config(own), {"sim": 2})
@@ -334,6 +337,7 @@ def test_pre_training_comes_first(tiny_setting, monkeypatch):
     assert given_start[0] is not None and result.training.steps == 4
 
 
+@pytest.mark.slow
 def test_a_later_stage_pre_trains_the_weights_of_the_one_before(tiny_setting, monkeypatch):
     stages = ({}, {"pretrain": {"name": "simclr"}})
     own = {"recipe_changes": {"focal": stages}, "models": ("tcn",), "recipes": ("focal",)}

@@ -197,6 +197,7 @@ class TestAgain:
         folder = tiny.run_tiny(tmp_path, "run")
         assert continuation.is_finished(folder) and (folder / "report.md").exists()
 
+    @pytest.mark.slow
     def test_early_stopping_is_announced(self, tmp_path):
         """Of the run, and of each null baseline."""
         text = io.StringIO()
@@ -239,7 +240,7 @@ def gappy(tmp_path_factory):
     return folder
 
 
-QUICK = ("volatility", "triple barrier")  # one without trading and one with it
+QUICK = ("triple barrier",)
 
 
 class TestKinds:

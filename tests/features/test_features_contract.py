@@ -72,12 +72,13 @@ def test_the_future_is_unseen(name):
 
 
 @each
+@pytest.mark.slow
 def test_a_prefix_gives_the_rows_of_the_whole(name):
     prefix_is_whole(whole(pipeline(name)), gap(bars(N), slice(200, 210)), max(PIECES), rtol=1e-6, atol=2e-6)
 
 
 @each
-@pytest.mark.parametrize("sizes", [(1,), PIECES])
+@pytest.mark.parametrize("sizes", [(1,), pytest.param(PIECES, marks=pytest.mark.slow)])
 def test_bar_by_bar_and_in_chunks_as_the_whole(name, sizes):
     chunks_are_whole(pipeline(name), gap(bars(N), slice(200, 210)), sizes, **tolerance(name))
 

@@ -147,6 +147,7 @@ def test_assets_are_exchangeable_but_for_their_embedding(name):
 
 @first
 @pytest.mark.usefixtures("promotion")
+@pytest.mark.slow
 def test_bfloat16_inside_and_float32_outside(name):
     _, params = case(name)
     model, _ = made(name, **MODELS[name].examples[0], dtype="bfloat16")
@@ -162,6 +163,7 @@ def test_bfloat16_inside_and_float32_outside(name):
 
 
 @first
+@pytest.mark.slow
 def test_members_of_an_ensemble_are_one_vmap(name):
     model, params = case(name)
     members = jax.tree.map(lambda p: np.stack([p, 0.5 * p]), params)

@@ -41,6 +41,7 @@ def test_the_receptive_field_is_exact(name, options):
 
 
 @pytest.mark.parametrize("name, options", RECURRENT + [(name, {}) for name in dict(RECURRENT)])
+@pytest.mark.slow
 def test_a_fresh_recurrent_model_forgets_within_its_receptive_field(name, options):
     model = models.build(name, options)
     params = models.init(model, jax.random.PRNGKey(0), ASSETS, FEATURES)

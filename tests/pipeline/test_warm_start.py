@@ -39,6 +39,7 @@ class TestFromAnEarlierRun:
         done = training.train_all_stages(still, data, start)
         close(done.fit.params, start, rtol=1e-5, atol=1e-7)
 
+    @pytest.mark.slow
     def test_by_another_loss(self, finished, tmp_path):
         """What it is for: cross-entropy first, then what the forecasts would earn."""
         changes = {
@@ -79,6 +80,7 @@ class TestFromAnEarlierRun:
         with pytest.raises(ConfigError, match=message):
             load_initial_params(config, data)
 
+    @pytest.mark.slow
     def test_other_members(self, finished, tmp_path):
         two = tiny.run_tiny(tmp_path, "two", {"train.ensemble.size": 2, "train.steps": 10})
         config, data = prepared({"train.init_from": str(two), "train.ensemble.size": 3})
@@ -230,6 +232,7 @@ class TestPretraining:
             tiny.config({**PRETRAINED, "train.init_from": "results/x"})
 
 
+@pytest.mark.slow
 class TestFolds:
     CHANGES = {"train.ensemble.size": 3, "train.ensemble.method": "folds", "train.steps": 10}
 

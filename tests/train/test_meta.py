@@ -268,6 +268,7 @@ def test_segments_of_a_support_and_of_a_query_are_mixed_among_themselves():
     assert set(batches) == {2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, steps, gain", [("reptile", 3, 0.02), ("maml", 1, 0.05)])
 def test_weights_that_were_learnt_for_it_adapt_better_than_plainly_trained_ones(name, steps, gain):
     """The sign of the rule is drawn again every 128 rows: plain training finds nothing that holds, but a start from
