@@ -74,7 +74,7 @@ class Progress:
         """Add an evaluation; return whether it is the best so far. Raises TrainingError if it is not finite."""
         if not np.isfinite(valid_loss):
             raise TrainingError(
-                f"the validation loss after step {step} is not finite although training's is; "
+                f"the validation loss after step {step} is not finite, but the training loss is; "
                 f"{_last_checkpoint(checkpoints)}; look at the features of the validation rows"
             )
         best = self.early.update(valid_loss, step)
