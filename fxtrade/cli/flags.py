@@ -104,6 +104,10 @@ def parse(argv: list[str]) -> None:
     try:
         rest = flags.FLAGS(argv)[1:]
     except flags.Error as e:
+        if group := re.match(r"flag --(config[\w.]*)=(.*): Failed to parse .* as a ConfigDict", str(e), re.S):
+            raise ConfigError(
+                f"{group[1]} is a group of keys; set one of them, as in --{group[1]}.name={group[2]}"
+            ) from e
         raise ConfigError(str(e)) from e
     if rest:
         raise ConfigError(f"'{rest[0]}' is not a flag; overrides are written --config.train.steps=100")

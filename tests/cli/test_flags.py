@@ -28,6 +28,10 @@ CASES = {
         [WAVENET, "--config.features.rsi=14"],
         "config.features.rsi must be a group of keys, got 14",
     ),
+    "value for a group": (
+        [WAVENET, "--config.trade.sizing=proportional"],
+        "config.trade.sizing is a group of keys; set one of them, as in --config.trade.sizing.name=proportional",
+    ),
     "mistyped value": ([WAVENET, "--config.train.steps=many"], "--config.train.steps=many"),
     "impossible value": ([WAVENET, "--config.train.steps=0"], "config.train.steps must be at least 1, got 0"),
     "missing file": (["--config", "configs/none.py"], "configs/none.py is not a config: there is no such file"),
