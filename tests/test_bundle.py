@@ -25,8 +25,8 @@ from tests.helpers import tiny
 
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory):
-    """The folder of a tiny run of two members."""
-    changes = {"train.ensemble.size": 2, "train.steps": 10, "label.horizon": 3}
+    """The folder of a tiny run of three members."""
+    changes = {"train.ensemble.size": 3, "train.steps": 10, "label.horizon": 3}
     return tiny.run_tiny(tmp_path_factory.mktemp("results"), "ensemble", changes)
 
 

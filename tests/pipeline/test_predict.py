@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from fxtrade import models
-from fxtrade.core.types import Features, Forecast
-from fxtrade.ensemble import mixture
+from fxtrade.core.types import Features
 from fxtrade.pipeline import predict
 
 NETWORKS = [("wavenet", {"channels": 4, "skip_channels": 4, "layers": 3}), ("tcn", {"channels": 4, "blocks": 2})]
@@ -32,21 +31,3 @@ def test_the_forecast_is_the_network_over_the_whole_series(name, options, classe
     warm = np.arange(100)[:, None] >= model.receptive_field - 1
     np.testing.assert_array_equal(made.ok, ok & warm)
     assert sum(ticks) == 100 and len(ticks) == 3
-
-
-def test_a_mixture_has_the_moments_of_draws_from_all_members():
-    rng = np.random.default_rng(0)
-    prob = rng.dirichlet((1, 1, 1), (3, 5, 2)).astype(np.float32)
-    mu, sigma = rng.normal(size=(3, 5, 2)), rng.uniform(0.1, 2, (3, 5, 2))
-    ok = rng.random((3, 5, 2)) < 0.7
-    made = mixture.mixture([Forecast(*member) for member in zip(prob, ok, mu, sigma, strict=True)])
-    draws = rng.normal(mu, sigma, (100_000, 3, 5, 2)).reshape(-1, 5, 2)
-    np.testing.assert_allclose(made.mu, draws.mean(0), atol=0.02)
-    np.testing.assert_allclose(made.sigma, draws.std(0), rtol=0.02)
-    np.testing.assert_allclose(made.prob, prob.mean(0), atol=1e-6)
-    np.testing.assert_array_equal(made.ok, ok.all(0))
-
-
-def test_the_mixture_of_one_is_that_one():
-    one = Forecast(np.full((3, 2, 2), 0.5), np.ones((3, 2), bool))
-    assert mixture.mixture([one]) is one
