@@ -270,6 +270,7 @@ class TestMistakes:
             run_tiny(tmp_path / "results", {"recipe_changes": own})
         assert trained == [] and not (tmp_path / "results").exists()
 
+    @pytest.mark.slow
     def test_training_that_diverges_is_a_result(self, tmp_path, trained, monkeypatch):
         original = training.train
 

@@ -50,6 +50,7 @@ def test_what_helps_is_found_and_what_does_not_is_not(tmp_path):
     assert {(t.model, t.recipe) for t in made.summary.above} == {("tcn", "good"), ("gnn", "good")}
 
 
+@pytest.mark.slow
 def test_many_comparisons_want_more_of_each(tmp_path):
     """A difference that would pass alone is not taken for one among many without any."""
     alone = assembled(tmp_path / "alone", {("tcn", "plain"): 0.561})

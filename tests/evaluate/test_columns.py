@@ -122,6 +122,7 @@ class TestNumbers:
         assert test_of(outcome, "day_sin", 6).blocks < test_of(outcome, "day_sin", 1).blocks
 
 
+@pytest.mark.slow
 def test_on_random_walks_nothing_is_found():
     """At 5 % at most one market in twenty has a discovery; 2 or more of 8 have a chance of 6 %."""
     found = 0

@@ -147,6 +147,7 @@ class TestAgain:
         assert same(best(again)[2], best(finished)[2])
         assert results(report(again)) == results(report(finished))
 
+    @pytest.mark.slow
     def test_another_seed_is_another_trial_on_the_same_data(self, copy):
         other = tiny.run_tiny(copy.parent, "other", {"seed": 1})
         assert metrics(other) != metrics(copy)

@@ -127,6 +127,7 @@ def test_neither_price_nor_volatility_matter(price, scale):
         assert close.mean() > 0.97 if "period" in name else close.all(), name
 
 
+@pytest.mark.slow
 def test_where_all_bins_are_equal_bar_by_bar_is_the_whole():
     """A step of the price that stays: one return is not 0, and the slowest bin counts as the strongest."""
     market = bars(200, volatility=0.0)

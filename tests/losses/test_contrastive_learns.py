@@ -85,6 +85,7 @@ def test_inputs_and_random_encoders_do_not_reveal_the_class():
 
 
 @pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.slow
 def test_pretrained_encoders_reveal_the_class(name):
     params = pretrained(contrastive.build(name, {"temperature": 0.5, **OPTIONS[name]}))
     assert probe(lambda x: embedding()(params, x)) > 0.9

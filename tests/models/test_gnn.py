@@ -64,6 +64,7 @@ def test_gnn_matches_numpy(graph, message):
 
 
 @each
+@pytest.mark.slow
 def test_gradient_by_finite_differences_of_the_loops(graph, message):
     model, params = network(graph, message)
     x, rng = rows(missing=0.2)[:1], np.random.default_rng(2)
@@ -188,6 +189,7 @@ def test_the_correlation_graph_has_no_gradient():
 
 
 @pytest.mark.usefixtures("promotion")
+@pytest.mark.slow
 def test_the_correlation_graph_streams_in_bfloat16():
     model, params = made("gnn", **SMALL, graph="correlation", dtype="bfloat16")
     x = rows(assets=3)[0]

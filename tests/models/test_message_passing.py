@@ -173,6 +173,7 @@ def test_the_ranking_of_senders_depends_on_the_receiver():
 
 
 @each
+@pytest.mark.slow
 def test_gradient_by_finite_differences(name):
     h, adjacency, present = draw(lead=(2,))
     layer = LAYERS[name].copy(dtype=jnp.float64)

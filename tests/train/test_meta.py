@@ -236,6 +236,7 @@ def updater(p, hooks: StepHooks, ensemble: bool = False):
     return tx, make_update(Small(), cross_entropy, tx, p, 8, decay, hooks, ensemble)
 
 
+@pytest.mark.slow
 def test_members_of_an_ensemble_are_what_they_would_be_alone():
     whole, p = within(series(), 0, 160)
     hooks = meta.make_hooks(MetaConfig("maml", steps=2, learning_rate=0.3, segments=2), p)

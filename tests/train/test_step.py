@@ -64,6 +64,7 @@ def step_by_hand(state, optimizer):
     return state.replace(step=state.step + 1, params=params, ema=average, optimizer=opt), (float(value), right, norm)
 
 
+@pytest.mark.slow
 def test_steps_equal_plain_ones(update):
     state, optimizer = start()
     expected, reports = state, []
