@@ -5,9 +5,11 @@ It chooses no strategy, so the ledger does not count it as a trial. The test spa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,15 @@ def run(config: RunConfig, results: Path, name: str = "", console: Console | Non
     """
     console, began = console or Console(), time.time()
     block = parse_interval(config.study.bootstrap_block)
-    folder = _vacant(results, name or f"{config.name}-features-{run_dir.timestamp()}")
+    with _claim(results, name, f"{config.name}-features") as folder:
+        report = _study(config, block, folder.name, began, console)
+        with console.task("report"):
+            _write(folder, report)
+    study_report.table(console, report, folder)
+    return folder
+
+
+def _study(config: RunConfig, block: int, folder: str, began: float, console: Console) -> StudyReport:
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         source = provenance.provenance(config, panel.fingerprint())
@@ -49,8 +59,8 @@ def run(config: RunConfig, results: Path, name: str = "", console: Console | Non
     tests = len(data.features.names) * len(config.study.horizons)
     with console.bar("tests", tests, "tests") as on_progress:
         found = columns.evaluate_columns(column, data.features.names, sample, config, block, on_progress)
-    report = StudyReport(
-        folder=folder.name,
+    return StudyReport(
+        folder=folder,
         seconds=time.time() - began,
         provenance=source,
         config=config,
@@ -61,10 +71,6 @@ def run(config: RunConfig, results: Path, name: str = "", console: Console | Non
         periods=tuple(_minute(t) for t in found.periods),
         least_shift=found.least_shift,
     )
-    with console.task("report"):
-        _write(folder, report)
-    study_report.table(console, report, folder)
-    return folder
 
 
 def summarize_sample(sample: Sample, panel: Panel) -> StudyData:
@@ -80,16 +86,27 @@ def summarize_sample(sample: Sample, panel: Panel) -> StudyData:
     )
 
 
-def _vacant(results: Path, name: str) -> Path:
-    """Return the folder of the study. Raises FxtradeError if it exists or `results` cannot be written."""
-    folder = run_dir.run_folder(results, name)
-    if folder.exists():
-        raise FxtradeError(f"{folder} exists already; give another --run name")
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise FxtradeError(f"{results} cannot be written: {e.strerror}; choose another place with --results") from e
-    return folder
+@contextlib.contextmanager
+def _claim(results: Path, name: str, default: str) -> Iterator[Path]:
+    """Yield the empty folder of a study, which no other process gets; it is deleted if it stays empty.
+
+    Raises:
+        FxtradeError: the folder `name` exists, or `results` cannot be written.
+    """
+    for folder in run_dir.candidates(results, name, default):
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as e:
+            raise FxtradeError(f"{folder} cannot be written: {e.strerror}; choose another place with --results") from e
+        try:
+            yield folder
+        finally:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        return
+    raise FxtradeError(f"{results / name} exists already; give another --run name")
 
 
 def _write(folder: Path, report: StudyReport) -> None:
@@ -100,6 +117,7 @@ def _write(folder: Path, report: StudyReport) -> None:
         files.write_json(part / run_dir.CONFIG, to_dict(report.config))
         report.write(part / STUDY)
         study_report.write(part, report)
+        folder.rmdir()
         os.replace(part, folder)
     except OSError as e:
         raise FxtradeError(f"{folder} cannot be written: {e.strerror}; choose another place with --results") from e

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from fxtrade.core.config import RunConfig, freeze
@@ -28,10 +29,8 @@ def create(results: Path, config: RunConfig, name: str = "") -> Path:
             `results`.
     """
     check_new(results, name)
-    default, text = f"{config.name}-{timestamp()}", json.dumps(to_jsonable(to_dict(config)), indent=1) + "\n"
-    numbered = itertools.chain([default], (f"{default}-{n}" for n in itertools.count(2)))
-    for candidate in [name] if name else numbered:
-        folder = run_folder(results, candidate)
+    text = json.dumps(to_jsonable(to_dict(config)), indent=1) + "\n"
+    for folder in candidates(results, name, config.name):
         try:
             write_new(folder / CONFIG, text)
         except OSError as e:
@@ -42,6 +41,13 @@ def create(results: Path, config: RunConfig, name: str = "") -> Path:
         else:
             return folder
     raise _taken(results / name)
+
+
+def candidates(results: Path, name: str, default: str) -> Iterator[Path]:
+    """Yield the folder `results/name`, or without a name `<default>-<time>` and the same with a number."""
+    stamped = f"{default}-{timestamp()}"
+    numbered = itertools.chain([stamped], (f"{stamped}-{n}" for n in itertools.count(2)))
+    yield from (run_folder(results, n) for n in ([name] if name else numbered))
 
 
 def check_new(results: Path, name: str) -> None:

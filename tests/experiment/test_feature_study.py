@@ -52,6 +52,13 @@ class TestFolder:
             feature_study.run(config(horizons=(1,)), tmp_path, "stopped", Console(quiet=True))
         assert not list(tmp_path.iterdir())
 
+    def test_studies_of_one_second_have_folders_of_their_own(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(feature_study.run_dir, "timestamp", lambda: "now")
+        with feature_study._claim(tmp_path, "", "a") as one, feature_study._claim(tmp_path, "", "a") as two:
+            assert (one.name, two.name) == ("a-now", "a-now-2") and one.is_dir() and two.is_dir()
+            (two / "study.md").touch()
+        assert not one.exists() and two.exists()
+
     def test_the_script(self, tmp_path):
         changes = tiny.OVERRIDES | {"data.synth.bars": 3_000, "study.horizons": "(1, 3)", "study.bootstrap_samples": 50}
         flags = [f"--config.{k}={v}" for k, v in changes.items()]
@@ -102,5 +109,5 @@ class TestMistakes:
         with pytest.raises(ConfigError, match="--run a/b must be a plain name"):
             feature_study.run(config(), tmp_path, "a/b", Console(quiet=True))
         (tmp_path / "file").write_text("in the way")
-        with pytest.raises(FxtradeError, match="file cannot be written: .*; choose another place with --results"):
+        with pytest.raises(FxtradeError, match="file/run cannot be written: .*; choose another place with --results"):
             feature_study.run(config(), tmp_path / "file", "run", Console(quiet=True))
