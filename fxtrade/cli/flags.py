@@ -17,7 +17,7 @@ from ml_collections.config_flags.tuple_parser import TupleParser
 from fxtrade.cli import help
 from fxtrade.core import compat
 from fxtrade.core.config import OPTIONAL_TYPES
-from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted
+from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted, first_line
 from fxtrade.core.registry import nearest
 
 OPEN = ("features", "options", "synth", "costs")  # groups that take new keys, which the registries check
@@ -81,6 +81,11 @@ def main(function: Callable[[], None]) -> int:
         return _fail("stopped", 128 + signal.SIGINT)
     except FxtradeError as e:
         return _fail(e, 1)
+    except RuntimeError as e:
+        if not compat.is_out_of_memory(e):
+            raise
+        advice = "use fewer symbols, or a smaller train.batch or train.segment_length"
+        return _fail(f"not enough memory: {first_line(e)}; {advice}", 1)
     return 0
 
 

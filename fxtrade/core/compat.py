@@ -98,3 +98,8 @@ def compile_small_loops() -> None:
 def is_cpu() -> bool:
     """Return whether computations run on the CPU by default, where other forms of some kernels are the fastest."""
     return jax.default_backend() == "cpu"
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether XLA raised the error because an array does not fit into memory."""
+    return "RESOURCE_EXHAUSTED" in str(error)

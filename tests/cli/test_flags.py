@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from configs import common, wavenet
@@ -182,3 +184,23 @@ def test_in_a_process_of_its_own():
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (1, "")
     assert err.startswith("error: config.train has no key 'stepz'") and len(err.splitlines()) == 1
+
+
+def test_arrays_that_do_not_fit_into_memory_are_one_message(capsys, monkeypatch):
+    monkeypatch.setattr(flags.sys, "argv", ["scripts/train.py"])
+    monkeypatch.setattr(flags.sys, "path", list(flags.sys.path))
+    monkeypatch.setattr(flags, "parse", lambda argv: None)
+    monkeypatch.setattr(flags.compat, "use_compilation_cache", lambda: None)
+
+    def allocate():
+        jax.jit(lambda: jnp.zeros((1 << 22, 1 << 22)))().block_until_ready()
+
+    assert flags.main(allocate) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: not enough memory: RESOURCE_EXHAUSTED") and "smaller train.batch" in message
+
+    def fail():
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        flags.main(fail)
