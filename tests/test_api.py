@@ -53,8 +53,10 @@ def test_from_bars_to_a_backtest(panel):
     result = fx.backtest(panel, target, fee_bps=5, half_spread_bps=2, latency=1)
     same = engine.backtest(panel.bars, target, costs.market(5, 2, 1))
     np.testing.assert_array_equal(result.equity, same.equity)
-    for frame in (pd.DataFrame(target), pl.DataFrame(target)):
-        np.testing.assert_array_equal(fx.backtest(panel.bars, frame, 5, 2, 1).equity, same.equity)
+    for kind in (pd.DataFrame, pl.DataFrame):
+        np.testing.assert_array_equal(fx.backtest(panel.bars, kind(target), 5, 2, 1).equity, same.equity)
+        frame = kind({"SIM1": target[:, 1], "SIM0": target[:, 0]})  # by name, whatever the order
+        np.testing.assert_array_equal(fx.backtest(panel, frame, 5, 2, 1).equity, same.equity)
     r = fx.metrics.returns.returns_from_equity(result.equity)
     assert fx.metrics.summary(r, 365 * 24).total_return == pytest.approx(result.equity[-1] - 1)
 
@@ -75,10 +77,20 @@ class TestWrongKinds:
             with pytest.raises(DataError, match="got Panel; .*pass its `.bars`"):
                 call()
 
-    @pytest.mark.parametrize("target", ["half", pd.DataFrame({"time": ["2024-01-01"] * 300, "A": 0.0}), object()])
+    @pytest.mark.parametrize("target", ["half", [["a", "b"]], object()])
     def test_targets_that_are_not_weights(self, panel, target):
         with pytest.raises(DataError, match="target must be weights"):
             fx.backtest(panel, target)
+
+    def test_a_frame_of_other_symbols(self, panel):
+        frame = pd.DataFrame({"SIM0": np.zeros(300), "BTC": np.zeros(300)})
+        with pytest.raises(DataError, match="the target's columns are SIM0, BTC, the panel's symbols SIM0, SIM1"):
+            fx.backtest(panel, frame)
+
+    @pytest.mark.parametrize("names", [{}, ["log_return"], "log_return"])
+    def test_features_without_options_by_name(self, panel, names):
+        with pytest.raises(ConfigError, match="features are options by name"):
+            fx.build_features(panel, names)
 
     def test_bars_in_place_of_a_target(self, panel):
         with pytest.raises(DataError, match=r"target must be weights \[N, A\], got Bars"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -26,7 +28,7 @@ def backtest(
 
     Args:
         target: share of equity for each bar and symbol, negative when short; NaN keeps the position. An array or a
-            frame with a column for each symbol, in the order of `panel.symbols`.
+            frame with a column for each symbol, which is chosen by its name if `panel` has names.
         fee_bps, half_spread_bps: per side, in basis points.
         latency: bars that an order takes beyond the next open.
         zero_volume: in a bar of volume 0 an order must "wait", or may "fill"; see `ExecutionPolicy`.
@@ -39,8 +41,20 @@ def backtest(
     """
     bars = panel.bars if isinstance(panel, Panel) else panel
     market = costs.market(fee_bps, half_spread_bps, latency)
+    if isinstance(panel, Panel) and hasattr(target, "columns"):
+        target = _ordered(target, panel.symbols)
     try:
         weights = np.asarray(target, np.float64)
     except (TypeError, ValueError) as e:
         raise DataError(f"backtest: target must be weights [N, A], got {type(target).__name__}: {e}") from e
     return engine.backtest(bars, weights, market, ExecutionPolicy(zero_volume, delisted))
+
+
+def _ordered(frame: Any, symbols: tuple[str, ...]) -> Any:
+    """Return the columns of a frame in the order of the symbols. Raises DataError if a name is missing or unknown."""
+    if set(map(str, frame.columns)) != set(symbols):
+        raise DataError(
+            f"backtest: the target's columns are {', '.join(map(str, frame.columns))}, the panel's symbols "
+            f"{', '.join(symbols)}; give one column for each symbol"
+        )
+    return frame[list(symbols)]

@@ -37,8 +37,10 @@ def to_nanoseconds(column: pl.Series, path: str | Path, date_format: str | None 
     if column.null_count():
         raise DataError(f"{where}: row {column.is_null().arg_max()} has no time")
     if column.dtype == pl.String:
-        digits = date_format is None and column.str.contains(r"^-?\d+$").all()
-        column = column.cast(pl.Int128).cast(pl.Int64, strict=False) if digits else _parse(column, where, date_format)
+        digits = date_format is None and column.str.contains(r"^-?\d+(\.0*)?$").all()
+        column = _parse(column, where, date_format) if not digits else column.str.extract(r"^(-?\d+)").cast(pl.Int64)
+    if column.dtype.is_float() and (column == column.floor()).all():
+        column = column.cast(pl.Int64)
     if column.dtype == pl.Date:
         column = column.cast(NANOSECOND)
     if isinstance(column.dtype, pl.Datetime):

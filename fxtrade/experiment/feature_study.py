@@ -28,8 +28,6 @@ from fxtrade.report.progress import Console
 from fxtrade.report.study_schema import StudyData, StudyReport
 from fxtrade.runs import provenance, run_dir
 
-STUDY = "study.json"
-
 
 def run(config: RunConfig, results: Path, name: str = "", console: Console | None = None) -> Path:
     """Study the features and write `study.md`, `study.json`, `config.json` and `plots/`; return their folder.
@@ -115,7 +113,7 @@ def _write(folder: Path, report: StudyReport) -> None:
     shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
     try:
         files.write_json(part / run_dir.CONFIG, to_dict(report.config))
-        report.write(part / STUDY)
+        report.write(part / run_dir.STUDY)
         study_report.write(part, report)
         folder.rmdir()
         os.replace(part, folder)

@@ -127,6 +127,8 @@ def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = N
         ConfigError: an unknown scaler, feature or option, or an option of the wrong type or not among its choices (at
             once); a value or bars that a feature rejects (when the first rows arrive).
     """
+    if not isinstance(spec, Mapping) or not spec:
+        raise ConfigError(f"features are options by name, as {{'log_return': {{}}}}, at least one; got {spec!r}")
     scaled = None if scaler is None else scale.build(scaler)
     functions = {
         name: registry.build(FEATURES, name, options, "feature", "config.features") for name, options in spec.items()

@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fxtrade.core.errors import DataError
 from fxtrade.metrics import returns
 from fxtrade.metrics.returns import Series
+
+LOWEST = 0.3  # a series whose worst period gains more is an equity curve
 
 
 class Summary(NamedTuple):
@@ -35,8 +38,14 @@ def summary(r: Series, periods: float = 365.0) -> Summary:
     """Return the metrics of the simple returns `r`, of which there are `periods` in a year.
 
     Raises:
-        DataError: `r` is not one series.
+        DataError: `r` is not one series, or an equity curve in place of its returns.
     """
+    lowest = np.min(r) if np.size(r) > 1 else 0
+    if lowest > LOWEST:
+        raise DataError(
+            f"summary: every value is above {LOWEST:g}, the lowest {lowest:g}: give returns, of an equity curve "
+            "returns.returns_from_equity(equity)"
+        )
     wealth = np.cumprod(1 + np.maximum(np.asarray(r, np.float64), -1))
     return Summary(
         total_return=float(wealth[-1] - 1) if wealth.size else np.nan,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 from fxtrade.core.config import RunConfig
@@ -16,9 +17,15 @@ from fxtrade.runs.record import Continuation, RunRecord
 
 
 def is_finished(folder: Path) -> bool:
-    """Return whether the run in a folder is done: its result is recorded last."""
+    """Return whether the run in a folder is done: its result is recorded last, and its report is there.
+
+    Raises:
+        ConfigError: the folder holds a feature study.
+    """
+    if (folder / run_dir.STUDY).exists():
+        raise ConfigError(f"{folder} holds a feature study, not a run; studies are not resumed")
     record = _record(folder)
-    return record is not None and record.result is not None
+    return record is not None and record.result is not None and _is_report(folder / run_dir.REPORT)
 
 
 def continuations(folder: Path) -> tuple[Continuation, ...]:
@@ -37,7 +44,7 @@ def extend(folder: Path, steps: int) -> RunConfig:
     config = run_dir.load_config(folder)
     planned, reached = config.train.steps, last_step(folder)
     if steps <= planned:
-        raise ConfigError(f"--config.train.steps={steps}: {folder} has {plural(planned, 'step')} already; give more")
+        raise ConfigError(f"--config.train.steps={steps}: {folder} is planned for {plural(planned, 'step')}; give more")
     if is_finished(folder) and reached < planned:
         raise ConfigError(
             f"{folder} stopped early at step {reached}, since its validation loss no longer improved; more steps "
@@ -57,6 +64,14 @@ def last_step(folder: Path) -> int:
     """Return the step of the newest checkpoint of a run, 0 without one."""
     steps = (path.name for path in (folder / "checkpoints" / "last").glob("*"))
     return max((int(step) for step in steps if step.isdecimal()), default=0)
+
+
+def _is_report(path: Path) -> bool:
+    """Return whether there is a report; a damaged one is written again when the run is resumed."""
+    try:
+        return "version" in json.loads(path.read_text())
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _record(folder: Path) -> RunRecord | None:

@@ -16,6 +16,7 @@ from fxtrade.core.files import check_path, check_writable, to_jsonable, write_ne
 from fxtrade.core.registry import to_dict
 
 CONFIG, RECORD, REPORT = "config.json", "run.json", "report.json"
+STUDY = "study.json"  # of a folder that holds a feature study
 LONGEST_NAME = 200  # bytes; file systems take 255, and temporary names are longer
 
 
@@ -59,6 +60,8 @@ def check_new(results: Path, name: str) -> None:
 
 
 def _taken(folder: Path) -> FxtradeError:
+    if (folder / STUDY).exists():
+        return FxtradeError(f"{folder} holds a feature study; give another --run name")
     resume = shlex.join(["--resume", str(folder)])
     return FxtradeError(f"{folder} holds a run already; resume it with {resume}, or give another --run name")
 

@@ -27,6 +27,12 @@ def test_units_of_integer_times_are_recognised(tmp_path, stamp, unit):
     np.testing.assert_array_equal(bars.read(write(tmp_path / "A.csv", table)).times, columns()["timestamp"] * SECOND)
 
 
+@pytest.mark.parametrize("name", ["A.csv", "A.parquet"])
+def test_whole_numbers_that_are_stored_as_floats(tmp_path, name):
+    path = write(tmp_path / name, columns() | {"timestamp": columns()["timestamp"].astype(float)})
+    np.testing.assert_array_equal(bars.read(path).times, columns()["timestamp"] * SECOND)
+
+
 @pytest.mark.parametrize(
     "text",
     ["2024-01-01 00:0{}:00", "2024-01-01T00:0{}:00Z", "2024-01-01T00:0{}:00.000+00:00", "2024-01-01T09:0{}:00+09:00"],

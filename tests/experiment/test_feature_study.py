@@ -11,7 +11,7 @@ from fxtrade.experiment import feature_study
 from fxtrade.pipeline import dataset
 from fxtrade.report.progress import Console
 from fxtrade.report.study_schema import StudyReport
-from fxtrade.runs import provenance, run_dir
+from fxtrade.runs import continuation, provenance, run_dir
 from tests.helpers import tiny
 from tests.helpers.tiny_study import config
 
@@ -29,8 +29,8 @@ class TestFolder:
         assert run_dir.load_config(folder) == config()
 
     def test_where_it_comes_from(self, folder):
-        json.loads((folder / feature_study.STUDY).read_text(), parse_constant=pytest.fail)  # strict JSON
-        made = StudyReport.read(folder / feature_study.STUDY)
+        json.loads((folder / run_dir.STUDY).read_text(), parse_constant=pytest.fail)  # strict JSON
+        made = StudyReport.read(folder / run_dir.STUDY)
         assert made.folder == "planted" and made.config == config() and made.seconds > 0
         assert made.provenance.data_fingerprint == dataset.load(config().data).fingerprint()
         assert made.data.symbols == ("SIM0", "SIM1") and made.data.interval == "1h"
@@ -44,7 +44,7 @@ class TestFolder:
 
     def test_stopping_leaves_nothing(self, tmp_path, monkeypatch):
         def stop(folder, report):
-            assert (folder / feature_study.STUDY).exists()  # in the middle of writing
+            assert (folder / run_dir.STUDY).exists()  # in the middle of writing
             raise KeyboardInterrupt
 
         monkeypatch.setattr(feature_study.study_report, "write", stop)
@@ -102,6 +102,12 @@ class TestMistakes:
         with pytest.raises(DataError, match=message):
             feature_study.run(config(**options), tmp_path, "run", Console(quiet=True))
         assert not list(tmp_path.iterdir())
+
+    def test_it_is_not_a_run(self, folder):
+        with pytest.raises(ConfigError, match="planted holds a feature study, not a run"):
+            continuation.is_finished(folder)
+        with pytest.raises(FxtradeError, match="planted holds a feature study; give another --run name"):
+            run_dir.check_new(folder.parent, folder.name)
 
     def test_places(self, folder, tmp_path):
         with pytest.raises(FxtradeError, match="planted exists already; give another --run name"):

@@ -31,6 +31,11 @@ def test_nothing_gives_nan():
     assert all(np.isnan(value) for value in summary([]))
 
 
+def test_equity_in_place_of_returns_is_refused():
+    with pytest.raises(DataError, match="every value is above 0.3, .*: give returns"):
+        summary(np.cumprod(1 + R))
+
+
 @pytest.mark.parametrize("value", [R.reshape(200, 2), pd.DataFrame({"a": R, "b": R})])
 def test_several_series_are_refused(value):
     with pytest.raises(DataError, match="one series"):

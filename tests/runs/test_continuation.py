@@ -20,6 +20,7 @@ def make(results, record=None, reached=40):
     (folder / "checkpoints" / "last" / str(reached)).mkdir(parents=True)
     if record is not None:
         record.write(folder / run_dir.RECORD)
+    (folder / run_dir.REPORT).write_text('{"version": 1}')
     return folder
 
 
@@ -31,6 +32,15 @@ def test_a_run_is_finished_when_its_result_is_recorded(tmp_path, content, finish
     assert not continuation.is_finished(folder)
     (folder / run_dir.RECORD).write_text(content)
     assert continuation.is_finished(folder) == finished
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]", "{"])
+def test_a_run_without_its_report_is_not_finished(tmp_path, content):
+    folder = make(tmp_path, DONE)
+    assert continuation.is_finished(folder)
+    report = folder / run_dir.REPORT
+    report.unlink() if content is None else report.write_text(content)
+    assert not continuation.is_finished(folder)
 
 
 def test_more_steps_are_recorded(tmp_path):
@@ -47,7 +57,7 @@ def test_more_steps_are_recorded(tmp_path):
 def test_no_more_steps_than_before(tmp_path, steps):
     folder = make(tmp_path, DONE)
     before = (folder / run_dir.RECORD).read_bytes()
-    with pytest.raises(ConfigError, match=f"steps={steps}: .*run has 40 steps already"):
+    with pytest.raises(ConfigError, match=f"steps={steps}: .*run is planned for 40 steps"):
         continuation.extend(folder, steps)
     assert (folder / run_dir.RECORD).read_bytes() == before
 
