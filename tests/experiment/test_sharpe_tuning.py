@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from configs import wavenet
-from fxtrade.core.config import freeze
+from fxtrade.core.config import RuleConfig, freeze
 from fxtrade.evaluate import trading
 from fxtrade.pipeline import dataset, predict, training
 
@@ -40,6 +40,6 @@ def test_it_beats_the_best_threshold_after_cross_entropy():
         ).sharpe.value
 
     before = [sharpe(first, coverage=c) for c in COVERAGES]
-    after = sharpe(tuned, sizing="proportional")
+    after = sharpe(tuned, sizing=RuleConfig("proportional"))
     assert after > max(before), (after, before)
-    assert after > sharpe(first, sizing="proportional")
+    assert after > sharpe(first, sizing=RuleConfig("proportional"))

@@ -181,6 +181,7 @@ class TestSecondOrder:
         close(slopes, expected)
 
     @pytest.mark.slow
+    @pytest.mark.usefixtures("promotion")  # in float64, around networks that compute in float32
     @pytest.mark.parametrize("name", MODELS)
     def test_through_every_model_by_finite_differences(self, name):
         """Along a random direction, in float64: the slope of what is left after two steps, which the first order alone
