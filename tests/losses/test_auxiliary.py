@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fxtrade.core.config import AuxiliaryConfig, LabelConfig, LossConfig, TradeConfig
+from fxtrade.core.config import AuxiliaryConfig, LabelConfig, LossConfig
 from fxtrade.core.types import Output
 from fxtrade.losses import auxiliary, build
 from fxtrade.losses.classify import cross_entropy
@@ -87,7 +87,7 @@ def test_zero_without_weight():
 
 
 def total(**weights):
-    return build(LossConfig("cross_entropy"), LabelConfig(classes=3), TradeConfig(), AuxiliaryConfig(**weights))
+    return build(LossConfig("cross_entropy"), LabelConfig(classes=3), 0.0, AuxiliaryConfig(**weights))
 
 
 def test_losses_are_summed_with_their_weights():
