@@ -59,6 +59,7 @@ class TestFolder:
             (two / "study.md").touch()
         assert not one.exists() and two.exists()
 
+    @pytest.mark.slow
     def test_the_script(self, tmp_path):
         changes = tiny.OVERRIDES | {"data.synth.bars": 3_000, "study.horizons": "(1, 3)", "study.bootstrap_samples": 50}
         flags = [f"--config.{k}={v}" for k, v in changes.items()]

@@ -174,9 +174,11 @@ class TestAgain:
         assert twice.trials_before == 0
         assert len(ledger.read(copy.parent)) == 2
 
+    @pytest.mark.slow
     def test_another_run_of_the_same_config_says_so(self, copy):
         assert report(tiny.run_tiny(copy.parent, "other")).opened_before == 1
 
+    @pytest.mark.slow
     def test_a_finished_run_is_trained_longer(self, copy):
         config = continuation.extend(copy, 60)
         run.run(config, copy.parent, resume=copy, console=Console(quiet=True))
@@ -187,6 +189,7 @@ class TestAgain:
         assert [row["step"] for row in metrics(copy)] == [10, 20, 30, 40, 50, 60]
         assert continuation.is_finished(copy)
 
+    @pytest.mark.slow
     def test_a_signal_while_the_report_is_written_waits_for_it(self, tmp_path, monkeypatch):
         write = run.run_report.write
 
@@ -241,11 +244,9 @@ def gappy(tmp_path_factory):
     return folder
 
 
-QUICK = ("triple barrier",)
-
-
 class TestKinds:
-    @pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k not in QUICK)) for k in KINDS])
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.slow
     def test_it_runs(self, tmp_path, gappy, kind):
         own = {"data.path": str(gappy), "data.align": "union", "features": SMALL, "train.steps": 10}
         found = report(tiny.run_tiny(tmp_path, "run", own | KINDS[kind]))

@@ -86,6 +86,7 @@ def test_bar_by_bar_and_in_chunks_as_the_whole(name, sizes):
 @each
 @some
 @given(messy(N), st.integers(0, N - 2))
+@pytest.mark.slow
 def test_contract_on_messy_markets(name, recipe, t):
     market = recipe.bars()
     out = whole(pipeline(name))(market)

@@ -43,6 +43,7 @@ def yang_zhang(o, h, low, c):
     return jump.var(ddof=1) + s * body.var(ddof=1) + (1 - s) * rogers_satchell(o[1:], h[1:], low[1:], c[1:])
 
 
+@pytest.mark.slow
 def test_range_volatility(real_panel):
     of_window = {
         "parkinson": lambda o, h, low, c: np.mean(np.log(h / low) ** 2) / (4 * np.log(2)),

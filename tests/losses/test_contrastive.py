@@ -184,6 +184,7 @@ def test_similar_related_rows_have_a_lower_loss(loss):
 @each
 @pytest.mark.parametrize("scale", [0.0, 1e-6, 1e4])
 @pytest.mark.parametrize("dtype, options", [(jnp.float32, {"temperature": 0.01}), (jnp.bfloat16, {})])
+@pytest.mark.slow
 def test_finite_for_any_embedding(loss, scale, dtype, options):
     embed, y, w = draw()
     made, slope = value_and_slope(loss, jnp.asarray(scale * embed, dtype), y, w, **options)
@@ -207,6 +208,7 @@ def test_compiled_and_for_many_members_at_once(loss):
 
 
 @each
+@pytest.mark.slow
 def test_gradient_by_finite_differences(loss):
     with compat.float64():
         embed, y, w = draw(bars=3)

@@ -105,6 +105,7 @@ def test_confident_forecasts_have_finite_losses_and_gradients(loss, gamma):
 
 
 @pytest.mark.parametrize("loss, gamma", [(focal, 0.5), (ordinal, 2.0)])
+@pytest.mark.slow
 def test_gradient_by_finite_differences(loss, gamma):
     with compat.float64():
         logits, y, w = draw()

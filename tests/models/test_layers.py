@@ -58,6 +58,7 @@ def test_forward(size, kernel, dilation):
 
 
 @shapes
+@pytest.mark.slow
 def test_gradient_is_that_of_the_plain_convolution(size, kernel, dilation):
     x, w = inputs(*size, 2, kernel)
 

@@ -60,6 +60,7 @@ def score(data, config=CONFIG, params=None, model=MODEL, loss=cross_entropy, **o
 
 
 @pytest.mark.parametrize("only", ["all", "heads"])
+@pytest.mark.slow
 def test_rows_are_scored_by_weights_that_adapted_to_the_last_known_labels(only):
     data, params, config = flipping(), opinionated(), dataclasses.replace(CONFIG, trainable=only)
     ticks = []
@@ -186,6 +187,7 @@ def test_the_choice_of_a_rate_knows_nothing_of_the_test_rows():
     np.testing.assert_array_equal(first.forecast.prob[validated], other.forecast.prob[validated])
 
 
+@pytest.mark.slow
 def test_all_that_a_model_says_adapts():
     model = MODEL.clone(head_spec=models.HeadSpec(returns=True, horizons=1))
     data = flipping()

@@ -54,6 +54,7 @@ class TestFromAnEarlierRun:
         assert all(same(before[name], after[name]) for name in before if name != HEADS)
         assert json.loads((folder / "report.json").read_text())["config"]["train"]["init_from"] == str(finished)
 
+    @pytest.mark.slow
     def test_members_start_from_one(self, finished):
         config, data = prepared({"train.init_from": str(finished), "train.ensemble.size": 2})
         start = load_initial_params(config, data)
