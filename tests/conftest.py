@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 
 # compilation happens inside the first example, so that no deadline makes sense
 lenient = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", lenient, max_examples=15, derandomize=True, database=None)
+settings.register_profile("quick", lenient, max_examples=10, derandomize=True, database=None)
 settings.register_profile("thorough", lenient, max_examples=300)
 settings.load_profile("quick")
 
