@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +57,21 @@ def select_closed(frame: pl.DataFrame, now: int, where: str | Path) -> pl.DataFr
     if closed.is_empty():
         raise DataError(f"{where}: no bar has closed by now, {format_time(now)} (there are {format_span(frame)})")
     return closed
+
+
+def closed_bars(
+    frames: Mapping[str, pl.DataFrame], now: int | None, source: str
+) -> tuple[dict[str, pl.DataFrame], str]:
+    """Return the bars that have closed at `now` (ns; None: the clock), and `source` with the number of the others.
+
+    Raises:
+        DataError: a symbol has no closed bar.
+    """
+    now = time.time_ns() if now is None else now
+    closed = {symbol: select_closed(frame, now, f"{source}: {symbol}") for symbol, frame in frames.items()}
+    left_out = sum(len(frames[symbol]) - len(frame) for symbol, frame in closed.items())
+    note = f" (bars left out because they have not closed yet: {left_out})" if left_out else ""
+    return closed, source + note
 
 
 def select_span(frame: pl.DataFrame, start: int | None, end: int | None, where: str | Path) -> pl.DataFrame:

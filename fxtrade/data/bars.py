@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from fxtrade.core.errors import DataError
-from fxtrade.data.bar_table import REQUIRED, Stamp, check_bars, open_times, select_closed, select_span
+from fxtrade.data.bar_table import REQUIRED, Stamp, check_bars, closed_bars, open_times, select_span
 from fxtrade.data.files import find_files, read_table
 from fxtrade.data.panel import Align, EmptyBars, Panel, align_frames
 from fxtrade.data.times import format_time, parse_time
@@ -50,13 +49,10 @@ def read(
     """
     files = find_files(Path(path), symbols)
     frames = {symbol: read_symbol(parts, stamp, date_format) for symbol, parts in files.items()}
-    now = time.time_ns() if now is None else now
-    closed = {s: select_closed(f, now, files[s][0]) for s, f in frames.items()}
-    open_bars = sum(len(f) - len(closed[s]) for s, f in frames.items())
+    closed, source = closed_bars(frames, now, str(path))
     first, stop = parse_time(start, "start"), parse_time(end, "end")
     frames = {s: select_span(f, first, stop, files[s][0]) for s, f in closed.items()}
-    note = f" (bars left out because they have not closed yet: {open_bars})" if open_bars else ""
-    return align_frames(frames, align, f"{path}{note}", empty_bars)
+    return align_frames(frames, align, source, empty_bars)
 
 
 def read_symbol(files: Sequence[Path], stamp: Stamp = "open", date_format: str | None = None) -> pl.DataFrame:

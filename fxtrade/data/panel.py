@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from fxtrade.core.errors import DataError
 from fxtrade.core.text import plural
 from fxtrade.core.types import Array, Bars
-from fxtrade.data.bar_table import FLOW, REQUIRED, Stamp, check_bars, fill_flat, format_span, open_times
+from fxtrade.data.bar_table import FLOW, REQUIRED, Stamp, check_bars, closed_bars, fill_flat, format_span, open_times
 from fxtrade.data.frames import split_frame
 from fxtrade.data.tables import standard_table
 from fxtrade.data.times import NANOSECOND, find_interval, format_interval, format_time, second_of_week
@@ -57,6 +57,7 @@ class Panel:
         stamp: Stamp = "open",
         empty_bars: EmptyBars = "gap",
         date_format: str | None = None,
+        now: int | None = None,
     ) -> Panel:
         """Return the aligned bars of a pandas or polars frame, with the columns and the checks of files (`bars.read`).
 
@@ -65,7 +66,7 @@ class Panel:
                 symbol, such as `close_BTCUSDT` or a pair of names), of one symbol, or a mapping of symbols to frames.
                 The time is a column or the index. See `frames.split_frame`.
             symbol: name of the symbol of a frame that names none.
-            align, stamp, empty_bars, date_format: see `bars.read`.
+            align, stamp, empty_bars, date_format, now: see `bars.read`.
 
         Raises:
             DataError: names the symbol, the row and the first error.
@@ -75,7 +76,8 @@ class Panel:
             table, time_column = standard_table(part, f"frame of {name}", REQUIRED, ("timestamp",))
             bars = check_bars(table, time_column, f"frame of {name}", date_format)
             checked[name] = open_times(bars, stamp, f"frame of {name}")
-        return align_frames(checked, align, "frame", empty_bars)
+        closed, source = closed_bars(checked, now, "frame")
+        return align_frames(closed, align, source, empty_bars)
 
     def to_frame(self) -> pl.DataFrame:
         """Return a long polars frame of all bars: `timestamp`, `symbol` and the columns of files."""

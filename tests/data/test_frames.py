@@ -94,6 +94,11 @@ def test_options_are_those_of_files(tmp_path):
     assert panel.fingerprint() == bars.read(path, **options).fingerprint()
 
 
+def test_bars_that_have_not_closed_are_left_out():
+    panel = Panel.from_frame(pl.DataFrame(columns()), "A", now=(START + 60 * 6 + 30) * 10**9)
+    assert len(panel.times) == 6 and panel.source.endswith("have not closed yet: 2)")
+
+
 class TestErrors:
     def test_a_row(self):
         frame = pl.DataFrame(spoilt("high", 4, 1.0))
