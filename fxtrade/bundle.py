@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,7 +61,8 @@ def load(folder: Path) -> Bundle:
         raise ConfigError(f"{folder}: its weights adapt to recent labels (adapt.steps); a bundle does not support that")
     record = RunRecord.read(path)
     if record.result is None:
-        raise ConfigError(f"{folder} holds no finished run; resume it first with --resume {folder}")
+        resume = shlex.join(["--resume", str(folder)])
+        raise ConfigError(f"{folder} holds no finished run; resume it first with {resume}")
     identity, threshold = record.identity, record.result.threshold
     if threshold is None:
         raise ConfigError(f"{folder}: the label '{config.label.name}' is not traded, so there is nothing to decide")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from fxtrade.core.errors import CheckpointError, FxtradeError, first_line
+from fxtrade.core.errors import FxtradeError, first_line
 
 
 @contextlib.contextmanager
@@ -97,16 +97,6 @@ def check_writable(folder: Path) -> None:
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         reason = "there is no permission" if nearest.is_dir() else "that is not a folder"
         raise FxtradeError(f"{folder} cannot be written: {nearest}: {reason}; choose another place with --results")
-
-
-def check_path(folder: Path) -> None:
-    """Raise CheckpointError for a path that Orbax would take for a pattern or an address, and not find again."""
-    for part in folder.resolve().parts[1:]:  # the first is the root or the drive
-        if found := set(part) & set("*?[]\\") or set(part[-1:]) & {":"}:
-            raise CheckpointError(
-                f"{folder}: checkpoints cannot be read in a folder whose path has {min(found)!r}, here in '{part}'; "
-                "rename it, or give another --run name or --results folder"
-            )
 
 
 def expand_home(path: Path) -> Path:

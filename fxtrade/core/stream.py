@@ -32,11 +32,10 @@ from fxtrade.core.types import Array
 
 CHUNK_BYTES = 4 << 20
 CHUNK_ROWS = 4096, 65_536  # fewest and most
-LARGEST_ARRAY = (
-    64 << 20
-)  # bytes of one array on the way, of which some ten live at a time; chunks have fewer rows above
-FEWEST_ROWS = 64  # even so
-TOO_LARGE = 2 << 30  # bytes of one array of so few rows that no chunk can help
+# bytes of the largest array that a step computes, of which some ten live at a time; a chunk gets fewer rows above
+LARGEST_ARRAY = 64 << 20
+FEWEST_ROWS = 64  # of a chunk with such an array
+TOO_LARGE = 2 << 30  # bytes of the array in the shortest chunk above which the stream is refused
 
 Series = Float[Array, " T *rest"]
 

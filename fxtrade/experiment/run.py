@@ -44,6 +44,8 @@ def run(
         Interrupted: SIGINT or SIGTERM came during training or after it; the state is saved.
     """
     console, began = console or Console(), time.time()
+    if resume:
+        run_dir.check_is_run(resume)
     if resume and continuation.is_finished(resume):
         console.say(f"{resume} is already finished; its report: {resume / 'report.md'}")
         return resume

@@ -17,13 +17,7 @@ from fxtrade.runs.record import Continuation, RunRecord
 
 
 def is_finished(folder: Path) -> bool:
-    """Return whether the run in a folder is done: its result is recorded last, and its report is there.
-
-    Raises:
-        ConfigError: the folder holds a feature study.
-    """
-    if (folder / run_dir.STUDY).exists():
-        raise ConfigError(f"{folder} holds a feature study, not a run; studies are not resumed")
+    """Return whether the run in a folder is done: its result is recorded last, and its report is there."""
     record = _record(folder)
     return record is not None and record.result is not None and _is_report(folder / run_dir.REPORT)
 
@@ -41,6 +35,7 @@ def extend(folder: Path, steps: int) -> RunConfig:
         ConfigError: the run has that many steps already, or stopped early, so that more of them change nothing.
         FxtradeError: the folder is not a run, or cannot be written.
     """
+    run_dir.check_is_run(folder)
     config = run_dir.load_config(folder)
     planned, reached = config.train.steps, last_step(folder)
     if steps <= planned:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from fxtrade.core.config import RunConfig, freeze
 from fxtrade.core.errors import ConfigError, FxtradeError
-from fxtrade.core.files import check_path, check_writable, to_jsonable, write_new
+from fxtrade.core.files import check_writable, to_jsonable, write_new
 from fxtrade.core.registry import to_dict
+from fxtrade.train.checkpoint_path import check_path
 
 CONFIG, RECORD, REPORT = "config.json", "run.json", "report.json"
 STUDY = "study.json"  # of a folder that holds a feature study
@@ -84,6 +85,12 @@ def run_folder(results: Path, name: str) -> Path:
 def timestamp() -> str:
     """Return the time now, UTC, as part of a folder's name."""
     return time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+
+
+def check_is_run(folder: Path) -> None:
+    """Raise ConfigError for the folder of a feature study, which has a config too."""
+    if (folder / STUDY).exists():
+        raise ConfigError(f"{folder} holds a feature study, not a run; studies are not resumed")
 
 
 def load_config(folder: Path) -> RunConfig:

@@ -17,8 +17,8 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from fxtrade.core.errors import CheckpointError, first_line
-from fxtrade.core.files import check_path
 from fxtrade.train import checksum
+from fxtrade.train.checkpoint_path import check_path
 from fxtrade.train.step import TrainState
 
 

@@ -171,9 +171,9 @@ class TestPlaces:
         with pytest.raises(FxtradeError, match="cannot be written: .*there is no permission; choose another place"):
             check_writable(tmp_path / "new")
 
-    def test_the_home_folder(self, monkeypatch):
-        monkeypatch.setenv("HOME", "/home/me")
-        assert expand_home(Path("~/data")) == Path("/home/me/data") and expand_home(Path("x")) == Path("x")
+    def test_the_home_folder(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert expand_home(Path("~/data")) == tmp_path / "data" and expand_home(Path("x")) == Path("x")
         with pytest.raises(FxtradeError, match="~nobody-of-this-name/x: .*; write the path in full"):
             expand_home(Path("~nobody-of-this-name/x"))
 

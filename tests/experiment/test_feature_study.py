@@ -11,7 +11,7 @@ from fxtrade.experiment import feature_study
 from fxtrade.pipeline import dataset
 from fxtrade.report.progress import Console
 from fxtrade.report.study_schema import StudyReport
-from fxtrade.runs import continuation, provenance, run_dir
+from fxtrade.runs import provenance, run_dir
 from tests.helpers import tiny
 from tests.helpers.tiny_study import config
 
@@ -106,7 +106,7 @@ class TestMistakes:
 
     def test_it_is_not_a_run(self, folder):
         with pytest.raises(ConfigError, match="planted holds a feature study, not a run"):
-            continuation.is_finished(folder)
+            run_dir.check_is_run(folder)
         with pytest.raises(FxtradeError, match="planted holds a feature study; give another --run name"):
             run_dir.check_new(folder.parent, folder.name)
 
