@@ -2,7 +2,7 @@
 
     python scripts/train.py --config configs/gnn.py
 
-takes about two minutes on two CPU cores and needs no data. Variants: random, bars, flow, hourly, book, as in
+takes two to six minutes on two CPU cores and needs no data. Variants: random, bars, flow, hourly, book, as in
 configs/wavenet.py.
 """
 
