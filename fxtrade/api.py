@@ -15,14 +15,15 @@ from fxtrade.core import stream
 from fxtrade.core.config import Options, ScalerConfig
 from fxtrade.core.files import expand_home
 from fxtrade.core.types import Bars, Features, Forecast
-from fxtrade.data import bars as bar_files
-from fxtrade.data.panel import Panel
+from fxtrade.data import bars, book
+from fxtrade.data.panel import Panel, bars_of
 from fxtrade.models import build as build_model
 from fxtrade.pipeline import dataset
 
-__all__ = ["build_features", "build_model", "forecast", "load_run", "read_bars", "simulate"]
+__all__ = ["build_features", "build_model", "forecast", "load_run", "read_bars", "read_books", "simulate"]
 
-read_bars = bar_files.read
+read_bars = bars.read
+read_books = book.read
 
 
 def simulate(**options: Any) -> Panel:
@@ -47,7 +48,7 @@ def build_features(panel: Panel | Bars, names: Mapping[str, Options], scaler: Sc
     Raises:
         ConfigError: an unknown feature or option, or one that the bars lack the columns for.
     """
-    rows = _bars_of(panel)
+    rows = bars_of(panel)
     made = stream.run(features.build(names, scaler), rows)
     return made.replace(names=features.names(names, rows))
 
@@ -72,8 +73,4 @@ def forecast(run: Bundle, panel: Panel | Bars) -> Forecast:
     """
     if isinstance(panel, Panel):
         bundle.check_symbols(run, panel.symbols)
-    return stream.run(bundle.forecast(run), _bars_of(panel))
-
-
-def _bars_of(panel: Panel | Bars) -> Bars:
-    return panel.bars if isinstance(panel, Panel) else panel
+    return stream.run(bundle.forecast(run), bars_of(panel))

@@ -21,6 +21,7 @@ from fxtrade.core.types import Bars, Features, Forecast
 from fxtrade.market import costs
 from fxtrade.models.tcn import TCN
 from tests.helpers.bar_files import columns, write
+from tests.helpers.book_tables import snapshots
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,13 @@ def test_files_and_models(tmp_path):
     assert isinstance(fx.build_model("tcn", {"channels": 8}), TCN)
 
 
+def test_order_books(tmp_path):
+    path = write(tmp_path / "A.csv", snapshots(range(0, 4000, 500), range(100, 108)))
+    assert fx.read_books(tmp_path, clock="1s").bars.book.bid_price.shape == (4, 1, 2)
+    with pytest.raises(DataError, match=f"{path}: it holds an order book, not bars; read it with fxtrade.read_books"):
+        fx.read_bars(tmp_path)
+
+
 class TestWrongKinds:
     def test_a_panel_in_place_of_bars(self, panel):
         target = np.zeros((300, 2))
@@ -81,6 +89,13 @@ class TestWrongKinds:
     def test_targets_that_are_not_weights(self, panel, target):
         with pytest.raises(DataError, match="target must be weights"):
             fx.backtest(panel, target)
+
+    @pytest.mark.parametrize("weight", [40, -1e6])
+    def test_percentages_and_units_in_place_of_weights(self, panel, weight):
+        target = np.where(np.arange(300)[:, None] == 7, [weight, np.nan], 0.5)
+        with pytest.raises(DataError, match="the weights of row 7 sum to .* a weight is a fraction of equity"):
+            fx.backtest(panel, target)
+        assert fx.backtest(panel, target, max_gross_exposure=np.inf).equity.shape == (300,)
 
     def test_a_frame_of_other_symbols(self, panel):
         frame = pd.DataFrame({"SIM0": np.zeros(300), "BTC": np.zeros(300)})

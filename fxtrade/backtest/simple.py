@@ -11,7 +11,7 @@ from fxtrade.backtest import engine
 from fxtrade.core.errors import DataError
 from fxtrade.core.trading_types import Delisted, ExecutionPolicy, Result, ZeroVolume
 from fxtrade.core.types import Array, Bars
-from fxtrade.data.panel import Panel
+from fxtrade.data.panel import Panel, bars_of
 from fxtrade.market import costs
 
 
@@ -23,23 +23,26 @@ def backtest(
     latency: int = 0,
     zero_volume: ZeroVolume = "wait",
     delisted: Delisted = "mark",
+    max_gross_exposure: float = 10.0,
 ) -> Result:
     """Return the backtest of target weights that are decided at the close of each bar; see `backtest.engine`.
 
     Args:
-        target: share of equity for each bar and symbol, negative when short; NaN keeps the position. An array or a
-            frame with a column for each symbol, which is chosen by its name if `panel` has names.
+        target: share of equity for each bar and symbol, negative when short; NaN keeps the position. 0.4 holds 40 % of
+            the equity. An array or a frame with a column for each symbol, which is chosen by its name if `panel` has
+            names.
         fee_bps, half_spread_bps: per side, in basis points.
         latency: bars that an order takes beyond the next open.
         zero_volume: in a bar of volume 0 an order must "wait", or may "fill"; see `ExecutionPolicy`.
         delisted: a position whose asset has no more bars stays at its last known price ("mark"), or is sold at it
             ("close"). `Result.delisted` counts these positions.
+        max_gross_exposure: largest sum of absolute weights of a bar. A larger one is refused, since it is more likely
+            to be a number of units or a percentage than a leverage; `np.inf` allows all.
 
     Raises:
-        DataError: shapes differ, or a target is infinite.
+        DataError: shapes differ, a target is infinite, or the weights of a bar exceed `max_gross_exposure`.
         ConfigError: a cost or the latency is negative, or there is no such policy.
     """
-    bars = panel.bars if isinstance(panel, Panel) else panel
     market = costs.market(fee_bps, half_spread_bps, latency)
     if isinstance(panel, Panel) and hasattr(target, "columns"):
         target = _ordered(target, panel.symbols)
@@ -47,7 +50,23 @@ def backtest(
         weights = np.asarray(target, np.float64)
     except (TypeError, ValueError) as e:
         raise DataError(f"backtest: target must be weights [N, A], got {type(target).__name__}: {e}") from e
-    return engine.backtest(bars, weights, market, ExecutionPolicy(zero_volume, delisted))
+    _check_exposure(weights, max_gross_exposure)
+    return engine.backtest(bars_of(panel), weights, market, ExecutionPolicy(zero_volume, delisted))
+
+
+def _check_exposure(weights: Float[np.ndarray, "N A"], largest: float) -> None:
+    """Raise DataError for the first bar with a larger sum of absolute weights."""
+    if weights.ndim != 2:
+        return  # the engine refuses other shapes, and infinite weights
+    gross = np.nansum(np.abs(weights), axis=1)
+    over = np.isfinite(gross) & (gross > largest)
+    if over.any():
+        row = int(np.argmax(over))
+        raise DataError(
+            f"backtest: the weights of row {row} sum to {gross[row]:g} in absolute value, above max_gross_exposure = "
+            f"{largest:g}; a weight is a fraction of equity (0.4 for 40 %), not a percentage or a number of units; for "
+            "more leverage give a larger max_gross_exposure"
+        )
 
 
 def _ordered(frame: Any, symbols: tuple[str, ...]) -> Any:

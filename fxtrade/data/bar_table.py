@@ -12,7 +12,7 @@ import polars as pl
 
 from fxtrade.core.errors import DataError
 from fxtrade.data.tables import to_float64
-from fxtrade.data.times import SECOND, find_interval, format_time, to_nanoseconds
+from fxtrade.data.times import SECOND, UNITS, find_interval, format_time, to_nanoseconds
 
 PRICES = ("open", "high", "low", "close")
 REQUIRED = (*PRICES, "volume")
@@ -107,7 +107,9 @@ def _check_rows(frame: pl.DataFrame, where: str | Path) -> None:
 
     columns = frame.columns[2:]
     step = frame["time"].diff().fill_null(1)
-    check(step == 0, "the same time twice; remove duplicates")
+    midnight = (frame["time"] % UNITS["d"] == 0).all()
+    hint = ", or give the times of day in a column `time` beside the dates, such as 12:00" if midnight else ""
+    check(step == 0, f"the same time twice; remove duplicates{hint}")
     check(step < 0, "times are not sorted; sort the file by time")
     for c in columns:
         # checked as float32, as it is stored: a larger number would become infinite

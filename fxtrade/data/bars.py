@@ -10,7 +10,8 @@ import polars as pl
 
 from fxtrade.core.errors import DataError
 from fxtrade.data.bar_table import REQUIRED, Stamp, check_bars, closed_bars, open_times, select_span
-from fxtrade.data.files import find_files, read_table
+from fxtrade.data.book_files import count_levels
+from fxtrade.data.files import column_names, find_files, note_open_ends, read_table
 from fxtrade.data.panel import Align, EmptyBars, Panel, align_frames
 from fxtrade.data.times import format_time, parse_time
 
@@ -28,7 +29,8 @@ def read(
 ) -> Panel:
     """Return the aligned bars of a file, or of a folder with the files of each symbol.
 
-    Bars that have not closed yet are left out; `Panel.source` says how many.
+    Bars that have not closed yet are left out. `Panel.source` states how many, and names CSV files without a line end
+    after their last line, which may be cut off.
 
     Args:
         path: a Parquet or CSV file, or a folder of `<SYMBOL>.parquet` / `.csv`, or of months or days of a symbol as in
@@ -45,11 +47,12 @@ def read(
         now: time in ns since 1970 after which bars have not closed; None: the clock of this machine.
 
     Raises:
-        DataError: names the file, column and row of the first error.
+        DataError: names the file, column and row of the first error; or the files hold order books.
     """
     files = find_files(Path(path), symbols)
     frames = {symbol: read_symbol(parts, stamp, date_format) for symbol, parts in files.items()}
     closed, source = closed_bars(frames, now, str(path))
+    source += note_open_ends(itertools.chain.from_iterable(files.values()))
     first, stop = parse_time(start, "start"), parse_time(end, "end")
     frames = {s: select_span(f, first, stop, files[s][0]) for s, f in closed.items()}
     return align_frames(frames, align, source, empty_bars)
@@ -76,5 +79,7 @@ def read_symbol(files: Sequence[Path], stamp: Stamp = "open", date_format: str |
 
 
 def _read_file(path: Path, date_format: str | None) -> pl.DataFrame:
+    if count_levels(column_names(path)):
+        raise DataError(f"{path}: it holds an order book, not bars; read it with fxtrade.read_books")
     table, time_column = read_table(path, REQUIRED, ("timestamp",))
     return check_bars(table, time_column, path, date_format)

@@ -15,7 +15,7 @@ from fxtrade.core.text import plural
 from fxtrade.core.types import Bars, Book
 from fxtrade.data.bar_table import PRICES
 from fxtrade.data.book_files import FIELDS, Trades, Updates, count_levels, read_book, read_trades
-from fxtrade.data.files import column_names, find_files
+from fxtrade.data.files import column_names, find_files, note_open_ends
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import format_interval, format_time, parse_interval, parse_time, second_of_week
 
@@ -74,7 +74,7 @@ def read(
             f"data.clock = None makes every update of one book a row, but {path} has {plural(len(files), 'file')}; "
             "name one in data.symbols, or set a clock such as 1s"
         )
-    interval, max_age = 0 if clock is None else parse_interval(clock), parse_interval(stale)
+    interval, max_age = 0 if clock is None else parse_interval(clock, "data.clock"), parse_interval(stale, "stale")
     span = parse_time(start, "start"), parse_time(end, "end")
     updates = {s: read_book(file) for s, file in files.items()}
     trades = [read_trades(file.parent / ".." / "trades" / file.name) for file in files.values()]
@@ -92,7 +92,8 @@ def read(
     bars = Bars(**prices, **flow, ok=ok, second_of_week=second_of_week(rows.times), book=Book(**sides))
     invalid = [f"{plural(u.invalid, 'row')} of {s}" for s, u in updates.items() if u.invalid]
     note = f", without {', '.join(invalid)} that are not a valid book" if invalid else ""
-    return Panel(bars, rows.times, tuple(files), rows.interval, f"{path} (order books{note})")
+    note += ")" + note_open_ends(files.values())
+    return Panel(bars, rows.times, tuple(files), rows.interval, f"{path} (order books{note}")
 
 
 def _single_files(path: Path, symbols: tuple[str, ...] | None) -> dict[str, Path]:

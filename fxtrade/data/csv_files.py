@@ -57,6 +57,13 @@ def read_csv(path: Path) -> pl.DataFrame:
     return frame.rename(dict(zip(frame.columns, dialect.names, strict=True)))
 
 
+def ends_with_line_end(path: Path) -> bool:
+    """Return whether the last line of a file is complete; without a line end it may have been cut within a number."""
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read() in (b"\n", b"\r")
+
+
 def _detect(head: bytes, path: Path) -> Dialect:
     lines = head.decode("utf-8-sig", errors="replace").splitlines()
     for skipped, line in enumerate(lines):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -57,6 +57,17 @@ def column_names(path: Path) -> list[str]:
     return list(standard_names(_read(path, _parquet_names, csv_files.column_names), path).values())
 
 
+def note_open_ends(paths: Iterable[Path]) -> str:
+    """Return a note for `Panel.source` about CSV files that end within a line, which may be cut off; "" without any.
+
+    Many programs write no last line end, so it is not an error. Files that a checksum verifies are not named.
+    """
+    csv = [path for path in paths if path.suffix != ".parquet" and not _checksum(path).exists()]
+    names = [path.name for path in csv if not csv_files.ends_with_line_end(path)]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f" (the last line has no line end and may be cut off: {shown})" if names else ""
+
+
 def read_table(path: Path, required: Sequence[str], time_columns: Sequence[str]) -> tuple[pl.DataFrame, str]:
     """Return all rows of a file and the name of its time column, the first of `time_columns` that exists.
 
@@ -67,9 +78,13 @@ def read_table(path: Path, required: Sequence[str], time_columns: Sequence[str])
         DataError: the file cannot be read, lacks a column, has a column twice or has no rows.
     """
     frame = _read(path, _read_parquet, csv_files.read_csv)
-    if path.with_name(f"{path.name}.CHECKSUM").exists() and not is_complete(path):
+    if _checksum(path).exists() and not is_complete(path):
         raise DataError(f"{path}: its content does not have the SHA-256 of {path.name}.CHECKSUM; get the file again")
     return standard_table(frame, path, required, time_columns)
+
+
+def _checksum(path: Path) -> Path:
+    return path.with_name(f"{path.name}.CHECKSUM")
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import polars as pl
 
 from fxtrade.core.errors import DataError
 from fxtrade.data.bar_table import FLOW, REQUIRED
-from fxtrade.data.tables import ALIASES, standard_names
+from fxtrade.data.tables import standard_names
 
 SYMBOL_COLUMNS = ("symbol", "ticker", "asset", "pair", "coin", "instrument")
 _FIELD = f"(?P<field>{'|'.join((*FLOW, *REQUIRED))})"
@@ -58,8 +58,7 @@ def _split_wide(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
         raise DataError(
             f"the frame has no column close, and none for a symbol (columns are {', '.join(table.columns)})"
         )
-    time = next((c for c in ("timestamp", *ALIASES["timestamp"]) if c in table.columns), None)
-    times = [] if time is None else [pl.col(time)]
+    times = [c for c in ("timestamp", "time") if c in table.columns]  # a date, and perhaps its time of day
     tables = {}
     for name, columns in fields.items():
         part = table.select(*times, *(pl.col(column).alias(field) for field, column in columns.items()))

@@ -110,6 +110,11 @@ class Panel:
         return h.hexdigest()
 
 
+def bars_of(panel: Panel | Bars) -> Bars:
+    """Return the bars of a panel; bars without names and clock stay as they are."""
+    return panel.bars if isinstance(panel, Panel) else panel
+
+
 def align_frames(
     frames: dict[str, pl.DataFrame], align: Align = "intersection", source: str = "", empty_bars: EmptyBars = "gap"
 ) -> Panel:

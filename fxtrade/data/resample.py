@@ -26,7 +26,7 @@ def resample(panel: Panel, interval: str) -> Panel:
         DataError: the rows are updates of a book, the interval is not a multiple of the panel's, no bar of the panel
             opens at a multiple of it, or the panel is too short.
     """
-    coarse = parse_interval(interval)
+    coarse = parse_interval(interval, "data.resample")
     if (np.diff(panel.times) != panel.interval).any():
         raise DataError(
             f"{panel.source}: updates of an order book have no regular clock to resample; set data.clock = '{interval}'"

@@ -16,6 +16,8 @@ ALIASES = {  # other names of a column, the first that exists is used; case and 
     "trades": ("count", "number_of_trades", "num_trades", "tradecount"),
     "taker_buy_base": ("taker_buy_volume", "taker_buy_base_volume", "taker_buy_base_asset_volume", "taker_buy"),
 }
+DAY = r"^\d{8}$|^[^:]*[/. -][^:]*[/. -][^:]*$"  # text of a date without a time of day
+TIME_OF_DAY = r"^\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?$"
 
 
 def standard_table(
@@ -23,13 +25,14 @@ def standard_table(
 ) -> tuple[pl.DataFrame, str]:
     """Return a table with standard column names, and its time column: the first of `time_columns` that exists.
 
-    Standard names are in lower case with "_" for spaces, and `ALIASES` are replaced.
+    Standard names are in lower case with "_" for spaces, and `ALIASES` are replaced. Dates and a column `time` of times
+    of day are joined to text such as "2024-05-17 12:00".
 
     Raises:
         DataError: a column is missing or exists twice, or there are no rows.
     """
     names = standard_names(frame.columns, where)
-    frame = frame.select(pl.col(old).alias(new) for old, new in names.items())
+    frame = _join_time_of_day(frame.select(pl.col(old).alias(new) for old, new in names.items()))
     time_column = next((c for c in time_columns if c in frame.columns), "")
     missing = [c for c in required if c not in frame.columns] + ([] if time_column else ["timestamp"])
     if missing:
@@ -56,6 +59,19 @@ def to_float64(column: pl.Series, where: str | Path) -> pl.Series:
         row = int(bad.to_numpy().argmax())
         raise DataError(f"{where}: column {column.name}, row {row}: {column[row]!r} is not a number")
     return converted
+
+
+def _join_time_of_day(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a table whose timestamps contain the times of day that it has in a column of their own."""
+    if not {"timestamp", "time"} <= set(frame.columns):
+        return frame
+    date, time = (frame[c] for c in ("timestamp", "time"))
+    if isinstance(date.dtype, pl.Datetime) and (date == date.dt.truncate("1d")).all():
+        date = date.cast(pl.Date)
+    date, time = date.cast(pl.String).str.strip_chars(), time.cast(pl.String).str.strip_chars()
+    if not (date.str.contains(DAY).all() and time.str.contains(TIME_OF_DAY).all()):
+        return frame
+    return frame.with_columns(timestamp=date + " " + time.str.replace(r"^(\d):", "0${1}:"))
 
 
 def standard_names(columns: Sequence[str], where: str | Path) -> dict[str, str]:

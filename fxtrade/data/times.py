@@ -85,11 +85,19 @@ def format_time(ns: int | np.integer, unit: str = "s") -> str:
     return str(np.datetime64(int(ns), "ns").astype(f"datetime64[{unit}]"))
 
 
-def parse_interval(text: str) -> int:
-    """Convert '100ms', '1s', '15m', '4h', '1d' to nanoseconds. Raises DataError for any other text."""
+def parse_interval(text: str, key: str = "") -> int:
+    """Convert '100ms', '1s', '15m', '4h', '1d' to nanoseconds.
+
+    Args:
+        key: the config key that holds the text, for the message.
+
+    Raises:
+        DataError: any other text.
+    """
     parts = re.fullmatch(r"([0-9]+)([a-z]+)", text)
     if not parts or int(parts[1]) == 0 or parts[2] not in UNITS:
-        raise DataError(f"'{text}' is not an interval; write a number and one of {', '.join(UNITS)}, such as 15m")
+        named = f"{key} = '{text}'" if key else f"'{text}'"
+        raise DataError(f"{named} is not an interval; write a number and one of {', '.join(UNITS)}, such as 15m or 1h")
     return int(parts[1]) * UNITS[parts[2]]
 
 
@@ -130,25 +138,47 @@ def find_interval(times: Int[np.ndarray, " N"], where: str | Path) -> int:
 
 def _parse(column: pl.Series, where: str, date_format: str | None) -> pl.Series:
     """Parse text as times."""
-    try:
-        if date_format is not None:
-            has_time = re.search("%[HIMSTRXcsf+]", date_format)
-            parsed = column.str.to_datetime(date_format) if has_time else column.str.to_date(date_format)
-            return parsed.cast(NANOSECOND) if parsed.dtype == pl.Date else _as_utc(parsed)
-        unclear = column.str.contains(DAY_OR_MONTH_FIRST)
-        if unclear.any():
-            row = int(unclear.arg_max() or 0)
-            raise DataError(
-                f"{where}: row {row}, '{column[row]}': day and month cannot be told apart; say which comes first with "
-                "data.date_format, such as '%d/%m/%Y %H:%M'"
-            )
-        if column.str.contains(r"^\d{4}-\d\d-\d\d$").all():
-            return column.str.to_date().cast(NANOSECOND)
+    if date_format is not None:
+        return _parse_format(column, where, date_format)
+    unclear = column.str.contains(DAY_OR_MONTH_FIRST)
+    if unclear.any():
+        row = int(unclear.arg_max() or 0)
+        raise DataError(
+            f"{where}: row {row}, '{column[row]}': day and month cannot be told apart; say which comes first with "
+            "data.date_format, such as '%d/%m/%Y %H:%M'"
+        )
+    if column.str.contains(r"^\d{4}-\d\d-\d\d$").all():
+        parsed = column.str.to_date(strict=False).cast(NANOSECOND)
+    else:
         zones = column.str.extract(r"(Z|[+-]\d\d:?\d\d)$").fill_null("")
         _check_uniform(column, zones, where, "zones", "write all as UTC")
-        return column.str.to_datetime(time_unit="ns", time_zone="UTC")
+        try:
+            parsed = column.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
+        except pl.exceptions.PolarsError:  # no form fits the first value
+            parsed = pl.Series([None] * len(column), dtype=NANOSECOND)
+    advice = "write ISO times such as 2024-05-17 12:00, or state the form of those of bars in data.date_format"
+    return _check_parsed(parsed, column, where, f"is not a time; {advice}")
+
+
+def _parse_format(column: pl.Series, where: str, date_format: str) -> pl.Series:
+    """Parse text in a given form."""
+    codes = f"data.date_format = '{date_format}'"
+    example = "write the codes of strptime, such as '%d/%m/%Y %H:%M' for 17/05/2024 12:00"
+    has_time = re.search("%[HIMSTRXcsf+]", date_format)
+    try:
+        parse = column.str.to_datetime if has_time else column.str.to_date
+        parsed = _check_parsed(parse(date_format, strict=False), column, where, f"does not match {codes}; {example}")
     except pl.exceptions.PolarsError as e:
-        raise DataError(f"{where}: not times: {first_line(e)}") from e
+        raise DataError(f"{where}: {codes} is not a form of dates: {first_line(e)}; {example}") from e
+    return parsed.cast(NANOSECOND) if parsed.dtype == pl.Date else _as_utc(parsed)
+
+
+def _check_parsed(parsed: pl.Series, text: pl.Series, where: str, problem: str) -> pl.Series:
+    """Return the times. Raises DataError for the first text that is none."""
+    if parsed.null_count():
+        row = int(parsed.is_null().arg_max() or 0)
+        raise DataError(f"{where}: row {row}, '{text[row]}' {problem}")
+    return parsed
 
 
 def _as_utc(times: pl.Series) -> pl.Series:

@@ -76,7 +76,7 @@ def bootstrap_blocks(data: Dataset, config: ReportConfig) -> Int[np.ndarray, " N
     """Return the bootstrap's block of each row of the test span, counted from 0; -1 outside."""
     times, test = data.panel.times, data.split.test
     blocks = np.full(len(times), -1)
-    blocks[test] = bootstrap.block_ids(times[test], parse_interval(config.bootstrap_block))
+    blocks[test] = bootstrap.block_ids(times[test], parse_interval(config.bootstrap_block, "report.bootstrap_block"))
     return blocks
 
 

@@ -38,7 +38,7 @@ def run(config: RunConfig, results: Path, name: str = "", console: Console | Non
         FxtradeError: a mistake that the user can correct; the message says how.
     """
     console, began = console or Console(), time.time()
-    block = parse_interval(config.study.bootstrap_block)
+    block = parse_interval(config.study.bootstrap_block, "study.bootstrap_block")
     with _claim(results, name, f"{config.name}-features") as folder:
         report = _study(config, block, folder.name, began, console)
         with console.task("report"):

@@ -32,7 +32,7 @@ def prepare(config: RunConfig, results: Path, console: Console) -> Job:
     """Load the data, and check everything that would otherwise fail after training."""
     dataset.check(config)
     training.check(config)
-    parse_interval(config.report.bootstrap_block)
+    parse_interval(config.report.bootstrap_block, "report.bootstrap_block")
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         fingerprint = panel.fingerprint()

@@ -38,10 +38,17 @@ class Dataset(NamedTuple):
 
 
 def check(config: RunConfig) -> None:
-    """Raise ConfigError if a feature, the scaler, the label, the split or one of their options is unknown."""
+    """Raise ConfigError if a feature, the scaler, the label, the split or one of their options is unknown.
+
+    Raises:
+        DataError: an interval of the data cannot be parsed.
+    """
     features.build(config.features, config.scaler)
     labels.build(config.label)
     splits.build(config.split)
+    for key in ("clock", "resample"):
+        if (interval := getattr(config.data, key)) is not None:
+            times.parse_interval(interval, f"data.{key}")
 
 
 def load(config: DataConfig) -> Panel:
@@ -75,7 +82,7 @@ def simulated(options: Mapping[str, Any]) -> Panel:
     """Return the simulated market with these options of `SynthSpec`; `interval` is written like "1h"."""
     options = dict(options)
     if "interval" in options:
-        options["interval"] = times.parse_interval(options["interval"])
+        options["interval"] = times.parse_interval(options["interval"], "data.synth.interval")
     spec = registry.from_mapping(synth.SynthSpec, options, "config.data.synth")
     market = synth.simulate(spec)
     symbols = tuple(f"SIM{i}" for i in range(spec.assets))
@@ -98,6 +105,7 @@ def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] 
     Raises:
         DataError, ConfigError: something in the config does not fit the data.
     """
+    _check_horizons(config, len(panel.times))
     transform = features.build(config.features, config.scaler)
     columns = features.names(config.features, panel.bars)
     made = stream.run(transform, panel.bars, on_progress=on_progress)
@@ -105,6 +113,11 @@ def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] 
     # two classes need no training rows, and the ends of labels do not depend on the number of classes
     two_class = labels.make(panel.bars, dataclasses.replace(config.label, classes=2), horizons=horizons)
     present = np.asarray((np.asarray(made.ok) & np.isfinite(two_class.ret)).any(1))
+    if not np.isfinite(two_class.ret).any():
+        raise DataError(
+            f"label.horizon = {config.label.horizon}: no row of these {plural(len(present), 'bar')} has a label, which "
+            "needs the bars of its horizon; use more data, a shorter label.horizon or symbols with fewer gaps"
+        )
     if not present.any():
         raise DataError(
             f"no row of these {plural(len(present), 'bar')} has both a label and defined features; use more data, "
@@ -114,6 +127,17 @@ def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] 
     split = splits.build(config.split)(present, known_at(two_class.end))
     final = two_class if config.label.classes == 2 else labels.make(panel.bars, config.label, split.train, horizons)
     return Dataset(panel, dataclasses.replace(made, names=columns), final, split)
+
+
+def _check_horizons(config: RunConfig, bars: int) -> None:
+    """Raise DataError for a label that looks beyond the data in every row."""
+    horizons = {"label.horizon": config.label.horizon, "auxiliary.horizons": max(config.auxiliary.horizons or (0,))}
+    for key, horizon in horizons.items():
+        if horizon >= bars:
+            raise DataError(
+                f"{key}: a label of {plural(horizon, 'bar')} does not fit into {plural(bars, 'bar')} of data; give a "
+                "shorter horizon or more data"
+            )
 
 
 def span_of(data: Dataset, name: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def by_time(
     split = Split(span(0, first_valid), span(first_valid, first_test), span(first_test, None))
     for name in ("train", "valid", "test"):
         if not getattr(split, name).any():
-            advice = "use more data, a shorter horizon or a smaller embargo"
+            advice = "use more data, a shorter label.horizon or a smaller split.embargo"
             raise DataError(f"the {name} span is empty after purging; {advice}")
     return split
 

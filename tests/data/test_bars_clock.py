@@ -104,7 +104,7 @@ class TestErrors:
 
     def test_fractional_times(self, tmp_path):
         refused(write(tmp_path / "A.parquet", spoilt("timestamp", 2, START + 0.5)), "expected times, found Float64")
-        refused(write(tmp_path / "A.csv", spoilt("timestamp", 2, START + 0.5)), "not times")
+        refused(write(tmp_path / "A.csv", spoilt("timestamp", 2, START + 0.5)), "is not a time")
 
     @pytest.mark.parametrize(
         "text, minutes",

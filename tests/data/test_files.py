@@ -12,7 +12,7 @@ import pytest
 from fxtrade.data import bar_table, bars
 from fxtrade.data.klines import CSV_COLUMNS
 from tests.helpers import bar_files
-from tests.helpers.bar_files import START, columns, rows, spoilt, write
+from tests.helpers.bar_files import START, columns, rows, spoilt, without, write
 
 refused = partial(bar_files.refused, bars.read)
 
@@ -73,6 +73,19 @@ class TestCsv:
         lines = text_of(columns()).splitlines()
         (tmp_path / "A.csv").write_text("\n".join([*lines[:-1], ",".join(lines[-1].split(",")[:kept])]))
         refused(tmp_path / "A.csv", f"the last line has {kept} of 9 columns: the file is cut off")
+
+    def test_a_last_line_without_a_line_end(self, tmp_path):
+        """It may be cut within its last number, but many programs write none: the source says so."""
+        path = write(tmp_path / "A.csv", columns())
+        assert bars.read(path).source == str(path)
+        path.write_text(path.read_text()[:-3])
+        assert bars.read(path).source == f"{path} (the last line has no line end and may be cut off: A.csv)"
+        for symbol in "BCDE":
+            (tmp_path / f"{symbol}.csv").write_text(path.read_text())
+        assert bars.read(tmp_path).source.endswith("may be cut off: A.csv, B.csv, C.csv and 2 more)")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        (tmp_path / "A.csv.CHECKSUM").write_text(f"{digest}  A.csv\n")
+        assert bars.read(path).source == str(path)
 
     @pytest.mark.parametrize("name", ["A.csv", "A.parquet"])
     def test_a_checksum_beside_the_file_is_verified(self, tmp_path, plain, name):
@@ -151,7 +164,46 @@ class TestRows:
         expected = bars.read(write(tmp_path / "plain" / "A.parquet", daily))
         text = pl.from_epoch(pl.Series(daily["timestamp"])).dt.replace_time_zone("UTC").dt.strftime(form)
         same(bars.read(write(tmp_path / "A.csv", daily | {"timestamp": text}), date_format=form), expected)
-        refused(tmp_path / "A.csv", "column timestamp: not times", date_format="%Y")
+        words = f"A.csv: column timestamp: row 0, '{text[0]}' does not match data.date_format", "codes of strptime"
+        for other in ("%Y", "dd/mm/yyyy", "%H:%M"):
+            refused(tmp_path / "A.csv", *words, f"'{other}'", date_format=other)
+        refused(tmp_path / "A.csv", f"data.date_format = '{form}%H'", "codes of strptime", date_format=f"{form}%H")
+
+    def test_the_first_date_that_is_not_in_the_given_form(self, tmp_path):
+        table = columns(n=3, step=86_400) | {"timestamp": ["01/05/2024", "02/05/2024", "3 May"]}
+        refused(write(tmp_path / "A.csv", table), "row 2, '3 May' does not match", date_format="%d/%m/%Y")
+
+    @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+    @pytest.mark.parametrize(
+        "date, time, form",
+        [
+            ("%Y-%m-%d", "%H:%M", None),
+            ("%Y-%m-%d", "%H:%M:%S", None),
+            ("%d/%m/%Y", "%H:%M", "%d/%m/%Y %H:%M"),
+            ("%Y%m%d", "%-I:%M %p", "%Y%m%d %I:%M %p"),
+        ],
+    )
+    def test_dates_and_times_of_day_in_two_columns(self, tmp_path, plain, suffix, date, time, form):
+        at = pl.from_epoch(pl.Series(columns()["timestamp"]))
+        table = {"Date": at.dt.strftime(date), "Time": at.dt.strftime(time)} | without("timestamp")
+        same(bars.read(write(tmp_path / f"A{suffix}", table), date_format=form), plain)
+
+    def test_types_of_dates_and_times_of_day(self, tmp_path, plain):
+        at = pl.from_epoch(pl.Series(columns()["timestamp"]))
+        for day in (at.dt.date(), at.dt.truncate("1d")):
+            same(
+                bars.read(write(tmp_path / "A.parquet", {"date": day, "time": at.dt.time()} | without("timestamp"))),
+                plain,
+            )
+
+    def test_a_second_column_of_times(self, tmp_path, plain):
+        """Whole times need none of the day."""
+        for time in (columns()["timestamp"] * 1000, ["00:00"] * 8):
+            same(bars.read(write(tmp_path / "A.csv", columns() | {"time": time})), plain)
+
+    def test_dates_without_the_times_of_day(self, tmp_path):
+        table = {"Date": ["2024-01-01"] * 8, "Hour": range(8)} | without("timestamp")
+        refused(write(tmp_path / "A.csv", table), "the same time twice", "in a column `time` beside the dates")
 
     @pytest.mark.parametrize("offset", [0, -1])
     def test_stamps_at_the_close(self, tmp_path, plain, offset):

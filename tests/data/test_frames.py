@@ -76,6 +76,19 @@ def test_one_symbol(tables, expected):
         np.testing.assert_array_equal(panel.bars.close[:, 0], expected.bars.close[:8, 0])
 
 
+def test_dates_and_times_of_day_in_two_columns(tables, expected):
+    made = to_pandas(long(tables))
+    dates, clock = made["timestamp"].dt.tz_localize(None).dt.normalize(), made["timestamp"].dt.strftime("%H:%M")
+    frames = [
+        made.drop(columns="timestamp").assign(Date=dates, Time=clock),
+        wide(tables, lambda field, symbol: f"{field}_{symbol}")
+        .with_columns(Date=pl.from_epoch("timestamp").dt.date(), Time=pl.from_epoch("timestamp").dt.time())
+        .drop("timestamp"),
+    ]
+    for frame in frames:
+        assert Panel.from_frame(frame, align="union").fingerprint() == expected.fingerprint()
+
+
 def test_to_frame_and_back(expected):
     frame = expected.to_frame()
     assert frame.columns == ["timestamp", "symbol", *bars_columns()] and len(frame) == expected.bars.ok.sum()

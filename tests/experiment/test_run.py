@@ -271,7 +271,8 @@ BAD = {
     "too few bars": ({"data.synth.bars": 40}, "no row of these 40 bars has both a label and defined features"),
     "half-life": ({"scaler.halflife": 5e3}, "a shorter scaler.halflife (here 5000 bars)"),
     "look-back": ({"adapt.steps": 2, "adapt.lookback": 5_000}, "adapt.lookback = 5000: before the validation rows"),
-    "horizon": ({"label.horizon": 200}, "span is empty after purging; use more data, a shorter horizon"),
+    "horizon": ({"label.horizon": 200}, "span is empty after purging; use more data, a shorter label.horizon"),
+    "horizon beyond the data": ({"label.horizon": 10**9}, "label.horizon: a label of 1,000,000,000 bars does not fit"),
     "block": ({"report.bootstrap_block": "1x"}, "'1x' is not an interval"),
     "resample": ({"data.resample": "90m"}, "data.resample = '90m' is not a multiple of the bars' own interval, 1h"),
     "coverages": (
@@ -294,7 +295,9 @@ class TestMistakes:
 
     def test_a_feature_whose_column_is_missing(self, tmp_path, gappy):
         own = {"data.path": str(gappy), "data.align": "union", "features": {"taker_imbalance": {}}}
-        with pytest.raises(FxtradeError, match="'taker_imbalance' needs the column taker_buy.*leave the feature"):
+        with pytest.raises(
+            FxtradeError, match="'taker_imbalance' needs the column taker_buy_base, .*leave the feature"
+        ):
             tiny.run_tiny(tmp_path / "results", "run", own)
         assert not (tmp_path / "results").exists()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fxtrade import labels
-from fxtrade.core.config import DataConfig, LabelConfig, RunConfig, ScalerConfig, SplitConfig
+from fxtrade.core.config import AuxiliaryConfig, DataConfig, LabelConfig, RunConfig, ScalerConfig, SplitConfig
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.data import bar_table, synth, times
 from fxtrade.labels.weights import known_at
@@ -202,6 +202,16 @@ class TestPrepare:
         ticks = []
         dataset.prepare(CONFIG, panel, ticks.append)
         assert sum(ticks) == len(panel.times)
+
+    def test_a_horizon_beyond_the_data(self, panel):
+        for key, changes in {
+            "label.horizon": {"label": LabelConfig(horizon=2_000)},
+            "auxiliary.horizons": {"auxiliary": AuxiliaryConfig(horizons=(5, 2_000))},
+        }.items():
+            with pytest.raises(DataError, match=f"{key}: a label of 2,000 bars does not fit into 2,000 bars of data"):
+                dataset.prepare(config(**changes), panel)
+        with pytest.raises(DataError, match="label.horizon = 1999: no row of these 2,000 bars has a label"):
+            dataset.prepare(config(label=LabelConfig(horizon=1_999)), panel)
 
     def test_a_half_life_beyond_the_data(self, panel):
         with pytest.raises(DataError, match=r"no row of these 2,000 bars .* scaler.halflife \(here 9000 bars\)"):
