@@ -31,7 +31,8 @@ class Summary(NamedTuple):
 
     def __str__(self) -> str:
         """Return a table with a line for each metric."""
-        return "\n".join(f"{name:21s} {value:12.4f}" for name, value in self._asdict().items())
+        unit = {"max_drawdown_duration": " periods"}
+        return "\n".join(f"{name:21s} {value:12.4f}{unit.get(name, '')}" for name, value in self._asdict().items())
 
 
 def summary(r: Series, periods: float = 365.0) -> Summary:

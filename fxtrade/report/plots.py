@@ -156,8 +156,9 @@ def training(report: RunReport) -> Figure | None:
     axes.plot(steps, [row.valid for row in rows], marker="o", ms=3.5, lw=1.4, color=BLUE, label="validation")
     if not missing(t.best_loss):
         label = f"best: {t.best_loss:.4f} at step {t.best_step:,}"
-        axes.plot([t.best_step], [t.best_loss], "*", color=GREEN, ms=13, zorder=5, label=label)
+        axes.plot([t.best_step], [t.best_loss], "o", color=GREEN, mfc="none", mew=1.8, ms=10, zorder=5, label=label)
     reference(axes, math.log(classes), f"uniform forecast: log {classes} = {math.log(classes):.4f}")
+    axes.set_xlim(left=0)  # a single evaluation has a place in time too
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
     decorate(axes, "Loss during training", "step", "cross-entropy (nats)")
     return with_legend(figure, axes)

@@ -16,10 +16,10 @@ from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import Container
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import HOURS_PER_DAY, MINUTES_PER_DAY, AutoDateFormatter, AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from fxtrade.core.errors import FxtradeError
 from fxtrade.core.files import write_atomic
@@ -128,10 +128,21 @@ def equity_axes(axes: Axes, title: str) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.axhline(1, color="black", lw=0.8, ls=DOTS)
-    locator = AutoDateLocator()
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    _date_ticks(axes)
     decorate(axes, title, "", "equity (start = 1)")
+
+
+def _date_ticks(axes: Axes) -> None:
+    """Label dates with their year, at even distances."""
+    if 5 < axes.dataLim.width < 100:  # days; those of AutoDateLocator begin again with each month, and overlap
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=(1, 2, 3, 4, 5, 7, 10)))
+        axes.xaxis.set_major_formatter(DateFormatter("%Y-%m-%d"))
+        return
+    locator = AutoDateLocator(minticks=3, maxticks=7)
+    form = AutoDateFormatter(locator)
+    form.scaled |= dict.fromkeys((1 / HOURS_PER_DAY, 1 / MINUTES_PER_DAY), "%Y-%m-%d\n%H:%M")
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(form)
 
 
 def dates(curve: EquityCurve) -> list[dt.datetime]:

@@ -256,12 +256,13 @@ def _simulated(report: RunReport, own: CoverageRow) -> str:
 def _trading(trading: TradingResult, config: TradeConfig) -> str:
     net, held = trading.strategy, trading.buy_and_hold
     bounds = f" (95 % interval {fixed(net.sharpe.low, 2)} to {fixed(net.sharpe.high, 2)})"
-    sharpe = fixed(net.sharpe.value, 2) + ("" if missing(net.sharpe.low) else bounds)
+    ratio = fixed(net.sharpe.value, 2) + ("" if missing(net.sharpe.low) else bounds)
+    own = "without a Sharpe ratio" if missing(net.sharpe.value) else f"with a Sharpe ratio of {ratio}"
+    other = "no Sharpe ratio" if missing(held.sharpe.value) else number(held.sharpe.value)
     text = (
-        f"Traded at {describe_costs(config.costs)} a side, its return is {gain(net.total_return)} with a "
-        f"Sharpe ratio of {sharpe} and a maximum drawdown of {percent(net.max_drawdown)} (buy and "
-        f"hold: {gain(held.total_return)}, {number(held.sharpe.value)}, {percent(held.max_drawdown)}): "
-        f"**it {survival(trading)}**."
+        f"Traded at {describe_costs(config.costs)} a side, its return is {gain(net.total_return)}, {own} and with a "
+        f"maximum drawdown of {percent(net.max_drawdown)} (buy and hold: {gain(held.total_return)}, {other}, "
+        f"{percent(held.max_drawdown)}): **it {survival(trading)}**."
     )
     if missing(net.dsr):
         return text

@@ -25,6 +25,7 @@ def test_printed_it_is_a_table():
     lines = str(summary(pd.Series(R))).splitlines()
     assert [line.split()[0] for line in lines] == list(summary(R)._fields)
     assert f"{returns.sharpe(R, 365):.4f}" in str(summary(R))
+    assert [line.split()[0] for line in lines if line.endswith(" periods")] == ["max_drawdown_duration"]
 
 
 def test_nothing_gives_nan():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -88,6 +90,22 @@ def test_equity_is_logarithmic_only_over_a_large_range():
     assert ruined.axes[0].get_yscale() == "linear" and ink(ruined) > 0.01
 
 
+@pytest.mark.parametrize("days", [1, 4, 14, 60, 99, 101, 400, 1800])
+def test_dates_have_their_year_and_do_not_overlap(days):
+    made = report_sample.report()
+    time = tuple(
+        int(report_sample.START - 10 * report_sample.DAY + i * days / 99 * report_sample.DAY) for i in range(100)
+    )
+    figure = plots.equity(report_sample.replace(made, trading__curve__time=time))
+    plotting.pixels(figure)
+    axes = figure.axes[1]
+    shown = [text for text in axes.get_xticklabels() if axes.bbox.x0 <= text.get_window_extent().x1 <= figure.bbox.x1]
+    assert 3 <= len(shown) <= 7
+    assert all(text.get_text().startswith("20") for text in shown)
+    boxes = [text.get_window_extent() for text in shown]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
 def test_the_cost_grid_is_where_its_axes_say(figures):
     axes = figures["costs"].axes[0]
     image = axes.images[0].get_array()
@@ -101,8 +119,9 @@ def test_the_cost_grid_is_where_its_axes_say(figures):
 
 def test_training_marks_the_best_step(figures):
     axes = figures["training"].axes[0]
-    (star,) = (line for line in axes.lines if line.get_marker() == "*")
-    assert star.get_xydata().tolist() == [[400, 0.68]]
+    (ring,) = (line for line in axes.lines if line.get_label().startswith("best"))
+    assert ring.get_xydata().tolist() == [[400, 0.68]] and axes.get_xlim()[0] == 0
+    assert ring.get_markerfacecolor() == "none"  # the loss inside stays visible, also where it is the only one
     level = [line for line in axes.lines if "log 2" in line.get_label()]
     assert level[0].get_ydata()[0] == pytest.approx(0.693147, abs=1e-6)
 

@@ -131,6 +131,10 @@ def test_no_trades_are_not_evaluated():
 def test_trades_without_a_sharpe_ratio():
     made = report_sample.report(trading__strategy__trades=1, trading__strategy__sharpe=Estimate(math.nan))
     assert summary.survival(made.trading).startswith("made 1 trade, but has no Sharpe ratio")
+    made = report_sample.replace(made, trading__buy_and_hold__sharpe=Estimate(math.nan))
+    text = summary.paragraph(made)
+    assert "its return is +20.0 %, without a Sharpe ratio and with a maximum drawdown of" in text
+    assert "(buy and hold: +10.0 %, no Sharpe ratio, -8.2 %)" in text
 
 
 def test_five_rows():
