@@ -23,8 +23,16 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of runs; others are reported and skipped")
     parser.add_argument("--sort", default="accuracy", help="accuracy, top_5, log_loss, sharpe, seconds, name, ...")
-    parser.add_argument("--plot", type=Path, help="PNG file for accuracy by coverage and equity of all runs")
+    parser.add_argument("--plot", type=png, help="PNG file for accuracy by coverage and equity of all runs")
     return parser.parse_args(argv)
+
+
+def png(text: str) -> Path:
+    """Return the path of a plot. Raises ArgumentTypeError for another format."""
+    path = Path(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text} must end in .png, the format of plots")
+    return path
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted, first_li
 from fxtrade.core.registry import nearest
 
 OPEN = ("features", "options", "synth", "costs")  # groups that take new keys, which the registries check
+KINDS = {"int": "a whole number such as 1000", "float": "a number", "bool": "true or false"}  # by type of a flag
 CONTINUED = "config.train.steps"  # the key that a resumed run may change
 
 
@@ -113,6 +114,10 @@ def parse(argv: list[str]) -> None:
             raise ConfigError(
                 f"{group[1]} is a group of keys; set one of them, as in --{group[1]}.name={group[2]}"
             ) from e
+        if (value := re.match(r"flag --(config[\w.]*)=(.*?): ", str(e), re.S)) and value[1] in flags.FLAGS:
+            kind = flags.FLAGS[value[1]].flag_type()
+            wanted = " or ".join(KINDS.get(word, word) for word in kind.split(" or "))
+            raise ConfigError(f"--{value[1]}={value[2]}: the value must be {wanted}") from e
         raise ConfigError(str(e)) from e
     if rest:
         raise ConfigError(f"'{rest[0]}' is not a flag; overrides are written --config.train.steps=100")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -19,8 +20,8 @@ from fxtrade.comparison.cell import Setting, evaluate_cell, evaluate_member, mak
 from fxtrade.comparison.cell import forecasts as cell_forecasts
 from fxtrade.comparison.grid import Cell, ComparisonConfig
 from fxtrade.comparison.statistics import assemble
-from fxtrade.comparison.store import PLAN, CellStore, Plan
-from fxtrade.core.errors import Interrupted, TrainingError
+from fxtrade.comparison.store import CELLS, PLAN, SUMS, CellStore, Plan
+from fxtrade.core.errors import FxtradeError, Interrupted, TrainingError
 from fxtrade.core.text import plural
 from fxtrade.data.panel import Panel
 from fxtrade.ensemble import mixture
@@ -110,8 +111,14 @@ def table(folder: Path, console: Console | None = None) -> None:
     """Write tables and plots from the finished cells in a folder.
 
     Raises:
-        FxtradeError: the folder holds no comparison, or a file is damaged.
+        FxtradeError: the folder holds no comparison or only its report, or a file is damaged.
     """
+    if not (folder / PLAN).exists() and (folder / "report.md").exists():
+        place = shlex.join(["--results", str(folder.parent), "--run", folder.name])
+        raise FxtradeError(
+            f"{folder} holds only the report of a comparison, without {PLAN}, {CELLS} and {SUMS}/, which git does not "
+            f"keep; scripts/comparison.py with its --config and {place} computes them again"
+        )
     write(folder, assemble(CellStore(folder)), console or Console())
 
 

@@ -8,6 +8,7 @@ import errno
 import glob
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -94,9 +95,14 @@ def write_new(path: Path, text: str) -> None:
 def check_writable(folder: Path) -> None:
     """Raise FxtradeError if `folder`, or else the nearest folder above it that exists, cannot be written."""
     nearest = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        reason = "there is no permission" if nearest.is_dir() else "that is not a folder"
-        raise FxtradeError(f"{folder} cannot be written: {nearest}: {reason}; choose another place with --results")
+    try:
+        with tempfile.TemporaryFile(dir=nearest):  # permissions alone do not tell: /proc has them, and takes no file
+            pass
+    except OSError as e:
+        reason = "that is not a folder" if not nearest.is_dir() else f"no file can be made there ({e.strerror})"
+        raise FxtradeError(
+            f"{folder} cannot be written: {nearest}: {reason}; choose another place with --results"
+        ) from e
 
 
 def expand_home(path: Path) -> Path:

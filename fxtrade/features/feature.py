@@ -31,6 +31,13 @@ class Feature:
     slow_unit: bool = False
 
 
+SOURCES = {  # what data need for a column of Bars, in the words of files
+    "book": "an order book",
+    "trades": "the column trades",
+    "taker_buy": "the column taker_buy_base",
+}
+
+
 @overload
 def require_column(bars: Bars, column: Literal["book"], feature: str) -> Book: ...
 @overload
@@ -40,8 +47,8 @@ def require_column(bars: Bars, column: str, feature: str) -> Array | Book:
     values = getattr(bars, column)
     if values is None:
         raise ConfigError(
-            f"feature '{feature}' needs the column {column}, which these bars do not have; "
-            "use data with order flow or leave the feature out"
+            f"feature '{feature}' needs {SOURCES[column]}, which these data do not have (docs/data.md); use others or "
+            "leave the feature out"
         )
     return values
 

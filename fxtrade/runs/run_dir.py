@@ -106,4 +106,7 @@ def load_config(folder: Path) -> RunConfig:
         values = json.loads(path.read_text())
     except ValueError as e:  # not JSON, or not even text
         raise ConfigError(f"{path} is damaged ({e}); start a new run") from e
-    return freeze(values)
+    try:
+        return freeze(values)
+    except ConfigError as e:
+        raise ConfigError(f"{path}: {e}") from e

@@ -34,7 +34,15 @@ CASES = {
         [WAVENET, "--config.trade.sizing=proportional"],
         "config.trade.sizing is a group of keys; set one of them, as in --config.trade.sizing.name=proportional",
     ),
-    "mistyped value": ([WAVENET, "--config.train.steps=many"], "--config.train.steps=many"),
+    "mistyped value": (
+        [WAVENET, "--config.train.steps=1e3"],
+        "--config.train.steps=1e3: the value must be a whole number such as 1000",
+    ),
+    "mistyped optional value": (
+        [WAVENET, "--config.train.patience=x"],
+        "--config.train.patience=x: the value must be a whole number such as 1000 or None",
+    ),
+    "no interval": ([WAVENET, "--config.data.resample=1hour"], "data.resample = '1hour' is not an interval; write a"),
     "impossible value": ([WAVENET, "--config.train.steps=0"], "config.train.steps must be at least 1, got 0"),
     "missing file": (["--config", "configs/none.py"], "configs/none.py is not a config: there is no such file"),
     "missing file, overridden": (["--config", "configs/none.py", "--config.seed=1"], "configs/none.py is not a config"),

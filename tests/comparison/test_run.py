@@ -264,6 +264,14 @@ class TestMistakes:
         with pytest.raises(FxtradeError, match="is not a comparison: .*plan.json cannot be read"):
             run.table(tmp_path, Console(quiet=True))
 
+    def test_a_report_alone(self, tmp_path):
+        """As git keeps it."""
+        (tmp_path / "report.md").touch()
+        with pytest.raises(
+            FxtradeError, match=f"only the report .* without plan.json, .*--run {tmp_path.name} computes"
+        ):
+            run.table(tmp_path, Console(quiet=True))
+
     def test_what_no_cell_can_do_is_found_before_the_first(self, tmp_path, trained):
         with pytest.raises(FxtradeError, match="loss 'focal' has no option 'gama'; did you mean 'gamma'"):
             own = {"focal": {"loss": {"name": "focal", "options": {"gama": 1.0}}}}

@@ -167,9 +167,18 @@ class TestPlaces:
         (tmp_path / "file").touch()
         with pytest.raises(FxtradeError, match="file/new cannot be written: .*that is not a folder; choose another"):
             check_writable(tmp_path / "file" / "new")
-        monkeypatch.setattr(files.os, "access", lambda path, mode: False)
-        with pytest.raises(FxtradeError, match="cannot be written: .*there is no permission; choose another place"):
+
+        def refuse(**options):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+        with pytest.raises(FxtradeError, match="no file can be made there .Permission denied.; choose another place"):
             check_writable(tmp_path / "new")
+
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, which has permissions and takes no file")
+    def test_a_folder_whose_permissions_mislead(self):
+        with pytest.raises(FxtradeError, match="/proc/new cannot be written: /proc: no file can be made there"):
+            check_writable(Path("/proc/new"))
 
     def test_the_home_folder(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))

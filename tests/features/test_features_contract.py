@@ -174,8 +174,8 @@ def test_columns_that_bars_need():
     assert features.names({name: {} for name in PRICE}, without)
     assert features.names({name: {} for name in FLOW}, bars(3).replace(book=None))
     for name in (*FLOW, *BOOK):
-        column = "book" if name in BOOK else "(taker_buy|trades)"
-        with pytest.raises(ConfigError, match=f"feature '{name}' needs the column {column}.*leave the feature out"):
+        source = "an order book" if name in BOOK else "the column (taker_buy_base|trades)"
+        with pytest.raises(ConfigError, match=f"feature '{name}' needs {source}, .*leave the feature out"):
             features.names({name: {}}, without)
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.report import plotting, runs_table
 from fxtrade.report.schema import RunReport
+from scripts import runs
 from tests.helpers import report_sample
 
 ROOT = Path(__file__).parents[2]
@@ -191,6 +192,13 @@ def test_script(results, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.index("weak") < done.stdout.index("strong") and "skipped" in done.stderr
     assert imread(plot).std() > 0.05
+
+
+def test_a_plot_is_a_png(capsys):
+    assert runs.parse(["results", "--plot", "out.PNG"]).plot == Path("out.PNG")
+    with pytest.raises(SystemExit):
+        runs.parse(["results", "--plot", "out.xyz"])
+    assert "out.xyz must end in .png" in capsys.readouterr().err
 
 
 def test_script_says_what_is_wrong(results):

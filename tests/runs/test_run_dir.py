@@ -81,7 +81,7 @@ def test_a_config_that_is_damaged_or_of_another_version(tmp_path, content):
     (tmp_path / run_dir.CONFIG).write_bytes(content)
     with pytest.raises(ConfigError) as e:
         run_dir.load_config(tmp_path)
-    assert "\n" not in str(e.value)
+    assert "\n" not in str(e.value) and str(tmp_path / run_dir.CONFIG) in str(e.value)
 
 
 def test_the_config_file_is_the_whole_config(tmp_path):
