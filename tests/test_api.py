@@ -72,6 +72,8 @@ def test_order_books(tmp_path):
     assert fx.read_books(tmp_path, clock="1s").bars.book.bid_price.shape == (4, 1, 2)
     with pytest.raises(DataError, match=f"{path}: it holds an order book, not bars; read it with fxtrade.read_books"):
         fx.read_bars(tmp_path)
+    with pytest.raises(DataError, match="B.csv: it has no order book, .*; read bars with fxtrade.read_bars"):
+        fx.read_books(write(tmp_path / "B.csv", columns()))
 
 
 class TestWrongKinds:

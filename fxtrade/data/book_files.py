@@ -65,7 +65,12 @@ def read_book(path: Path) -> Updates:
             last); a best level is missing, or only one of price and size; a number is not finite, a size negative; no
             row is a valid book.
     """
-    depth = max(count_levels(column_names(path)), 1)
+    depth = count_levels(columns := column_names(path))
+    if not depth:
+        raise DataError(
+            f"{path}: it has no order book, no bid_price_0, bid_size_0, ... (columns are {', '.join(columns)}); "
+            "read bars with fxtrade.read_bars"
+        )
     names = {field: [f"{field}_{i}" for i in range(depth)] for field in FIELDS}
     frame, time_column = read_table(path, [c for group in names.values() for c in group], TIME_COLUMNS)
     time = _read_times(frame[time_column], path)

@@ -112,7 +112,7 @@ class TestErrors:
     def test_files_of_bars_beside_books(self, tmp_path):
         write(tmp_path / "A.csv", FIVE)
         write(tmp_path / "B.csv", {"timestamp": [START], "open": [1.0]})
-        refused(tmp_path, "B.csv", "no column bid_price_0")
+        refused(tmp_path, "B.csv", "it has no order book", "bid_price_0")
 
     def test_decreasing_times(self, tmp_path):
         path = write(tmp_path / "A.csv", spoilt("transact_timestamp", 3, START * 1000 + 1500))
