@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ import jax.numpy as jnp
 from fxtrade.core.errors import FxtradeError, first_line
 
 SMALL_LOOP = 65_536  # bytes that one row of a loop accesses; a training step accesses far more
+MEMORY = Path("/proc/meminfo")  # of Linux
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
 
@@ -103,3 +106,23 @@ def is_cpu() -> bool:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether XLA raised the error because an array does not fit into memory."""
     return "RESOURCE_EXHAUSTED" in str(error)
+
+
+def needed_bytes(program: Any) -> int | None:
+    """Return the bytes that a compiled program allocates besides its inputs; None where the backend does not say."""
+    try:
+        sizes = program.memory_analysis()
+    except (NotImplementedError, RuntimeError):
+        return None
+    # outputs are left out: they are small, or take the place of donated inputs
+    return getattr(sizes, "temp_size_in_bytes", None)
+
+
+def free_bytes() -> int | None:
+    """Return the free bytes of the default device, for a CPU those of the machine; None where nothing says."""
+    if stats := jax.devices()[0].memory_stats():
+        return stats["bytes_limit"] - stats["bytes_in_use"] if "bytes_limit" in stats else None
+    if not (is_cpu() and MEMORY.exists()):
+        return None
+    found = re.search(r"MemAvailable:\s*(\d+) kB", MEMORY.read_text())
+    return int(found[1]) * 1024 if found else None

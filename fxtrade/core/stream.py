@@ -68,7 +68,7 @@ def run(
 ) -> Any:
     """Run all rows `[N, ...]` through the stream in chunks of bounded memory; return NumPy leaves `[N, ...]`.
 
-    `chunk` is the number of rows at a time, `chunk_rows` by default. `on_progress(n)` is called after each chunk with
+    `chunk` is the largest number of rows at a time, see `chunk_rows`. `on_progress(n)` is called after each chunk with
     its number of rows.
 
     Raises:
@@ -89,7 +89,7 @@ def run(
             target[start : start + len(part)] = part
         on_progress(len(jax.tree.leaves(y)[0]))
 
-    for start, part in chunks(rows, chunk or chunk_rows(stream, rows)):
+    for start, part in chunks(rows, chunk_rows(stream, rows, chunk)):
         state, y = step(state, part)
         if pending is not None:  # copied while the next chunk is computed
             store(*pending)
@@ -108,21 +108,26 @@ def advance(stream: Stream, rows: Any) -> Any:
     return state
 
 
-def chunk_rows(stream: Stream, rows: Any) -> int:
-    """Return the number of rows, a power of two, whose output takes about 4 MB: larger chunks exceed the CPU caches.
+def chunk_rows(stream: Stream, rows: Any, most: int | None = None) -> int:
+    """Return the number of rows of a chunk: `most`, or all where there are fewer.
 
-    It is less where an array on the way is much larger than the output, as of all pairs of many assets. Raises
-    DataError if that array would be too large in a chunk of few rows.
+    Without `most` it is a power of two whose output takes about 4 MB: larger chunks exceed the CPU caches. It is less
+    where an array on the way is much larger than the output, as of all pairs of many assets.
+
+    Raises:
+        DataError: that array would be too large in a chunk of few rows.
     """
     first = _take(rows, slice(0, 1))
     state = jax.eval_shape(stream.init, first)
-    _, out = jax.eval_shape(stream.step, state, first)
-    row = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(out))
-    size = int(np.clip(2 ** round(math.log2(CHUNK_BYTES / row)), *CHUNK_ROWS))
+    if most is None:
+        _, out = jax.eval_shape(stream.step, state, first)
+        row = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(out))
+        most = int(np.clip(2 ** round(math.log2(CHUNK_BYTES / row)), *CHUNK_ROWS))
+    size = min(most, len(jax.tree.leaves(rows)[0]))
 
     def largest(size: int) -> int:
         chunk = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), rows)
-        return largest_array(jax.make_jaxpr(stream.step)(state, chunk).jaxpr)
+        return largest_array(jax.jit(stream.step).trace(state, chunk).jaxpr.jaxpr)  # `run` does not trace it again
 
     needed = largest(size)
     while needed > LARGEST_ARRAY and size > FEWEST_ROWS:

@@ -15,7 +15,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array
 from fxtrade.models import tcn
 from fxtrade.models.layers import DType, dropout, prepend_past, unfold_assets
-from fxtrade.models.message_passing import GraphAttention, GraphConv, map_bars
+from fxtrade.models.message_passing import GraphAttention, GraphConv, map_bars, share_present, with_loops
 from fxtrade.models.network import Network
 
 Graph = Literal["full", "learnt", "correlation"]
@@ -85,38 +85,36 @@ class GNN(Network):
         h = unfold_assets(h, x.shape[2])
         present = (x != 0).any(-1)
         adjacency = self.adjacency(x, present)
+        edges = share_present if self.graph == "learnt" else with_loops
         for i in range(self.rounds):
             y = nn.LayerNorm(dtype=self.dtype, name=f"norm{i}")(h)
             if self.message == "attention":
-                layer = GraphAttention(self.channels, self.heads, self.dtype, name=f"message{i}")
+                layer = GraphAttention(self.channels, self.heads, self.dtype, edges, name=f"message{i}")
             else:
-                layer = GraphConv(self.channels, self.dtype, name=f"message{i}")
+                layer = GraphConv(self.channels, self.dtype, edges, name=f"message{i}")
             h = h + dropout(nn.relu(layer(y, adjacency, present)), self.dropout, train)
         return h
 
     def adjacency(self, x: Float[Array, "B T A F"], present: Bool[Array, "B T A"]) -> Float[Array, "#B #T A A"]:
         if self.graph == "learnt":
-            return LearntGraph(self.rank, name="graph")(present)
+            return LearntGraph(self.rank, name="graph")(present.shape[-1])[None, None]
         if self.graph == "full":
-            assets = present.shape[-1]
-            return jnp.ones((*(1 for _ in present.shape[:-1]), assets, assets))
+            return jnp.ones((1, 1, *2 * present.shape[-1:]))
         if self.column > x.shape[-1]:
             raise ConfigError(f"model 'gnn': there is no column {self.column} (option column) in {x.shape[-1]} inputs")
         return CorrelationGraph(self.links, self.window, self.dtype, name="graph")(x[..., self.column - 1], present)
 
 
 class LearntGraph(nn.Module):
-    """softmax_j(relu(e_i . f_j)) over present assets j, with learnt vectors e and f (Graph WaveNet, Wu et al. 2019)."""
+    """relu(e_i . f_j) with learnt vectors e and f (Graph WaveNet, Wu et al. 2019), for `share_present`."""
 
     rank: int = 10
 
     @nn.compact
-    def __call__(self, present: Bool[Array, "*lead A"]) -> Float[Array, "*lead A A"]:
-        shape = (present.shape[-1], self.rank)
+    def __call__(self, assets: int) -> Float[Array, "A A"]:
+        shape = (assets, self.rank)
         receiver, sender = (self.param(name, nn.initializers.normal(1.0), shape) for name in ("receiver", "sender"))
-        strength = nn.relu(receiver @ sender.T)
-        # a row without any present sender becomes uniform instead of NaN; its edges are removed by `with_loops`
-        return nn.softmax(jnp.where(present[..., None, :], strength, jnp.finfo(strength.dtype).min), -1)
+        return nn.relu(receiver @ sender.T)
 
 
 class CorrelationGraph(nn.Module):

@@ -25,6 +25,7 @@ from fxtrade.models.layers import DType, dense, sum_dtype
 
 SLOPE = 0.2  # of the leaky relu in the scores, as in Brody et al.
 BLOCK_BYTES = 64 << 20  # of the largest array of one block of bars
+Edges = Callable[[Array, Array], Array]  # of adjacency and presence, for a block of bars
 UNROLLED = 16  # assets up to which each sender has its own code: faster to run, slower to compile
 
 
@@ -62,8 +63,15 @@ def with_loops(adjacency: Float[Array, "*lead A A"], present: Bool[Array, "*lead
     return jnp.where(loop, 1, jnp.where(both_present, adjacency, 0))
 
 
+def share_present(strength: Float[Array, "*#lead A A"], present: Bool[Array, "*lead A"]) -> Float[Array, "*lead A A"]:
+    """Return the `with_loops` of the softmax of each row's strengths over present senders."""
+    # a row without any present sender becomes uniform instead of NaN; its edges are removed by `with_loops`
+    strength = jnp.where(present[..., None, :], strength, jnp.finfo(strength.dtype).min)
+    return with_loops(nn.softmax(strength, -1), present)
+
+
 class GraphConv(nn.Module):
-    """m = D^-1/2 A E^-1/2 h W + b with A of `with_loops`, D the degrees of its rows and E those of its columns.
+    """m = D^-1/2 A E^-1/2 h W + b with A of `edges`, D the degrees of its rows and E those of its columns.
 
     With a symmetric adjacency D = E, and this is the graph convolution of Kipf & Welling (2017). No singular value of
     the normalised adjacency is above 1, so that messages do not grow with the number of neighbours.
@@ -71,6 +79,7 @@ class GraphConv(nn.Module):
 
     features: int
     dtype: DType = "float32"
+    edges: Edges = with_loops
 
     @nn.compact
     def __call__(
@@ -80,7 +89,7 @@ class GraphConv(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
 
         def convolve(values: Array, adjacency: Array, present: Array) -> Array:
-            edges = with_loops(adjacency, present)
+            edges = self.edges(adjacency, present)
             share = edges / jnp.sqrt(edges.sum(-1, keepdims=True) * edges.sum(-2, keepdims=True))
             return jnp.einsum("...ij,...jc->...ic", share.astype(self.dtype), values)
 
@@ -89,7 +98,7 @@ class GraphConv(nn.Module):
 
 
 class GraphAttention(nn.Module):
-    """m_i = sum_j p_ij s_j with p_ij = softmax_j(a . leaky(r_i + s_j) + log A_ij), A of `with_loops`.
+    """m_i = sum_j p_ij s_j with p_ij = softmax_j(a . leaky(r_i + s_j) + log A_ij), A of `edges`.
 
     r and s are linear in h: i as the receiver and j as the sender. Each of `heads` equal parts of the channels has its
     own a and p. If all edges have weight 1 this is GATv2 (Brody, Alon & Yahav 2022); other weights scale the shares.
@@ -98,6 +107,7 @@ class GraphAttention(nn.Module):
     features: int
     heads: int = 1
     dtype: DType = "float32"
+    edges: Edges = with_loops
 
     @nn.compact
     def __call__(
@@ -108,7 +118,7 @@ class GraphAttention(nn.Module):
         receiver, sender = jnp.split(dense(h, 2 * self.features, "ends", self.dtype), 2, -1)
 
         def attend(receiver: Array, sender: Array, adjacency: Array, present: Array) -> Array:
-            edges = jnp.moveaxis(with_loops(adjacency, present), -1, 0)[:, None]
+            edges = jnp.moveaxis(self.edges(adjacency, present), -1, 0)[:, None]
             score = pair_scores(receiver, sender, a)
             score = jnp.where(edges > 0, score + jnp.log(jnp.where(edges > 0, edges, 1)), -jnp.inf)
             share = nn.softmax(score, 0).astype(self.dtype)

@@ -18,7 +18,7 @@ from fxtrade.core import compat, stream
 from fxtrade.core.stream import Stream
 from fxtrade.core.types import Array, Features, Forecast, Labels, Output
 
-SAMPLES = 8192  # in one dispatch on the CPU: the activations of more exceed its cache
+SAMPLES = 8192  # at most in one dispatch on the CPU: the activations of more exceed its cache
 NOT_KNOWN: Any = None  # `ok` of a forecast whose rows are not known
 
 

@@ -23,6 +23,7 @@ from fxtrade.train import members, optim
 from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks, Evaluation
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.hooks import NO_HOOKS, Loss, StepHooks
+from fxtrade.train.memory import compile_ahead
 from fxtrade.train.outputs import IN_MEMORY, TrainOutputs
 from fxtrade.train.segments import Plan, Series
 from fxtrade.train.step import BATCHES, PARAMS, Info, TrainState, create, make_evaluate, make_update
@@ -128,13 +129,14 @@ def fit(
     fixed steps, so a run that was killed and resumed ends with the same bits as one that never stopped.
 
     Raises:
+        TrainingError: a step does not fit into memory.
         TrainingError: the loss is not finite; names the step, its batch and the last good checkpoint.
         CheckpointError: see `Checkpoints`.
     """
     (series, plan), size, checkpoints = job.train, config.ensemble.size, outputs.checkpoints
     optimizer = optim.optimizer(optim_config, config.steps, config.trainable)
     decay, learning_rate = optim.averaging(optim_config, config.steps), optim.schedule(optim_config, config.steps)
-    update = make_update(job.model, job.loss, optimizer, plan, config.batch, decay, job.hooks, size > 1)
+    update = compile_ahead(make_update(job.model, job.loss, optimizer, plan, config.batch, decay, job.hooks, size > 1))
     validate = _make_validate(job, config)
     keys = [jax.random.PRNGKey(seed + i) for i in range(size)]
     key = jnp.stack(keys) if size > 1 else keys[0]

@@ -62,3 +62,10 @@ def test_the_compilation_cache_goes_where_it_is_told(tmp_path, monkeypatch):
         assert compat.use_compilation_cache() == tmp_path / ".cache" / "fxtrade" / "xla"
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_bytes_of_a_program_and_of_the_machine():
+    program = jax.jit(lambda x: jnp.sort(jnp.sin(x)[::-1]).sum()).lower(jnp.zeros(100_000)).compile()
+    needed, free = compat.needed_bytes(program), compat.free_bytes()
+    assert needed is None or needed >= 400_000
+    assert free is None or free > 1 << 20

@@ -170,12 +170,12 @@ def pairwise() -> Stream:
 
 @pytest.mark.parametrize("assets, size", [(4, 65_536), (100, 1024), (1000, stream.FEWEST_ROWS)])
 def test_chunks_have_fewer_rows_where_an_array_on_the_way_is_large(assets, size):
-    assert stream.chunk_rows(pairwise(), np.zeros((8, assets), np.float32)) == size
+    assert stream.chunk_rows(pairwise(), np.zeros((70_000, assets), np.float32)) == size
 
 
 def test_what_cannot_fit_is_refused_before_it_begins():
     with pytest.raises(DataError, match="64 rows take an array of 24 GiB.*fewer symbols"):
-        stream.run(pairwise(), np.zeros((8, 10_000), np.float32))
+        stream.run(pairwise(), np.zeros((64, 10_000), np.float32))
 
 
 def test_large_arrays_inside_loops_count():
@@ -185,5 +185,21 @@ def test_large_arrays_inside_loops_count():
 
         return jax.lax.fori_loop(0, 3, body, jnp.zeros(len(x), x.dtype))
 
-    rows = np.zeros((8, 100), np.float32)
+    rows = np.zeros((2000, 100), np.float32)
     assert stream.chunk_rows(from_kernels(looped), rows) == stream.chunk_rows(pairwise(), rows) == 1024
+
+
+def test_a_chosen_number_of_rows_is_bounded_too():
+    rows = np.zeros((2000, 100), np.float32)
+    assert [stream.chunk_rows(pairwise(), rows, most) for most in (100, 2000)] == [100, 1024]
+
+
+def test_the_size_of_a_chunk_does_not_take_another_trace():
+    traces = []
+
+    def function(k, x):
+        traces.append(len(x))
+        return k.mean(x, 3)
+
+    stream.run(from_kernels(function), np.zeros((50, 2), np.float32), 50)
+    assert traces.count(50) == 1

@@ -33,7 +33,7 @@ from tests.helpers.graph_network import (
     rows,
 )
 from tests.helpers.network_loops import wide
-from tests.helpers.networks import forward, made, random_params
+from tests.helpers.networks import forward, made
 
 # every graph and every message; the two do not depend on each other
 each = pytest.mark.parametrize(
@@ -202,12 +202,13 @@ def test_the_correlation_graph_streams_in_bfloat16():
 
 def test_the_learnt_graph_is_a_distribution_over_present_assets():
     present = np.array([[True] * A, [True, False, True, True], [False] * A])
-    params = random_params(LearntGraph(), present)
+    params = LearntGraph().init(jax.random.PRNGKey(0), A)["params"]
     assert params["receiver"].shape == params["sender"].shape == (A, 10)
-    made = np.asarray(LearntGraph().apply({"params": params}, present))
-    for row in range(2):
-        np.testing.assert_allclose(made[row], learnt(wide(params), present[row]), rtol=1e-5, atol=1e-6)
-    assert np.isfinite(made[2]).all()
+    made = message_passing.share_present(LearntGraph().apply({"params": params}, A)[None], present)
+    for row in range(3):
+        others = np.outer(present[row], present[row]) & ~np.eye(A, dtype=bool)
+        expected = np.where(others, learnt(wide(params), present[row]), np.eye(A)) if row < 2 else np.eye(A)
+        np.testing.assert_allclose(made[row], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_learnt_graph_learns():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fxtrade.core import compat
 from fxtrade.core.errors import TrainingError
 from fxtrade.losses.classify import cross_entropy
 from fxtrade.train.callbacks import Callbacks
@@ -243,3 +244,13 @@ class TestNotFinite:
         optim = dataclasses.replace(OPTIM, learning_rate=1e30)
         with pytest.raises(TrainingError, match=re.escape("try a lower optim.learning_rate")):
             train(optim=optim)
+
+
+def test_training_that_cannot_fit_is_refused_before_it_starts(monkeypatch):
+    watcher = Watcher()
+    monkeypatch.setattr(compat, "free_bytes", lambda: 1000)
+    with pytest.raises(TrainingError, match=r"takes .* GiB of memory, and 0.0 GiB are free; lower train.batch"):
+        train(watcher=watcher)
+    assert not watcher.steps
+    monkeypatch.setattr(compat, "needed_bytes", lambda program: None)
+    assert train(config=dataclasses.replace(TRAIN, steps=5)).step == 5
