@@ -16,7 +16,7 @@ from ml_collections.config_flags.tuple_parser import TupleParser
 
 from fxtrade.cli import help
 from fxtrade.core import compat
-from fxtrade.core.config import OPTIONAL_TYPES
+from fxtrade.core.config_dict import OPTIONAL_TYPES
 from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted, first_line
 from fxtrade.core.registry import nearest
 

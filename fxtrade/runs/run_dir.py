@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fxtrade.core.config import RunConfig, freeze
+from fxtrade.core.config import RunConfig
+from fxtrade.core.config_dict import freeze
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.core.files import check_writable, to_jsonable, write_new
 from fxtrade.core.registry import to_dict

@@ -10,7 +10,7 @@ import pytest
 
 from configs import common, wavenet
 from fxtrade.cli import flags
-from fxtrade.core.config import freeze
+from fxtrade.core.config_dict import freeze
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import to_dict
 from tests.helpers import tiny
@@ -102,7 +102,7 @@ def test_one_line_says_what_is_wrong(answers, case):
 
 PARSED = """
 import json, sys
-from fxtrade.core.config import freeze
+from fxtrade.core.config_dict import freeze
 from fxtrade.core.registry import to_dict
 from fxtrade.cli import flags
 config = flags.config_flag()

@@ -12,7 +12,8 @@ import jax
 
 from configs import wavenet
 from fxtrade.core import compat
-from fxtrade.core.config import RunConfig, freeze
+from fxtrade.core.config import RunConfig
+from fxtrade.core.config_dict import freeze
 from fxtrade.experiment import run
 from fxtrade.report.progress import Console
 from fxtrade.runs import run_dir
