@@ -38,6 +38,7 @@ OVERRIDES = {
     "report.null_baseline": False,
     "report.bootstrap_samples": 20,
 }
+SMALL = {"log_return": {"horizons": (1, 2)}, "volume_zscore": {"windows": (8,)}}  # features that compile quickly
 
 
 def config(changes: dict[str, Any] | None = None) -> RunConfig:
