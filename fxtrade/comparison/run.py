@@ -141,7 +141,7 @@ def prepare(config: ComparisonConfig, results: Path, console: Console) -> Job:
     for cell in cells:
         for stage in cell.stages:
             training.check(stage)
-    ledger.check(results)
+    ledger.check(results, console.say)
     settings = {m: setting_hash(config, m, fingerprints[m]) for m in config.markets}
     by_hash = {cell_hash(config, cell, settings[cell.market]): cell for cell in cells}
     return Job(config, panels, fingerprints, settings, by_hash)

@@ -70,7 +70,7 @@ class CellStore:
         self.results: dict[str, CellResult] = {}
         self.settings: dict[str, SettingResult] = {}
         try:
-            lines = files.read_lines(folder / CELLS)
+            lines = files.read_lines(folder / CELLS).whole
         except OSError as e:
             raise FxtradeError(f"{folder / CELLS} cannot be read: {e.strerror}") from e
         for line in lines:

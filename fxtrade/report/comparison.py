@@ -27,7 +27,7 @@ from fxtrade.report.comparison_schema import (
 from fxtrade.report.formatting import DASH, count, duration, estimate, fixed, interval, missing, percent
 from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
-from fxtrade.report.tables import facts, grid, machine
+from fxtrade.report.tables import commands, facts, grid, machine
 from fxtrade.report.terminal import coverage_columns, plain_table
 
 WIDE = 100  # columns of a terminal, from which tables show intervals
@@ -300,4 +300,4 @@ def _provenance(report: ComparisonReport) -> list[str]:
         ("numbers", "all of them in comparison.json, which `scripts/comparison.py --table` makes from the cells"),
         *machine(report.environment),
     ]
-    return [facts(rows), f"```\n{report.environment.command}\n```"]
+    return [facts(rows), commands(report.environment)]

@@ -17,7 +17,7 @@ from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
 from fxtrade.report.study_plots import SHOWN, strongest
 from fxtrade.report.study_schema import StudyReport
-from fxtrade.report.tables import facts, grid, machine
+from fxtrade.report.tables import commands, facts, grid, machine
 
 WIDTH = 100  # of the table where the output is not a terminal
 NARROW = ("null", "last")  # columns that narrower terminals leave out
@@ -111,7 +111,7 @@ def document(report: StudyReport, pictures: tuple[str, ...]) -> str:
         shown.get("redundancy", ""),
         "## Provenance",
         facts(_provenance(report)),
-        f"```\n{environment.command}\n```",
+        commands(environment),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
+import shlex
 import signal
 
 import pytest
@@ -13,7 +13,9 @@ import pytest
 from fxtrade.core.errors import FxtradeError
 from fxtrade.experiment import run
 from fxtrade.report.progress import Console
-from fxtrade.runs import continuation, ledger
+from fxtrade.report.provenance_section import repetition
+from fxtrade.runs import continuation, ledger, run_dir
+from fxtrade.runs.record import RunRecord
 from tests.helpers import tiny
 from tests.helpers.run_folder import best, metrics, report, results, unfinished
 from tests.helpers.trees import same
@@ -46,9 +48,12 @@ def test_a_finished_run_is_left_as_it_is(copy):
 
 
 def test_a_run_that_was_killed_after_its_evaluation_is_evaluated_again_and_says_so(copy, finished):
-    unfinished(copy)
+    record = unfinished(copy)
     tiny.resume(copy)
     once, twice = report(finished), report(copy)
+    first, again = twice.provenance.environment.starts
+    assert first == record.provenance.environment.starts[0] and again.started >= first.started
+    assert RunRecord.read(copy / run_dir.RECORD).provenance == twice.provenance
     assert results(once) == results(twice)
     assert metrics(copy) == metrics(finished)
     assert (once.opened_before, twice.opened_before) == (0, 0)
@@ -63,14 +68,27 @@ def test_another_run_of_the_same_config_says_so(copy):
 
 @pytest.mark.slow
 def test_a_finished_run_is_trained_longer(copy):
-    config = continuation.extend(copy, 60)
-    run.run(config, copy.parent, resume=copy, console=Console(quiet=True))
+    run.resume(copy, 60, Console(quiet=True))
     found = report(copy)
     assert (found.training.step, found.config.train.steps, found.trials_before) == (60, 60, 1)
-    (entry,) = json.loads((copy / "run.json").read_text())["continued"]
-    assert (entry["from_step"], entry["steps_before"], entry["steps"]) == (40, 40, 60)
+    (entry,) = RunRecord.read(copy / run_dir.RECORD).continued
+    assert (entry.from_step, entry.steps_before, entry.steps) == (40, 40, 60) and found.continued == (entry,)
     assert [row["step"] for row in metrics(copy)] == [10, 20, 30, 40, 50, 60]
     assert continuation.is_finished(copy)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_report_repeat_a_run_that_was_trained_longer(copy):
+    run.resume(copy, 60, Console(quiet=True))
+    found = report(copy)
+    commands = [shlex.split(line) for line in repetition(found) if line.startswith("python")]
+    assert len(commands) == 2
+    for _, *arguments in commands:
+        process = tiny.python(*arguments)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    again = copy.with_name(f"{copy.name}-again")
+    assert metrics(again) == metrics(copy) and results(report(again)) == results(found)
 
 
 @pytest.mark.slow

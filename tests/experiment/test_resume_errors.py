@@ -7,6 +7,8 @@ import json
 import pytest
 
 from fxtrade.core.errors import CheckpointError, FxtradeError
+from fxtrade.experiment import run
+from fxtrade.runs import run_dir
 from tests.helpers import tiny
 from tests.helpers.run_folder import metrics, report, results, unfinished
 
@@ -23,6 +25,24 @@ def test_a_damaged_config(copy, content):
         tiny.resume(copy)
     assert "damaged" in str(e.value) or "config" in str(e.value)
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 99}'])
+def test_a_damaged_record_is_not_written_again(copy, content):
+    (copy / "run.json").write_text(content)
+    with pytest.raises(FxtradeError, match=r"run.json (is damaged|holds version 99).*; restore it from a copy, or"):
+        tiny.resume(copy)
+    assert (copy / "run.json").read_text() == content
+
+
+def test_another_process_trains_in_the_folder(copy):
+    unfinished(copy)
+    before = metrics(copy), (copy / "config.json").read_bytes()
+    with run_dir.lock(copy):
+        for steps in (None, 60):
+            with pytest.raises(FxtradeError, match="another process is training in this folder"):
+                run.resume(copy, steps)
+    assert (metrics(copy), (copy / "config.json").read_bytes()) == before
 
 
 @pytest.mark.parametrize(

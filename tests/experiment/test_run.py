@@ -22,7 +22,7 @@ def test_the_folder(finished):
     events = {name for name in files(finished) if name.startswith("events.out.tfevents.")}
     assert len(events) == 1
     assert files(finished) - events == {
-        *("config.json", "run.json", "metrics.jsonl", "report.json", "report.md"),
+        *("config.json", "run.json", ".lock", "metrics.jsonl", "report.json", "report.md"),
         *("plots", "checkpoints"),
     }
     assert files(finished.parent) == {finished.name, "ledger.jsonl"}

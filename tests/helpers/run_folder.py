@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import jax
@@ -11,6 +12,7 @@ from fxtrade import models
 from fxtrade.pipeline import dataset
 from fxtrade.report.schema import RunReport
 from fxtrade.runs import run_dir
+from fxtrade.runs.record import RunRecord
 from fxtrade.train.checkpoint import Checkpoints
 from fxtrade.train.metric_writer import read_metrics
 from fxtrade.train.optim import optimizer
@@ -46,9 +48,11 @@ def best(folder):
     return model, data, Checkpoints(folder / "checkpoints", identity).restore(like, "best")[0].ema
 
 
-def unfinished(folder) -> None:
-    """Leave a run as a kill just before its end would."""
-    (folder / run_dir.RECORD).unlink()
+def unfinished(folder) -> RunRecord:
+    """Leave a run as a kill just before its end would; return its record."""
+    record = dataclasses.replace(RunRecord.read(folder / run_dir.RECORD), result=None)
+    record.write(folder / run_dir.RECORD)
+    return record
 
 
 def files(folder) -> set[str]:

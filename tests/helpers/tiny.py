@@ -16,7 +16,6 @@ from fxtrade.core.config import RunConfig
 from fxtrade.core.config_dict import freeze
 from fxtrade.experiment import run
 from fxtrade.report.progress import Console
-from fxtrade.runs import run_dir
 
 ROOT = Path(__file__).parents[2]
 OVERRIDES = {
@@ -55,7 +54,7 @@ def run_tiny(results: Path, name: str, changes: dict[str, Any] | None = None) ->
 
 
 def resume(folder: Path) -> Path:
-    return run.run(run_dir.load_config(folder), folder.parent, resume=folder, console=Console(quiet=True))
+    return run.resume(folder, console=Console(quiet=True))
 
 
 def flags(changes: dict[str, Any] | None = None) -> list[str]:
