@@ -20,7 +20,7 @@ from fxtrade.comparison.cell import Setting, evaluate_cell, evaluate_member, mak
 from fxtrade.comparison.cell import forecasts as cell_forecasts
 from fxtrade.comparison.grid import Cell, ComparisonConfig
 from fxtrade.comparison.statistics import assemble
-from fxtrade.comparison.store import CELLS, PLAN, SUMS, CellStore, Plan
+from fxtrade.comparison.store import CELLS, PLAN, SUMS, CellStore, Plan, earlier_starts
 from fxtrade.core.errors import FxtradeError, Interrupted, TrainingError
 from fxtrade.core.text import plural
 from fxtrade.data.panel import Panel
@@ -81,7 +81,7 @@ def run(
     folder = run_dir.run_folder(results, name or config.name)
     job = prepare(config, results, console)
     store = CellStore(folder)
-    environment = provenance.environment()
+    environment = provenance.environment(earlier_starts(folder))
     Plan(config, job.settings, tuple(job.cells), environment).write(folder / PLAN)
     mine = dict(list(job.cells.items())[shard[0] - 1 :: shard[1]])
     try:

@@ -22,7 +22,7 @@ from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.evaluate.results import DataSummary
 from fxtrade.labels import LabelSpec
 from fxtrade.report.comparison_schema import CellResult
-from fxtrade.runs.provenance import Environment
+from fxtrade.runs.provenance import Environment, Start
 
 PLAN, CELLS, SUMS = "plan.json", "cells.jsonl", "sums"
 CHECKSUM = "checksum"  # of a line
@@ -53,6 +53,13 @@ class Plan(Versioned):
     cells: tuple[str, ...]
     environment: Environment
     version: int = 1
+
+
+def earlier_starts(folder: Path) -> tuple[Start, ...]:
+    """Return the commands that have run the comparison in a folder, oldest first; none without a readable plan."""
+    with contextlib.suppress(FxtradeError):
+        return Plan.read(folder / PLAN).environment.starts
+    return ()
 
 
 class CellStore:
