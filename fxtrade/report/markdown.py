@@ -28,7 +28,7 @@ def document(report: RunReport, pictures: Iterable[str]) -> str:
     picture = {name: shown.get(name, "") for name in CAPTIONS}
     blocks = [
         f"# {report.training.model} on {report.data.source}",
-        f"Run `{report.folder}`, {report.provenance.environment.started[:10]}.",
+        f"Run `{report.folder}`, {report.provenance.environment.starts[0].started[:10]}.",
         facts(summary.rows(report)),
         summary.paragraph(report),
         *(f"> **{text}**" for text in summary.warnings(report)),
@@ -73,7 +73,7 @@ def training(report: RunReport, picture: str) -> list[str]:
         ("best validation loss", f"{fixed(t.best_loss, 4)} nats at step {t.best_step:,}"),
         *_online_finetuning(report),
         ("speed", f"{count(t.labels_per_second)} samples/s in training (a sample is one bar of one symbol)"),
-        ("whole run", duration(report.seconds)),
+        ("last command" if report.provenance.environment.earlier else "whole run", duration(report.seconds)),
     ]
     return ["## Training", facts(rows), picture]
 

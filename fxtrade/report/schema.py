@@ -71,7 +71,7 @@ class RunReport(Versioned):
     """A run.
 
     Attributes:
-        seconds: of the whole run.
+        seconds: of the whole run; of the last command of one that was resumed.
         results: the folder around that of the run, as it was given. Earlier versions did not write it.
         continued: how the run was trained for more steps than planned, oldest first.
         opened_before: times that this configuration was evaluated on the test span before.

@@ -42,4 +42,5 @@ def test_every_start_of_a_resumed_run_is_named():
     assert f"| started | {first.started} |" in text and f"| resumed | {last.started} |" in text
     starts = f"# {first.started}, {first.code}\n{first.command}\n# {last.started}, {last.code}\n{last.command}\n"
     assert f"The run was started and resumed by\n\n```\n{starts}```" in text
+    assert "2026-01-01." in text and "| last command |" in text and "| whole run |" not in text
     assert "| resumed |" not in markdown.document(report_sample.report(), ())
