@@ -71,7 +71,7 @@ class Stopwatch:
 def start(args) -> dict:
     """One start of a run; the compilation cache is the folder of the round."""
     from fxtrade.core import compat
-    from fxtrade.core.config import freeze
+    from fxtrade.core.config_dict import freeze
     from fxtrade.experiment import run
 
     compat.compile_small_loops()

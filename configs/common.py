@@ -5,7 +5,7 @@ from __future__ import annotations
 from ml_collections import ConfigDict
 
 from fxtrade import features
-from fxtrade.core.config import to_config_dict
+from fxtrade.core.config_dict import to_config_dict
 from fxtrade.core.registry import check_names
 
 BARS = {

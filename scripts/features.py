@@ -11,7 +11,7 @@ from absl import flags
 
 from fxtrade.cli import flags as cli
 from fxtrade.core import compat
-from fxtrade.core.config import freeze
+from fxtrade.core.config_dict import freeze
 from fxtrade.runs import run_dir
 
 CONFIG = cli.config_flag()

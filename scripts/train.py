@@ -13,7 +13,7 @@ from absl import flags
 
 from fxtrade.cli import flags as cli
 from fxtrade.core import compat
-from fxtrade.core.config import freeze
+from fxtrade.core.config_dict import freeze
 from fxtrade.runs import continuation, run_dir
 
 CONFIG = cli.config_flag()
@@ -25,8 +25,7 @@ RESUME = flags.DEFINE_string("resume", "", "Folder of a run to resume from its l
 def main() -> None:
     folder, results = Path(RESUME.value), Path(RESULTS.value)
     if RESUME.value:
-        steps = cli.more_steps()
-        config = run_dir.load_config(folder) if steps is None else continuation.extend(folder, steps)
+        continuation.planned_config(folder, cli.more_steps())
     else:
         config = freeze(cli.required(CONFIG.value, "--config configs/wavenet.py"))
         run_dir.check_new(results, RUN.value)
@@ -34,7 +33,7 @@ def main() -> None:
     from fxtrade.experiment import run  # takes seconds, so it comes after all that may be wrong before
 
     if RESUME.value:
-        run.run(config, folder.parent, resume=folder)
+        run.resume(folder, cli.more_steps())
     else:
         run.run(config, results, RUN.value)
 

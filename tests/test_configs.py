@@ -10,7 +10,7 @@ import pytest
 
 from configs import common
 from fxtrade import features, labels, models
-from fxtrade.core.config import freeze
+from fxtrade.core.config_dict import freeze
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Bars
 from fxtrade.data.times import parse_interval

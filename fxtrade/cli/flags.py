@@ -16,9 +16,10 @@ from ml_collections.config_flags.tuple_parser import TupleParser
 
 from fxtrade.cli import help
 from fxtrade.core import compat
-from fxtrade.core.config import OPTIONAL_TYPES
+from fxtrade.core.config_dict import OPTIONAL_TYPES, to_config_dict
 from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted, first_line
 from fxtrade.core.registry import nearest
+from fxtrade.runs import run_dir
 
 OPEN = ("features", "options", "synth", "costs")  # groups that take new keys, which the registries check
 KINDS = {"int": "a whole number such as 1000", "float": "a number", "bool": "true or false"}  # by type of a flag
@@ -45,7 +46,10 @@ for _kind, _parser in PARSERS.items():
 
 
 class _ConfigFile(flags.ArgumentParser):
-    """The parser of a config file; it adds the new keys that the command line sets in open groups."""
+    """The parser of a config file, or of a run's `config.json`.
+
+    It adds the new keys that the command line sets in open groups.
+    """
 
     def __init__(self, parser: flags.ArgumentParser):
         super().__init__()
@@ -53,7 +57,8 @@ class _ConfigFile(flags.ArgumentParser):
 
     def parse(self, path: str) -> ConfigDict:
         try:
-            config = self.parser.parse(path)
+            own = Path(path).name == run_dir.CONFIG
+            config = to_config_dict(run_dir.load_config(Path(path).parent)) if own else self.parser.parse(path)
         except (AttributeError, KeyError) as e:
             raise ConfigError(f"{path} cannot be used as a config: {e}") from e
         if not isinstance(config, ConfigDict):
@@ -92,7 +97,7 @@ def main(function: Callable[[], None]) -> int:
 
 def config_flag() -> flags.FlagHolder:
     """Define `--config`. The config is locked: only features and options take new keys."""
-    about = "Config file, with an optional variant after a colon: configs/wavenet.py:hourly."
+    about = "Config file, with an optional variant after a colon (configs/wavenet.py:hourly), or a run's config.json."
     holder = config_flags.DEFINE_config_file("config", None, about, lock_config=True)
     flags.FLAGS["config"].parser = _ConfigFile(flags.FLAGS["config"].parser)
     return holder

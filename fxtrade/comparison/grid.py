@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from fxtrade.core import config as settings
-from fxtrade.core.config import RunConfig
+from fxtrade.core import config_dict
+from fxtrade.core.config import Config, RunConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import Natural, check_names, from_mapping, require, to_dict
 
@@ -24,7 +24,7 @@ Changes = Mapping[str, Any]  # keys of RunConfig, nested as there
 
 
 @dataclasses.dataclass(frozen=True)
-class ComparisonConfig(settings.Config):
+class ComparisonConfig(Config):
     """The models, recipes and markets of a comparison, and the budget of each cell."""
 
     name: str = "comparison"
@@ -158,7 +158,7 @@ def _stages(config: ComparisonConfig, market: str, model: str, recipe: str, asse
 
 def _freeze(values: dict[str, Any], where: str) -> RunConfig:
     try:
-        return settings.freeze(values)
+        return config_dict.freeze(values)
     except ConfigError as e:
         raise ConfigError(f"{where}: {e}") from e
 

@@ -20,7 +20,7 @@ from fxtrade.comparison.cell import Setting, evaluate_cell, evaluate_member, mak
 from fxtrade.comparison.cell import forecasts as cell_forecasts
 from fxtrade.comparison.grid import Cell, ComparisonConfig
 from fxtrade.comparison.statistics import assemble
-from fxtrade.comparison.store import CELLS, PLAN, SUMS, CellStore, Plan
+from fxtrade.comparison.store import CELLS, PLAN, SUMS, CellStore, Plan, earlier_starts
 from fxtrade.core.errors import FxtradeError, Interrupted, TrainingError
 from fxtrade.core.text import plural
 from fxtrade.data.panel import Panel
@@ -81,7 +81,7 @@ def run(
     folder = run_dir.run_folder(results, name or config.name)
     job = prepare(config, results, console)
     store = CellStore(folder)
-    environment = provenance.environment()
+    environment = provenance.environment(earlier_starts(folder))
     Plan(config, job.settings, tuple(job.cells), environment).write(folder / PLAN)
     mine = dict(list(job.cells.items())[shard[0] - 1 :: shard[1]])
     try:
@@ -141,7 +141,7 @@ def prepare(config: ComparisonConfig, results: Path, console: Console) -> Job:
     for cell in cells:
         for stage in cell.stages:
             training.check(stage)
-    ledger.check(results)
+    ledger.check(results, console.say)
     settings = {m: setting_hash(config, m, fingerprints[m]) for m in config.markets}
     by_hash = {cell_hash(config, cell, settings[cell.market]): cell for cell in cells}
     return Job(config, panels, fingerprints, settings, by_hash)

@@ -22,7 +22,7 @@ from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.evaluate.results import DataSummary
 from fxtrade.labels import LabelSpec
 from fxtrade.report.comparison_schema import CellResult
-from fxtrade.runs.provenance import Environment
+from fxtrade.runs.provenance import Environment, Start
 
 PLAN, CELLS, SUMS = "plan.json", "cells.jsonl", "sums"
 CHECKSUM = "checksum"  # of a line
@@ -55,6 +55,13 @@ class Plan(Versioned):
     version: int = 1
 
 
+def earlier_starts(folder: Path) -> tuple[Start, ...]:
+    """Return the commands that have run the comparison in a folder, oldest first; none without a readable plan."""
+    with contextlib.suppress(FxtradeError):
+        return Plan.read(folder / PLAN).environment.starts
+    return ()
+
+
 class CellStore:
     """Finished cells and baselines in `folder`: a line each in `cells.jsonl`, and their sums by day in `sums/`.
 
@@ -70,7 +77,7 @@ class CellStore:
         self.results: dict[str, CellResult] = {}
         self.settings: dict[str, SettingResult] = {}
         try:
-            lines = files.read_lines(folder / CELLS)
+            lines = files.read_lines(folder / CELLS).whole
         except OSError as e:
             raise FxtradeError(f"{folder / CELLS} cannot be read: {e.strerror}") from e
         for line in lines:

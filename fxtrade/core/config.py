@@ -1,20 +1,15 @@
 """The configuration of a run: frozen dataclasses, built from a config file and command-line overrides.
 
-`configs/*.py` build an `ml_collections.ConfigDict` from these defaults with `to_config_dict`, the command line
-overrides keys, and `freeze` turns the result into a `RunConfig`. Annotations state the types and ranges of values; a
-`__post_init__` checks values against each other. An invalid value raises a `ConfigError` that names the key. `None`
-disables an option; so does the name "none".
+Annotations state the types and ranges of values; a `__post_init__` checks values against each other. An invalid value
+raises a `ConfigError` that names the key. `None` disables an option; so does the name "none". `config_dict` makes a
+`RunConfig` from config files and the command line.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-
-from ml_collections import ConfigDict, FieldReference
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import (
@@ -25,14 +20,11 @@ from fxtrade.core.registry import (
     Positive,
     Share,
     convert,
-    from_mapping,
     option_types,
     require,
-    to_dict,
 )
 
 Options = Mapping[str, Any]  # of a registry entry; `registry.build` checks them
-OPTIONAL_TYPES = {int: int | None, float: float | int | None, str: str | None, tuple: tuple | list | None}  # of flags
 Trainable = Literal["all", "heads"]  # "heads": all other parameters are frozen
 Mixup = Literal["none", "input", "manifold", "cutmix"]
 Score = Literal["none", "teacher_loss", "abs_return", "volatility", "random"]  # the difficulty of a segment
@@ -323,33 +315,3 @@ class RunConfig(Config):
         require(distinct, "auxiliary.horizons", horizons, "differ from each other and from label.horizon")
         if self.train.init_from is not None and self.pretrain.name != "none":
             raise ConfigError("train.init_from and pretrain.name cannot both be set: each provides the initial weights")
-
-
-def to_config_dict(config: RunConfig | None = None) -> ConfigDict:
-    """Return the config as a mutable `ConfigDict`, which config files edit and command-line flags override."""
-    return ConfigDict(_references(config or RunConfig()))
-
-
-def freeze(values: Mapping[str, Any]) -> RunConfig:
-    """Return the `RunConfig` of nested mappings (a ConfigDict, parsed JSON).
-
-    Raises:
-        ConfigError: an unknown key (naming the nearest valid one), a wrong type or an impossible value.
-    """
-    config = from_mapping(RunConfig, values.to_dict() if isinstance(values, ConfigDict) else values, "config")
-    require(bool(config.features), "config.features", {}, "name at least one feature")
-    return config
-
-
-def _references(config: Config) -> dict[str, Any]:
-    """Return plain values; where a key may be None, a reference that keeps the type of its other values."""
-    values = to_dict(config)
-    for key, hint in option_types(type(config)).items():
-        first, *others = typing.get_args(hint) or (hint,)
-        if dataclasses.is_dataclass(hint):
-            values[key] = _references(getattr(config, key))
-        elif types.NoneType in others:
-            kind = typing.get_origin(first) or first
-            kind = typing.get_args(first)[0] if kind is Annotated else kind
-            values[key] = FieldReference(values[key], field_type=OPTIONAL_TYPES[kind])
-    return values

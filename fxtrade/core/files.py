@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from fxtrade.core.errors import FxtradeError, first_line
 
@@ -139,13 +139,17 @@ def append_line(path: Path, entry: Any) -> None:
             raise
 
 
-def read_lines(path: Path) -> list[bytes]:
-    """Return the lines of a file that `append_line` writes, without an unfinished last one; none if there is no file.
+class Lines(NamedTuple):
+    """The lines of a file that `append_line` writes, and an unfinished last one, empty if there is none."""
 
-    Raises OSError.
-    """
+    whole: list[bytes]
+    unfinished: bytes
+
+
+def read_lines(path: Path) -> Lines:
+    """Return the lines of a file that `append_line` writes; none if there is no file. Raises OSError."""
     *lines, last = (path.read_bytes() if path.exists() else b"").split(b"\n")
-    return [*lines, last] if _is_json(last) else lines
+    return Lines([*lines, last], b"") if _is_json(last) else Lines(lines, last)
 
 
 def _is_json(line: bytes) -> bool:
@@ -157,12 +161,35 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _lock(file: IO[bytes]) -> None:
-    """Wait until no other process appends. Without locks (Windows, some file systems) one write has to do."""
-    with contextlib.suppress(ImportError, OSError):
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Hold a file that one process at a time can hold. The file stays; a process that ended holds none.
+
+    Raises BlockingIOError if another process holds it. Where files cannot be locked or written, nothing is held.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            _lock(stack.enter_context(open(path, "ab")), wait=False)
+        except BlockingIOError:
+            raise
+        except OSError:  # a folder that is read-only: what is written in it fails by itself
+            pass
+        yield
+
+
+def _lock(file: IO[bytes], wait: bool = True) -> None:
+    """Lock a file, after other processes or not at all. Without locks (Windows, some file systems) it does nothing.
+
+    Raises BlockingIOError if another process has it and `wait` is False.
+    """
+    try:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except (ImportError, OSError):
+        pass
 
 
 def to_jsonable(value: Any) -> Any:

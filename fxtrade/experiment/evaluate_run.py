@@ -26,6 +26,7 @@ from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.report.progress import Console
 from fxtrade.report.schema import LabelTable, LossRow, RunReport, TrainingSummary
 from fxtrade.runs import ledger
+from fxtrade.runs.record import RunRecord
 from fxtrade.train import members
 from fxtrade.train.loop import FitResult
 from fxtrade.validate import surrogates
@@ -33,7 +34,7 @@ from fxtrade.validate.surrogates import Surrogate
 
 
 def evaluate_run(
-    job: Job, trained: Trained, metrics: list[dict], folder: Path, began: float, console: Console
+    job: Job, trained: Trained, record: RunRecord, metrics: list[dict], folder: Path, began: float, console: Console
 ) -> RunReport:
     """Evaluate a trained model. No other function reads the test span of a run.
 
@@ -65,7 +66,9 @@ def evaluate_run(
             traded = trading.trade(data, forecast, config.trade, config.label.horizon, past.daily_sharpes)
     return RunReport(
         folder=folder.name,
-        provenance=job.provenance,
+        results=str(folder.parent),
+        provenance=record.provenance,
+        continued=record.continued,
         config=config,
         data=summarize_data(config, data),
         label=label,

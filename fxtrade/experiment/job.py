@@ -13,7 +13,7 @@ from fxtrade.pipeline.dataset import Dataset
 from fxtrade.report.progress import Console
 from fxtrade.runs import ledger, provenance
 from fxtrade.runs.ledger import Trial
-from fxtrade.runs.provenance import Provenance
+from fxtrade.runs.provenance import Provenance, Start
 from fxtrade.runs.record import Identity, Spans
 
 
@@ -28,21 +28,25 @@ class Job(NamedTuple):
     params: Any
 
 
-def prepare(config: RunConfig, results: Path, console: Console) -> Job:
-    """Load the data, and check everything that would otherwise fail after training."""
+def prepare(config: RunConfig, results: Path, console: Console, earlier: tuple[Start, ...] = ()) -> Job:
+    """Load the data, and check everything that would otherwise fail after training.
+
+    Args:
+        earlier: starts of the same run.
+    """
     dataset.check(config)
     training.check(config)
     parse_interval(config.report.bootstrap_block, "report.bootstrap_block")
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         fingerprint = panel.fingerprint()
-    ledger.check(results)
+    ledger.check(results, console.say)
     with console.bar("features", len(panel.times), "bars") as on_progress:
         data = dataset.prepare(config, panel, on_progress)
     console.say(dataset.describe(data))
     training.plans(config, data, build_model(config).receptive_field)
     params = warm_start.load_initial_params(config, data)
-    source = provenance.provenance(config, fingerprint)
+    source = provenance.provenance(config, fingerprint, earlier)
     return Job(config, data, identity(config, data, fingerprint), warm_start.spans(config, data), source, params)
 
 

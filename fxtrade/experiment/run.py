@@ -31,40 +31,64 @@ from fxtrade.train.interrupt import Interrupt
 from fxtrade.train.outputs import TrainOutputs, open_outputs
 
 
-def run(
-    config: RunConfig, results: Path, name: str = "", resume: Path | None = None, console: Console | None = None
-) -> Path:
+def run(config: RunConfig, results: Path, name: str = "", console: Console | None = None) -> Path:
     """Train, evaluate and report; return the run's folder.
 
-    Errors in config and data are raised before training starts. With `resume` the run in that folder continues from its
-    last checkpoint, with its own config; a finished one is left as it is.
+    Errors in config and data are raised before training starts.
 
     Raises:
         FxtradeError: a mistake that the user can correct; the message says how.
         Interrupted: SIGINT or SIGTERM came during training or after it; the state is saved.
     """
     console, began = console or Console(), time.time()
-    if resume:
-        run_dir.check_is_run(resume)
-    if resume and continuation.is_finished(resume):
-        console.say(f"{resume} is already finished; its report: {resume / 'report.md'}")
-        return resume
-    if resume is None:
-        run_dir.run_folder(results, name or config.name)  # checks the name before anything is read
+    run_dir.run_folder(results, name or config.name)  # checks the name before anything is read
     job = prepare(config, results, console)
-    folder = resume or run_dir.create(results, config, name)
-    record = RunRecord(job.identity, job.spans, job.provenance, continued=continuation.continuations(folder))
+    folder = run_dir.create(results, config, name)
+    with run_dir.lock(folder):
+        _train(job, RunRecord(job.identity, job.spans, job.provenance), folder, False, began, console)
+    return folder
+
+
+def resume(folder: Path, steps: int | None = None, console: Console | None = None) -> Path:
+    """Continue the run in a folder from its last checkpoint with its own config; return the folder.
+
+    A finished run is left as it is.
+
+    Args:
+        steps: train up to this step, further than planned.
+
+    Raises:
+        FxtradeError, Interrupted: as `run`, or another process is training in the folder.
+    """
+    console, began = console or Console(), time.time()
+    continuation.planned_config(folder, steps)  # checks, before there is a file in a folder that is not a run
+    with run_dir.lock(folder):
+        config = run_dir.load_config(folder) if steps is None else continuation.extend(folder, steps)
+        if continuation.is_finished(folder):
+            console.say(f"{folder} is already finished; its report: {folder / 'report.md'}")
+            return folder
+        before = continuation.read_record(folder)
+        job = prepare(config, folder.parent, console, before.provenance.environment.starts if before else ())
+        continued = before.continued if before else ()
+        record = RunRecord(job.identity, job.spans, job.provenance, continued=continued)
+        _train(job, record, folder, True, began, console)
+    return folder
+
+
+def _train(job: Job, record: RunRecord, folder: Path, resumed: bool, began: float, console: Console) -> None:
+    """Train, from the last checkpoint if the run is resumed; then evaluate and report."""
+    config, results = job.config, folder.parent
     record.write(folder / run_dir.RECORD)
     console.say(f"run folder {folder}   ({shlex.join(['tensorboard', '--logdir', str(results)])})")
 
-    with open_outputs(folder, files.to_jsonable(job.identity), config.train.max_to_keep, bool(resume)) as outputs:
+    with open_outputs(folder, files.to_jsonable(job.identity), config.train.max_to_keep, resumed) as outputs:
         writer = outputs.metric_writer
         assert writer is not None, "open_outputs opens a metric writer"
         opened = functools.partial(open_stage, job, folder, outputs, console)
         trained = training.train_all_stages(config, job.data, job.params, opened)
         say_if_early(console, "training", trained.fit)
         with contextlib.suppress(KeyboardInterrupt), Interrupt(at_once=True) as interrupt:
-            report = evaluate_run(job, trained, writer.rows, folder, began, console)
+            report = evaluate_run(job, trained, record, writer.rows, folder, began, console)
         stop_if_asked(interrupt, folder, trained.fit.step)
         with Interrupt():  # the files take seconds, and a signal waits for them
             trial, threshold = make_trial(report, job), report.trading and report.trading.threshold
@@ -78,7 +102,6 @@ def run(
             # last: it marks the run as finished
             dataclasses.replace(record, result=result).write(folder / run_dir.RECORD)
     run_report.table(console, report, folder)
-    return folder
 
 
 @contextlib.contextmanager

@@ -11,23 +11,21 @@ from rich.text import Text
 from fxtrade.core.files import write_text
 from fxtrade.core.text import plural
 from fxtrade.evaluate.results import Scores
-from fxtrade.report import comparison_plots, summary
+from fxtrade.report import comparison_plots, comparison_summary, summary
 from fxtrade.report.comparison_schema import (
     COMPARED,
-    BaselineSummary,
     CellTraining,
     ComparisonReport,
     ComparisonRow,
     Differences,
     MarketReport,
-    NamedTest,
     PairedTest,
-    RecipeReport,
 )
-from fxtrade.report.formatting import DASH, count, duration, estimate, fixed, interval, missing, percent
+from fxtrade.report.comparison_summary import baseline_summary, nats, points, q_value, recipe_summary, significant
+from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, percent
 from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
-from fxtrade.report.tables import facts, grid, machine
+from fxtrade.report.tables import commands, facts, grid, machine
 from fxtrade.report.terminal import coverage_columns, plain_table
 
 WIDE = 100  # columns of a terminal, from which tables show intervals
@@ -59,8 +57,9 @@ def document(report: ComparisonReport, pictures: tuple[str, ...]) -> str:
     shown = {name: f"![{CAPTIONS[name.split('_')[0]]}](plots/{name}.png)" for name in pictures}
     blocks = [
         f"# Comparison `{report.folder}`",
+        facts(comparison_summary.rows(report)),
         f"**{baseline_summary(report)}**",
-        _progress(report),
+        comparison_summary.progress(report),
         "## Recipes",
         *recipes(report, shown.get("recipes", "")),
         "## Architectures",
@@ -70,33 +69,6 @@ def document(report: ComparisonReport, pictures: tuple[str, ...]) -> str:
         blocks += [f"## {market.name}", *_market(report, market, shown.get(f"coverage_{market.name}", ""))]
     blocks += ["## How to read it", READING, "## Provenance", *_provenance(report)]
     return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def baseline_summary(report: ComparisonReport) -> str:
-    """Return the number of significant differences from the baseline and of all, as a sentence."""
-    s, rate = report.summary, f"significant at {percent(report.false_discovery_rate, 0)} FDR"
-    if not s.tests:
-        return f"Nothing has been compared with the {report.baseline} yet."
-    made = f"{plural(s.tests, 'difference')} from the {report.baseline} on the same features at the same coverage"
-    if s.above:
-        first = s.above[0]
-        text = (
-            f"{len(s.above)} of {made} {'is' if len(s.above) == 1 else 'are'} positive and {rate}; the clearest is "
-            f"{_name(first)}: {_points(first.test)} points."
-        )
-    else:
-        nearest = f"; the nearest is {_name(s.nearest)}: {_points(s.nearest.test)} points" if s.nearest else ""
-        text = f"None of {made} is positive and {rate}{nearest}."
-    return f"{text} {s.below} {'is' if s.below == 1 else 'are'} negative and {rate}.{_log_loss_summary(s)}"
-
-
-def _log_loss_summary(s: BaselineSummary) -> str:
-    if not s.log_loss_tests:
-        return ""
-    return (
-        f" Of {plural(s.log_loss_tests, 'log loss', 'log losses')} {s.log_loss_better} are significantly lower, "
-        f"{s.log_loss_worse} significantly higher."
-    )
 
 
 def recipes(report: ComparisonReport, picture: str) -> list[str]:
@@ -110,9 +82,9 @@ def recipes(report: ComparisonReport, picture: str) -> list[str]:
             for c in COMPARED:
                 test = effect.differences.accuracy.get(c)
                 improved = f"{effect.improved[c]} of {effect.models}" if test else DASH
-                cells += [_points(test), _q(test), improved]
+                cells += [points(test), q_value(test), improved]
             loss = effect.differences.log_loss
-            rows.append([recipe.recipe, name, *cells, _nats(loss), _q(loss)])
+            rows.append([recipe.recipe, name, *cells, nats(loss), q_value(loss)])
     header = ["recipe", "data", "all bars", "q", "better", "top 10 %", "q", "better", "log loss", "q"]
     return [
         recipe_summary(report),
@@ -121,25 +93,6 @@ def recipes(report: ComparisonReport, picture: str) -> list[str]:
         grid(header, rows, (0, 1)),
         picture,
     ]
-
-
-def recipe_summary(report: ComparisonReport) -> str:
-    """Return which recipes are significantly better or worse than plain training."""
-    tests = [entry for recipe in report.recipes for entry in _named_differences(recipe)]
-    whole = f"{plural(len(tests), 'difference')} of {plural(len(report.recipes), 'recipe')}"
-    words = [f"Of {whole} from plain training, at {percent(report.false_discovery_rate, 0)} FDR:"]
-    for word, sign in (("significantly better", 1), ("Significantly worse", -1)):
-        found = [text for text, test in tests if significant(test, report) and sign * test.value > 0]
-        words.append(f"{word}: {'; '.join(found) or 'none'}.")
-    return " ".join(words)
-
-
-def _named_differences(recipe: RecipeReport):
-    for name, effect in recipe.markets.items():
-        for c, test in effect.differences.accuracy.items():
-            yield f"`{recipe.recipe}` on {name}, {summary.coverage_name(c)} ({_points(test)})", test
-        if loss := effect.differences.log_loss:
-            yield f"`{recipe.recipe}` on {name}, log loss ({_nats(loss)})", loss
 
 
 def architectures(report: ComparisonReport, picture: str) -> list[str]:
@@ -152,8 +105,8 @@ def architectures(report: ComparisonReport, picture: str) -> list[str]:
                 continue
             numbers = [count(x) for x in (t.parameters, t.receptive_field, t.labels_per_second)]
             accuracies = [_accuracy(row, market.labels[0].name, c) for c in COMPARED]
-            points = [_points(_difference(row.from_baseline, c)) for c in COMPARED]
-            rows.append([row.result.model, market.name, *numbers, *accuracies, *points])
+            gains = [points(_difference(row.from_baseline, c)) for c in COMPARED]
+            rows.append([row.result.model, market.name, *numbers, *accuracies, *gains])
     header = ["model", "data", "parameters", "receptive field", "samples/s", "all bars", "top 10 %"]
     header += ["above baseline, all bars", "top 10 %"]
     about = (
@@ -172,17 +125,13 @@ def table(console: Console, report: ComparisonReport, folder: Path) -> None:
         brief = console.rich.width < WIDE
         for row in [*(r for r in market.rows if r.result.is_baseline), *market.of_recipe(report.plain)]:
             accuracies = [_accuracy(row, label, c, bracket=False) for c in market.coverages]
-            difference = _points(_difference(row.from_baseline, 1.0), bracket=not brief)
+            difference = points(_difference(row.from_baseline, 1.0), bracket=not brief)
             made.add_row(row.result.model, *accuracies, Text(difference))
         console.rich.print(made, soft_wrap=False)
     if report.recipes:
         console.say(recipe_summary(report).replace("`", ""))
     console.say(baseline_summary(report))
     console.say(f"report: {folder / 'report.md'}")
-
-
-def significant(test: PairedTest | None, report: ComparisonReport) -> bool:
-    return test is not None and not missing(test.q) and test.q <= report.false_discovery_rate
 
 
 def _market(report: ComparisonReport, market: MarketReport, picture: str) -> list[str]:
@@ -201,7 +150,7 @@ def _market(report: ComparisonReport, market: MarketReport, picture: str) -> lis
             lines.append([_cell_name(row, report), *(_accuracy(row, label.name, c) for c in market.coverages)])
             if i == 0:
                 tests = [_difference(row.from_baseline, c) for c in COMPARED]
-                lines[-1] += [_seeds(row, label.name), *(text for t in tests for text in (_points(t), _q(t)))]
+                lines[-1] += [_seeds(row, label.name), *(text for t in tests for text in (points(t), q_value(t)))]
         title = label.title
         blocks += [f"### Accuracy, {title}", grid(["", *names, *extra], lines)]
     header = ["", "log loss", "below baseline", "q", "below plain", "q", "Brier", "ECE (%)", "MCC", "IC", "Sharpe"]
@@ -218,7 +167,7 @@ def _market(report: ComparisonReport, market: MarketReport, picture: str) -> lis
 def _scores(row: ComparisonRow, s: Scores, report: ComparisonReport) -> list[str]:
     trading = row.result.trading
     tests = [d and d.log_loss for d in (row.from_baseline, row.from_plain)]
-    differences = [text for test in tests for text in (_nats(test), _q(test))]
+    differences = [text for test in tests for text in (nats(test), q_value(test))]
     scores = estimate(s.brier, 4), estimate(s.ece, 2, 100), estimate(s.mcc, 3), estimate(s.ic, 3)
     sharpe = fixed(trading.sharpe.value, 1) if trading else DASH
     return [_cell_name(row, report), estimate(s.log_loss, 4), *differences, *scores, sharpe]
@@ -259,40 +208,6 @@ def _difference(differences: Differences | None, coverage: float) -> PairedTest 
     return accuracy.get(coverage)
 
 
-def _points(test: PairedTest | None, scale: float = 100, bracket: bool = True) -> str:
-    """Format a difference in percentage points: +0.31 [-0.12, +0.74]."""
-    if not test or missing(test.value):
-        return DASH
-    text = f"{scale * test.value:+.2f}"
-    return text if missing(test.low) or not bracket else f"{text} [{scale * test.low:+.2f}, {scale * test.high:+.2f}]"
-
-
-def _nats(test: PairedTest | None) -> str:
-    """Format a difference in thousandths of a nat: +0.31 [-0.12, +0.74]."""
-    return _points(test, 1000)
-
-
-def _q(test: PairedTest | None) -> str:
-    if not test or missing(test.q):
-        return DASH
-    return "< 0.001" if test.q < 0.001 else f"{test.q:.3f}"
-
-
-def _name(t: NamedTest) -> str:
-    return f"{t.model}, {t.recipe} on {t.market}, {summary.coverage_name(t.coverage)}"
-
-
-def _progress(report: ComparisonReport) -> str:
-    cells = plural(report.planned, "cell")
-    done = f"{report.done} of {cells}" if report.done < report.planned else f"All {cells}" if report.done > 1 else cells
-    sizes = {"model": report.models, "recipe": report.recipe_names, "market": report.market_names}
-    return (
-        f"{done}: {', '.join(plural(len(names), noun) for noun, names in sizes.items())}, "
-        f"{plural(report.seeds, 'seed')} each, every seed trained on {plural(report.budget, 'bar')} of single symbols; "
-        f"{duration(report.seconds)} of training."
-    )
-
-
 def _provenance(report: ComparisonReport) -> list[str]:
     rows = [
         ("code", f"`{report.environment.code}`"),
@@ -300,4 +215,4 @@ def _provenance(report: ComparisonReport) -> list[str]:
         ("numbers", "all of them in comparison.json, which `scripts/comparison.py --table` makes from the cells"),
         *machine(report.environment),
     ]
-    return [facts(rows), f"```\n{report.environment.command}\n```"]
+    return [facts(rows), commands(report.environment)]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 
 from fxtrade.core.text import plural
-from fxtrade.report import accuracy_section, summary, trading_section
+from fxtrade.report import accuracy_section, provenance_section, summary, trading_section
 from fxtrade.report.formatting import count, duration, fixed, percent
 from fxtrade.report.schema import RunReport
-from fxtrade.report.tables import facts, grid, machine
+from fxtrade.report.tables import facts, grid
 
 CAPTIONS = {  # of every plot, by the name of its file
     "coverage": "Accuracy by coverage",
@@ -29,7 +28,7 @@ def document(report: RunReport, pictures: Iterable[str]) -> str:
     picture = {name: shown.get(name, "") for name in CAPTIONS}
     blocks = [
         f"# {report.training.model} on {report.data.source}",
-        f"Run `{report.folder}`, {report.provenance.environment.started[:10]}.",
+        f"Run `{report.folder}`, {report.provenance.environment.starts[0].started[:10]}.",
         facts(summary.rows(report)),
         summary.paragraph(report),
         *(f"> **{text}**" for text in summary.warnings(report)),
@@ -40,7 +39,7 @@ def document(report: RunReport, pictures: Iterable[str]) -> str:
         *accuracy_section.groups(report, picture["groups"]),
         *trading_section.trading(report, picture["equity"], picture["costs"]),
         *training(report, picture["training"]),
-        *provenance(report),
+        *provenance_section.provenance(report),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -74,7 +73,7 @@ def training(report: RunReport, picture: str) -> list[str]:
         ("best validation loss", f"{fixed(t.best_loss, 4)} nats at step {t.best_step:,}"),
         *_online_finetuning(report),
         ("speed", f"{count(t.labels_per_second)} samples/s in training (a sample is one bar of one symbol)"),
-        ("whole run", duration(report.seconds)),
+        ("last command" if report.provenance.environment.earlier else "whole run", duration(report.seconds)),
     ]
     return ["## Training", facts(rows), picture]
 
@@ -88,33 +87,3 @@ def _online_finetuning(report: RunReport) -> list[tuple[str, str]]:
     rows = f"{plural(adapt.steps, 'step')} on the last {plural(adapt.lookback, 'bar')} every {adapt.every:,}"
     text = f"{rows}, learning rate {rates}{chosen}"
     return [("online fine-tuning", text)]
-
-
-def provenance(report: RunReport) -> list[str]:
-    """Return the section on everything that the result depends on, and the commands that repeat the run."""
-    p, environment = report.provenance, report.provenance.environment
-    commit, _, changed = environment.code.partition("+")[2].partition("-")
-    rows = [
-        ("started", environment.started),
-        ("code", f"`{environment.code}`{' (files differed from that commit)' if changed else ''}"),
-        ("config", f"`{p.config_hash}`, in full in [config.json](config.json)"),
-        ("data fingerprint", f"`{p.data_fingerprint}`"),
-        ("seed", str(p.seed)),
-        ("test span evaluated before", f"by this configuration: {summary.times(report.opened_before)}"),
-        ("others tried on these data", summary.configurations(report.trials_before)),
-        *machine(environment),
-    ]
-    again = [
-        *([f"git checkout {commit}"] if commit else []),
-        "mkdir -p results/again",
-        f"{shlex.join(['cp', f'results/{report.folder}/config.json'])} results/again/",
-        "python scripts/train.py --resume results/again",
-    ]
-    return [
-        "## Provenance",
-        facts(rows),
-        "The run was started by",
-        f"```\n{environment.command}\n```",
-        "and is repeated, with its own config on the same data, by",
-        "```\n" + "\n".join(again) + "\n```",
-    ]

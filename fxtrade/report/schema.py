@@ -23,6 +23,7 @@ from fxtrade.evaluate.results import (
 )
 from fxtrade.labels import LabelSpec
 from fxtrade.runs.provenance import Provenance
+from fxtrade.runs.record import Continuation
 from fxtrade.validate.surrogates import Surrogate
 
 
@@ -70,7 +71,9 @@ class RunReport(Versioned):
     """A run.
 
     Attributes:
-        seconds: of the whole run.
+        seconds: of the whole run; of the last command of one that was resumed.
+        results: the folder around that of the run, as it was given. Earlier versions did not write it.
+        continued: how the run was trained for more steps than planned, oldest first.
         opened_before: times that this configuration was evaluated on the test span before.
         trials_before: other configurations evaluated on these data before.
         accuracy: of the model.
@@ -98,4 +101,6 @@ class RunReport(Versioned):
     months: tuple[GroupRow, ...]
     auxiliary: AuxiliaryResult
     trading: TradingResult | None
+    results: str = "results"
+    continued: tuple[Continuation, ...] = ()
     version: int = 2

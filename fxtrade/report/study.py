@@ -17,7 +17,7 @@ from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
 from fxtrade.report.study_plots import SHOWN, strongest
 from fxtrade.report.study_schema import StudyReport
-from fxtrade.report.tables import facts, grid, machine
+from fxtrade.report.tables import commands, facts, grid, machine
 
 WIDTH = 100  # of the table where the output is not a terminal
 NARROW = ("null", "last")  # columns that narrower terminals leave out
@@ -65,6 +65,21 @@ def summary(report: StudyReport) -> str:
     )
 
 
+def summary_rows(report: StudyReport) -> list[tuple[str, str]]:
+    """Return the five facts that a reader looks for first."""
+    found, top = [t for t in report.tests if t.discovery], strongest(report)[0]
+    defined = sum(not missing(t.p) for t in report.tests)
+    size, clusters = len(report.columns), len({column.cluster for column in report.columns})
+    ic = interval(top.ic, top.low, top.high, 1, 3)
+    return [
+        ("discoveries", f"{len(found):,} of {plural(defined, 'test')}"),
+        ("columns with a discovery", f"{len({t.column for t in found}):,} of {size:,}"),
+        ("clearest column", f"`{top.column}`, IC {ic} over {plural(top.horizon, 'bar')}"),
+        ("periods in which it has that sign", percent(top.same_sign, 0)),
+        ("clusters of redundant columns", f"{clusters:,} of {plural(size, 'column')}"),
+    ]
+
+
 def table(console: Console, report: StudyReport, folder: Path) -> None:
     """Print the columns at their best horizons, the summary, and where the report is."""
     width = console.rich.width if console.rich.is_terminal else WIDTH
@@ -94,6 +109,7 @@ def document(report: StudyReport, pictures: tuple[str, ...]) -> str:
     blocks = [
         f"# Features of {report.provenance.name} on {report.data.source}",
         f"Study `{report.folder}`, {environment.started[:10]}.",
+        facts(summary_rows(report)),
         f"**{summary(report)}**",
         facts(_setting(report)),
         "## Horizons",
@@ -111,7 +127,7 @@ def document(report: StudyReport, pictures: tuple[str, ...]) -> str:
         shown.get("redundancy", ""),
         "## Provenance",
         facts(_provenance(report)),
-        f"```\n{environment.command}\n```",
+        commands(environment),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 

@@ -26,6 +26,17 @@ def machine(e: Environment) -> list[tuple[str, str]]:
     ]
 
 
+def commands(e: Environment) -> str:
+    """Return the commands of a run as a block of code; of a resumed one with time and version of the code."""
+    if not e.earlier:
+        return code_block([e.command])
+    return code_block(line for s in e.starts for line in (f"# {s.started}, {s.code}", s.command))
+
+
+def code_block(lines: Iterable[str]) -> str:
+    return "\n".join(["```", *lines, "```"])
+
+
 def _rules(columns: int, words: Sequence[int]) -> list[str]:
     return ["---" if i in words else "---:" for i in range(columns)]
 

@@ -7,13 +7,13 @@ import errno
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from fxtrade.core.codec import from_jsonable
 from fxtrade.core.errors import FxtradeError
-from fxtrade.core.files import append_line, read_lines, to_jsonable
+from fxtrade.core.files import Lines, append_line, read_lines, to_jsonable
 from fxtrade.runs.record import Period
 
 LEDGER = "ledger.jsonl"
@@ -79,12 +79,8 @@ def read(results: Path) -> list[Trial]:
     """
     path = results / LEDGER
     known = {f.name for f in dataclasses.fields(Trial)}
-    try:
-        lines = read_lines(path)
-    except OSError as e:
-        raise FxtradeError(f"{path} cannot be read: {e.strerror}; trials are counted there") from e
     trials = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(path).whole, 1):
         try:
             values = json.loads(line)  # earlier versions wrote more fields; none of their trials may be lost
             trials.append(from_jsonable(Trial, {k: v for k, v in values.items() if k in known}, "trial"))
@@ -95,10 +91,20 @@ def read(results: Path) -> list[Trial]:
     return trials
 
 
-def check(results: Path) -> None:
-    """Raise FxtradeError unless the ledger can be read and written: a trial is appended only after its training."""
+def check(results: Path, say: Callable[[str], None] = lambda notice: None) -> None:
+    """Raise FxtradeError unless the ledger can be read and written: a trial is appended only after its training.
+
+    Args:
+        say: called with a notice about an unfinished last line.
+    """
     read(results)
     path = results / LEDGER
+    lines = _lines(path)
+    if lines.unfinished:
+        say(
+            f"{path}, line {len(lines.whole) + 1} is unfinished, as a killed process leaves it: it is not counted as a "
+            "trial, and the next trial replaces it"
+        )
     try:
         if path.exists():
             path.open("ab").close()
@@ -120,6 +126,13 @@ def append_trial(results: Path, trial: Trial) -> None:
     except OSError as e:
         line = json.dumps(to_jsonable(trial))
         raise FxtradeError(f"{path} cannot be written: {e.strerror}; this trial is not counted: {line}") from e
+
+
+def _lines(path: Path) -> Lines:
+    try:
+        return read_lines(path)
+    except OSError as e:
+        raise FxtradeError(f"{path} cannot be read: {e.strerror}; trials are counted there") from e
 
 
 def past_trials(results: Path, own: Trial) -> PastTrials:

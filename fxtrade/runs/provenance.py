@@ -27,8 +27,21 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pola
 
 
 @dataclasses.dataclass(frozen=True)
+class Start:
+    """A command that started or resumed a run, its time, and the version of the code."""
+
+    started: str
+    command: str
+    code: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Environment:
-    """The code, the packages and the machine of a command."""
+    """The code, the packages and the machine of a command.
+
+    Attributes:
+        earlier: the commands that it resumes, oldest first. Earlier versions did not write them.
+    """
 
     started: str
     command: str
@@ -38,6 +51,12 @@ class Environment:
     backend: str
     devices: tuple[str, ...]
     cores: int
+    earlier: tuple[Start, ...] = ()
+
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        """All commands of the run, oldest first."""
+        return (*self.earlier, Start(self.started, self.command, self.code))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +70,12 @@ class Provenance:
     environment: Environment
 
 
-def provenance(config: RunConfig, fingerprint: str) -> Provenance:
-    """Return the provenance of a run of this config on data with this fingerprint."""
-    return Provenance(config.name, config_hash(config), fingerprint, config.seed, environment())
+def provenance(config: RunConfig, fingerprint: str, earlier: tuple[Start, ...] = ()) -> Provenance:
+    """Return the provenance of a run of this config on data with this fingerprint, and with these earlier starts."""
+    return Provenance(config.name, config_hash(config), fingerprint, config.seed, environment(earlier))
 
 
-def environment() -> Environment:
+def environment(earlier: tuple[Start, ...] = ()) -> Environment:
     """Return the code, packages and machine of this process, and the time."""
     return Environment(
         started=now(),
@@ -67,6 +86,7 @@ def environment() -> Environment:
         backend=jax.default_backend(),
         devices=tuple(d.device_kind for d in jax.devices()),
         cores=os.cpu_count() or 1,
+        earlier=earlier,
     )
 
 

@@ -90,7 +90,10 @@ class Continuation:
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord(Versioned):
-    """A run; `result` is None until it has finished, and `continued` says how often it was trained for more steps."""
+    """A run; `result` is None until it has finished, and `continued` says how often it was trained for more steps.
+
+    The commands that started and resumed it are `provenance.environment.starts`.
+    """
 
     identity: Identity
     spans: Spans

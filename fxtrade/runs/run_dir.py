@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -10,14 +11,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fxtrade.core.config import RunConfig, freeze
+from fxtrade.core.config import RunConfig
+from fxtrade.core.config_dict import freeze
 from fxtrade.core.errors import ConfigError, FxtradeError
-from fxtrade.core.files import check_writable, to_jsonable, write_new
+from fxtrade.core.files import check_writable, hold, to_jsonable, write_new
 from fxtrade.core.registry import to_dict
 from fxtrade.train.checkpoint_path import check_path
 
 CONFIG, RECORD, REPORT = "config.json", "run.json", "report.json"
 STUDY = "study.json"  # of a folder that holds a feature study
+LOCK = ".lock"  # held by the process that trains
 LONGEST_NAME = 200  # bytes; file systems take 255, and temporary names are longer
 
 
@@ -43,6 +46,23 @@ def create(results: Path, config: RunConfig, name: str = "") -> Path:
         else:
             return folder
     raise _taken(results / name)
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in a run's folder.
+
+    Raises:
+        FxtradeError: another process is training in it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold(folder / LOCK))
+        except BlockingIOError as e:
+            raise FxtradeError(
+                f"{folder}: another process is training in this folder; wait until it ends, or start a new run"
+            ) from e
+        yield
 
 
 def candidates(results: Path, name: str, default: str) -> Iterator[Path]:

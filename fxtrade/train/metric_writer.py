@@ -132,7 +132,7 @@ class _Events:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a `metrics.jsonl` up to the first that is damaged; an unfinished last line is omitted."""
     rows = []
-    for line in read_lines(path):
+    for line in read_lines(path).whole:
         try:
             row = json.loads(line)
             rows.append({"step": row.pop("step"), **row})

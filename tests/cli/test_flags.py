@@ -10,9 +10,10 @@ import pytest
 
 from configs import common, wavenet
 from fxtrade.cli import flags
-from fxtrade.core.config import freeze
+from fxtrade.core.config_dict import freeze
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import to_dict
+from fxtrade.runs import run_dir
 from tests.helpers import tiny
 
 WAVENET = "--config=configs/wavenet.py"
@@ -102,7 +103,7 @@ def test_one_line_says_what_is_wrong(answers, case):
 
 PARSED = """
 import json, sys
-from fxtrade.core.config import freeze
+from fxtrade.core.config_dict import freeze
 from fxtrade.core.registry import to_dict
 from fxtrade.cli import flags
 config = flags.config_flag()
@@ -129,6 +130,11 @@ def test_features_and_options_of_losses_can_be_added_and_changed():
     expected["train"]["patience"], expected["data"]["symbols"], expected["optim"]["sam_rho"] = None, ("A",), 1.0
     expected["loss"] |= {"name": "focal", "options": {"gamma": 1.5}}
     assert json.loads(out) == json.loads(json.dumps(expected)), err
+
+
+def test_the_config_of_a_run_is_a_config(tmp_path):
+    folder = run_dir.create(tmp_path, tiny.config(), "run")
+    assert freeze(flags._ConfigFile(None).parse(str(folder / run_dir.CONFIG))) == tiny.config()
 
 
 def test_a_share_of_the_work():

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from fxtrade.comparison.store import CELLS, CHECKSUM, CellStore, SettingResult
+from fxtrade.comparison.store import CELLS, CHECKSUM, PLAN, CellStore, Plan, SettingResult, earlier_starts
 from fxtrade.core.errors import FxtradeError
 from fxtrade.evaluate.accuracy import DailySums
-from tests.helpers import comparison_sample, report_sample
+from tests.helpers import comparison_sample, report_sample, tiny_comparison
 
 RESULT = comparison_sample.result("tcn", "focal", 0.52)
 SUMS = DailySums(np.ones((2, 4, 3), np.int32), np.full((2, 4, 3), 2, np.int32))
@@ -30,6 +30,16 @@ def test_results_and_settings_come_back(store):
     np.testing.assert_array_equal(sums.correct, SUMS.correct)
     assert sums.log_loss is None
     assert not list(store.folder.rglob("*.part"))
+
+
+def test_every_command_of_a_comparison_is_kept(tmp_path):
+    assert earlier_starts(tmp_path) == ()
+    Plan(tiny_comparison.config(), {}, (), report_sample.ENVIRONMENT).write(tmp_path / PLAN)
+    (start,) = earlier_starts(tmp_path)
+    assert start.command == report_sample.ENVIRONMENT.command
+    again = dataclasses.replace(report_sample.ENVIRONMENT, earlier=(start,))
+    Plan(tiny_comparison.config(), {}, (), again).write(tmp_path / PLAN)
+    assert earlier_starts(tmp_path) == (start, start)
 
 
 def test_a_folder_that_is_not_there_is_empty(tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core.config import AdaptConfig, LabelConfig, RunConfig, freeze, to_config_dict
+from fxtrade.core.config import AdaptConfig, LabelConfig, RunConfig
+from fxtrade.core.config_dict import freeze, to_config_dict
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import to_dict
 

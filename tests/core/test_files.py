@@ -110,7 +110,7 @@ class TestAppend:
     def test_what_a_killed_process_left_is_no_line(self, tmp_path, left):
         path = tmp_path / "lines.jsonl"
         path.write_bytes(b'{"i": 0}\n' + left)
-        assert read_lines(path) == [b'{"i": 0}']
+        assert read_lines(path) == ([b'{"i": 0}'], left)
         append_line(path, {"i": 2})
         assert path.read_bytes() == b'{"i": 0}\n{"i": 2}\n'
 
@@ -118,14 +118,38 @@ class TestAppend:
         """As an editor leaves it."""
         path = tmp_path / "lines.jsonl"
         path.write_bytes(b'{"i": 0}')
-        assert read_lines(path) == [b'{"i": 0}']
+        assert read_lines(path) == ([b'{"i": 0}'], b"")
         append_line(path, {"i": 1})
-        assert read_lines(path) == [b'{"i": 0}', b'{"i": 1}'] and path.read_bytes().endswith(b"}\n")
+        assert read_lines(path).whole == [b'{"i": 0}', b'{"i": 1}'] and path.read_bytes().endswith(b"}\n")
 
     def test_without_a_file_there_are_no_lines(self, tmp_path):
-        assert read_lines(tmp_path / "none") == []
+        assert read_lines(tmp_path / "none") == ([], b"")
         (tmp_path / "empty").touch()
-        assert read_lines(tmp_path / "empty") == []
+        assert read_lines(tmp_path / "empty") == ([], b"")
+
+
+class TestHold:
+    def test_one_holder_at_a_time(self, tmp_path):
+        path = tmp_path / "lock"
+        with files.hold(path):
+            with pytest.raises(BlockingIOError), files.hold(path):
+                pass
+        with files.hold(path):
+            pass
+
+    def test_a_process_that_died_holds_nothing(self, tmp_path):
+        code = (
+            "import fcntl, os, sys; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); os.kill(os.getpid(), 9)"
+        )
+        process = subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], check=False)
+        assert process.returncode == -9 and (tmp_path / "lock").exists()
+        with files.hold(tmp_path / "lock"):
+            pass
+
+    def test_without_locks_it_does_nothing(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+        with files.hold(tmp_path / "lock"), files.hold(tmp_path / "lock"):
+            pass
 
 
 class TestNew:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import wavenet
-from fxtrade.core.config import freeze
+from fxtrade.core.config_dict import freeze
 from fxtrade.experiment import run
 from fxtrade.report.progress import Console
 from fxtrade.report.schema import RunReport

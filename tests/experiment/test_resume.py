@@ -12,10 +12,10 @@ import pytest
 from fxtrade.runs import ledger, run_dir
 from fxtrade.train.metric_writer import read_metrics
 from tests.helpers import tiny
+from tests.helpers.run_folder import SPEED
 
 # long enough to be caught in the middle: an evaluation and a checkpoint every few milliseconds of training
 LONG = {"train.steps": 120, "train.eval_every": 5, "train.max_to_keep": 2}
-SPEED = "train/labels_per_second"
 LIMIT = 120  # seconds that any one wait may take
 
 

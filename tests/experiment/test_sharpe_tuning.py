@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from configs import wavenet
-from fxtrade.core.config import RuleConfig, freeze
+from fxtrade.core.config import RuleConfig
+from fxtrade.core.config_dict import freeze
 from fxtrade.evaluate import trading
 from fxtrade.pipeline import dataset, predict, training
 

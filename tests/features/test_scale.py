@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm, rankdata
 
 from fxtrade import features
-from fxtrade.core.config import ScalerConfig, freeze
+from fxtrade.core.config import ScalerConfig
+from fxtrade.core.config_dict import freeze
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import from_kernels
 from fxtrade.features import scale

@@ -12,10 +12,10 @@ import jax
 
 from configs import wavenet
 from fxtrade.core import compat
-from fxtrade.core.config import RunConfig, freeze
+from fxtrade.core.config import RunConfig
+from fxtrade.core.config_dict import freeze
 from fxtrade.experiment import run
 from fxtrade.report.progress import Console
-from fxtrade.runs import run_dir
 
 ROOT = Path(__file__).parents[2]
 OVERRIDES = {
@@ -37,6 +37,7 @@ OVERRIDES = {
     "report.null_baseline": False,
     "report.bootstrap_samples": 20,
 }
+SMALL = {"log_return": {"horizons": (1, 2)}, "volume_zscore": {"windows": (8,)}}  # features that compile quickly
 
 
 def config(changes: dict[str, Any] | None = None) -> RunConfig:
@@ -53,7 +54,7 @@ def run_tiny(results: Path, name: str, changes: dict[str, Any] | None = None) ->
 
 
 def resume(folder: Path) -> Path:
-    return run.run(run_dir.load_config(folder), folder.parent, resume=folder, console=Console(quiet=True))
+    return run.resume(folder, console=Console(quiet=True))
 
 
 def flags(changes: dict[str, Any] | None = None) -> list[str]:

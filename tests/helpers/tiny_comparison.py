@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from configs import common
 from fxtrade.comparison import grid, run
+from fxtrade.comparison.store import CellStore
+from fxtrade.core.files import to_jsonable
+from fxtrade.report.comparison_schema import CellResult, ComparisonReport
 from fxtrade.report.progress import Console
 
 
@@ -45,3 +49,24 @@ def config(changes: dict | None = None) -> grid.ComparisonConfig:
 
 def run_tiny(results, changes: dict | None = None, **options):
     return run.run(config(changes), results, console=Console(quiet=True), **options)
+
+
+def cells(folder) -> dict[tuple[str, str], CellResult]:
+    """The cells without the baselines, by model and recipe."""
+    return {(r.model, r.recipe): r for r in CellStore(folder).results.values() if not r.is_baseline}
+
+
+def outcome(folder) -> ComparisonReport:
+    return ComparisonReport.read(folder / run.REPORT)
+
+
+def lasting(report: ComparisonReport) -> str:
+    """The report without what differs from run to run; as text, since NaN is not equal to itself."""
+
+    def clean(value):
+        if isinstance(value, dict):
+            skip = ("environment", "started", "seconds", "labels_per_second", "code", "folder")
+            return {k: clean(v) for k, v in value.items() if k not in skip}
+        return [clean(v) for v in value] if isinstance(value, list) else value
+
+    return json.dumps(clean(to_jsonable(report)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fxtrade.core.config import RunConfig, freeze
+from fxtrade.core.config import RunConfig
+from fxtrade.core.config_dict import freeze
 
 DAY, HOUR = 86_400 * 10**9, 3_600 * 10**9
 FEATURES = {

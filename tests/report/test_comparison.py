@@ -11,7 +11,7 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console as Rich
 
-from fxtrade.report import comparison, comparison_plots
+from fxtrade.report import comparison, comparison_plots, comparison_summary
 from fxtrade.report.comparison_schema import (
     ComparisonReport,
     ComparisonRow,
@@ -45,18 +45,33 @@ def test_it_writes_whole_files_without_a_trace_of_missing_numbers(tmp_path, name
 
 
 def test_the_summary_follows_from_the_comparisons():
-    lost = comparison.baseline_summary(AWKWARD["usual"])
+    lost = comparison_summary.baseline_summary(AWKWARD["usual"])
     assert "None of 28 differences from the gradient-boosted trees" in lost
     assert "3 are negative and significant at 5 % FDR" in lost
-    won = comparison.baseline_summary(AWKWARD["won"])
+    won = comparison_summary.baseline_summary(AWKWARD["won"])
     assert won.startswith("1 of 28 differences") and "wavenet, plain on hourly, all bars: +3.50 [+3.10, +3.90]" in won
-    assert "Nothing has been compared" in comparison.baseline_summary(AWKWARD["beginning"])
+    assert "Nothing has been compared" in comparison_summary.baseline_summary(AWKWARD["beginning"])
+
+
+def test_a_short_table_opens_the_report():
+    text = comparison.document(AWKWARD["won"], ())
+    table, prose = text.split("\n\n")[1:3]
+    assert table.splitlines()[2:] == [
+        "| cells done | 7 of 8 |",
+        "| accuracies against the gradient-boosted trees | 1 of 28 significantly higher, 3 lower |",
+        "| clearest difference | wavenet, plain on hourly, all bars: +3.50 [+3.10, +3.90] points |",
+        "| log losses against the gradient-boosted trees | 5 of 14 significantly lower, 1 higher |",
+        "| recipes with a significant gain over plain training | none |",
+    ]
+    assert prose.startswith("**1 of 28 differences")
 
 
 def test_log_losses_have_a_summary_of_their_own():
-    text = comparison.baseline_summary(AWKWARD["usual"])
+    text = comparison_summary.baseline_summary(AWKWARD["usual"])
     assert "Of 14 log losses 5 are significantly lower, 1 significantly higher." in text
-    assert "log loss" not in comparison.baseline_summary(report_sample.replace(report(), summary__log_loss_tests=0))
+    assert "log loss" not in comparison_summary.baseline_summary(
+        report_sample.replace(report(), summary__log_loss_tests=0)
+    )
 
 
 def test_learning_rates_are_told_where_weights_adapt():

@@ -90,6 +90,18 @@ def test_the_summary(made, words):
     assert words in study.document(made, ())
 
 
+def test_a_short_table_opens_the_report():
+    table, prose = study.document(report(6, 3), ()).split("\n\n")[2:4]
+    assert table.splitlines()[2:] == [
+        "| discoveries | 3 of 12 tests |",
+        "| columns with a discovery | 3 of 6 |",
+        "| clearest column | `c0`, IC 0.200 [0.180, 0.220] over 16 bars |",
+        "| periods in which it has that sign | 100 % |",
+        "| clusters of redundant columns | 3 of 6 columns |",
+    ]
+    assert prose.startswith("**3 of 12 tests")
+
+
 def test_the_document_tells_of_horizons_and_clusters():
     text = study.document(report(6, 2), ("ic",))
     assert "| 16 | 2 | 6 | 0.2000 | `c0` |" in text

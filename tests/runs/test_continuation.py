@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from fxtrade.core.errors import ConfigError
+from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.runs import continuation, run_dir
 from fxtrade.runs.record import RunRecord, RunResult
 from tests.helpers import tiny
@@ -24,14 +24,25 @@ def make(results, record=None, reached=40):
     return folder
 
 
-@pytest.mark.parametrize(
-    "content, finished", [(DONE.to_json(), True), (RECORD.to_json(), False), ("{}", False), ("[]", False), ("{", False)]
-)
-def test_a_run_is_finished_when_its_result_is_recorded(tmp_path, content, finished):
+@pytest.mark.parametrize("record, finished", [(DONE, True), (RECORD, False)])
+def test_a_run_is_finished_when_its_result_is_recorded(tmp_path, record, finished):
     folder = make(tmp_path)
     assert not continuation.is_finished(folder)
-    (folder / run_dir.RECORD).write_text(content)
+    record.write(folder / run_dir.RECORD)
     assert continuation.is_finished(folder) == finished
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    folder = make(tmp_path)
+    (folder / run_dir.RECORD).write_text("{")
+    with pytest.raises(FxtradeError, match="run.json is damaged .*; restore it from a copy, or delete it"):
+        continuation.planned_config(folder, None)
+
+
+def test_more_steps_are_not_forgotten_without_a_record(tmp_path):
+    folder = make(tmp_path)
+    with pytest.raises(ConfigError, match="has no run.json to record more steps in"):
+        continuation.extend(folder, 60)
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", "{"])
@@ -48,7 +59,7 @@ def test_more_steps_are_recorded(tmp_path):
     assert continuation.extend(folder, 60).train.steps == run_dir.load_config(folder).train.steps == 60
     assert not continuation.is_finished(folder)
     assert continuation.extend(folder, 80).train.steps == 80
-    entries = continuation.continuations(folder)
+    entries = continuation.read_record(folder).continued
     assert [(e.from_step, e.steps_before, e.steps) for e in entries] == [(40, 40, 60), (40, 60, 80)]
     assert RunRecord.read(folder / run_dir.RECORD).spans == RECORD.spans
 

@@ -114,8 +114,13 @@ def test_an_unfinished_last_line_is_not_a_trial(tmp_path):
     with (tmp_path / ledger.LEDGER).open("a") as file:
         file.write('{"config_hash": "b"')
     assert [t.config_hash for t in ledger.read(tmp_path)] == ["a"]
+    notices = []
+    ledger.check(tmp_path, notices.append)
+    assert len(notices) == 1 and notices[0].startswith(f"{tmp_path / ledger.LEDGER}, line 2 is unfinished")
     ledger.append_trial(tmp_path, trial("c"))
     assert [t.config_hash for t in ledger.read(tmp_path)] == ["a", "c"]
+    ledger.check(tmp_path, notices.append)
+    assert len(notices) == 1
 
 
 def test_on_a_full_disk_no_other_trial_is_lost(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
@@ -34,6 +35,17 @@ def test_it_comes_back_to_the_nanosecond(tmp_path, result):
     record = dataclasses.replace(RECORD, result=result)
     record.write(tmp_path / "run.json")
     assert RunRecord.read(tmp_path / "run.json") == record
+
+
+def test_every_start_is_kept_and_old_records_have_one(tmp_path):
+    first = RECORD.provenance.environment.starts
+    assert [start.command for start in first] == [RECORD.provenance.environment.command]
+    again = provenance.provenance(RunConfig(name="me"), "9f", first)
+    dataclasses.replace(RECORD, provenance=again).write(tmp_path / "run.json")
+    assert RunRecord.read(tmp_path / "run.json").provenance.environment.starts == (*first, again.environment.starts[-1])
+    old = json.loads(RECORD.to_json())
+    del old["provenance"]["environment"]["earlier"]
+    assert RunRecord.from_json(json.dumps(old), "run.json").provenance.environment.starts == first
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": 99}', '{"version": 1}'])

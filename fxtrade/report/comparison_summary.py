@@ -1,0 +1,117 @@
+"""The summary of a comparison: a short table, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fxtrade.core.text import plural
+from fxtrade.report import summary
+from fxtrade.report.comparison_schema import BaselineSummary, ComparisonReport, NamedTest, PairedTest
+from fxtrade.report.formatting import DASH, duration, missing, percent
+
+
+def rows(report: ComparisonReport) -> list[tuple[str, str]]:
+    """Return the five facts that a reader looks for first: what is done, and what is significant."""
+    s = report.summary
+    best = s.above[0] if s.above else s.nearest
+    which = "clearest difference" if s.above else "difference with the highest lower end"
+    tests = _recipe_differences(report)
+    better = dict.fromkeys(name for name, _, test in tests if significant(test, report) and test.value > 0)
+    recipes = ", ".join(f"`{name}`" for name in better) or "none"
+    accuracies = f"{len(s.above)} of {s.tests:,} significantly higher, {s.below} lower"
+    losses = f"{s.log_loss_better} of {s.log_loss_tests:,} significantly lower, {s.log_loss_worse} higher"
+    return [
+        ("cells done", f"{report.done:,} of {report.planned:,}"),
+        (f"accuracies against the {report.baseline}", accuracies if s.tests else DASH),
+        (which, f"{_difference(best)} points" if best else DASH),
+        (f"log losses against the {report.baseline}", losses if s.log_loss_tests else DASH),
+        ("recipes with a significant gain over plain training", recipes if report.recipes else DASH),
+    ]
+
+
+def baseline_summary(report: ComparisonReport) -> str:
+    """Return the number of significant differences from the baseline and of all, as a sentence."""
+    s, rate = report.summary, f"significant at {percent(report.false_discovery_rate, 0)} FDR"
+    if not s.tests:
+        return f"Nothing has been compared with the {report.baseline} yet."
+    made = f"{plural(s.tests, 'difference')} from the {report.baseline} on the same features at the same coverage"
+    if s.above:
+        first = s.above[0]
+        text = (
+            f"{len(s.above)} of {made} {'is' if len(s.above) == 1 else 'are'} positive and {rate}; the clearest is "
+            f"{_difference(first)} points."
+        )
+    else:
+        nearest = f"; the nearest is {_difference(s.nearest)} points" if s.nearest else ""
+        text = f"None of {made} is positive and {rate}{nearest}."
+    return f"{text} {s.below} {'is' if s.below == 1 else 'are'} negative and {rate}.{_log_loss_summary(s)}"
+
+
+def _log_loss_summary(s: BaselineSummary) -> str:
+    if not s.log_loss_tests:
+        return ""
+    return (
+        f" Of {plural(s.log_loss_tests, 'log loss', 'log losses')} {s.log_loss_better} are significantly lower, "
+        f"{s.log_loss_worse} significantly higher."
+    )
+
+
+def recipe_summary(report: ComparisonReport) -> str:
+    """Return which recipes are significantly better or worse than plain training."""
+    tests = list(_recipe_differences(report))
+    whole = f"{plural(len(tests), 'difference')} of {plural(len(report.recipes), 'recipe')}"
+    words = [f"Of {whole} from plain training, at {percent(report.false_discovery_rate, 0)} FDR:"]
+    for word, sign in (("significantly better", 1), ("Significantly worse", -1)):
+        found = [text for _, text, test in tests if significant(test, report) and sign * test.value > 0]
+        words.append(f"{word}: {'; '.join(found) or 'none'}.")
+    return " ".join(words)
+
+
+def _recipe_differences(report: ComparisonReport) -> Iterator[tuple[str, str, PairedTest]]:
+    """Yield the recipe, a description and the test of each difference from plain training."""
+    for recipe in report.recipes:
+        for name, effect in recipe.markets.items():
+            where = f"`{recipe.recipe}` on {name}"
+            for c, test in effect.differences.accuracy.items():
+                yield recipe.recipe, f"{where}, {summary.coverage_name(c)} ({points(test)})", test
+            if loss := effect.differences.log_loss:
+                yield recipe.recipe, f"{where}, log loss ({nats(loss)})", loss
+
+
+def significant(test: PairedTest | None, report: ComparisonReport) -> bool:
+    return test is not None and not missing(test.q) and test.q <= report.false_discovery_rate
+
+
+def points(test: PairedTest | None, scale: float = 100, bracket: bool = True) -> str:
+    """Format a difference in percentage points: +0.31 [-0.12, +0.74]."""
+    if not test or missing(test.value):
+        return DASH
+    text = f"{scale * test.value:+.2f}"
+    return text if missing(test.low) or not bracket else f"{text} [{scale * test.low:+.2f}, {scale * test.high:+.2f}]"
+
+
+def nats(test: PairedTest | None) -> str:
+    """Format a difference in thousandths of a nat: +0.31 [-0.12, +0.74]."""
+    return points(test, 1000)
+
+
+def q_value(test: PairedTest | None) -> str:
+    if not test or missing(test.q):
+        return DASH
+    return "< 0.001" if test.q < 0.001 else f"{test.q:.3f}"
+
+
+def _difference(t: NamedTest) -> str:
+    return f"{t.model}, {t.recipe} on {t.market}, {summary.coverage_name(t.coverage)}: {points(t.test)}"
+
+
+def progress(report: ComparisonReport) -> str:
+    """Return the size of the comparison and how much of it is done, as a sentence."""
+    cells = plural(report.planned, "cell")
+    done = f"{report.done} of {cells}" if report.done < report.planned else f"All {cells}" if report.done > 1 else cells
+    sizes = {"model": report.models, "recipe": report.recipe_names, "market": report.market_names}
+    return (
+        f"{done}: {', '.join(plural(len(names), noun) for noun, names in sizes.items())}, "
+        f"{plural(report.seeds, 'seed')} each, every seed trained on {plural(report.budget, 'bar')} of single symbols; "
+        f"{duration(report.seconds)} of training."
+    )
