@@ -101,9 +101,16 @@ class SplitConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
+class EncodingConfig(Config):
+    name: str = "none"  # a key of models.ENCODINGS
+    options: Options = empty()  # fields of that module, such as bins
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelConfig(Config):
     name: str = "wavenet"  # a key of models.MODELS
     options: Options = empty()  # fields of that module
+    encoding: EncodingConfig = EncodingConfig()  # of the features, before the network
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,13 +17,16 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from fxtrade.core import registry
+from fxtrade.core.config import EncodingConfig
 from fxtrade.core.stream import Stream
 from fxtrade.core.types import Features, Output
 from fxtrade.models.attention_tcn import AttentionTCN
 from fxtrade.models.cnn_lstm import CNNLSTM
+from fxtrade.models.encoding import ENCODINGS
 from fxtrade.models.gnn import GNN
 from fxtrade.models.heads import HeadSpec
 from fxtrade.models.lru import LRU
+from fxtrade.models.mlp import MLP
 from fxtrade.models.network import Network
 from fxtrade.models.tcn import TCN
 from fxtrade.models.transformer import Transformer
@@ -37,16 +40,23 @@ MODELS: dict[str, type[Network]] = {
     "lru": LRU,
     "transformer": Transformer,
     "attention_tcn": AttentionTCN,
+    "mlp": MLP,
 }
 
 
-def build(name: str, options: Mapping[str, Any], head_spec: HeadSpec | None = None) -> Network:
+def build(
+    name: str, options: Mapping[str, Any], head_spec: HeadSpec | None = None, encoding: EncodingConfig | None = None
+) -> Network:
     """Return the network of a config, such as `build("tcn", {"channels": 64})`.
 
     Raises:
-        ConfigError: an unknown network or option, or a value of the wrong type.
+        ConfigError: an unknown network, encoding or option, or a value of the wrong type.
     """
-    return registry.build(MODELS, name, options, "model", "config.model", head_spec=head_spec or HeadSpec())
+    given = {"head_spec": head_spec or HeadSpec(), "encoding": None}
+    if encoding is not None and encoding.name != "none":
+        where = "config.model.encoding"
+        given["encoding"] = registry.build(ENCODINGS, encoding.name, encoding.options, "encoding", where)
+    return registry.build(MODELS, name, options, "model", "config.model", **given)
 
 
 def init(model: nn.Module, seed: PRNGKeyArray, assets: int, features: int) -> Any:
@@ -79,9 +89,9 @@ def _step(model: nn.Module) -> Callable:
     def step(state, rows: Features):
         params, cache = state
         out, new = model.apply({"params": params, "cache": cache}, rows.x[None], mutable=["cache"])
-        return (params, new["cache"]), jax.tree.map(lambda a: a[0], out)
+        return (params, new.get("cache", {})), jax.tree.map(lambda a: a[0], out)
 
     return step
 
 
-__all__ = ["MODELS", "HeadSpec", "Network", "Output", "build", "init", "parameter_count", "stream"]
+__all__ = ["ENCODINGS", "MODELS", "HeadSpec", "Network", "Output", "build", "init", "parameter_count", "stream"]

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Output
+from fxtrade.models.encoding import Encoding
 from fxtrade.models.heads import Heads, HeadSpec
 from fxtrade.models.layers import AssetEmbedding, dense, fold_assets
 
@@ -25,6 +26,7 @@ class Network(nn.Module):
 
     Attributes:
         head_spec: what the heads predict.
+        encoding: of the features; None takes them as they are.
         channels: width of the hidden layers.
         dropout: dropout rate.
         symbol_embedding: whether a learnt vector for each asset is added to its projected features.
@@ -39,6 +41,7 @@ class Network(nn.Module):
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
 
     head_spec: HeadSpec = HeadSpec()
+    encoding: Encoding | None = None
     channels: int = 64
     dropout: float = 0.0
     symbol_embedding: bool = True
@@ -67,7 +70,13 @@ class Network(nn.Module):
     def __call__(self, x: Float[Array, "B T A F"], train: bool = False) -> Output:
         return Heads(self.head_spec, name="head")(self.hidden_states(x, train))
 
+    def encode(self, x: Float[Array, "B T A F"]) -> Float[Array, "B T A C"]:
+        """Return the encoded features, projected to `channels`; without an encoding the features."""
+        return x if self.encoding is None else self.encoding(x, self.channels, self.dtype)
+
     def embed_inputs(self, x: Float[Array, "B T A F"]) -> Float[Array, "M T C"]:
         """Project the features to `channels` and add the embedding of the asset; one series for each asset."""
-        h = dense(fold_assets(x), self.channels, "inputs", self.dtype)
+        h = fold_assets(self.encode(x))
+        if self.encoding is None:
+            h = dense(h, self.channels, "inputs", self.dtype)
         return AssetEmbedding(x.shape[2], name="asset")(h) if self.symbol_embedding else h

@@ -65,7 +65,7 @@ class Transformer(Network):
 
     def hidden_states(self, x: Float[Array, "B T A F"], train: bool) -> Float[Array, "B T A C"]:
         assets = x.shape[2]
-        h = CausalConv(self.channels, self.patch, dtype=self.dtype, name="inputs")(fold_assets(x))
+        h = CausalConv(self.channels, self.patch, dtype=self.dtype, name="inputs")(fold_assets(self.encode(x)))
         if self.symbol_embedding:
             h = AssetEmbedding(assets, name="asset")(h)
         for i in range(self.layers):

@@ -28,7 +28,7 @@ def build_model(config: RunConfig) -> models.Network:
         returns=bool(tasks.volatility or tasks.expected_return),
         horizons=len(tasks.horizons or ()),
     )
-    return models.build(config.model.name, config.model.options, head_spec)
+    return models.build(config.model.name, config.model.options, head_spec, config.model.encoding)
 
 
 def build_loss(config: RunConfig) -> Callable[[Output, Segment], Array]:
@@ -73,9 +73,12 @@ def build_rules(config: TradeConfig) -> list[Rule]:
 
 def identity(config: RunConfig, data: Dataset, fingerprint: str = "") -> Identity:
     """Return what the weights of a run of this config on these data belong to."""
+    encoding, options = config.model.encoding, dict(config.model.options)
+    if encoding.name != "none":
+        options["encoding"] = {encoding.name: dict(encoding.options)}
     return Identity(
         model=config.model.name,
-        model_options={k: str(v) for k, v in config.model.options.items()},
+        model_options={k: str(v) for k, v in options.items()},
         head_spec=tuple(map(int, build_model(config).head_spec)),
         features=config.features,
         columns=data.features.names,

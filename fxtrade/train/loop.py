@@ -18,6 +18,7 @@ from jaxtyping import PyTree
 from fxtrade.core.config import OptimConfig, TrainConfig
 from fxtrade.core.errors import TrainingError
 from fxtrade.models import init
+from fxtrade.models.encoding import fit_edges
 from fxtrade.models.heads import init_sigma_bias
 from fxtrade.train import members, optim
 from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks, Evaluation
@@ -103,16 +104,21 @@ class FitResult:
 
 
 def init_params(model: nn.Module, series: Series, seed: int, count: int = 1) -> PyTree:
-    """Return random initial parameters; for several members, with seeds `seed`, `seed` + 1, ..., stacked."""
+    """Return initial parameters, random but for what is fitted to the training rows (`fit_edges`, `init_sigma_bias`).
 
-    def one(seed: int) -> PyTree:
-        params = init(model, jax.random.fold_in(jax.random.PRNGKey(seed), PARAMS), *series.x.shape[1:])
+    Those of several members, with seeds `seed`, `seed` + 1, ..., are stacked.
+    """
+    own = np.broadcast_to(series.w, (count, *series.x.shape[:2])) > 0
+
+    def one(i: int) -> PyTree:
+        params = init(model, jax.random.fold_in(jax.random.PRNGKey(seed + i), PARAMS), *series.x.shape[1:])
+        params = fit_edges(params, series.x, own[i])
         if series.ret_w is None:
             return params
         square = jnp.sum(series.ret_w * series.ret**2) / jnp.maximum(jnp.sum(series.ret_w), 1)
         return init_sigma_bias(params, jnp.sqrt(jnp.maximum(square, 1e-14)))
 
-    return members.stack([one(seed + i) for i in range(count)]) if count > 1 else one(seed)
+    return members.stack([one(i) for i in range(count)]) if count > 1 else one(0)
 
 
 def fit(
