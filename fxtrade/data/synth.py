@@ -13,10 +13,7 @@ Per asset and bar t, with M_t the log mid price at the bar's open instant and R_
   same bar (Kyle 1985); e is an AR(1), because order flow is persistent (Lillo and Farmer 2004).
 * volume: log volume follows log sigma and |n| (Clark 1973) and an AR(1) of its own.
 * prints: log open, log close = mid +- half spread, a fair coin each: the bid-ask bounce (Roll 1984).
-* planted edge: z_t = edge * STRENGTH * tanh(pressure_t / PRESSURE_SCALE) * (TILT + tanh(SHARPNESS * surge_t)), where
-  pressure is a weighted mean of u and surge one of log volume minus its plain mean, over bars t-MEMORY+1..t. Flow
-  continues in a busy market, where it is informed, and reverts in a quiet one, where traders need liquidity (Llorente
-  et al. 2002).
+* planted edge: z_t = edge times a signal of `fxtrade.data.planted`.
 
 u does not depend on z, so there is no feedback and all but the AR(1)s is vectorised over time.
 """
@@ -26,7 +23,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,16 +36,11 @@ from fxtrade.core.config import Config
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import Interval, require
 from fxtrade.core.types import Array, Bars
+from fxtrade.data.planted import SIGNALS, Tape
 
 START = 1_704_067_200  # Monday 2024-01-01 00:00 UTC, in seconds
 HOUR, DAY, WEEK = 3_600, 86_400, 604_800
 SECOND = 1_000_000_000  # ns
-
-MEMORY = 48  # bars
-STRENGTH, PRESSURE_SCALE, TILT, SHARPNESS = 0.6, 0.06, 0.4, 4.0
-LAG = np.arange(MEMORY)
-PRESSURE = (LAG + 1) * np.exp(-LAG / 3) / np.sum((LAG + 1) * np.exp(-LAG / 3))
-SURGE = np.exp(-LAG / 6) / np.sum(np.exp(-LAG / 6)) - 1 / MEMORY
 
 COMMON = 0.8  # share of the variance of news, sizes, volatility and activity that is common to all assets
 NEWS_IN_FLOW, FLOW_PERSISTENCE, FLOW_SCALE = 0.75, 0.6, 0.25
@@ -66,7 +58,9 @@ class SynthSpec(Config):
         bars, assets: N and A.
         interval: length of a bar in ns, whole seconds.
         seed: seed of all random draws.
-        edge: scale of the planted signal; 0 makes the directions fair coins, 1 gives the oracle an accuracy of 61 %.
+        edge: scale of the planted signal; 0 makes the directions fair coins, 1 gives the oracle an accuracy of about
+            60 %.
+        signal: what the edge depends on, a key of `planted.SIGNALS`.
         volatility: root mean square of a bar's mid log return.
         half_spread: half the bid-ask spread in basis points of the price.
 
@@ -79,6 +73,7 @@ class SynthSpec(Config):
     interval: Annotated[int, Interval(ge=SECOND, le=52 * WEEK * SECOND)] = HOUR * SECOND
     seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     edge: Annotated[float, Interval(ge=0, le=100)] = 1.0
+    signal: Literal["flow", "threshold", "interaction", "lag", "volatility"] = "flow"
     volatility: Annotated[float, Interval(ge=1e-5, le=0.1)] = 0.008  # below 1e-5, float32 prices repeat
     half_spread: Annotated[float, Interval(ge=0, le=500)] = 1.0
 
@@ -93,10 +88,10 @@ class Simulated(NamedTuple):
     Attributes:
         bars: all columns of `Bars` as NumPy arrays, `ok` True everywhere.
         times: open times in ns since 1970, from Monday 2024-01-01 00:00 UTC.
-        edge: q_t = P(mid return of bar t+1 > 0 | everything up to the close of bar t); 0.5 in the first MEMORY - 1
-            rows, which have too little past. The tradable label compares two opens, whose bounces differ by -2h, 0, 0
-            or 2h (h: half spread). For it q_t - 0.5 shrinks by the factor 1 - erf(sqrt(2) h / sigma_{t+1}) / 2, about
-            0.99 by default.
+        edge: q_t = P(mid return of bar t+1 > 0 | everything up to the close of bar t); 0.5 in the first rows,
+            which have less past than the signal reads. The tradable label compares two opens, whose bounces differ by
+            -2h, 0, 0 or 2h (h: half spread). For it q_t - 0.5 shrinks by the factor 1 - erf(sqrt(2) h / sigma_{t+1}) / 2,
+            about 0.99 by default.
         sigma: volatility of bar t.
         spec: the parameters.
     """
@@ -120,7 +115,7 @@ def simulate(spec: SynthSpec) -> Simulated:
     second_of_week = (clock // SECOND % WEEK).astype(np.int32)
     season = _log_seasonal_volatility(second_of_week, spec.interval / SECOND).astype(np.float32)
     key, half_spread = jax.random.key(spec.seed), 1e-4 * spec.half_spread
-    drawn = _draw(key, spec.assets, season, spec.edge, spec.volatility, half_spread)
+    drawn = _draw(key, spec.assets, spec.signal, season, spec.edge, spec.volatility, half_spread)
     drawn = {name: np.asarray(value) for name, value in drawn.items()}
 
     # The path is summed in float64: thousands of float32 steps would lose the last digits of each return.
@@ -148,17 +143,24 @@ def simulate(spec: SynthSpec) -> Simulated:
 
 
 def up_probability(
-    volume: Float[Array, "N A"], taker_buy: Float[Array, "N A"], edge: float | Array
+    volume: Float[Array, "N A"],
+    taker_buy: Float[Array, "N A"],
+    move: Float[Array, "N A"],
+    edge: float | Array,
+    signal: str = "flow",
 ) -> Float[Array, "N A"]:
-    """Compute q of the planted edge from the stored columns; row t reads rows t-MEMORY+1..t only."""
-    pressure = _causal_filter(2 * taker_buy / volume - 1, PRESSURE)
-    surge = _causal_filter(jnp.log(volume), SURGE)
-    z = edge * STRENGTH * jnp.tanh(pressure / PRESSURE_SCALE) * (TILT + jnp.tanh(SHARPNESS * surge))
-    return ndtr(jnp.where(jnp.arange(len(z))[:, None] < MEMORY - 1, 0.0, z))
+    """Compute q of the planted edge; row t reads the last rows until t, as many as the signal's memory.
+
+    Args:
+        move: absolute mid return in units of the market's volatility.
+    """
+    function, memory = SIGNALS[signal]
+    z = edge * function(Tape(2 * taker_buy / volume - 1, jnp.log(volume), move))
+    return ndtr(jnp.where(jnp.arange(len(z))[:, None] < memory - 1, 0.0, z))
 
 
-@partial(jax.jit, static_argnums=1)
-def _draw(key, assets: int, season: Float[Array, " N"], edge, volatility, half_spread) -> dict[str, Array]:
+@partial(jax.jit, static_argnums=(1, 2))
+def _draw(key, assets: int, signal: str, season: Float[Array, " N"], edge, volatility, half_spread) -> dict[str, Array]:
     """Draw all random columns, given the log of the seasonal volatility."""
     bars = len(season)
     keys = iter(jax.random.split(key, 20))
@@ -188,7 +190,7 @@ def _draw(key, assets: int, season: Float[Array, " N"], edge, volatility, half_s
     other_flow = math.sqrt(1 - NEWS_IN_FLOW**2) * _ar1(normal(), FLOW_PERSISTENCE)
     taker_buy = volume * (1 + jnp.tanh(FLOW_SCALE * (NEWS_IN_FLOW * news + other_flow))) / 2
 
-    q = up_probability(volume, taker_buy, edge)
+    q = up_probability(volume, taker_buy, sigma * size / volatility, edge, signal)
     before = jnp.concatenate([jnp.full_like(q[:1], 0.5), q[:-1]])
     mid_return = jnp.where(ndtr(-news) < before, 1, -1) * sigma * size
     open_bounce, close_bounce = bounce(), bounce()
@@ -205,13 +207,6 @@ def _draw(key, assets: int, season: Float[Array, " N"], edge, volatility, half_s
         "edge": q,
         "sigma": sigma,
     }
-
-
-def _causal_filter(x: Float[Array, "N A"], weights: Float[np.ndarray, " K"]) -> Float[Array, "N A"]:
-    """Compute the causal weighted sum sum_k weights[k] x[t-k]; bars before the first count as 0."""
-    kernel = jnp.asarray(weights, jnp.float32)
-    convolve = partial(jnp.convolve, precision=lax.Precision.HIGHEST)
-    return jax.vmap(lambda column: convolve(column, kernel)[: len(x)], 1, 1)(x)
 
 
 def _ar1(noise: Float[Array, "N A"], persistence: float) -> Float[Array, "N A"]:

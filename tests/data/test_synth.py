@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -13,8 +14,9 @@ from scipy.special import erf
 
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError
-from fxtrade.data import synth
-from fxtrade.data.synth import MEMORY, SynthSpec, simulate, up_probability
+from fxtrade.data import planted, synth
+from fxtrade.data.planted import MEMORY, SIGNALS
+from fxtrade.data.synth import SynthSpec, simulate, up_probability
 
 SPEC = SynthSpec(bars=20_000, assets=3, seed=5)
 SMALL = SynthSpec(bars=300, assets=2)  # one shape for all tests that need no statistics
@@ -115,21 +117,36 @@ def test_edge_against_a_loop(market):
             assert len(u) == MEMORY
             pressure = np.average(u, weights=fast)
             surge = np.average(v, weights=busy) - v.mean()
-            gate = synth.TILT + math.tanh(synth.SHARPNESS * surge)
-            z = synth.STRENGTH * math.tanh(pressure / synth.PRESSURE_SCALE) * gate
+            gate = planted.TILT + math.tanh(planted.SHARPNESS * surge)
+            z = planted.STRENGTH * math.tanh(pressure / planted.IMBALANCE) * gate
             assert market.edge[t, a] == pytest.approx((1 + math.erf(z / math.sqrt(2))) / 2, abs=1e-5)
     assert (market.edge[: MEMORY - 1] == 0.5).all()
 
 
-def test_edge_is_causal(market):
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_edge_is_causal_and_remembers_no_more_than_it_says(market, signal):
+    memory, rng = SIGNALS[signal].memory, np.random.default_rng(0)
     volume, taker_buy = market.bars.volume[:400], market.bars.taker_buy[:400]
-    q = jax.jit(up_probability)
-    before = np.asarray(q(volume, taker_buy, 1.0))
-    changed = np.where(np.arange(400)[:, None] > 300, 3 * volume, volume)
-    after = np.asarray(q(changed, taker_buy, 1.0))
+    move = np.abs(rng.standard_normal(volume.shape)).astype(np.float32)
+    q = jax.jit(functools.partial(up_probability, edge=1.0, signal=signal))
+    before = np.asarray(q(volume, taker_buy, move))
+    late = np.arange(400)[:, None] > 300
+    after = np.asarray(q(*(np.where(late, x[::-1], x) for x in (volume, taker_buy, move))))
     assert (before[:301] == after[:301]).all()
     assert (before[301:] != after[301:]).any()
-    np.testing.assert_allclose(np.asarray(q(volume[:301], taker_buy[:301], 1.0)), before[:301], atol=1e-6)
+    np.testing.assert_allclose(q(volume[:301], taker_buy[:301], move[:301]), before[:301], atol=1e-6)
+    short = q(*(x[301 - memory : 301] for x in (volume, taker_buy, move)))
+    np.testing.assert_allclose(short[-1], before[300], atol=1e-5)
+    assert (before[: memory - 1] == 0.5).all()
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_every_signal_has_an_oracle_of_about_60_percent(signal):
+    market = simulate(dataclasses.replace(SPEC, signal=signal))
+    hit = hits(market)
+    standard_error = hit.mean(1).std() / math.sqrt(len(hit))
+    assert abs(hit.mean() - expected_accuracy(market)) < 3 * standard_error
+    assert 0.58 < expected_accuracy(market) < 0.65
 
 
 @pytest.mark.parametrize("half_spread", [1.0, 60.0])
@@ -172,7 +189,10 @@ def test_no_rule_predicts_the_random_walk(walk):
     interval = 3 * y.mean(1).std() / math.sqrt(len(y))
     assert abs(hits(walk).mean() - 0.5) < interval
 
-    rule = np.asarray(up_probability(walk.bars.volume, walk.bars.taker_buy, 1.0))[:-2] > 0.5
+    rule = (
+        np.asarray(up_probability(walk.bars.volume, walk.bars.taker_buy, np.ones_like(walk.bars.volume), 1.0))[:-2]
+        > 0.5
+    )
     assert abs((rule == (y > 0.5)).mean() - 0.5) < interval
 
     x, y = past(walk), y[64:]
