@@ -90,7 +90,7 @@ class Simulated(NamedTuple):
         times: open times in ns since 1970, from Monday 2024-01-01 00:00 UTC.
         edge: q_t = P(mid return of bar t+1 > 0 | everything up to the close of bar t); 0.5 in the first rows,
             which have less past than the signal reads. The tradable label compares two opens, whose bounces differ by
-            -2h, 0, 0 or 2h (h: half spread). For it q_t - 0.5 shrinks by the factor 1 - erf(sqrt(2) h / sigma_{t+1}) / 2,
+            -2h, 0, 0 or 2h (h: half spread). For it q_t - 0.5 shrinks by 1 - erf(sqrt(2) h / sigma_{t+1}) / 2,
             about 0.99 by default.
         sigma: volatility of bar t.
         spec: the parameters.
