@@ -11,19 +11,17 @@ from ml_collections import ConfigDict
 from configs import common
 
 
+OPTIONS = {
+    "channels": 32,
+    "blocks": 4,
+    "kernel": 3,
+    "heads": 2,
+    "head_channels": 16,
+    "lookback": 32,
+    "place": "above",
+    "positions": "rotary",
+}
+
+
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = common.market(variant, "attention_tcn")
-    config.model.options = {
-        "channels": 32,
-        "blocks": 4,
-        "kernel": 3,
-        "heads": 2,
-        "head_channels": 16,
-        "lookback": 32,
-        "place": "above",
-        "positions": "rotary",
-        "dropout": 0.4 if variant == "hourly" else 0.2,
-        "symbol_embedding": True,
-        "dtype": "float32",
-    }
-    return config
+    return common.market(variant, "attention_tcn", OPTIONS)

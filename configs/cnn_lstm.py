@@ -11,18 +11,16 @@ from ml_collections import ConfigDict
 from configs import common
 
 
+OPTIONS = {
+    "channels": 32,
+    "hidden": 32,
+    "layers": 1,
+    "kernel": 3,
+    "lookback": 32,
+    "warmup": 96,
+    "front": "conv",
+}
+
+
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = common.market(variant, "cnn_lstm")
-    config.model.options = {
-        "channels": 32,
-        "hidden": 32,
-        "layers": 1,
-        "kernel": 3,
-        "lookback": 32,
-        "warmup": 96,
-        "front": "conv",
-        "dropout": 0.4 if variant == "hourly" else 0.2,
-        "symbol_embedding": True,
-        "dtype": "float32",
-    }
-    return config
+    return common.market(variant, "cnn_lstm", OPTIONS)

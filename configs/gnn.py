@@ -11,18 +11,16 @@ from ml_collections import ConfigDict
 from configs import common
 
 
+OPTIONS = {
+    "channels": 32,
+    "blocks": 4,
+    "kernel": 3,
+    "rounds": 2,
+    "message": "attention",
+    "heads": 2,
+    "graph": "full",
+}
+
+
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = common.market(variant, "gnn")
-    config.model.options = {
-        "channels": 32,
-        "blocks": 4,
-        "kernel": 3,
-        "rounds": 2,
-        "message": "attention",
-        "heads": 2,
-        "graph": "full",
-        "dropout": 0.4 if variant == "hourly" else 0.2,
-        "symbol_embedding": True,
-        "dtype": "float32",
-    }
-    return config
+    return common.market(variant, "gnn", OPTIONS)

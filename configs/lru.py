@@ -11,15 +11,13 @@ from ml_collections import ConfigDict
 from configs import common
 
 
+OPTIONS = {
+    "channels": 32,
+    "blocks": 3,
+    "kernel": 2,
+    "warmup": 128,
+}
+
+
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = common.market(variant, "lru")
-    config.model.options = {
-        "channels": 32,
-        "blocks": 3,
-        "kernel": 2,
-        "warmup": 128,
-        "dropout": 0.4 if variant == "hourly" else 0.2,
-        "symbol_embedding": True,
-        "dtype": "float32",
-    }
-    return config
+    return common.market(variant, "lru", OPTIONS)

@@ -10,14 +10,12 @@ from ml_collections import ConfigDict
 from configs import common
 
 
+OPTIONS = {
+    "channels": 32,
+    "blocks": 4,
+    "kernel": 3,
+}
+
+
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = common.market(variant, "tcn")
-    config.model.options = {
-        "channels": 32,
-        "blocks": 4,
-        "kernel": 3,
-        "dropout": 0.4 if variant == "hourly" else 0.2,
-        "symbol_embedding": True,
-        "dtype": "float32",
-    }
-    return config
+    return common.market(variant, "tcn", OPTIONS)

@@ -11,19 +11,17 @@ from ml_collections import ConfigDict
 from configs import common
 
 
+OPTIONS = {
+    "channels": 32,
+    "heads": 2,
+    "head_channels": 16,
+    "layers": 3,
+    "lookback": 32,
+    "positions": "rotary",
+    "expansion": 2,
+    "patch": 1,
+}
+
+
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = common.market(variant, "transformer")
-    config.model.options = {
-        "channels": 32,
-        "heads": 2,
-        "head_channels": 16,
-        "layers": 3,
-        "lookback": 32,
-        "positions": "rotary",
-        "expansion": 2,
-        "patch": 1,
-        "dropout": 0.4 if variant == "hourly" else 0.2,
-        "symbol_embedding": True,
-        "dtype": "float32",
-    }
-    return config
+    return common.market(variant, "transformer", OPTIONS)

@@ -21,16 +21,14 @@ from ml_collections import ConfigDict
 from configs import common
 
 
+OPTIONS = {
+    "channels": 32,
+    "skip_channels": 32,
+    "layers": 6,
+    "cycles": 1,
+    "kernel": 2,
+}
+
+
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = common.market(variant, "wavenet")
-    config.model.options = {
-        "channels": 16,
-        "skip_channels": 32,
-        "layers": 6,
-        "cycles": 1,
-        "kernel": 2,
-        "dropout": 0.4 if variant == "hourly" else 0.2,
-        "symbol_embedding": True,
-        "dtype": "float32",
-    }
-    return config
+    return common.market(variant, "wavenet", OPTIONS)
