@@ -92,7 +92,7 @@ class SplitConfig(Config):
     test_fraction: Fraction = 0.15  # last share of the time span
     embargo: Natural = 0  # bars left out between the spans, besides purging
     name: str = "by_time"  # a key of validate.splits.SPLITS
-    options: Options = empty()  # further options of that scheme
+    options: Options = empty()  # further options of that scheme, such as blocks
 
     def __post_init__(self):
         super().__post_init__()

@@ -45,7 +45,7 @@ def summarize_data(config: RunConfig, data: Dataset) -> DataSummary:
 def span(data: Dataset, name: str) -> Span:
     """Return the first and last row of a span, and its size."""
     s = span_of(data, name)
-    return Span(s["from"], s["to"], s["bars"], s["labels"])
+    return Span(s["from"], s["to"], s["bars"], s["labels"], s["blocks"])
 
 
 def zero_moves(made: Labels, test: Bool[Array, " N"]) -> float:

@@ -14,12 +14,16 @@ NAN = math.nan
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """First and last row of a span (UTC, minutes), its bars, and its labels whose features are defined."""
+    """First and last row of a span (UTC, minutes), its bars, and its labels whose features are defined.
+
+    Rows of other spans cut it into `blocks`.
+    """
 
     start: str
     end: str
     bars: int
     labels: int
+    blocks: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int64
 
 from fxtrade.core import registry
 from fxtrade.core.config import ScalerConfig
@@ -38,13 +40,14 @@ from fxtrade.features import (
     realised,
     returns,
     scale,
+    season,
     spread,
     trend,
     volume,
     vpin,
     wavelet,
 )
-from fxtrade.features.feature import Feature
+from fxtrade.features.feature import Feature, require_daily_clock
 
 # by what the bars must have: prices and volume; taker volume and trades; the order book
 PRICE = {
@@ -89,6 +92,7 @@ PRICE = {
     "volume_profile": Feature(volume.volume_profile),
     "fractional_difference": Feature(fractional.fractional_difference),
     "calendar": Feature(calendar.calendar),
+    "volatility_season": Feature(season.volatility_season, recursive=True, slow_unit=True, daily_clock=True),
 }
 FLOW = {
     "taker_imbalance": Feature(flow.taker_imbalance),
@@ -151,6 +155,13 @@ def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = N
         return Features(jnp.stack([jnp.where(ok, c, 0) for c in finite], -1), ok, tuple(columns))
 
     return from_kernels(compute)
+
+
+def check_clock(spec: Mapping[str, Mapping[str, Any]], times: Int64[np.ndarray, " N"]) -> None:
+    """Raise ConfigError if bars at these times (ns) lack the regular clock that a feature of `spec` needs."""
+    for name in spec:
+        if FEATURES[name].daily_clock:
+            require_daily_clock(times, name)
 
 
 def names(spec: Mapping[str, Mapping[str, Any]], bars: Bars) -> tuple[str, ...]:

@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Literal, overload
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Float, Int64
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Bars, Book
 
 Columns = dict[str, Float[Array, "T A"]]  # by name; NaN where undefined
+MINUTE, DAY = 60, 86_400  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +24,16 @@ class Feature:
         function: `f(k: Kernels, bars: Bars, *, options) -> Columns`, options with defaults, dimensionless columns.
         cross_asset: the columns of an asset also depend on the bars of other assets.
         recursive: the memory is exponential, not only a window: the effect of a bad tick decays but never ends.
-        slow_unit: the unit is `averages.slow_mean`, which limits a bad tick only after a halflife of 500 rows.
+        slow_unit: the unit is `averages.slow_mean`, or the column itself as slow a mean, which limits a bad tick only
+            after a halflife of some 500 rows.
+        daily_clock: the bars must be shorter than a day and divide it.
     """
 
     function: Callable[..., Columns]
     cross_asset: bool = False
     recursive: bool = False
     slow_unit: bool = False
+    daily_clock: bool = False
 
 
 SOURCES = {  # what data need for a column of Bars, in the words of files
@@ -64,3 +69,22 @@ def require_at_least_two(values: Iterable[int], where: str) -> None:
     for value in values:
         if value < 2:
             raise ConfigError(f"{where} must be at least 2, got {value}")
+
+
+def require_daily_clock(times: Int64[np.ndarray, " N"], feature: str) -> None:
+    """Raise ConfigError unless the bars are regular, and shorter than a day and of whole minutes that divide it.
+
+    Args:
+        times: ns.
+    """
+    gaps = np.unique(np.diff(times))
+    if len(gaps) == 1 and gaps[0] < DAY * 10**9 and gaps[0] % (MINUTE * 10**9) == 0 and DAY * 10**9 % gaps[0] == 0:
+        return
+    if len(gaps) > 1:
+        found = f"these are {gaps[0] / 1e9:g} to {gaps[-1] / 1e9:g} s apart"
+    else:
+        found = f"these are {gaps[0] / 1e9:g} s long" if len(gaps) else "there is a single one"
+    raise ConfigError(
+        f"feature '{feature}' needs regular bars of whole minutes that divide a day, and {found}; resample them "
+        "(data.resample) or leave the feature out"
+    )

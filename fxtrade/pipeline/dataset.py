@@ -13,7 +13,7 @@ from fxtrade import features, labels
 from fxtrade.core import registry, stream
 from fxtrade.core.config import DataConfig, RunConfig
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.text import plural
+from fxtrade.core.text import between, plural
 from fxtrade.core.types import Features, Labels, Split
 from fxtrade.data import bars, book, synth, times
 from fxtrade.data.panel import Panel
@@ -107,6 +107,7 @@ def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] 
     """
     _check_horizons(config, len(panel.times))
     transform = features.build(config.features, config.scaler)
+    features.check_clock(config.features, panel.times)
     columns = features.names(config.features, panel.bars)
     made = stream.run(transform, panel.bars, on_progress=on_progress)
     horizons = config.auxiliary.horizons or ()
@@ -141,14 +142,15 @@ def _check_horizons(config: RunConfig, bars: int) -> None:
 
 
 def span_of(data: Dataset, name: str) -> dict[str, Any]:
-    """Return the first and last time (UTC, minutes) of a span, its bars, and its labels whose features are defined.
+    """Return the first and last time (UTC, minutes) of a span, its bars, its labels whose features are defined, blocks.
 
-    Rows between the two need not all belong to it.
+    Rows between the two need not all belong to it: the rows of other spans cut it into `blocks`.
     """
     rows = np.flatnonzero(getattr(data.split, name))
     times = data.panel.times[rows[[0, -1]]].astype("datetime64[ns]").astype("datetime64[m]")
     usable = data.features.ok[rows] & (data.labels.y[rows] >= 0)
-    return {"from": str(times[0]), "to": str(times[1]), "bars": len(rows), "labels": int(usable.sum())}
+    sizes = {"bars": len(rows), "labels": int(usable.sum()), "blocks": len(stretches(data, name))}
+    return {"from": str(times[0]), "to": str(times[1]), **sizes}
 
 
 def spans(data: Dataset) -> Spans:
@@ -179,5 +181,5 @@ def describe(data: Dataset) -> str:
     ]
     for name in SPANS:
         s = span_of(data, name)
-        lines.append(f"  {name:5s} {s['from']} .. {s['to']}  {plural(s['labels'], 'label')}")
+        lines.append(f"  {name:5s} {s['from']} .. {s['to']}{between(s['blocks'])}  {plural(s['labels'], 'label')}")
     return "\n".join(lines)

@@ -1,9 +1,10 @@
 """Online fine-tuning: forecasts by weights that adapt to the latest known labels.
 
-From the first validation or test row on, every `every` rows, the trained weights take a few steps of plain gradient
-descent on the last `lookback` rows whose labels are known by then. The adapted weights score the rows up to the next
-adaptation. Each adaptation starts from the trained weights, so that errors do not accumulate and a forecast depends on
-a bounded past.
+From the first row after the training rows on, every `every` rows, the trained weights take a few steps of plain
+gradient descent on the last `lookback` rows whose labels are known by then. The adapted weights score the rows up to
+the next adaptation. Each adaptation starts from the trained weights, so that errors do not accumulate and a forecast
+depends on a bounded past. Of several validation blocks only the last one follows all training rows; the weights adapt
+there, and the validation rows before it have no forecast.
 
 The best learning rate differs between networks, and too high a rate ruins the weights. Of several rates each member
 takes the one with the least log loss on the validation rows; 0 is the plain forecast.
@@ -46,7 +47,7 @@ class Adapted(NamedTuple):
 class AdaptationPlan(NamedTuple):
     """The M blocks of rows that adapted weights score, and the segments that these adapt to."""
 
-    begins: Int[np.ndarray, " M"]  # first row of each block; of the first one, the first validation or test row
+    begins: Int[np.ndarray, " M"]  # first row of each block; of the first one, `first_scored`
     segments: Plan  # one for each block, of labels that are known when it begins
     every: int  # rows of a block
     choosing: int  # blocks up to the last validation row, by which the learning rate is chosen
@@ -64,7 +65,7 @@ def score(
     config: AdaptConfig,
     on_progress: Callable[[int], None] = lambda n: None,
 ) -> list[Adapted]:
-    """Return the forecast of each member; with `config.steps`, weights adapt from the first validation or test row on.
+    """Return the forecast of each member; with `config.steps`, weights adapt from the first row after training on.
 
     Rows are weighted by their labels; rows without a label are ignored. The network's weights do not change if none of
     the `lookback` rows has a label, as after a long gap. Dropout is off.
@@ -74,7 +75,7 @@ def score(
         members: the trained weights of each, all of the same shape.
 
     Raises:
-        ConfigError: training rows follow the first validation or test row.
+        ConfigError: training rows follow test rows or all validation rows.
         DataError: there are fewer than `lookback` known labels, behind a warm-up, before the first of these rows.
         TrainingError: the steps lead to weights that are not finite.
     """
@@ -83,9 +84,12 @@ def score(
     plan = plan_adaptation(data, config, model.receptive_field)
     series = device_series(data.features, data.labels, np.ones(plan.segments.rows, bool), model.head_spec.returns)
     blocks = adapted_blocks(model, loss, config, plan.segments)
+    # a threshold of confidence is for forecasts that are made as those of the test rows
+    earlier = np.asarray(data.split.valid) & (np.arange(plan.segments.rows) < plan.begins[0])
     adapted = []
     for params in members:
         plain = predict.score(model, params, data.features)
+        plain = dataclasses.replace(plain, ok=plain.ok & ~earlier[:, None])
         on_progress(int(plan.begins[0]))
         own = functools.partial(blocks, params, series)
         tried = reforecast(dict.fromkeys(config.learning_rates, plain), own, plan, 0, plan.choosing, on_progress)
@@ -101,26 +105,31 @@ def score(
     return adapted
 
 
-def check_split(split: Split) -> None:
-    """Raise ConfigError if training rows follow the first validation or test row: no row may adapt to later ones."""
-    first, last = int(np.argmax(split.valid | split.test)), int(np.flatnonzero(split.train)[-1])
-    if last > first:
+def first_scored(split: Split) -> int:
+    """Return the first validation or test row after the training rows: no test row may adapt to later ones.
+
+    Raises:
+        ConfigError: training rows follow test rows or all validation rows.
+    """
+    last = int(np.flatnonzero(split.train)[-1])
+    if split.test[:last].any() or not split.valid[last:].any():
         raise ConfigError(
-            f"config.adapt.steps: training row {last} follows the first validation or test row, {first}; weights adapt "
-            "in order of time, so use a split whose training rows come first, such as by_time, or steps=None"
+            f"config.adapt.steps: training row {last} follows test rows or all validation rows; weights adapt in order "
+            "of time, so use a split whose last rows are of validation and test, such as by_time or by_blocks, or "
+            "steps=None"
         )
+    return last + int(np.argmax((split.valid | split.test)[last:]))
 
 
 def plan_adaptation(data: Dataset, config: AdaptConfig, receptive_field: int) -> AdaptationPlan:
-    """Return the blocks of `every` rows from the first validation or test row on.
+    """Return the blocks of `every` rows from the first row after training on.
 
     Raises:
-        ConfigError: training rows follow that row.
+        ConfigError: training rows follow test rows or all validation rows.
         DataError: fewer than `lookback` labels are known before it, behind a warm-up.
     """
-    check_split(data.split)
     rows, valid, warmup = len(data.features.x), data.split.valid, receptive_field - 1
-    begins = np.arange(int(np.argmax(valid | data.split.test)), rows, config.every)
+    begins = np.arange(first_scored(data.split), rows, config.every)
     known = np.maximum.accumulate(known_at(data.labels.end))  # of all rows up to each
     starts = np.searchsorted(known, begins) - config.lookback
     if starts[0] < warmup:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from fxtrade.core.files import write_text
-from fxtrade.core.text import plural
+from fxtrade.core.text import between, plural
 from fxtrade.evaluate.results import Scores
 from fxtrade.report import comparison_plots, comparison_summary, summary
 from fxtrade.report.comparison_schema import (
@@ -138,7 +138,10 @@ def _market(report: ComparisonReport, market: MarketReport, picture: str) -> lis
     d = market.data
     rows = [("source", f"{d.source}: {plural(len(d.symbols), 'symbol')}, bars of {d.interval}")]
     rows += [("the models predict", market.labels[0].question), ("features", str(len(d.columns)))]
-    rows += [(f"{k} span", f"{s.start[:10]} to {s.end[:10]}, {plural(s.labels, 'label')}") for k, s in d.spans.items()]
+    rows += [
+        (f"{k} span", f"{s.start[:10]} to {s.end[:10]}{between(s.blocks)}, {plural(s.labels, 'label')}")
+        for k, s in d.spans.items()
+    ]
     rows += [("test rows whose price does not move", percent(d.zero_moves, 1))]
     blocks = [facts(rows), picture]
     good = [row for row in market.rows if not row.result.error]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fxtrade.core.text import plural
+from fxtrade.core.text import between, plural
 from fxtrade.report import accuracy_section, provenance_section, summary, trading_section
 from fxtrade.report.formatting import count, duration, fixed, percent
 from fxtrade.report.schema import RunReport
@@ -56,7 +56,12 @@ def data(report: RunReport) -> list[str]:
         ("features", f"{len(d.columns)}: {', '.join(f'`{name}`' for name in d.columns)}"),
     ]
     spans = [
-        [name, *(time.replace("T", " ") for time in (s.start, s.end)), f"{s.bars:,}", f"{s.labels:,}"]
+        [
+            name + between(s.blocks),
+            *(time.replace("T", " ") for time in (s.start, s.end)),
+            f"{s.bars:,}",
+            f"{s.labels:,}",
+        ]
         for name, s in ((name, d.spans[key]) for key, name in SPANS.items())
     ]
     return ["## Data", facts(rows), grid(["span", "from (UTC)", "to (UTC)", "bars", "labels"], spans)]

@@ -32,42 +32,69 @@ def by_time(
     test_fraction: float,
     embargo: int = 0,
 ) -> Split:
-    """Return training, validation and test spans one after the other, purged.
+    """Return training, validation and test spans one after the other, purged: `by_blocks` with a single block."""
+    shares = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
+    return by_blocks(present, known, **shares, embargo=embargo, blocks=1)
 
-    A row of an earlier span is dropped where its label or the weight of its label depends on a later one, or on the
-    `embargo` rows before it: `known` comes before both. Features look back only, so later spans need no purge.
+
+def by_blocks(
+    present: Bool[Array, " N"],
+    known: Int[Array, " N"],
+    *,
+    valid_fraction: float,
+    test_fraction: float,
+    embargo: int = 0,
+    blocks: int = 8,
+) -> Split:
+    """Return a test span at the end, and before it training rows in turn with equal blocks of validation rows, purged.
+
+    The validation rows are spread evenly over time, so that one unusual month does not decide when training stops; the
+    last block comes right before the test span.
+
+    A row is dropped where its label or the weight of its label depends on the next block of another span, or on the
+    `embargo` rows before it: `known` comes before both. So no training label reaches into validation or test rows, and
+    no validation label into the training rows after it. Features look back only, so the rows after a border stay: those
+    of a training row see bars of the validation block before it, but no label of it.
 
     Args:
         present: rows that have data; fractions are counted in these, so that gaps do not move the borders.
         known: last row that labels and weights of each row depend on (`labels.weights.known_at`).
         valid_fraction, test_fraction: of the rows; training gets the rest.
+        blocks: number of validation blocks.
 
     Raises:
-        DataError: a span is empty.
+        DataError: a block of one of the spans is empty.
     """
-    rows = np.arange(len(present))
     data = np.flatnonzero(present)
-    borders = [int(round(len(data) * share)) for share in (1 - valid_fraction - test_fraction, 1 - test_fraction)]
-    if not 0 < borders[0] < borders[1] < len(data):
+    borders = _borders(len(data), valid_fraction, test_fraction, blocks)
+    if not (np.diff(borders, prepend=0, append=len(data)) > 0).all():
         shares = f"{valid_fraction:.0%} validation and {test_fraction:.0%} test"
-        raise DataError(f"{plural(len(data), 'bar')} cannot be split into training, {shares}")
-    first_valid, first_test = (int(data[b]) for b in borders)
+        parts = f" of {plural(blocks, 'validation block')}" if blocks > 1 else ""
+        raise DataError(f"{plural(len(data), 'bar')} cannot be split into training, {shares}{parts}")
+    firsts = data[borders]
+    part = np.searchsorted(firsts, np.arange(len(present)), "right")  # even: training, odd: validation, last: test
+    kept = present & (known < np.append(firsts - embargo, np.inf)[part])
+    empty = np.flatnonzero(np.bincount(part[kept], minlength=len(borders) + 1) == 0)
+    if len(empty):
+        name = "test" if empty[0] == len(borders) else ("train", "valid")[empty[0] % 2]
+        where, fewer = (
+            (f" in block {empty[0] // 2 + 1} of {blocks}", ", fewer split.options.blocks") if blocks > 1 else ("", "")
+        )
+        advice = f"use more data{fewer}, a shorter label.horizon or a smaller split.embargo"
+        raise DataError(f"the {name} span is empty after purging{where}; {advice}")
+    test = part == len(borders)
+    return Split(kept & ~test & (part % 2 == 0), kept & (part % 2 == 1), kept & test)
 
-    def span(start: int, stop: int | None) -> np.ndarray:
-        inside = rows >= start
-        if stop is not None:
-            inside &= known < stop - embargo
-        return inside & present
 
-    split = Split(span(0, first_valid), span(first_valid, first_test), span(first_test, None))
-    for name in ("train", "valid", "test"):
-        if not getattr(split, name).any():
-            advice = "use more data, a shorter label.horizon or a smaller split.embargo"
-            raise DataError(f"the {name} span is empty after purging; {advice}")
-    return split
+def _borders(rows: int, valid_fraction: float, test_fraction: float, blocks: int) -> Int[np.ndarray, " 2*{blocks}"]:
+    """Return the first rows of all blocks but the first: of validation and training in turn, and of the test span."""
+    first_valid, first_test = (round(rows * share) for share in (1 - valid_fraction - test_fraction, 1 - test_fraction))
+    share = np.arange(blocks + 1) / blocks
+    stops, taken = (np.rint(count * share).astype(int) for count in (first_test, first_test - first_valid))
+    return np.stack([stops[1:] - np.diff(taken), stops[1:]], 1).ravel()
 
 
-SPLITS = {"by_time": by_time}
+SPLITS = {"by_time": by_time, "by_blocks": by_blocks}
 
 
 def folds(train: Bool[Array, " N"], known: Int[Array, " N"], count: int, embargo: int = 0) -> Bool[np.ndarray, "G N"]:

@@ -19,6 +19,14 @@ KINDS = {
         "train.curriculum.name": "teacher_loss",
     },
     "triple barrier": {"label.name": "triple_barrier", "label.horizon": 8, "label.options.volatility_window": 32},
+    "blocks": {
+        "split.name": "by_blocks",
+        "split.options": {"blocks": 3},
+        "train.ensemble.size": 2,
+        "train.ensemble.method": "folds",
+        "adapt.steps": 1,
+        "adapt.lookback": 40,
+    },
     "sharpe": {"loss.name": "sharpe", "train.mixup.name": "manifold", "train.curriculum.name": "abs_return"},
 }
 
@@ -30,6 +38,7 @@ def test_it_runs(tmp_path, gappy, kind):
     found = report(tiny.run_tiny(tmp_path, "run", own | KINDS[kind]))
     assert np.isnan(found.data.best_accuracy)
     assert found.data.bars == 1_000
+    assert [s.blocks for s in found.data.spans.values()] == ([3, 3, 1] if kind == "blocks" else [1, 1, 1])
     assert (found.trading is None) == (kind == "volatility")
     assert ("persistence" in found.baselines) == (kind == "volatility")
     assert "last taker side" not in found.baselines

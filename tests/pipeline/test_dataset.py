@@ -154,6 +154,20 @@ class TestPrepare:
         np.testing.assert_array_equal(moved.labels.y[made.split.train], made.labels.y[made.split.train])
         assert (moved.labels.y != made.labels.y)[made.split.test].any()
 
+    def test_validation_blocks_are_described(self, panel):
+        chosen = config(split=SplitConfig(name="by_blocks", options={"blocks": 4}))
+        made = dataset.prepare(chosen, panel)
+        spans, text = dataset.spans(made), dataset.describe(made)
+        assert [len(s) for s in (spans.train, spans.valid, spans.test)] == [4, 4, 1]
+        assert all(a.last < b.first for a, b in zip(spans.train, spans.valid, strict=True))
+        assert all(a.last < b.first for a, b in zip(spans.valid, (*spans.train[1:], *spans.test), strict=True))
+        assert text.count(", 4 blocks between  ") == 2 and "blocks between" not in text.splitlines()[-1]
+
+    def test_a_feature_whose_clock_does_not_fit(self, panel):
+        slow = dataclasses.replace(panel, times=25 * panel.times)
+        with pytest.raises(ConfigError, match="'volatility_season' needs regular bars .* these are 90000 s long"):
+            dataset.prepare(config(features={"volatility_season": {}}), slow)
+
     def test_labels_are_those_of_the_config(self, panel):
         label = LabelConfig(name="close_to_close", horizon=3)
         made = dataset.prepare(config(label=label), panel)

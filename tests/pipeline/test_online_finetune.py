@@ -209,11 +209,26 @@ def test_what_cannot_be_is_said():
         score(flipping(), dataclasses.replace(CONFIG, learning_rates=(1e38,)))
 
 
-def test_training_rows_after_those_to_score_are_refused():
-    data = flipping()
-    split = data.split.replace(train=data.split.train | (np.arange(170) == 169))
-    with pytest.raises(ConfigError, match="adapt.steps: training row 169 follows the first validation or test row, 8"):
+@pytest.mark.parametrize("late", [169, 126])
+def test_training_rows_after_those_to_score_are_refused(late):
+    data, row = flipping(), np.arange(170)
+    split = data.split.replace(train=data.split.train | (row == late), valid=data.split.valid & (row < late))
+    with pytest.raises(ConfigError, match=f"adapt.steps: training row {late} follows test rows or all validation rows"):
         score(data._replace(split=split))
+
+
+def test_of_several_validation_blocks_the_last_one_chooses():
+    """The earlier one has no forecast, so that a threshold of confidence is for forecasts of weights that adapt."""
+    data, row = flipping(), np.arange(170)
+    early, config = (row >= 40) & (row < 60), dataclasses.replace(CONFIG, learning_rates=(0.0, 0.02, 0.5))
+    blocks = data.split.replace(train=data.split.train & ~early, valid=data.split.valid | early)
+    (made,), (alone,) = (
+        online_finetune.score(MODEL, cross_entropy, [opinionated()], d, config)
+        for d in (data._replace(split=blocks), data)
+    )
+    assert made.rate == alone.rate
+    np.testing.assert_array_equal(made.forecast.prob, alone.forecast.prob)
+    np.testing.assert_array_equal(made.forecast.ok, alone.forecast.ok & ~early[:, None])
 
 
 def accuracies(names, length=64, steps=3, rate=1.0) -> dict[str, tuple[float, float]]:

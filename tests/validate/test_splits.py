@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from fxtrade import labels
 from fxtrade.core.config import LabelConfig, SplitConfig
-from fxtrade.core.errors import DataError
+from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.types import Split
+from fxtrade.labels.weights import known_at
 from fxtrade.validate import splits
 from fxtrade.validate.splits import folds, trading_rows
 from tests.helpers.markets import bars, gap
@@ -20,6 +21,10 @@ NAMES = ("train", "valid", "test")
 
 def split_by_time(present, end, valid, test, embargo=0):
     return splits.build(SplitConfig(valid, test, embargo))(present, end)
+
+
+def split_by_blocks(present, end, valid, test, embargo=0, blocks=8):
+    return splits.build(SplitConfig(valid, test, embargo, "by_blocks", {"blocks": blocks}))(present, end)
 
 
 def ends(n, h):
@@ -103,6 +108,79 @@ def test_a_span_that_purging_empties(h, embargo, span):
     shares = (0.3, 0.2) if span == "train" else (0.1, 0.2)
     with pytest.raises(DataError, match=f"the {span} span is empty after purging"):
         split_by_time(np.ones(100, bool), ends(100, h), *shares, embargo)
+
+
+class TestBlocks:
+    @given(
+        st.integers(40, 200),
+        st.integers(1, 5),
+        st.integers(0, 4),
+        st.integers(0, 4),
+        st.floats(0.05, 0.4),
+        st.floats(0.05, 0.4),
+        st.floats(0.4, 1),
+        st.integers(0, 100),
+    )
+    def test_no_label_reaches_the_next_block_of_another_span(self, n, blocks, h, embargo, valid, test, share, seed):
+        rng = np.random.default_rng(seed)
+        present, end = rng.random(n) < share, np.minimum(np.arange(n) + rng.integers(0, h + 1, n), n - 1)
+        try:
+            split = split_by_blocks(present, end, valid, test, embargo, blocks)
+        except DataError:
+            assume(False)
+        rows = np.flatnonzero(present)
+        span = np.full(n, "", dtype=object)  # where each row is, whether purged or not, one by one
+        stops = [round(round(len(rows) * (1 - test)) * (i + 1) / blocks) for i in range(blocks)]
+        count = round(len(rows) * (1 - test)) - round(len(rows) * (1 - valid - test))
+        sizes = [round(count * (i + 1) / blocks) - round(count * i / blocks) for i in range(blocks)]
+        for place, row in enumerate(rows):
+            held = any(stop - size <= place < stop for stop, size in zip(stops, sizes, strict=True))
+            span[row] = "test" if place >= stops[-1] else "valid" if held else "train"
+        for name in NAMES:
+            kept = getattr(split, name)
+            for i in range(n):
+                later = [j for j in rows if j > i and span[j] != span[i]]
+                reached = any(end[i] + embargo >= j for j in later)
+                assert kept[i] == (present[i] and span[i] == name and (name == "test" or not reached))
+
+    def test_by_hand(self):
+        split = split_by_blocks(np.ones(40, bool), ends(40, 1), 0.2, 0.2, embargo=1, blocks=2)
+        # the borders are 12, 16, 28 and 32: a row before one stays if its label ends two rows before it
+        assert np.flatnonzero(split.train).tolist() == [*range(10), *range(16, 26)]
+        assert np.flatnonzero(split.valid).tolist() == [12, 13, 28, 29]
+        assert np.flatnonzero(split.test).tolist() == list(range(32, 40))
+
+    def test_equal_blocks_evenly_spread_up_to_the_test_span(self):
+        split = split_by_blocks(np.ones(1000, bool), ends(1000, 0), 0.16, 0.2)
+        first = np.flatnonzero(split.valid & ~np.append(False, split.valid[:-1]))
+        assert first.tolist() == list(range(80, 800, 100))
+        assert split.valid.sum() == 8 * 20 and split.valid[799] and split.test[800]
+
+    def test_the_future_of_a_border_changes_no_label_before_it(self):
+        market, config = gap(bars(900), slice(90, 110)), LabelConfig("triple_barrier", 6)
+        made = labels.make(market, config)
+        known = known_at(made.end)
+        split = split_by_blocks(np.isfinite(made.ret).any(1), known, 0.2, 0.2, embargo=3, blocks=4)
+        spans = split.train + 2 * split.valid + 3 * split.test
+        for border in np.flatnonzero(np.diff(spans[spans > 0])):
+            border = np.flatnonzero(spans > 0)[border + 1]  # first row after the purged ones
+            again = labels.make(gap(market, slice(border, None)), config)
+            before = np.arange(900) < border
+            for name in NAMES:
+                rows = getattr(split, name) & before
+                np.testing.assert_array_equal(again.y[rows], made.y[rows])
+                np.testing.assert_array_equal(again.w[rows], made.w[rows])
+
+    def test_what_cannot_be_is_said(self):
+        everything = np.ones(100, bool), ends(100, 4)
+        with pytest.raises(ConfigError, match="split 'by_blocks': option blocks must be at least 1, got 0"):
+            split_by_blocks(*everything, 0.2, 0.2, blocks=0)
+        with pytest.raises(DataError, match="100 bars cannot be split into training, .* test of 30 validation blocks"):
+            split_by_blocks(*everything, 0.2, 0.2, blocks=30)
+        with pytest.raises(
+            DataError, match="the valid span is empty after purging in block 1 of 8; .* fewer split.options.blocks"
+        ):
+            split_by_blocks(*everything, 0.2, 0.2, blocks=8)
 
 
 def test_rows_of_trading():
