@@ -36,12 +36,13 @@ def volatility_season(
 ) -> Columns:
     """Usual log volatility at the times of day of the next h bars, less that of all bars.
 
-    The log volatility of a bar is that of its true range, at least 1e-7. For each asset and each time of day its mean
-    over the days so far is weighted exponentially, with a `halflife` in days; so is that of all bars (the seasonal part
-    of HAR models, Andersen & Bollerslev 1997). A column is the mean difference over the slots of bars t+1 .. t+h.
+    The log volatility of a bar is the log of its true range, at least 1e-7. For each asset and each time of day, its
+    mean over the days up to row t is weighted exponentially with a `halflife` in days; so is the mean of all bars. A
+    column is the difference of the two, averaged over the times of day of bars t+1 .. t+h (the intraday periodicity of
+    Andersen & Bollerslev 1997).
 
-    NaN where the bar or the one before it is missing, and until each of these slots has had a value on 7 days. Bars are
-    of whole minutes that divide a day and regular; elsewhere `check_clock` refuses them, and all columns are NaN.
+    NaN where the bar or the one before it is missing, and until each of these times has had a value on 7 days. The bars
+    must be regular, of whole minutes that divide a day: `features.check_clock` refuses others, whose columns are NaN.
 
     Exponential memory: an innovation is clipped to 4 standard deviations, after a halflife.
     """
