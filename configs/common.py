@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from fxtrade import features
@@ -29,11 +31,22 @@ BOOK = {
     "ofi": {"windows": (1, 8, 64), "levels": (1, 2, 3)},
     "book_pressure": {},
 }
-MARKETS = ("sim", "random", "bars", "flow", "hourly", "book")
+VOLATILITY = (
+    BARS
+    | FLOW
+    | {  # 15-minute bars: up to a day, a week, three weeks
+        "volatility": {"windows": (4, 16, 48, 96, 288, 672, 2016)},
+        "volatility_season": {"horizons": (1, 4, 16)},
+    }
+)
+MARKETS = ("sim", "random", "bars", "flow", "next_close", "hourly", "volatility", "book")
 
 
-def market(variant: str, model: str) -> ConfigDict:
-    """Return the config of one market: "sim" and "random" are simulated, the others read `data.path`.
+def market(variant: str, model: str, options: dict[str, Any]) -> ConfigDict:
+    """Return the config of one market and its label: "sim" and "random" are simulated, the others read `data.path`.
+
+    Args:
+        options: of the model.
 
     Raises:
         ConfigError: another name.
@@ -41,10 +54,11 @@ def market(variant: str, model: str) -> ConfigDict:
     check_names([variant], MARKETS, "there is no variant")
     config = to_config_dict()
     config.name = f"{model}-{variant}"
-    config.model.name = model
-    config.features = {"bars": BARS, "book": BOOK}.get(variant, BARS | FLOW)
-    # forecasts of markets overfit within an epoch or two: strong decay, early stopping
-    config.optim.weight_decay = 0.1
+    config.model.update(name=model, options=options | {"dropout": 0.05})
+    config.model.encoding.name = "piecewise_linear"
+    config.features = {"bars": BARS, "book": BOOK, "volatility": VOLATILITY}.get(variant, BARS | FLOW)
+    config.split.name = "by_blocks"
+    config.optim.update(learning_rate=3e-3, weight_decay=0.01)
     if variant in ("sim", "random"):
         edge = 1.0 if variant == "sim" else 0.0
         config.data.synth = {"bars": 180_000, "assets": 4, "interval": "15m", "edge": edge, "seed": 0}
@@ -52,10 +66,16 @@ def market(variant: str, model: str) -> ConfigDict:
     else:
         config.data.path = "data"
         config.scaler.halflife = 1440.0
-        config.optim.learning_rate = 1e-3
-        config.train.update(steps=600, batch=8, eval_every=60)
-    if variant == "flow":
+        config.train.update(steps=1200, batch=8, eval_every=100, patience=None)
+    if variant in ("flow", "next_close"):
         config.data.align = "union"  # the months of the symbols overlap little
+    if variant == "next_close":
+        config.label.name = "close_to_close"
+    if variant == "volatility":  # four hours ahead
+        config.label.update(name="volatility_direction", horizon=16)
+        config.data.align = "union"
+        config.scaler.halflife = 4000.0
+        config.optim.learning_rate = 2e-3
     if variant == "book":  # a session of an hour or two: rows of a second, mids a few seconds ahead
         config.label.update(name="close_to_close", horizon=8)
         config.scaler.halflife = 300.0
@@ -64,8 +84,6 @@ def market(variant: str, model: str) -> ConfigDict:
     if variant == "hourly":
         config.data.align = "union"
         config.scaler.halflife = 500.0
-        config.optim.weight_decay = 2.0
-        config.train.update(steps=400, eval_every=20, patience=6)
     return config
 
 

@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 
 from configs import common
 
-
 OPTIONS = {
     "channels": 32,
     "blocks": 3,

@@ -20,7 +20,6 @@ from ml_collections import ConfigDict
 
 from configs import common
 
-
 OPTIONS = {
     "channels": 32,
     "skip_channels": 32,
