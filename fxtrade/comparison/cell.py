@@ -62,24 +62,11 @@ def make_setting(
 ) -> Setting:
     """Return features, labels and spans of a market; `on_progress` is called with the number of rows just done."""
     data = dataset.prepare(config, panel, on_progress)
-    thinner = dataclasses.replace(data.split, valid=thin_validation(data, config.train.segment_length, valid_rows))
+    valid = dataset.thin_validation(data, config.train.segment_length, valid_rows)
+    thinner = dataclasses.replace(data.split, valid=valid)
     blocks = accuracy.bootstrap_blocks(data, config.report)
     training = data._replace(split=thinner)
     return Setting(key, market, config, data, training, comparable_labels(config, data), blocks)
-
-
-def thin_validation(data: Dataset, length: int, most: int) -> Bool[np.ndarray, " N"]:
-    """Return evenly spread stretches of `length` validation rows, at least one.
-
-    They have at most `most` bars of single symbols in total.
-    """
-    valid = np.asarray(data.split.valid)
-    usable = (np.asarray(data.features.ok) & (data.labels.y >= 0)).any(1) & valid
-    stretch = (np.arange(len(valid)) - usable.argmax()) // length
-    used = np.unique(stretch[usable])
-    count = min(max(most // (length * data.labels.y.shape[1]), 1), len(used))
-    chosen = used[np.arange(count) * len(used) // count]
-    return valid & np.isin(stretch, chosen)
 
 
 def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -> list[Adapted]:

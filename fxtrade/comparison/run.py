@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import shlex
 import signal
@@ -28,7 +29,7 @@ from fxtrade.ensemble import mixture
 from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.evaluate.headline import headline
 from fxtrade.evaluate.results import NAN
-from fxtrade.pipeline import baselines, dataset, training
+from fxtrade.pipeline import baselines, dataset, learned_baselines, training
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.report import comparison as comparison_report
@@ -158,8 +159,8 @@ def run_cells(
     """Run every cell that is not yet stored, and pass it to `keep`; print progress."""
     todo = {key: cell for key, cell in mine.items() if key not in store.results}
     settings = {}
-    for market, key in job.settings.items():
-        if key not in store.settings or any(cell.market == market for cell in todo.values()):
+    for market in job.settings:
+        if lacks_baselines(job, market, store) or any(cell.market == market for cell in todo.values()):
             settings[market] = prepare_setting(job, market, store, code, console)
     for cell in todo.values():  # fail before the first training
         load_initial_params(cell.stages[0], settings[cell.market].data)
@@ -176,20 +177,26 @@ def run_cells(
         console.say(f"{place} {_line(result)}; {duration(left)} left")
 
 
+def lacks_baselines(job: Job, market: str, store: CellStore) -> bool:
+    """Return whether a baseline of a market is not stored, as those that earlier versions did not have."""
+    key, wanted = job.settings[market], learned_baselines.chosen(grid.market_config(job.config, market))
+    return key not in store.settings or any(f"{key}-{each.title}" not in store.results for each in wanted)
+
+
 def prepare_setting(job: Job, market: str, store: CellStore, code: str, console: Console) -> Setting:
     """Return the setting of a market; evaluate and store its baselines if they are missing."""
     config, panel, key = grid.market_config(job.config, market), job.panels[market], job.settings[market]
     with console.bar(f"features of {market}", len(panel.times), "bars") as on_progress:
         setting = make_setting(key, market, config, panel, job.config.valid_rows, on_progress)
     console.say(f"{market}: {dataset.describe(setting.data)}")
-    if key not in store.settings:
+    if lacks_baselines(job, market, store):
         with console.task(f"baselines of {market}"):
-            learned = baselines.learned(setting.data, config.label.classes, config.seed)
-            made = {**baselines.rules(setting.data, config.label), **learned}
-            for name, forecast in made.items():
+            rules = baselines.rules(setting.data, config.label)
+            for name, forecast in itertools.chain(rules.items(), learned_baselines.fit(setting.data, config)):
                 about = CellResult(f"{key}-{name}", key, market, name, "", provenance.now(), code)
                 store.add(*evaluate_cell(about, setting, forecast))
-            store.add_setting(summarize_setting(setting, len(made)))
+            count = len(rules) + len(learned_baselines.chosen(config))
+            store.add_setting(summarize_setting(setting, count))
     return setting
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Num
 
 from fxtrade.comparison.grid import PLAIN, ComparisonConfig
 from fxtrade.comparison.store import PLAN, CellStore, Plan
 from fxtrade.core.errors import FxtradeError
 from fxtrade.evaluate.accuracy import DailySums
-from fxtrade.metrics import bootstrap
+from fxtrade.evaluate.paired import accuracy_difference, corrected, log_loss_difference
+from fxtrade.evaluate.results import Differences, PairedTest
 from fxtrade.pipeline import baselines
 from fxtrade.report.comparison_schema import (
     COMPARED,
@@ -21,21 +20,14 @@ from fxtrade.report.comparison_schema import (
     CellResult,
     ComparisonReport,
     ComparisonRow,
-    Differences,
     MarketReport,
     NamedTest,
-    PairedTest,
     RecipeEffect,
     RecipeReport,
 )
-from fxtrade.validate import discovery
 
 BASELINE = baselines.BOOSTED_TREES  # that all cells are compared with
-SAMPLES = 2000  # of the bootstrap
 FALSE_DISCOVERY_RATE = 0.05
-
-Key = TypeVar("Key")
-Ratio = tuple[Num[np.ndarray, " blocks"], Num[np.ndarray, " blocks"]]  # numerator and denominator
 
 
 class MarketCells(NamedTuple):
@@ -175,39 +167,6 @@ def summarize(markets: Sequence[MarketReport]) -> BaselineSummary:
         log_loss_better=sum(map(_positive, losses)),
         log_loss_worse=sum(map(_negative, losses)),
     )
-
-
-def corrected(tests: Mapping[Key, PairedTest]) -> dict[Key, PairedTest]:
-    """Return the tests with q-values, corrected jointly."""
-    q = discovery.benjamini_hochberg([t.p for t in tests.values()])
-    return {k: dataclasses.replace(t, q=float(x)) for (k, t), x in zip(tests.items(), q, strict=True)}
-
-
-def accuracy_difference(ours: Sequence[DailySums], theirs: Sequence[DailySums], coverage: int, seed: int) -> PairedTest:
-    """Return the difference of accuracies on the first label, on average over pairs."""
-
-    def ratios(side: Sequence[DailySums]) -> list[Ratio]:
-        return [(s.correct[0, coverage], s.count[0, coverage]) for s in side]
-
-    return _paired(ratios(ours), ratios(theirs), seed)
-
-
-def log_loss_difference(ours: Sequence[DailySums], theirs: Sequence[DailySums], seed: int) -> PairedTest | None:
-    """Return the reduction of the log loss, on average over pairs; None if one of them is not known."""
-
-    def ratios(side: Sequence[DailySums]) -> list[Ratio]:
-        return [(s.log_loss, s.rows) for s in side if s.log_loss is not None and s.rows is not None]
-
-    own, other = ratios(ours), ratios(theirs)
-    return _paired(other, own, seed) if len(own) == len(ours) and len(other) == len(theirs) else None
-
-
-def _paired(ours: list[Ratio], theirs: list[Ratio], seed: int) -> PairedTest:
-    """Return the mean difference of ratios; days without a counted forecast are left out."""
-    parts = np.array([list(zip(*side, strict=True)) for side in (ours, theirs)])  # [side, part, pair, block]
-    parts = parts[..., parts[:, 1].any((0, 1))]
-    (top, bottom), (other_top, other_bottom) = parts
-    return PairedTest(*bootstrap.paired_difference((top, bottom), (other_top, other_bottom), SAMPLES, seed=seed))
 
 
 def _market(store: CellStore, name: str, setting: str, results: list[CellResult]) -> MarketCells:

@@ -31,6 +31,7 @@ Score = Literal["none", "teacher_loss", "abs_return", "volatility", "random"]  #
 Pace = Literal["linear", "root", "exponential", "step"]
 Meta = Literal["none", "reptile", "fomaml", "maml"]
 Task = Literal["blocks", "regimes"]
+Baseline = Literal["logistic_regression", "boosted_trees", "mlp", "har", "seasonal_har"]
 
 
 def empty() -> Any:
@@ -266,6 +267,7 @@ class TradeConfig(Config):
 @dataclasses.dataclass(frozen=True)
 class ReportConfig(Config):
     coverages: tuple[Share, ...] = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
+    baselines: tuple[Baseline, ...] | None = typing.get_args(Baseline)  # learned ones; HAR is for labels of volatility
     null_baseline: bool = True  # train the same pipeline on a random walk and on shuffled returns of the same data
     bootstrap_samples: int = 2000
     bootstrap_block: str = "1d"  # block of the bootstrap

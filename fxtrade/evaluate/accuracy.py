@@ -153,6 +153,13 @@ def scores(rows: EvaluatedRows, config: ReportConfig, seed: int) -> Scores:
     return Scores(rows=len(y), **{name: Estimate(value, *intervals[name]) for name, value in values.items()})
 
 
+def log_loss(rows: EvaluatedRows, config: ReportConfig, seed: int) -> Estimate:
+    """Return the log loss of a forecast alone, as in `scores`."""
+    loss = classify.negative_log_likelihood(rows.probabilities, rows.y)
+    ends = bootstrap.ratio_interval(loss, np.ones_like(loss), rows.block, config.bootstrap_samples, seed=seed)
+    return Estimate(float(loss.mean()) if len(loss) else math.nan, *ends)
+
+
 def coverage_curve(rows: EvaluatedRows) -> CoverageCurve:
     """Return the accuracy of the most confident share of the rows, for every share."""
     confidence, correct = classify.top_label(rows.probabilities, rows.y)

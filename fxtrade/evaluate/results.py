@@ -96,6 +96,38 @@ class Scores:
 
 
 @dataclasses.dataclass(frozen=True)
+class PairedTest:
+    """A paired difference with its 95 % interval, p-value and q-value."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    q: float = NAN
+
+
+@dataclasses.dataclass(frozen=True)
+class Differences:
+    """Differences between two forecasts.
+
+    Attributes:
+        accuracy: by coverage; positive where it is higher.
+        log_loss: positive where it is lower; None where a forecast has no probabilities.
+    """
+
+    accuracy: Mapping[float, PairedTest]
+    log_loss: PairedTest | None
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedBaseline:
+    """A baseline that gives probabilities, and the differences of the model from it."""
+
+    log_loss: Estimate
+    differences: Differences
+
+
+@dataclasses.dataclass(frozen=True)
 class CoverageCurve:
     """Accuracy of the most confident share of the test rows, ranked with hindsight."""
 

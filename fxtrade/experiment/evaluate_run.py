@@ -12,12 +12,13 @@ from fxtrade.core.config import RunConfig
 from fxtrade.core.types import Forecast
 from fxtrade.data.panel import Panel
 from fxtrade.ensemble import mixture
-from fxtrade.evaluate import accuracy, auxiliary, trading
+from fxtrade.evaluate import accuracy, auxiliary, paired, trading
+from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.evaluate.data import comparable_labels, summarize_data
-from fxtrade.evaluate.results import NAN, CoverageTable
+from fxtrade.evaluate.results import NAN, CoverageTable, LearnedBaseline
 from fxtrade.experiment.job import Job, identify_trial
 from fxtrade.models.flops import flops_per_sample
-from fxtrade.pipeline import baselines, dataset, online_finetune, training
+from fxtrade.pipeline import baselines, dataset, learned_baselines, online_finetune, training
 from fxtrade.pipeline.baselines import Prediction
 from fxtrade.pipeline.build import build_loss
 from fxtrade.pipeline.dataset import Dataset
@@ -46,9 +47,6 @@ def evaluate_run(
     with console.bar("scoring", len(data.panel.times) * config.train.ensemble.size, "bars") as on_progress:
         forecast, rates = forecasts(config, trained, data, on_progress)
     past = ledger.past_trials(folder.parent, identify_trial(job, folder.name))
-    with console.task("baselines"):
-        predictions = baselines.all_baselines(data, config.label, config.seed)
-        tables = {name: coverage_table(config, data, prediction) for name, prediction in predictions.items()}
     nulls = {}
     if config.report.null_baseline:
         nulls = {kind: null_baseline(config, panel, console, kind) for kind, panel in null_panels(data.panel, config)}
@@ -60,6 +58,8 @@ def evaluate_run(
     }
     label = labels.spec(config.label)
     rows = by_label.pop(label)
+    with console.task("baselines"):
+        tables, learned = evaluate_baselines(config, data, accuracy.daily_sums([rows], int(blocks.max()) + 1))
     traded = None
     if label.directional:
         with console.task("backtest"):
@@ -87,6 +87,7 @@ def evaluate_run(
         months=accuracy.by_month(rows, data.panel.times, *options),
         auxiliary=auxiliary.auxiliary(config, data, forecast, blocks),
         trading=traded,
+        learned_baselines=learned,
         seconds=time.time() - began,
     )
 
@@ -96,6 +97,26 @@ def coverage_table(config: RunConfig, data: Dataset, forecast: Forecast | Predic
     blocks = accuracy.bootstrap_blocks(data, config.report)
     rows = accuracy.gather(forecast, data.labels, data.split, blocks, config.report.coverages)
     return accuracy.coverage_table(rows, config.report, config.seed)
+
+
+def evaluate_baselines(
+    config: RunConfig, data: Dataset, own: DailySums
+) -> tuple[dict[str, CoverageTable], dict[str, LearnedBaseline]]:
+    """Return the accuracy of every baseline, and the log loss of the learned ones with the model's differences.
+
+    Args:
+        own: sums of the model's forecast.
+    """
+    tables = {name: coverage_table(config, data, rule) for name, rule in baselines.rules(data, config.label).items()}
+    blocks, options = accuracy.bootstrap_blocks(data, config.report), (config.seed, config.report.bootstrap_samples)
+    losses, rivals = {}, {}
+    for name, forecast in learned_baselines.fit(data, config):  # one after the other, since each holds all rows
+        rows = accuracy.gather(forecast, data.labels, data.split, blocks, config.report.coverages)
+        tables[name] = accuracy.coverage_table(rows, config.report, config.seed)
+        losses[name] = accuracy.log_loss(rows, config.report, config.seed)
+        rivals[name] = accuracy.daily_sums([rows], len(own.correct[0, 0]))
+    differences = paired.differences(own, rivals, config.report.coverages, *options)
+    return tables, {name: LearnedBaseline(losses[name], differences[name]) for name in rivals}
 
 
 def forecasts(

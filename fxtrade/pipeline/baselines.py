@@ -58,12 +58,6 @@ def decide(forecast: Forecast) -> Prediction:
     return Prediction(prob.argmax(-1), confidence, np.asarray(forecast.ok))
 
 
-def all_baselines(data: Dataset, label: LabelConfig, seed: int) -> dict[str, Prediction]:
-    """Return every baseline in the order of the report, fitted on the training rows."""
-    made = {name: decide(f) for name, f in learned(data, label.classes, seed).items()}
-    return rules(data, label) | made
-
-
 def rules(data: Dataset, label: LabelConfig) -> dict[str, Prediction]:
     """Return the baselines that are one-line rules."""
     bars, train = data.panel.bars, data.split.train
@@ -71,14 +65,6 @@ def rules(data: Dataset, label: LabelConfig) -> dict[str, Prediction]:
     if labels.spec(label).directional:
         return always | one_line_rules(bars, label.classes)
     return always | {"persistence": _sign(labels.persistence(bars, label), label.classes)}
-
-
-def learned(data: Dataset, classes: int, seed: int) -> dict[str, Forecast]:
-    """Return the baselines that give probabilities, for all rows except those of training."""
-    return {
-        "logistic regression": logistic(data, classes, seed),
-        BOOSTED_TREES: boosted_trees(data, classes, seed),
-    }
 
 
 def majority(made: Labels, train: Bool[Array, " N"], classes: int) -> Prediction:

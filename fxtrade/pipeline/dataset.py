@@ -170,6 +170,20 @@ def stretches(data: Dataset, name: str) -> list[Bool[np.ndarray, " N"]]:
     return [inside & (number == i + 1) for i in range(number[-1])]
 
 
+def thin_validation(data: Dataset, length: int, most: int) -> Bool[np.ndarray, " N"]:
+    """Return evenly spread stretches of `length` validation rows, at least one.
+
+    They have at most `most` bars of single symbols in total.
+    """
+    valid = np.asarray(data.split.valid)
+    usable = (np.asarray(data.features.ok) & (data.labels.y >= 0)).any(1) & valid
+    stretch = (np.arange(len(valid)) - usable.argmax()) // length
+    used = np.unique(stretch[usable])
+    count = min(max(most // (length * data.labels.y.shape[1]), 1), len(used))
+    chosen = used[np.arange(count) * len(used) // count]
+    return valid & np.isin(stretch, chosen)
+
+
 def describe(data: Dataset) -> str:
     """Return a few lines of text about the data."""
     panel = data.panel

@@ -5,34 +5,41 @@ from __future__ import annotations
 import math
 
 from fxtrade.core.text import plural
-from fxtrade.evaluate.results import CoverageRow, GroupRow
+from fxtrade.evaluate.results import NAN, CoverageRow, Estimate, GroupRow
 from fxtrade.report import summary
-from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, missing, percent
+from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, missing, nats, percent, points
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import grid
+
+UNKNOWN = Estimate(NAN)
 
 
 def accuracy(report: RunReport, picture: str) -> list[str]:
     """Return the section on accuracy: model, baselines and null baselines at every coverage, and other labels."""
-    targets, nulls = summary.targets(report), report.null_baselines
-    tables = {f"**{report.training.model}**": report.accuracy, **report.baselines}
+    targets, nulls, own = summary.targets(report), report.null_baselines, f"**{report.training.model}**"
+    tables = {own: report.accuracy, **report.baselines}
     tables |= {f"null baseline: {name}": table for name, table in nulls.items()}
     header = ["", *(summary.coverage_name(t) for t in targets)]
-    accuracies = [[name, *(_accuracy(summary.at(table, t)) for t in targets)] for name, table in tables.items()]
+    losses = {own: report.scores.log_loss} | {name: b.log_loss for name, b in report.learned_baselines.items()}
+    accuracies = [
+        [name, *(_accuracy(summary.at(table, t)) for t in targets), estimate(losses.get(name, UNKNOWN), 4)]
+        for name, table in tables.items()
+    ]
     coverages = [[name, *(_coverage(summary.at(table, t)) for t in targets)] for name, table in tables.items()]
     best = report.data.best_accuracy
     if not missing(best):
-        accuracies.append(["best possible", *(fixed(100 * best, 1) if t == 1 else DASH for t in targets)])
+        accuracies.append(["best possible", *(fixed(100 * best, 1) if t == 1 else DASH for t in targets), DASH])
     blocks = [
         "## Accuracy",
         "A forecast counts where its confidence reaches a threshold. **Thresholds are fixed on the validation span**, "
         "so the coverage of the test span differs a little from its target. In brackets the "
         f"{_resampling(report)}. With two classes, rows whose price does not move have no label and do not count.",
         picture,
-        "Accuracy (%):",
-        grid(header, accuracies),
+        "Accuracy (%), and the log loss in nats where there are probabilities:",
+        grid([*header, "log loss"], accuracies),
         "Coverage of the labelled test rows, and number of forecasts:",
         grid(header, coverages),
+        *_differences(report, header),
     ]
     if nulls:
         blocks.append(
@@ -56,6 +63,21 @@ def accuracy(report: RunReport, picture: str) -> list[str]:
             grid(["label", *header[1:]], rows),
         ]
     return blocks
+
+
+def _differences(report: RunReport, header: list[str]) -> list[str]:
+    """Return the table of the model's differences from the learned baselines."""
+    rows = [
+        [name, *(points(b.differences.accuracy.get(t)) for t in summary.targets(report)), nats(b.differences.log_loss)]
+        for name, b in report.learned_baselines.items()
+    ]
+    if not rows:
+        return []
+    return [
+        "The model against each learned baseline: accuracy in percentage points, and reduction of the log loss in "
+        "thousandths of a nat; blocks drawn for both together. Positive is better.",
+        grid([*header, "log loss"], rows),
+    ]
 
 
 def scores(report: RunReport, picture: str) -> list[str]:

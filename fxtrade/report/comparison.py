@@ -10,19 +10,17 @@ from rich.text import Text
 
 from fxtrade.core.files import write_text
 from fxtrade.core.text import between, plural
-from fxtrade.evaluate.results import Scores
+from fxtrade.evaluate.results import Differences, PairedTest, Scores
 from fxtrade.report import comparison_plots, comparison_summary, summary
 from fxtrade.report.comparison_schema import (
     COMPARED,
     CellTraining,
     ComparisonReport,
     ComparisonRow,
-    Differences,
     MarketReport,
-    PairedTest,
 )
-from fxtrade.report.comparison_summary import baseline_summary, nats, points, q_value, recipe_summary, significant
-from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, percent
+from fxtrade.report.comparison_summary import baseline_summary, recipe_summary, significant
+from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, nats, percent, points, q_value
 from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
 from fxtrade.report.tables import commands, facts, grid, machine

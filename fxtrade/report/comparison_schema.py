@@ -6,35 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 
 from fxtrade.core.codec import Versioned
-from fxtrade.evaluate.results import NAN, CoverageTable, DataSummary, Scores, TradingSummary
+from fxtrade.evaluate.results import CoverageTable, DataSummary, Differences, PairedTest, Scores, TradingSummary
 from fxtrade.labels import LabelSpec
 from fxtrade.runs.provenance import Environment
 
 COMPARED = (1.0, 0.1)  # coverages at which forecasts are compared
-
-
-@dataclasses.dataclass(frozen=True)
-class PairedTest:
-    """A paired difference with its 95 % interval, p-value and q-value."""
-
-    value: float
-    low: float
-    high: float
-    p: float
-    q: float = NAN
-
-
-@dataclasses.dataclass(frozen=True)
-class Differences:
-    """Differences between two forecasts.
-
-    Attributes:
-        accuracy: by coverage; positive where it is higher.
-        log_loss: positive where it is lower; None where a forecast has no probabilities.
-    """
-
-    accuracy: Mapping[float, PairedTest]
-    log_loss: PairedTest | None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fxtrade.core.text import plural
+from fxtrade.evaluate.results import PairedTest
 from fxtrade.report import summary
-from fxtrade.report.comparison_schema import BaselineSummary, ComparisonReport, NamedTest, PairedTest
-from fxtrade.report.formatting import DASH, duration, missing, percent
+from fxtrade.report.comparison_schema import BaselineSummary, ComparisonReport, NamedTest
+from fxtrade.report.formatting import DASH, duration, missing, nats, percent, points
 
 
 def rows(report: ComparisonReport) -> list[tuple[str, str]]:
@@ -80,25 +81,6 @@ def _recipe_differences(report: ComparisonReport) -> Iterator[tuple[str, str, Pa
 
 def significant(test: PairedTest | None, report: ComparisonReport) -> bool:
     return test is not None and not missing(test.q) and test.q <= report.false_discovery_rate
-
-
-def points(test: PairedTest | None, scale: float = 100, bracket: bool = True) -> str:
-    """Format a difference in percentage points: +0.31 [-0.12, +0.74]."""
-    if not test or missing(test.value):
-        return DASH
-    text = f"{scale * test.value:+.2f}"
-    return text if missing(test.low) or not bracket else f"{text} [{scale * test.low:+.2f}, {scale * test.high:+.2f}]"
-
-
-def nats(test: PairedTest | None) -> str:
-    """Format a difference in thousandths of a nat: +0.31 [-0.12, +0.74]."""
-    return points(test, 1000)
-
-
-def q_value(test: PairedTest | None) -> str:
-    if not test or missing(test.q):
-        return DASH
-    return "< 0.001" if test.q < 0.001 else f"{test.q:.3f}"
 
 
 def _difference(t: NamedTest) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypeGuard
 
 from fxtrade.core.config import Options
-from fxtrade.evaluate.results import Estimate
+from fxtrade.evaluate.results import Estimate, PairedTest
 
 DASH = "–"
 
@@ -98,3 +98,23 @@ def interval(
         return DASH
     text = f"{scale * value:.{digits}f}"
     return f"{text} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]" if known(low) and known(high) else text
+
+
+def points(test: PairedTest | None, scale: float = 100, bracket: bool = True) -> str:
+    """Format a difference in percentage points: +0.31 [-0.12, +0.74]."""
+    if not test or missing(test.value):
+        return DASH
+    text, ends = f"{scale * test.value:+.2f}", (test.low, test.high)
+    return f"{text} [{scale * test.low:+.2f}, {scale * test.high:+.2f}]" if bracket and all(map(known, ends)) else text
+
+
+def nats(test: PairedTest | None) -> str:
+    """Format a difference in thousandths of a nat: +0.31 [-0.12, +0.74]."""
+    return points(test, 1000)
+
+
+def q_value(test: PairedTest | None) -> str:
+    """Format a q-value with three digits: 0.012 or "< 0.001"."""
+    if not test or missing(test.q):
+        return DASH
+    return "< 0.001" if test.q < 0.001 else f"{test.q:.3f}"

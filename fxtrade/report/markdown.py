@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fxtrade.core.text import between, plural
-from fxtrade.report import accuracy_section, provenance_section, summary, trading_section
+from fxtrade.report import accuracy_section, provenance_section, run_warnings, summary, trading_section
 from fxtrade.report.formatting import count, duration, fixed, percent
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import facts, grid
@@ -31,7 +31,7 @@ def document(report: RunReport, pictures: Iterable[str]) -> str:
         f"Run `{report.folder}`, {report.provenance.environment.starts[0].started[:10]}.",
         facts(summary.rows(report)),
         summary.paragraph(report),
-        *(f"> **{text}**" for text in summary.warnings(report)),
+        *(f"> **{text}**" for text in run_warnings.warnings(report)),
         *data(report),
         *accuracy_section.accuracy(report, picture["coverage"]),
         *accuracy_section.scores(report, picture["calibration"]),

@@ -17,6 +17,7 @@ from fxtrade.evaluate.results import (
     CoverageTable,
     DataSummary,
     GroupRow,
+    LearnedBaseline,
     Reliability,
     Scores,
     TradingResult,
@@ -77,6 +78,7 @@ class RunReport(Versioned):
         opened_before: times that this configuration was evaluated on the test span before.
         trials_before: other configurations evaluated on these data before.
         accuracy: of the model.
+        learned_baselines: those of `baselines` that give probabilities; empty of earlier versions.
         null_baselines: of the same pipeline trained on surrogate data without anything to predict, by kind.
     """
 
@@ -101,6 +103,7 @@ class RunReport(Versioned):
     months: tuple[GroupRow, ...]
     auxiliary: AuxiliaryResult
     trading: TradingResult | None
+    learned_baselines: Mapping[str, LearnedBaseline] = dataclasses.field(default_factory=dict)
     results: str = "results"
     continued: tuple[Continuation, ...] = ()
     version: int = 2

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 
 from fxtrade.core.config import TradeConfig
@@ -23,9 +22,6 @@ from fxtrade.report.formatting import (
 )
 from fxtrade.report.schema import RunReport
 from fxtrade.validate.surrogates import Surrogate
-
-LEAK_ACCURACY, LEAK_SHARPE = 0.56, 4.0  # above these, on real bars, a leak is the likeliest explanation
-FEW_DAYS = 20  # percentile intervals from fewer blocks are too narrow
 
 
 class Position(Enum):
@@ -105,7 +101,7 @@ def rows(report: RunReport) -> list[tuple[str, str]]:
         "best baseline": best(report.baselines, wide),
         "best null baseline": best(null_baselines(report), wide),
     }
-    lines = [(f"accuracy, {coverage_name(wide)}", _percent(own))]
+    lines = [(f"accuracy, {coverage_name(wide)}", bracketed(own))]
     for name, rival in rivals.items():
         text = (
             f"{percent(rival[1].accuracy)}, {rival[0]}: the model is {compare(own, rival[1]).value} it"
@@ -130,18 +126,18 @@ def paragraph(report: RunReport) -> str:
     own = at(report.accuracy, wide)
     sentences = [
         f"The {report.training.model} predicts {report.label.question}. On the test span ({coverage_name(wide)}, "
-        f"{plural(own.rows, 'forecast')}) its accuracy is **{_percent(own)}**.",
+        f"{plural(own.rows, 'forecast')}) its accuracy is **{bracketed(own)}**.",
         _against(report, wide),
     ]
     if tight != wide:
         sentences.append(
             f"Of its most confident forecasts ({coverage_name(tight)}, threshold fixed on the validation span) the "
-            f"accuracy is {_percent(at(report.accuracy, tight))}. {_against(report, tight)}"
+            f"accuracy is {bracketed(at(report.accuracy, tight))}. {_against(report, tight)}"
         )
     if report.data.simulated:
         sentences.append(_simulated(report, own))
     elif not report.label.tradable and (other := tradable(report)):
-        sentences.append(f"On the tradable label the accuracy of the same forecasts is {_percent(at(other, wide))}.")
+        sentences.append(f"On the tradable label the accuracy of the same forecasts is {bracketed(at(other, wide))}.")
     if report.trading:
         sentences.append(_trading(report.trading, report.config.trade))
     if not null_baselines(report):
@@ -156,46 +152,6 @@ def paragraph(report: RunReport) -> str:
     return " ".join(sentences)
 
 
-def warnings(report: RunReport) -> list[str]:
-    """Return warnings about implausible results and short test spans."""
-    found = [*_leaks(report)]
-    span = report.data.spans["test"]
-    days = (dt.datetime.fromisoformat(span.end) - dt.datetime.fromisoformat(span.start)).days + 1
-    if days < FEW_DAYS:
-        found.append(
-            f"The test span has {plural(days, 'day')} only: intervals are too narrow, and yearly figures mean little."
-        )
-    return found
-
-
-def _leaks(report: RunReport) -> Iterator[str]:
-    """Yield a warning for each result that is more likely a leak than skill."""
-    label, wide = report.label, targets(report)[0]
-    real, two_directions = not report.data.planted_edge, label.directional and label.classes == 2
-    table = tradable(report)
-    if real and two_directions and wide == 1 and table and _over(accuracy := at(table, wide).accuracy, LEAK_ACCURACY):
-        yield (
-            f"Leak? An accuracy of {percent(accuracy)} on all bars of a tradable label is more than real markets give "
-            f"({percent(LEAK_ACCURACY, 0)}). Check features, labels and splits for future data."
-        )
-    sharpe = report.trading.strategy.sharpe.value if report.trading else None
-    if real and _over(sharpe, LEAK_SHARPE):
-        yield (
-            f"Leak? A net Sharpe ratio of {number(sharpe)} is more than real markets give ({LEAK_SHARPE:g}). Check for "
-            "fills at past prices, missing costs and future data in features."
-        )
-    if two_directions and Surrogate.RANDOM_WALK in report.null_baselines:
-        walk = at(report.null_baselines[Surrogate.RANDOM_WALK], wide)
-        if _over(walk.low, 0.5):
-            yield (
-                f"Leak? On a random walk, which cannot be predicted, the accuracy of the same pipeline is "
-                f"{_percent(walk)}. Chance alone does this in one run of 40: try another seed, then check for leaks."
-            )
-    own, top = at(report.accuracy, wide), report.data.best_accuracy
-    if not missing(top) and _over(own.low, max(top, 0.5)):
-        yield f"Leak? {_percent(own)} is more than the best possible accuracy of this simulated market, {percent(top)}."
-
-
 def survival(trading: TradingResult) -> str:
     """Return in words whether the strategy is profitable after costs."""
     net = trading.strategy
@@ -204,17 +160,18 @@ def survival(trading: TradingResult) -> str:
     if missing(net.sharpe.value):
         made = plural(round(net.trades), "trade")
         return f"made {made}, but has no Sharpe ratio: there are too few days, or their returns do not vary"
-    if _over(net.total_return, 0) and _over(net.sharpe.low, 0):
+    if over(net.total_return, 0) and over(net.sharpe.low, 0):
         return "survives these costs"
-    if _over(net.total_return, 0):
+    if over(net.total_return, 0):
         return "ends above its start, but the interval of its Sharpe ratio includes zero: no evidence of profit"
     free = next((c for c in trading.grid if c.fee_bps == 0 and c.latency == 0), None)
-    if free and _over(free.total_return, 0):
+    if free and over(free.total_return, 0):
         return f"does not survive these costs; without costs its return is {gain(free.total_return)}"
     return "does not survive these costs, and loses even without costs" if free else "does not survive these costs"
 
 
-def _percent(row: CoverageRow) -> str:
+def bracketed(row: CoverageRow) -> str:
+    """Format an accuracy with its interval, if it has one."""
     if missing(row.low) or missing(row.high):
         return percent(row.accuracy)
     return f"{percent(row.accuracy)} (95 % interval {100 * row.low:.1f} to {100 * row.high:.1f} %)"
@@ -272,5 +229,6 @@ def _trading(trading: TradingResult, config: TradeConfig) -> str:
     return f"{text} The probability that its true Sharpe ratio lies above {bound} is {probability(net.dsr)}."
 
 
-def _over(value: float | None, bound: float) -> bool:
+def over(value: float | None, bound: float) -> bool:
+    """Return whether a number is known and above a bound."""
     return known(value) and value > bound

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fxtrade.evaluate.results import TradingResult
-from fxtrade.report import summary
+from fxtrade.report import run_warnings, summary
 from fxtrade.report.formatting import DASH, estimate, fixed, gain, interval, missing, percent, probability
 from fxtrade.report.progress import Console
 from fxtrade.report.schema import RunReport
@@ -21,7 +21,7 @@ def table(console: Console, report: RunReport, folder: Path) -> None:
     if report.trading:
         console.rich.print(_trading(report.trading), soft_wrap=False)
         console.say(f"The strategy {summary.survival(report.trading)}.")
-    for text in summary.warnings(report):
+    for text in run_warnings.warnings(report):
         console.rich.print(Text(text, style="bold red"), soft_wrap=False)
     console.say(f"report: {folder / 'report.md'}")
 
@@ -40,14 +40,17 @@ def plain_table(title: str) -> Table:
 
 def _accuracy(report: RunReport) -> Table:
     targets = summary.targets(report)
-    made = coverage_columns(plain_table("Test accuracy (%), by most confident share"), targets)
+    made = coverage_columns(plain_table("Test accuracy (%), by most confident share, and log loss"), targets)
+    made.add_column("log loss", justify="right")
     own = [summary.at(report.accuracy, t) for t in targets]
-    made.add_row(report.training.model, *(interval(row.accuracy) for row in own), style="bold")
-    made.add_row("  95 % interval, from", *(interval(row.low) for row in own))
-    made.add_row("  to", *(interval(row.high) for row in own), end_section=True)
+    loss, learned = report.scores.log_loss, report.learned_baselines
+    made.add_row(report.training.model, *(interval(row.accuracy) for row in own), fixed(loss.value, 4), style="bold")
+    made.add_row("  95 % interval, from", *(interval(row.low) for row in own), fixed(loss.low, 4))
+    made.add_row("  to", *(interval(row.high) for row in own), fixed(loss.high, 4), end_section=True)
     nulls = {f"null baseline: {name}": rows for name, rows in summary.null_baselines(report).items()}
     for name, rows in {**report.baselines, **nulls}.items():
-        made.add_row(name, *(interval(summary.at(rows, t).accuracy) for t in targets))
+        own_loss = fixed(learned[name].log_loss.value, 4) if name in learned else ""
+        made.add_row(name, *(interval(summary.at(rows, t).accuracy) for t in targets), own_loss)
     best = report.data.best_accuracy
     if not missing(best):
         made.add_row("best possible", *(fixed(100 * best, 1) if t == 1 else DASH for t in targets))

@@ -23,22 +23,6 @@ def test_with_lead(wanted, lead):
         assert made[t] == any(wanted[t : t + lead + 1])
 
 
-@given(st.integers(1, 2_000), st.integers(1, 64))
-def test_thin_validation(tiny_setting, most, length):
-    thin, valid = cell.thin_validation(tiny_setting.data, length, most), tiny_setting.data.split.valid
-    assert not (thin & ~valid).any() and thin.any()
-    assert 2 * thin.sum() <= max(most, 2 * length)
-    if most >= 2 * valid.sum() + 2 * length:
-        usable = (tiny_setting.data.features.ok & (tiny_setting.data.labels.y >= 0)).any(1)
-        np.testing.assert_array_equal(thin & usable, valid & usable)
-
-
-def test_validation_stretches_spread_over_the_span(tiny_setting):
-    rows = np.flatnonzero(cell.thin_validation(tiny_setting.data, 8, 128))
-    whole = np.flatnonzero(tiny_setting.data.split.valid)
-    assert rows.mean() == pytest.approx(whole.mean(), abs=0.1 * len(whole))
-
-
 @pytest.mark.parametrize("model", ["wavenet", "tcn"])
 def test_reading_only_what_is_needed_gives_the_same_forecasts(tiny_setting, model):
     """With a hole in the wanted rows that is longer than the lead."""

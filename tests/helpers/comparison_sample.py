@@ -9,18 +9,16 @@ import numpy as np
 
 from fxtrade import labels as label_registry
 from fxtrade.core.config import LabelConfig
-from fxtrade.evaluate.results import Estimate, Scores
+from fxtrade.evaluate.results import Differences, Estimate, PairedTest, Scores
 from fxtrade.report.comparison_schema import (
     BaselineSummary,
     CellResult,
     CellTraining,
     ComparisonReport,
     ComparisonRow,
-    Differences,
     MarketReport,
     MemberResult,
     NamedTest,
-    PairedTest,
     RecipeEffect,
     RecipeReport,
 )

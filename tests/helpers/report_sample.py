@@ -17,9 +17,12 @@ from fxtrade.evaluate.results import (
     CoverageCurve,
     CoverageRow,
     DataSummary,
+    Differences,
     EquityCurve,
     Estimate,
     GroupRow,
+    LearnedBaseline,
+    PairedTest,
     Reliability,
     Scores,
     Span,
@@ -136,6 +139,17 @@ def trading(total: float, sharpe: float) -> TradingResult:
     )
 
 
+def learned(lead: float = 0.02, p: float = 0.001) -> LearnedBaseline:
+    """A baseline that the model leads by so much at every coverage, and in thousandths of a nat."""
+
+    def test(value: float) -> PairedTest:
+        return PairedTest(value, value - abs(value) / 2, value + abs(value) / 2, p, 2 * p)
+
+    return LearnedBaseline(
+        Estimate(0.6921, 0.691, 0.6932), Differences({t: test(lead) for t in TARGETS}, test(lead / 10))
+    )
+
+
 def config(label: str = "open_to_open", classes: int = 2, **changes: Any) -> RunConfig:
     made = RunConfig(
         name="sample",
@@ -185,6 +199,7 @@ def report(
         months=tuple(GroupRow(f"2024-{m:02d}", 1_400, own, own - 0.03, own + 0.03) for m in range(1, 5)),
         auxiliary=AuxiliaryResult({}, None),
         trading=trading(total, sharpe),
+        learned_baselines={"logistic regression": learned()},
     )
     return replace(made, **changes)
 
@@ -206,6 +221,7 @@ def sparse() -> RunReport:
         label="volatility_direction",
         accuracy=tuple(rows),
         baselines={},
+        learned_baselines={},
         null_baselines={},
         history=(),
         symbols=(),
@@ -240,7 +256,7 @@ def with_holes(made: RunReport, seed: int, share: float = 0.3) -> RunReport:
         return NAN if isinstance(value, float) and draw.random() < share else value
 
     parts = ("accuracy", "baselines", "null_baselines", "other_labels", "scores", "curve", "reliability")
-    parts += ("symbols", "months", "trading", "history")
+    parts += ("symbols", "months", "trading", "history", "learned_baselines")
     made = dataclasses.replace(made, **{name: bore(getattr(made, name)) for name in parts})
     return replace(made, training__labels_per_second=NAN, data__zero_moves=NAN)
 

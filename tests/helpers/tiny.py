@@ -34,6 +34,7 @@ OVERRIDES = {
     "train.steps_per_call": 5,
     "train.eval_every": 10,
     "train.patience": None,
+    "report.baselines": ("logistic_regression", "boosted_trees"),
     "report.null_baseline": False,
     "report.bootstrap_samples": 20,
 }

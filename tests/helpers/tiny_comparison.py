@@ -33,7 +33,11 @@ TINY: dict[str, Any] = {
         "features": {"log_return": {"horizons": (1, 2)}},
         "scaler": {"halflife": 50.0},
         "train": {"batch": 2, "segment_length": 32},
-        "report": {"coverages": (1.0, 0.25, 0.1, 0.05), "bootstrap_samples": 50},
+        "report": {
+            "baselines": ("logistic_regression", "boosted_trees"),
+            "coverages": (1.0, 0.25, 0.1, 0.05),
+            "bootstrap_samples": 50,
+        },
     },
     "runs": {
         "wavenet": {"sim": _base("wavenet", channels=4, skip_channels=4, layers=2)},

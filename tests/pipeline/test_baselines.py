@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from fxtrade.core.config import LabelConfig, RunConfig, ScalerConfig
 from fxtrade.core.errors import DataError
-from fxtrade.core.types import Features, Forecast, Labels, Split
+from fxtrade.core.types import Forecast
 from fxtrade.labels import horizon
 from fxtrade.metrics import classify
 from fxtrade.pipeline import baselines, dataset, predict
+from tests.helpers.planted import planted
 
 CONFIG = RunConfig(features={"log_return": {"horizons": (1, 4)}, "taker_imbalance": {}}, scaler=ScalerConfig(20.0))
 
@@ -89,44 +88,22 @@ class TestLogistic:
         assert (once != other).any()
 
 
-def planted(classes: int = 2, rows: int = 6_000) -> dataset.Dataset:
-    """Two assets, three columns: whether the first two have the same sign decides the class, mostly.
-
-    With three classes the last one is where the third column is large. A linear rule of two classes says nothing.
-    """
-    rng = np.random.default_rng(3)
-    x = rng.standard_normal((rows, 2, 3)).astype(np.float32)
-    y = (x[..., 0] * x[..., 1] > 0).astype(np.int32)
-    if classes == 3:
-        y = np.where(x[..., 2] > 0.5, 2, y)
-    y = np.where(rng.random(y.shape) < 0.2, rng.integers(0, classes, y.shape), y).astype(np.int32)
-    y[::50] = -1
-    ok = np.ones(y.shape, bool)
-    ok[7::90] = False
-    span = np.arange(rows) * 10 // rows
-    split = Split(span < 6, (span >= 6) & (span < 8), span >= 8)
-    labels = Labels(
-        y, np.zeros(y.shape, np.float32), np.tile(np.arange(rows)[:, None], y.shape[1:]), (y >= 0).astype(np.float32)
-    )
-    return dataset.Dataset(None, Features(x, ok), labels, split)
-
-
 class TestTrees:
     @pytest.mark.parametrize("classes, least", [(2, 0.85), (3, 0.8)])
     def test_they_find_what_a_line_cannot(self, classes, least):
         made = planted(classes)
         test = made.split.test[:, None] & made.features.ok & (made.labels.y >= 0)
-        right = {
-            name: (forecast.prob.argmax(-1) == made.labels.y)[test].mean()
-            for name, forecast in baselines.learned(made, classes, 0).items()
-        }
-        assert right["gradient-boosted trees"] > least
-        assert right["logistic regression"] < least - 0.15
+        trees, line = (
+            (fit(made, classes, 0).prob.argmax(-1) == made.labels.y)[test].mean()
+            for fit in (baselines.boosted_trees, baselines.logistic)
+        )
+        assert trees > least and line < least - 0.15
 
     @pytest.mark.parametrize("classes", [2, 3])
     def test_probabilities_of_all_rows_but_those_of_training(self, classes):
         made = planted(classes, 1_000)
-        for forecast in baselines.learned(made, classes, 0).values():
+        for fit in (baselines.logistic, baselines.boosted_trees):
+            forecast = fit(made, classes, 0)
             assert forecast.prob.shape == (1_000, 2, classes)
             np.testing.assert_allclose(forecast.prob.sum(-1), 1, atol=1e-6)  # scikit-learn keeps float32
             np.testing.assert_array_equal(forecast.ok, made.features.ok & ~made.split.train[:, None])
@@ -163,36 +140,6 @@ class TestTrees:
         nothing = made._replace(split=made.split.replace(valid=np.zeros(600, bool)))
         with pytest.raises(DataError, match="gradient-boosted trees: no validation row has both a label and"):
             baselines.boosted_trees(nothing, 2, 0)
-
-
-@pytest.mark.parametrize("name", ["logistic regression", "gradient-boosted trees"])
-def test_test_rows_have_no_part_in_a_baseline(name):
-    """Their features and labels change; the forecasts of all other rows do not."""
-    made = planted(rows=2_000)
-    test = made.split.test[:, None]
-    x = np.where(test[..., None], -3 * made.features.x, made.features.x)
-    y = np.where(test & (made.labels.y >= 0), 1 - made.labels.y, made.labels.y)
-    changed = made._replace(features=made.features.replace(x=x), labels=made.labels.replace(y=y))
-    before, after = (baselines.learned(d, 2, 0)[name].prob for d in (made, changed))
-    np.testing.assert_array_equal(before[made.split.valid], after[made.split.valid])
-    assert (before[made.split.test] != after[made.split.test]).any()
-
-
-LEARNED = ["logistic regression", "gradient-boosted trees"]
-
-
-@pytest.mark.parametrize(
-    "label, names",
-    [
-        (LabelConfig(), ["majority", "reversal", "momentum", "last taker side", *LEARNED]),
-        (LabelConfig("volatility_direction", 4, options={"median_window": 48}), ["majority", "persistence", *LEARNED]),
-    ],
-    ids=["open_to_open", "volatility"],
-)
-def test_all_of_them(panel, label, names):
-    made = baselines.all_baselines(dataset.prepare(dataclasses.replace(CONFIG, label=label), panel), label, 0)
-    assert list(made) == names
-    assert all(p.y.shape == p.confidence.shape == p.ok.shape == panel.bars.close.shape for p in made.values())
 
 
 def test_the_prediction_of_a_forecast_is_its_likeliest_class():

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fxtrade import labels
 from fxtrade.core.config import AuxiliaryConfig, DataConfig, LabelConfig, RunConfig, ScalerConfig, SplitConfig
@@ -230,3 +232,19 @@ class TestPrepare:
     def test_a_half_life_beyond_the_data(self, panel):
         with pytest.raises(DataError, match=r"no row of these 2,000 bars .* scaler.halflife \(here 9000 bars\)"):
             dataset.prepare(config(scaler=ScalerConfig(halflife=9_000.0)), panel)
+
+
+@given(st.integers(1, 2_000), st.integers(1, 64))
+def test_thin_validation(data, most, length):
+    thin, valid = dataset.thin_validation(data, length, most), data.split.valid
+    assert not (thin & ~valid).any() and thin.any()
+    assert 2 * thin.sum() <= max(most, 2 * length)
+    if most >= 2 * valid.sum() + 2 * length:
+        usable = (data.features.ok & (data.labels.y >= 0)).any(1)
+        np.testing.assert_array_equal(thin & usable, valid & usable)
+
+
+def test_validation_stretches_spread_over_the_span(data):
+    rows = np.flatnonzero(dataset.thin_validation(data, 8, 128))
+    whole = np.flatnonzero(data.split.valid)
+    assert rows.mean() == pytest.approx(whole.mean(), abs=0.1 * len(whole))

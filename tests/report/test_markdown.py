@@ -17,6 +17,7 @@ from tests.helpers import report_sample
 
 SECTIONS = ["Data", "Accuracy", "Scores", "By symbol and by month", "Trading performance", "Training", "Provenance"]
 HOLLOW = re.compile(r"\b(none|nan|null(?! baseline))\b", re.IGNORECASE)
+LOSS = "0.6893 [0.6871, 0.6915]"
 
 
 def tables(text: str) -> list[list[str]]:
@@ -64,7 +65,9 @@ def test_the_sizing_rule_says_what_is_traded(name):
 
 
 def test_accuracies_stand_with_interval_and_coverage(full):
-    assert cells(full, "**wavenet**") == ["54.0 [53.0, 55.0]", "56.5 [55.5, 57.5]", "58.5 [57.5, 59.5]"]
+    assert cells(full, "**wavenet**") == ["54.0 [53.0, 55.0]", "56.5 [55.5, 57.5]", "58.5 [57.5, 59.5]", LOSS]
+    assert cells(full, "logistic regression")[3] == "0.6921 [0.6910, 0.6932]" and cells(full, "majority")[3] == "–"
+    assert "| logistic regression | +2.00 [+1.00, +3.00] | +2.00 [+1.00, +3.00] |" in full
     assert cells(full, "null baseline: shuffled")[0] == "50.0 [49.0, 51.0]"
     assert "9.7 % (1,000)" in full and "fixed on the validation span" in full
 
@@ -76,7 +79,7 @@ def test_both_labels_stand_side_by_side(full):
 
 def test_best_possible_is_known_on_all_bars_only():
     text = markdown.document(report_sample.report("simulated market (planted edge)", best=0.617), ())
-    assert cells(text, "best possible") == ["61.7", "–", "–"]
+    assert cells(text, "best possible") == ["61.7", "–", "–", "–"]
     assert "| best possible |" not in markdown.document(report_sample.report(), ())
 
 
@@ -117,7 +120,7 @@ def test_the_least_report():
     text = markdown.document(report_sample.sparse(), ())
     kept = [name for name in SECTIONS if name not in ("By symbol and by month", "Trading performance")]
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == kept
-    assert not HOLLOW.search(text.replace("No null", "")) and cells(text, "**wavenet**") == ["60.0", "62.5", "–"]
+    assert not HOLLOW.search(text.replace("No null", "")) and cells(text, "**wavenet**") == ["60.0", "62.5", "–", LOSS]
     assert "information coefficient" not in text
 
 

@@ -47,3 +47,9 @@ def test_config_keys_of_another_version_are_named():
     values["config"]["train"]["keep"] = 3
     with pytest.raises(FxtradeError, match="r.json: RunReport.config.train has a field 'keep' that this version"):
         RunReport.from_json(json.dumps(values), "r.json")
+
+
+def test_reports_of_before_the_learned_baselines_are_read():
+    values = json.loads(SAMPLES[0].to_json())
+    del values["learned_baselines"], values["config"]["report"]["baselines"]
+    assert RunReport.from_json(json.dumps(values), "r.json").learned_baselines == {}

@@ -6,8 +6,8 @@ import pytest
 
 from fxtrade import labels as label_registry
 from fxtrade.core.config import LabelConfig
-from fxtrade.evaluate.results import CoverageRow, Estimate, Span
-from fxtrade.report import summary
+from fxtrade.evaluate.results import CoverageRow, Estimate
+from fxtrade.report import run_warnings, summary
 from fxtrade.report.schema import LabelTable
 from fxtrade.report.summary import Position
 from fxtrade.validate.surrogates import Surrogate
@@ -56,31 +56,8 @@ def test_mirrored_bars_are_no_null_baseline_for_volatility():
     assert list(summary.null_baselines(made)) == ["shuffled"]
     assert "null baseline (shuffled: 60.0 %)" in summary.paragraph(made)
     assert "null baseline (shuffled: 64.5 %)" in summary.paragraph(made)  # of the most confident 10 %
-    assert summary.warnings(made) == []
+    assert run_warnings.warnings(made) == []
     assert list(summary.null_baselines(report_sample.report())) == ["random walk", "shuffled"]
-
-
-@pytest.mark.parametrize(
-    ("made", "suspect"),
-    [
-        (report_sample.report(own=0.559), False),
-        (report_sample.report(own=0.561), True),
-        (report_sample.report(own=0.70, label="volatility_direction"), False),
-        (report_sample.report(own=0.70, classes=3), False),
-        (report_sample.report("simulated market (planted edge)", own=0.61, best=0.62, sharpe=9), False),
-        (report_sample.report("simulated market (random walk)", own=0.57, best=0.5), True),
-        (report_sample.report("simulated market (random walk)", own=0.50, best=0.5), False),
-        (report_sample.report("simulated market (random walk)", own=0.50, best=0.5, sharpe=9), True),
-        (report_sample.report("simulated market (planted edge)", own=0.66, best=0.62), True),
-        (report_sample.report(sharpe=3.9), False),
-        (report_sample.report(sharpe=4.1), True),
-        (report_sample.report(null=0.51), False),
-        (report_sample.report(null=0.53), True),
-    ],
-)
-def test_leaks_are_suspected(made, suspect):
-    found = summary.warnings(made)
-    assert bool(found) == suspect and all(text.startswith("Leak?") for text in found)
 
 
 def test_a_close_label_is_checked_by_the_tradable_one():
@@ -89,9 +66,9 @@ def test_a_close_label_is_checked_by_the_tradable_one():
         other = (LabelTable(tradable, report_sample.table(accuracy)),)
         return report_sample.report(label="close_to_close", own=0.6, other_labels=other)
 
-    assert summary.warnings(made(0.51)) == []
+    assert run_warnings.warnings(made(0.51)) == []
     assert "On the tradable label the accuracy of the same forecasts is 51.0 %" in summary.paragraph(made(0.51))
-    assert len(summary.warnings(made(0.58))) == 1
+    assert len(run_warnings.warnings(made(0.58))) == 1
 
 
 def test_a_planted_edge_is_compared_with_the_best_possible():
@@ -155,13 +132,6 @@ def test_trials_and_used_test_span():
     assert "not fresh: this configuration was evaluated on it twice before and 1 other" in summary.paragraph(made)
     made = report_sample.replace(made, opened_before=0, trials_before=0, trading__strategy__trials=1)
     assert "not fresh" not in summary.paragraph(made) and "lies above zero is 91.0 %" in summary.paragraph(made)
-
-
-def test_a_short_test_span_is_warned_of():
-    made = report_sample.report()
-    test = Span("2024-01-01T00:00", "2024-01-12T23:59", 288, 500)
-    made = report_sample.replace(made, data__spans={**made.data.spans, "test": test})
-    assert ["12 days" in text for text in summary.warnings(made)] == [True]
 
 
 def test_missing_baselines_are_told():

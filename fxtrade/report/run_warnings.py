@@ -1,0 +1,96 @@
+"""Warnings of a run: implausible results, a short test span, and a network that a simpler model beats."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from fxtrade.core.text import plural
+from fxtrade.evaluate.results import PairedTest
+from fxtrade.report.formatting import missing, number, percent, points
+from fxtrade.report.schema import RunReport
+from fxtrade.report.summary import at, bracketed, coverage_name, over, targets, tradable
+from fxtrade.validate.surrogates import Surrogate
+
+LEAK_ACCURACY, LEAK_SHARPE = 0.56, 4.0  # above these, on real bars, a leak is the likeliest explanation
+FEW_DAYS = 20  # percentile intervals from fewer blocks are too narrow
+FALSE_DISCOVERY_RATE = 0.05  # among all differences from the learned baselines
+ENCODING = "piecewise_linear"  # with which networks cut columns as trees do
+
+
+def warnings(report: RunReport) -> list[str]:
+    """Return warnings about implausible results, simpler models that are better, and short test spans."""
+    found = [*_leaks(report), *_below_baseline(report)]
+    span = report.data.spans["test"]
+    days = (dt.datetime.fromisoformat(span.end) - dt.datetime.fromisoformat(span.start)).days + 1
+    if days < FEW_DAYS:
+        found.append(
+            f"The test span has {plural(days, 'day')} only: intervals are too narrow, and yearly figures mean little."
+        )
+    return found
+
+
+def _leaks(report: RunReport) -> Iterator[str]:
+    """Yield a warning for each result that is more likely a leak than skill."""
+    label, wide = report.label, targets(report)[0]
+    real, two_directions = not report.data.planted_edge, label.directional and label.classes == 2
+    table = tradable(report)
+    if real and two_directions and wide == 1 and table and over(accuracy := at(table, wide).accuracy, LEAK_ACCURACY):
+        yield (
+            f"Leak? An accuracy of {percent(accuracy)} on all bars of a tradable label is more than real markets give "
+            f"({percent(LEAK_ACCURACY, 0)}). Check features, labels and splits for future data."
+        )
+    sharpe = report.trading.strategy.sharpe.value if report.trading else None
+    if real and over(sharpe, LEAK_SHARPE):
+        yield (
+            f"Leak? A net Sharpe ratio of {number(sharpe)} is more than real markets give ({LEAK_SHARPE:g}). Check for "
+            "fills at past prices, missing costs and future data in features."
+        )
+    if two_directions and Surrogate.RANDOM_WALK in report.null_baselines:
+        walk = at(report.null_baselines[Surrogate.RANDOM_WALK], wide)
+        if over(walk.low, 0.5):
+            yield (
+                f"Leak? On a random walk, which cannot be predicted, the accuracy of the same pipeline is "
+                f"{bracketed(walk)}. Chance alone does this in one run of 40: try another seed, then check for leaks."
+            )
+    own, top = at(report.accuracy, wide), report.data.best_accuracy
+    if not missing(top) and over(own.low, max(top, 0.5)):
+        yield (
+            f"Leak? {bracketed(own)} is more than the best possible accuracy of this simulated market, {percent(top)}."
+        )
+
+
+def _below_baseline(report: RunReport) -> Iterator[str]:
+    """Yield a warning if a network that reads more than one row is significantly below a learned baseline."""
+    if report.training.receptive_field == 1:
+        return
+    below = [d for d in _differences(report) if d.test.high < 0 and d.test.q <= FALSE_DISCOVERY_RATE]
+    if not below:
+        return
+    name, measure, unit, scale, test = min(below, key=lambda d: d.test.p)
+    advice = ["more train.steps", "less optim.weight_decay"]
+    if report.config.model.encoding.name != ENCODING:
+        advice.insert(0, f"config.model.encoding.name={ENCODING}")
+    yield (
+        f"A simpler model is better: against the baseline {name} the {measure} is {points(test, scale)} {unit}. "
+        f"Try {', '.join(advice[:-1])} or {advice[-1]}."
+    )
+
+
+class _Difference(NamedTuple):
+    """A difference of the model from a learned baseline, negative where the model is worse."""
+
+    baseline: str
+    measure: str
+    unit: str
+    scale: float  # of the number in words
+    test: PairedTest
+
+
+def _differences(report: RunReport) -> Iterator[_Difference]:
+    for name, baseline in report.learned_baselines.items():
+        for target, test in baseline.differences.accuracy.items():
+            yield _Difference(name, f"accuracy, {coverage_name(target)},", "percentage points", 100, test)
+        if loss := baseline.differences.log_loss:
+            yield _Difference(name, "reduction of the log loss", "thousandths of a nat", 1000, loss)
