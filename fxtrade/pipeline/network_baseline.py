@@ -29,7 +29,7 @@ MODEL = ModelConfig(
     EncodingConfig("piecewise_linear", {"bins": 32, "edges": "quantiles"}),
 )
 OPTIM = OptimConfig(learning_rate=3e-3, weight_decay=0.3)  # less of either overfits minutes within an epoch
-STEPS, EVALUATIONS, PATIENCE = 800, 16, 5
+STEPS, EVALUATIONS, PATIENCE = 800, 10, 4
 BATCH_ROWS, LENGTH = 4_096, 64  # bars of single symbols in a step, and of consecutive bars in a segment
 STOPPING_ROWS = 50_000  # of the validation span, that stop the training
 
