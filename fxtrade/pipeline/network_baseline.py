@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
+import numpy as np
+
 from fxtrade.core.config import (
     AdaptConfig,
     AuxiliaryConfig,
@@ -29,7 +32,7 @@ MODEL = ModelConfig(
     EncodingConfig("piecewise_linear", {"bins": 32, "edges": "quantiles"}),
 )
 OPTIM = OptimConfig(learning_rate=3e-3, weight_decay=0.3)  # less of either overfits minutes within an epoch
-STEPS, EVALUATIONS, PATIENCE = 800, 10, 4
+STEPS, EVALUATIONS, PATIENCE = 600, 10, 4
 BATCH_ROWS, LENGTH = 4_096, 64  # bars of single symbols in a step, and of consecutive bars in a segment
 STOPPING_ROWS = 50_000  # of the validation span, that stop the training
 
@@ -65,5 +68,9 @@ def multilayer_perceptron(data: Dataset, config: RunConfig) -> Forecast:
     single = dataclasses.replace(data.labels, horizon_y=None, horizon_w=None)
     rows = data._replace(labels=single, split=dataclasses.replace(data.split, valid=valid))
     trained = training.train(own, rows)
-    made = predict.score(trained.model, trained.fit.params, data.features)
-    return dataclasses.replace(made, ok=made.ok & ~data.split.train[:, None])
+    later = np.flatnonzero(~np.asarray(data.split.train))  # the network sees no row but its own
+    made = predict.score(trained.model, trained.fit.params, jax.tree.map(lambda a: np.asarray(a)[later], data.features))
+    ok, classes = np.zeros(data.labels.y.shape, bool), config.label.classes
+    prob = np.full((*ok.shape, classes), 1 / classes, np.float32)
+    ok[later], prob[later] = made.ok, made.prob
+    return Forecast(prob, ok)
