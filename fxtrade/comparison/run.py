@@ -252,8 +252,8 @@ def cell_hash(config: ComparisonConfig, cell: Cell, setting: str) -> str:
 
 
 def setting_hash(config: ComparisonConfig, market: str, fingerprint: str) -> str:
-    """Return a hash of everything that the baselines of a market depend on."""
-    chosen = provenance.non_defaults(grid.market_config(config, market))
+    """Return a hash of everything that the baselines of a market depend on, but not of their choice."""
+    chosen = provenance.non_defaults(provenance.with_all_baselines(grid.market_config(config, market)))
     parts = ("seed", "features", "scaler", "label", "auxiliary", "split", "trade", "report")
     return _digest([{key: chosen[key] for key in parts if key in chosen}, fingerprint])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import (
@@ -267,7 +267,7 @@ class TradeConfig(Config):
 @dataclasses.dataclass(frozen=True)
 class ReportConfig(Config):
     coverages: tuple[Share, ...] = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
-    baselines: tuple[Baseline, ...] | None = typing.get_args(Baseline)  # learned ones; HAR is for labels of volatility
+    baselines: tuple[Baseline, ...] | None = get_args(Baseline)  # learned ones; HAR only for labels of volatility
     null_baseline: bool = True  # train the same pipeline on a random walk and on shuffled returns of the same data
     bootstrap_samples: int = 2000
     bootstrap_block: str = "1d"  # block of the bootstrap

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 
 import fxtrade
-from fxtrade.core.config import RunConfig
+from fxtrade.core.config import ReportConfig, RunConfig
 from fxtrade.core.registry import to_dict
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "polars", "scikit-learn")
@@ -105,15 +105,21 @@ def now() -> str:
 
 
 def config_hash(config: RunConfig) -> str:
-    """Return a hash that identifies a trial: of the config without its name and the study.
+    """Return a hash that identifies a trial: of the config without its name, the study and the choice of baselines.
 
     Only values that differ from the defaults are hashed, so that a new key leaves existing hashes as they are. The path
     of the data does not count: their fingerprint identifies them.
     """
-    chosen = {key: value for key, value in non_defaults(config).items() if key not in ("name", "study")}
+    own = with_all_baselines(config)
+    chosen = {key: value for key, value in non_defaults(own).items() if key not in ("name", "study")}
     if "data" in chosen:
         chosen["data"] = {key: value for key, value in chosen["data"].items() if key != "path"}
     return hashlib.blake2b(json.dumps(chosen, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def with_all_baselines(config: RunConfig) -> RunConfig:
+    """Return the config with the default baselines, since the results of a network do not depend on them."""
+    return dataclasses.replace(config, report=dataclasses.replace(config.report, baselines=ReportConfig().baselines))
 
 
 def non_defaults(config: RunConfig) -> dict[str, Any]:

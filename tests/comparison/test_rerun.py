@@ -13,9 +13,10 @@ from fxtrade.comparison import run
 from fxtrade.comparison.store import CELLS, CellStore
 from fxtrade.core.errors import Interrupted
 from fxtrade.pipeline import dataset
+from fxtrade.pipeline.learned_baselines import LEARNED
 from fxtrade.report.progress import Console
 from fxtrade.runs.ledger import read
-from tests.helpers.tiny_comparison import cells, lasting, outcome, run_tiny
+from tests.helpers.tiny_comparison import TINY, cells, lasting, outcome, run_tiny
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +31,17 @@ def test_nothing_is_trained_twice(copy, trained):
     assert trained == []
     assert ((copy / CELLS).read_bytes(), lasting(outcome(copy))) == before
     assert len(read(copy.parent)) == 4
+
+
+def test_a_baseline_that_was_not_there_is_added_and_nothing_trained(copy, trained, monkeypatch):
+    twin = LEARNED["mlp"]._replace(fit=LEARNED["logistic_regression"].fit)
+    monkeypatch.setitem(LEARNED, "mlp", twin)
+    report = TINY["changes"]["report"] | {"baselines": ("logistic_regression", "boosted_trees", "mlp")}
+    before = cells(copy)
+    run_tiny(copy.parent, {"changes": TINY["changes"] | {"report": report}})
+    assert trained == [] and repr(cells(copy)) == repr(before)
+    rows = {row.result.model: row.result for row in outcome(copy).markets[0].rows}
+    assert rows["MLP, last row"].scores == rows["logistic regression"].scores
 
 
 def test_stopped_and_resumed_it_ends_with_the_same_numbers(finished, tmp_path, trained, monkeypatch):

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from fxtrade.core.codec import from_jsonable
-from fxtrade.core.config import DataConfig, RunConfig, TrainConfig
+from fxtrade.core.config import DataConfig, ReportConfig, RunConfig, TrainConfig
 from fxtrade.core.files import to_jsonable
 from fxtrade.runs import provenance, run_dir
 from fxtrade.runs.provenance import Provenance
@@ -31,6 +31,10 @@ class TestConfigHash:
     )
     def test_everything_else_does(self, change):
         assert provenance.config_hash(CONFIG) != provenance.config_hash(dataclasses.replace(CONFIG, **change))
+
+    def test_the_choice_of_baselines_does_not_count(self):
+        fewer = dataclasses.replace(CONFIG, report=ReportConfig(baselines=None))
+        assert provenance.config_hash(CONFIG) == provenance.config_hash(fewer)
 
     def test_where_the_data_lie_does_not_count(self):
         here, there = (dataclasses.replace(CONFIG, data=DataConfig(path=p, start="2024-01-01")) for p in ("a", "/b/c"))
