@@ -7,7 +7,7 @@
 Ctrl-C stops it, and the same command resumes. On two cores a cell of `small` takes half a minute to a minute, all 364
 some hours; the full budget is twenty times that.
 
-Variants: one market of configs/wavenet.py (sim, random, bars, flow, hourly) alone, `small` for a laptop, or both, as in
+Variants: one market of configs/wavenet.py (all but book) alone, `small` for a laptop, or both, as in
 `small,hourly`. Data are read from $FXTRADE_DATA or data (docs/data.md); another folder: --config.data=FOLDER. A smaller
 grid: --config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')". Without `multitask` no label looks
 16 bars ahead and fewer rows are purged, so that all cells are recomputed.
@@ -20,7 +20,7 @@ import os
 
 from ml_collections import ConfigDict
 
-from configs import attention_tcn, cnn_lstm, gnn, lru, tcn, transformer, wavenet
+from configs import attention_tcn, cnn_lstm, gnn, lru, mlp, tcn, transformer, wavenet
 from fxtrade.comparison.grid import ComparisonConfig
 from fxtrade.core.registry import check_names, to_dict
 
@@ -30,7 +30,9 @@ MARKETS = {  # changes of a market's preset: 4,096 bars of single symbols in a s
     "random": {"train": {"batch": 4, "segment_length": 256}},
     "bars": {"data": {"path": "bars"}, "train": {"batch": 4, "segment_length": 256}},
     "flow": {"data": {"path": "bars_flow_1m"}, "train": {"batch": 4, "segment_length": 256}, "adapt": WEEKLY},
+    "next_close": {"data": {"path": "bars_flow_1m"}, "train": {"batch": 4, "segment_length": 256}, "adapt": WEEKLY},
     "hourly": {"data": {"path": "bars_1h"}, "train": {"batch": 2, "segment_length": 256}},
+    "volatility": {"data": {"path": "bars_15m"}, "train": {"batch": 2, "segment_length": 256}},
 }
 MODELS = {
     "wavenet": wavenet,
@@ -40,6 +42,7 @@ MODELS = {
     "gnn": gnn,
     "cnn_lstm": cnn_lstm,
     "lru": lru,
+    "mlp": mlp,
 }
 ADAPT = {"steps": 3, "learning_rates": (0.0, 0.001, 0.01, 0.1)}
 MAML = {"name": "maml", "learning_rate": 0.01}  # at 0.1 three networks had validation losses up to 0.85

@@ -4,18 +4,17 @@
     python scripts/train.py --config configs/features.py
     python scripts/features.py --config configs/features.py:flow --config.data.path=data/bars_flow_1m
 
-The variants are those of configs/wavenet.py: sim, random, bars, flow, hourly, book. 142 columns of plain bars, 167 with
-order flow, 38 of books: a study takes a minute or two. Results: results/README.md.
+The variants are those of configs/wavenet.py: sim, random, bars, flow, next_close, hourly, volatility, book. 145 columns
+of plain bars, 170 with order flow, 38 of books: a study takes a minute or two. Results: results/README.md.
 """
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, wavenet
 
 
 def get_config(variant: str = "sim") -> ConfigDict:
-    config = common.market(variant, "wavenet")
+    config = common.market(variant, "wavenet", wavenet.OPTIONS)
     config.name = f"features-{variant}"
     config.features = common.every(variant)
-    config.model.options = {"channels": 16, "skip_channels": 32, "layers": 6, "dropout": 0.4, "symbol_embedding": True}
     return config

@@ -2,7 +2,8 @@
 
     python scripts/train.py --config configs/tcn.py
 
-takes two to five minutes on two CPU cores and needs no data. Variants: random, bars, flow, hourly, book, as there.
+takes two to five minutes on two CPU cores and needs no data. Variants as in configs/wavenet.py: random,
+bars, flow, next_close, hourly, volatility, book.
 """
 
 from ml_collections import ConfigDict

@@ -2,8 +2,8 @@
 
     python scripts/train.py --config configs/transformer.py
 
-takes two to six minutes on two CPU cores and needs no data. Variants: random, bars, flow, hourly, book, as in
-configs/wavenet.py.
+takes two to six minutes on two CPU cores and needs no data. Variants as in configs/wavenet.py: random,
+bars, flow, next_close, hourly, volatility, book.
 """
 
 from ml_collections import ConfigDict

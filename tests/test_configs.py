@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import get_args
 
 import jax
 import pytest
 
 from configs import common
 from fxtrade import features, labels, models
+from fxtrade.comparison import grid
 from fxtrade.core.config_dict import freeze
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Bars
+from fxtrade.data.planted import SIGNALS
+from fxtrade.data.synth import SignalName
 from fxtrade.data.times import parse_interval
 from tests.helpers import markets
 
-ALONE = {"comparison", "common"}  # of many runs; what the others share
+ALONE = {"comparison", "learner", "common"}  # of many runs; what the others share
 FILES = sorted({p.stem for p in (Path(__file__).parents[1] / "configs").glob("*.py")} - ALONE)
 EVERY = [(file, variant) for file in FILES for variant in common.MARKETS]
 
@@ -85,3 +89,12 @@ class TestFile:
         fresh = freeze(module(file).get_config())
         assert fresh.features["log_return"].get("horizons") != (7,)
         assert fresh.model.options["dropout"] != 0.9 and fresh.data.synth["bars"] != 1
+
+
+def test_the_learner_has_a_market_for_each_signal_but_the_default():
+    config = grid.freeze(importlib.import_module("configs.learner").get_config())
+    signals = {cell.stages[0].data.synth["signal"] for cell in grid.cells(config, dict.fromkeys(config.markets, 4))}
+    assert signals == SIGNALS.keys() - {"flow"} == {*config.markets}
+    assert "mlp" in config.models and get_args(SignalName) == tuple(SIGNALS)
+    with pytest.raises(ConfigError, match="there is no variant 'lags'; did you mean 'lag'"):
+        importlib.import_module("configs.learner").get_config("lags")

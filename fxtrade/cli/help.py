@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 WORDS = ("help", "h", "helpshort", "helpfull", "?")
-VARIANTS = "sim (the default), random, bars, flow, hourly, book"
+VARIANTS = "sim (the default), random, bars, flow, next_close, hourly, volatility, book"
 
 
 def is_asked(argv: list[str]) -> bool:

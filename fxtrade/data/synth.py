@@ -49,6 +49,8 @@ ACTIVITY, ACTIVITY_PERSISTENCE = 0.5, 0.93  # standard deviation of log volume b
 SEASONS = ((0.5, DAY, 15 * HOUR), (0.25, WEEK, 60 * HOUR))  # relative swing of the variance, period, peak
 PRICE, VOLUME, TRADE_SIZE = 100.0, 1_000.0, 0.5  # quote per base, base units per bar, base units per trade
 
+SignalName = Literal["flow", "threshold", "interaction", "lag", "volatility"]  # the keys of `planted.SIGNALS`
+
 
 @dataclasses.dataclass(frozen=True)
 class SynthSpec(Config):
@@ -73,7 +75,7 @@ class SynthSpec(Config):
     interval: Annotated[int, Interval(ge=SECOND, le=52 * WEEK * SECOND)] = HOUR * SECOND
     seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     edge: Annotated[float, Interval(ge=0, le=100)] = 1.0
-    signal: Literal["flow", "threshold", "interaction", "lag", "volatility"] = "flow"
+    signal: SignalName = "flow"
     volatility: Annotated[float, Interval(ge=1e-5, le=0.1)] = 0.008  # below 1e-5, float32 prices repeat
     half_spread: Annotated[float, Interval(ge=0, le=500)] = 1.0
 

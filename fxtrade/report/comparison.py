@@ -20,7 +20,7 @@ from fxtrade.report.comparison_schema import (
     MarketReport,
 )
 from fxtrade.report.comparison_summary import baseline_summary, recipe_summary, significant
-from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, nats, percent, points, q_value
+from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, missing, nats, percent, points, q_value
 from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
 from fxtrade.report.tables import commands, facts, grid, machine
@@ -141,6 +141,8 @@ def _market(report: ComparisonReport, market: MarketReport, picture: str) -> lis
         for k, s in d.spans.items()
     ]
     rows += [("test rows whose price does not move", percent(d.zero_moves, 1))]
+    if not missing(d.best_accuracy):
+        rows += [("best possible accuracy, all bars", percent(d.best_accuracy))]
     blocks = [facts(rows), picture]
     good = [row for row in market.rows if not row.result.error]
     names = [summary.coverage_name(c) for c in market.coverages]

@@ -22,7 +22,7 @@ TINY = {
     "markets": ("hourly", "sim"),
     "data": "folder",
     "market_changes": {"hourly": {"data": {"path": "bars_1h"}}},
-    "runs": {model: {m: common.market(m, model).to_dict() for m in common.MARKETS} for model in MODELS},
+    "runs": {model: {m: common.market(m, model, {}).to_dict() for m in common.MARKETS} for model in MODELS},
     "recipe_changes": {
         "focal": {"loss": {"name": "focal"}},
         "tuned": ({"share": 0.75}, {"share": 0.25, "loss": {"name": "sharpe"}}),
@@ -50,7 +50,7 @@ class TestCells:
         (plain,), (focal,) = by_name["sim wavenet plain"].stages, by_name["sim wavenet focal"].stages
         assert plain.model.name == "wavenet" and plain.data.synth["bars"] == 180_000
         assert (plain.seed, plain.train.ensemble.size, plain.train.patience, plain.optim.sam_rho) == (5, 2, None, 0.1)
-        assert plain.features == common.market("sim", "wavenet").features.to_dict()
+        assert plain.features == common.market("sim", "wavenet", {}).features.to_dict()
         assert dataclasses.replace(focal, loss=plain.loss, name=plain.name) == plain
         (hourly,) = by_name["hourly tcn plain"].stages
         assert hourly.data.path == "folder/bars_1h" and plain.data.path is None

@@ -15,9 +15,9 @@ from fxtrade.report.progress import Console
 
 def _base(model: str, **options: Any) -> dict[str, Any]:
     """The config of a run without the many features of its preset, whose compilation takes most of the time."""
-    values = common.market("sim", model).to_dict()
-    values["model"]["options"] = options
-    return values | {"features": {}}
+    values = common.market("sim", model, options).to_dict()
+    values["model"] |= {"options": options, "encoding": {}}
+    return values | {"features": {}, "split": {}}
 
 
 TINY: dict[str, Any] = {

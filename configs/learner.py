@@ -1,0 +1,39 @@
+"""Does an architecture find an edge that is there? Every one on simulated markets whose best accuracy is known.
+
+    python scripts/comparison.py --config configs/learner.py
+    python scripts/comparison.py --config configs/learner.py:lag --config.models="('wavenet', 'mlp')"
+
+needs no data; all cells take about an hour on two CPU cores, and an interrupted comparison resumes. Each market hides
+its edge in another place (`fxtrade/data/planted.py`): `threshold`, `interaction`, `lag`, `volatility`, and `flow`,
+the default of the simulated market. The recipe is that of configs/common.py, the same for all. Every network should
+come within one percentage point of the best possible accuracy, `mlp` only where the last row says it all. The report has
+the trees and the other baselines beside them. Results: results/README.md.
+
+Variants: one or several of these markets, as in `threshold,lag`; all but `flow` by default.
+"""
+
+from typing import get_args
+
+from ml_collections import ConfigDict
+
+from configs.comparison import MODELS
+from fxtrade.comparison.grid import ComparisonConfig
+from fxtrade.core.registry import check_names, to_dict
+from fxtrade.data.synth import SignalName
+
+SIGNALS = get_args(SignalName)
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    markets = tuple(part for part in variant.split(",") if part) or tuple(s for s in SIGNALS if s != "flow")
+    check_names(markets, SIGNALS, "there is no variant")
+    config = ConfigDict(to_dict(ComparisonConfig()))
+    config.name = "-".join(["learner", *(markets if variant else ())])
+    config.markets, config.models = markets, tuple(MODELS)
+    config.update(seeds=1, budget=6_000_000, evaluations=6)
+    config.changes = {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}
+    config.market_changes = {market: {"data": {"synth": {"signal": market}}} for market in markets}
+    config.runs = {
+        name: {market: module.get_config("sim").to_dict() for market in markets} for name, module in MODELS.items()
+    }
+    return config
