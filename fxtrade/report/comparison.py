@@ -40,7 +40,8 @@ days resampled for both together. **q**: the smallest false discovery rate at wh
 * **Plain**: cross-entropy, without any other change. Every cell is trained on as many bars, stages and pre-training \
 included, and keeps the weights of the lowest validation loss. No options were tuned for single cells. \
 **Fine-tuned at**: the learning rate of each seed's online fine-tuning, chosen on the validation span.
-* **Trees and logistic regression** read the features of the bar itself; networks also those of the bars before it.
+* **Trees, logistic regression and MLP, last row** read the features of the bar itself; networks also those of the \
+bars before it. **HAR** reads past volatility alone.
 * **Sharpe**: annual ratio of trading the most confident tenth net of costs."""
 
 
