@@ -6,8 +6,8 @@
 needs no data; all cells take about an hour on two CPU cores, and an interrupted comparison resumes. Each market hides
 its edge in another place (`fxtrade/data/planted.py`): `threshold`, `interaction`, `lag`, `volatility`, and `flow`,
 the default of the simulated market. The recipe is that of configs/common.py, the same for all. Every network should
-come within one percentage point of the best possible accuracy, `mlp` only where the last row says it all. The report has
-the trees and the other baselines beside them. Results: results/README.md.
+come within one percentage point of the best possible accuracy, `mlp` only where the last row says it all. The trees
+and the other baselines stand beside them. Results: results/README.md.
 
 Variants: one or several of these markets, as in `threshold,lag`; all but `flow` by default.
 """

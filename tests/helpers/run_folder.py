@@ -10,6 +10,7 @@ import pytest
 
 from fxtrade import models
 from fxtrade.pipeline import dataset
+from fxtrade.pipeline.build import build_model
 from fxtrade.report.schema import RunReport
 from fxtrade.runs import run_dir
 from fxtrade.runs.record import RunRecord
@@ -40,7 +41,7 @@ def metrics(folder) -> list[dict]:
 def best(folder):
     """Model, data and the averaged weights of the best checkpoint."""
     config = run_dir.load_config(folder)
-    model = models.build(config.model.name, config.model.options, models.HeadSpec(config.label.classes))
+    model = build_model(config)
     data = dataset.prepare(config, dataset.load(config.data))
     params = models.init(model, jax.random.PRNGKey(0), *data.features.x.shape[1:])
     identity = json.loads(next(folder.glob("checkpoints/best/*/meta/metadata")).read_text())["identity"]
