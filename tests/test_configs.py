@@ -20,7 +20,7 @@ from fxtrade.data.synth import SignalName
 from fxtrade.data.times import parse_interval
 from tests.helpers import markets
 
-ALONE = {"comparison", "learner", "common"}  # of many runs; what the others share
+ALONE = {"comparison", "learner", "presets", "common"}  # of many runs; what the others share
 FILES = sorted({p.stem for p in (Path(__file__).parents[1] / "configs").glob("*.py")} - ALONE)
 EVERY = [(file, variant) for file in FILES for variant in common.MARKETS]
 
@@ -98,3 +98,14 @@ def test_the_learner_has_a_market_for_each_signal_but_the_default():
     assert "mlp" in config.models and get_args(SignalName) == tuple(SIGNALS)
     with pytest.raises(ConfigError, match="there is no variant 'lags'; did you mean 'lag'"):
         importlib.import_module("configs.learner").get_config("lags")
+
+
+def test_presets_try_every_recipe_on_every_task():
+    file = importlib.import_module("configs.presets")
+    config = grid.freeze(file.get_config())
+    found = grid.cells(config, dict.fromkeys(config.markets, 4))
+    assert {(cell.market, cell.recipe) for cell in found} == {
+        (market, recipe) for market in file.TASKS for recipe in ("plain", *file.RECIPES)
+    }
+    for name, cell in ((cell.recipe, cell) for cell in found):
+        assert (cell.stages[0].model.encoding.name == "none") == (name == "unencoded")

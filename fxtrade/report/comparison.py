@@ -161,7 +161,7 @@ def _market(report: ComparisonReport, market: MarketReport, picture: str) -> lis
     uniform = fixed(math.log(market.labels[0].classes), 4)
     about = f"In brackets 95 % intervals, days resampled. The log loss of the uniform forecast is {uniform}. {NATS}"
     blocks += ["### Scores", about, grid(header, [_scores(row, s, report) for row in good if (s := row.result.scores)])]
-    header = ["", "parameters", "samples/s", "seconds", "best step", "fine-tuned at"]
+    header = ["", "parameters", "samples/s", "seconds", "validation loss", "best step", "fine-tuned at"]
     efforts = [_effort(row, t, report) for row in good if row.result.scores and (t := row.result.training)]
     blocks += ["### Effort", grid(header, efforts)]
     failed = [f"* {_cell_name(row, report)}: {row.result.error}" for row in market.rows if row.result.error]
@@ -181,7 +181,7 @@ def _effort(row: ComparisonRow, t: CellTraining, report: ComparisonReport) -> li
     ended = f"{t.best_step} of {t.steps}" if t.stages == 1 else DASH
     rates = ", ".join(f"{m.learning_rate:g}" for m in t.members if m.learning_rate is not None)
     numbers = (count(x) for x in (t.parameters, t.labels_per_second, row.result.seconds))
-    return [_cell_name(row, report), *numbers, ended, rates or DASH]
+    return [_cell_name(row, report), *numbers, fixed(t.best_loss, 4), ended, rates or DASH]
 
 
 def _cell_name(row: ComparisonRow, report: ComparisonReport) -> str:

@@ -1,0 +1,45 @@
+"""The search for the training options of configs/common.py: a few for each market and label, judged on validation rows.
+
+    python scripts/comparison.py --config configs/presets.py:volatility
+
+takes a quarter of an hour on two CPU cores. The column "validation loss" in the report decides; the
+test rows of every trial are counted in the ledger like any others. Data as in configs/comparison.py.
+
+Variants: the markets of configs/comparison.py, as in `flow,hourly`; the default is flow, next_close, hourly, volatility.
+"""
+
+import os
+
+from ml_collections import ConfigDict
+
+from configs import wavenet
+from configs.comparison import MARKETS
+from fxtrade.comparison.grid import ComparisonConfig
+from fxtrade.core.registry import check_names, to_dict
+
+TASKS = ("flow", "next_close", "hourly", "volatility")
+RECIPES = {
+    "slower": {"optim": {"learning_rate": 1e-3}},
+    "decay": {"optim": {"weight_decay": 0.3}},
+    "dropout": {"model": {"options": {"dropout": 0.3}}},
+    "decay and dropout": {"optim": {"weight_decay": 0.3}, "model": {"options": {"dropout": 0.3}}},
+    "strong": {"optim": {"learning_rate": 1e-3, "weight_decay": 2.0}, "model": {"options": {"dropout": 0.4}}},
+    "wider": {"model": {"options": {"channels": 64, "skip_channels": 64}}},
+    "quantiles": {"model": {"encoding": {"options": {"edges": "quantiles"}}}},
+    "unencoded": {"model": {"encoding": {"name": "none"}}},
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    markets = tuple(part for part in variant.split(",") if part) or TASKS
+    check_names(markets, MARKETS, "there is no variant")
+    config = ConfigDict(to_dict(ComparisonConfig()))
+    config.name = "-".join(["presets", *(markets if variant else ())])
+    config.data = os.environ.get("FXTRADE_DATA", "data")
+    config.markets, config.models, config.recipes = markets, ("wavenet",), ("plain", *RECIPES)
+    config.update(seeds=1, budget=5_000_000, evaluations=8)
+    config.changes = {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}
+    config.market_changes = {market: MARKETS[market] for market in markets}
+    config.runs = {"wavenet": {market: wavenet.get_config(market).to_dict() for market in markets}}
+    config.recipe_changes = RECIPES
+    return config
