@@ -46,9 +46,7 @@ FIRST_EQUITY = (0.1, 10.0)  # limits of the equity after one bar
 
 def returns_from_equity(equity: Series) -> Float[np.ndarray, " N"]:
     """Return simple returns, the first one on the starting capital 1; NaN after ruin (equity <= 0)."""
-    equity = _equity(equity)
-    before = np.concatenate([[1.0], equity])[: equity.size]
-    return equity / np.where(before > 0, before, np.nan) - 1
+    return _growth(_equity(equity))
 
 
 def annual_return(r: Series, periods: float) -> float:
@@ -182,7 +180,7 @@ def by_period(
     else:
         raise ConfigError(f"by_period: unknown period {period!r}; choose 'day', 'week' or 'month'")
     last = np.flatnonzero(np.append(np.diff(starts) != 0, True))[: starts.size]
-    return starts[last], returns_from_equity(equity[last])
+    return starts[last], _growth(equity[last])  # a period may end far from 1
 
 
 def trade_returns(weight: Table, pnl: Table, cost: Table | None = None) -> Real[np.ndarray, " trades"]:
@@ -221,6 +219,11 @@ def trade_returns(weight: Table, pnl: Table, cost: Table | None = None) -> Real[
     active, trades = held | was_held | starts, int(starts.sum())
     profit = np.bincount(trade[active], (net + exit_cost)[active], trades)
     return profit - np.bincount(trade[reversal] - 1, exit_cost[reversal], trades)
+
+
+def _growth(equity: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
+    before = np.concatenate([[1.0], equity])[: equity.size]
+    return equity / np.where(before > 0, before, np.nan) - 1
 
 
 def _vector(name: str, x: Series) -> Float[np.ndarray, " N"]:

@@ -47,6 +47,11 @@ def test_by_period_follows_the_calendar_and_compounds_to_the_whole(period, first
     np.testing.assert_allclose(np.cumprod(1 + r), [last[s] for s in starts.tolist()], rtol=1e-12)
 
 
+def test_by_period_of_an_account_that_loses_nearly_all_in_its_first_day():
+    _, r = m.by_period([0, HOUR, 24 * HOUR], [0.9, 0.05, 0.04], "day")
+    np.testing.assert_allclose(r, [-0.95, -0.2])
+
+
 def test_by_period_of_nothing_is_nothing():
     starts, r = m.by_period([], [], "day")
     assert starts.size == 0 and r.size == 0
