@@ -40,31 +40,41 @@ def microseconds(args, bar: Callable[[int], np.ndarray], count: int) -> dict[str
     return dict(zip(("median", "p99"), 1e6 * np.percentile(seconds[count // 10 :], [50, 99]), strict=True))
 
 
-def fxtrade(args) -> dict:
+def live(model, params, x: np.ndarray) -> tuple[Callable[[int], np.ndarray], float]:
+    """`bar(t)`, the logits of row `WARM + t` of x, to be called in order from 0 on; and the seconds of compilation."""
     import jax
+
+    from fxtrade import models
+    from fxtrade.core.types import Features
+
+    ok, network = np.ones(x.shape[:2], bool), models.stream(model, params)
+    step, state = jax.jit(network.step, donate_argnums=0), network.init(Features(x[:1], ok[:1]))
+    began = time.perf_counter()
+    step.lower(state, Features(x[:1], ok[:1])).compile()
+    seconds = time.perf_counter() - began
+    state, _ = step(state, Features(x[:WARM], ok[:WARM]))
+
+    def bar(t: int) -> np.ndarray:
+        nonlocal state
+        row = slice(WARM + t, WARM + t + 1)
+        state, out = step(state, Features(x[row], ok[row]))
+        return np.asarray(out.logits)[0]
+
+    return bar, seconds
+
+
+def fxtrade(args) -> dict:
     from weights import random_weights
 
     from fxtrade import models
     from fxtrade.core import compat
-    from fxtrade.core.types import Features
 
     compat.compile_small_loops()
     x, answer, meter = bars(args), {}, measure.Meter(args)
-    ok = np.ones(x.shape[:2], bool)
     for name in args.models:
         model = models.build(name, {})
-        network = models.stream(model, random_weights(model, ASSETS, FEATURES, Path(args.folder, f"{name}.npz")))
-        step, state = jax.jit(network.step, donate_argnums=0), network.init(Features(x[:1], ok[:1]))
-        began = time.perf_counter()
-        step.lower(state, Features(x[:1], ok[:1])).compile()
-        answer[f"{name} compile"] = time.perf_counter() - began
-        state, _ = step(state, Features(x[:WARM], ok[:WARM]))
-
-        def bar(t: int) -> np.ndarray:
-            nonlocal state
-            row = slice(WARM + t, WARM + t + 1)
-            state, out = step(state, Features(x[row], ok[row]))  # noqa: B023
-            return np.asarray(out.logits)[0]
+        params = random_weights(model, ASSETS, FEATURES, Path(args.folder, f"{name}.npz"))
+        bar, answer[f"{name} compile"] = live(model, params, x)
 
         def all_bars():
             answer.update({f"{name} {k}": v for k, v in microseconds(args, bar, len(x) - WARM - 1).items()})  # noqa: B023

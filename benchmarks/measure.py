@@ -30,7 +30,7 @@ TUNED_ALLOCATOR = {
 BEGAN = "BENCHMARK_BEGAN"  # environment variable: when the worker's process was started, seconds of time.time()
 PEERS = ("numba", "pandas", "polars")
 MODELS = ("tcn", "wavenet", "gnn", "cnn_lstm", "lru", "transformer", "attention_tcn")
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy", *PEERS)
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "rtdl_num_embeddings", "numpy", *PEERS)
 
 
 class Spread(NamedTuple):

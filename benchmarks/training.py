@@ -45,15 +45,19 @@ def window_steps(args, batch: int) -> int:
 
 
 class Setup:
-    """A default network with its compiled update on random data, as `experiment.run.train` puts them together."""
+    """A default network with its compiled update on random data, as `experiment.run.train` puts them together.
 
-    def __init__(self, args, name: str, segment: int, bars: int, batch: int = BATCH):
+    Args:
+        encoding: of the features; its name.
+    """
+
+    def __init__(self, args, name: str, segment: int, bars: int, batch: int = BATCH, encoding: str = "none"):
         import jax
         import jax.numpy as jnp
         from weights import random_weights
 
         from fxtrade import models
-        from fxtrade.core.config import OptimConfig
+        from fxtrade.core.config import EncodingConfig, OptimConfig
         from fxtrade.losses.classify import cross_entropy
         from fxtrade.train import optim, segments, step
 
@@ -61,7 +65,7 @@ class Setup:
         self.config = OptimConfig()
         ret, w = np.zeros(y.shape, np.float32), np.ones(y.shape, np.float32)
         self.series = segments.Series(*map(jnp.asarray, (x, y, ret, w)))
-        self.model = models.build(name, {})
+        self.model = models.build(name, {}, encoding=EncodingConfig(encoding))
         self.plan = segments.plan(w, segment, self.model.receptive_field)
         optimizer = optim.optimizer(self.config, 1000)
         self.rates = [float(optim.schedule(self.config, 1000)(i)) for i in range(DISPATCH)]

@@ -20,13 +20,20 @@ from fxtrade.pipeline import dataset, predict
 from fxtrade.pipeline.build import build_model
 from fxtrade.runs import run_dir
 from fxtrade.runs.record import RunRecord
+from fxtrade.train.segments import loss_weight
 from tests.helpers import tiny
 
 
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory):
-    """The folder of a tiny run of three members."""
-    changes = {"train.ensemble.size": 3, "train.steps": 10, "label.horizon": 3}
+    """The folder of a tiny run of three members with encoded features."""
+    changes = {
+        "train.ensemble.size": 3,
+        "train.steps": 10,
+        "label.horizon": 3,
+        "model.encoding.name": "piecewise_linear",
+        "model.encoding.options": {"edges": "quantiles", "bins": 8},
+    }
     return tiny.run_tiny(tmp_path_factory.mktemp("results"), "ensemble", changes)
 
 
@@ -73,6 +80,16 @@ def test_the_targets_are_those_of_the_backtest(kind, rules, request):
         rows = slice(first, first + 40 if chunk == 1 else None)
         targets = stream.run(Stream(lambda _: start, decided.step), rows_of(bars, rows), chunk)
         np.testing.assert_array_equal(targets, expected[: len(targets)])
+
+
+@pytest.mark.slow
+def test_the_edges_of_an_encoding_are_those_of_the_training_rows(ensemble):
+    config = run_dir.load_config(ensemble)
+    data = dataset.prepare(config, dataset.load(config.data))
+    rows = data.features.x[loss_weight(data.features, data.labels, np.asarray(data.split.train)) > 0]
+    expected = np.quantile(rows, np.linspace(0, 1, 9), axis=0).T.astype(np.float32)
+    for params in bundle.load(ensemble).params:
+        np.testing.assert_array_equal(params["encoding"]["edges"], expected)
 
 
 def test_an_account_begins_empty_after_the_history(finished):

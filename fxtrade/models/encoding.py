@@ -105,7 +105,8 @@ class PiecewiseLinear(Binned):
         at = find_bin(x, edges)
         low, high = edges[at], edges[at + 1]
         share = jnp.clip(safe_divide(x - low, high - low, jnp.asarray(x >= high, x.dtype)), 0, 1)
-        below = jnp.cumsum(kernel, 0) - kernel
+        # the sums over the bins below; on the CPU `jnp.cumsum` takes twice as long as all the rest
+        below = jnp.matmul(jnp.tri(self.bins, k=-1, dtype=kernel.dtype), kernel, precision=lax.Precision.HIGHEST)
         return below[at] + share[:, None].astype(kernel.dtype) * kernel[at]
 
 

@@ -27,6 +27,14 @@ KINDS = {
         "adapt.steps": 1,
         "adapt.lookback": 40,
     },
+    "encoded by quantiles, pre-trained": {
+        "model.encoding.name": "piecewise_linear",
+        "model.encoding.options": {"edges": "quantiles", "bins": 8},
+        "train.ensemble.size": 2,
+        "train.ensemble.method": "folds",
+        "pretrain.name": "simclr",
+        "pretrain.steps": 10,
+    },
     "sharpe": {"loss.name": "sharpe", "train.mixup.name": "manifold", "train.curriculum.name": "abs_return"},
 }
 

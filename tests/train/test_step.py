@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade import models
+from fxtrade.core.config import EncodingConfig, MetaConfig
 from fxtrade.core.types import Output
 from fxtrade.losses.classify import cross_entropy
-from fxtrade.train import optim
-from fxtrade.train.segments import Series, batch_starts, plan
+from fxtrade.train import meta, optim
+from fxtrade.train.hooks import NO_HOOKS
+from fxtrade.train.loop import init_params
+from fxtrade.train.segments import Series, batch_starts, gather, plan
 from fxtrade.train.step import BATCHES, DROPOUT, create, make_evaluate, make_update
 from tests.helpers.toys import ASSETS, FEATURES, MODEL, OPTIM, REACH, series, within
 from tests.helpers.trees import close, same
@@ -109,6 +114,42 @@ def test_warm_up_rows_carry_no_loss_though_they_have_weight(update):
     plain, warm, changed = (update(start()[0], s, KEY, 4)[0].params for s in (WHOLE, warm, inside))
     assert same(plain, warm)
     assert not same(plain, changed)
+
+
+class TestEdges:
+    """The edges of an encoding are fitted to the training rows once, and never trained."""
+
+    MODEL = models.build(
+        "mlp", {"channels": 4}, encoding=EncodingConfig("piecewise_linear", {"bins": 4, "edges": "quantiles"})
+    )
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("method", ["plain", "sam", "maml"])
+    def test_training_leaves_them(self, method):
+        config = dataclasses.replace(OPTIM, weight_decay=0.1, sam_rho=0.1 if method == "sam" else None)
+        optimizer, decay = optim.optimizer(config, 20), optim.averaging(config, 20)
+        hooks = meta.make_hooks(MetaConfig("maml", steps=2), PLAN) if method == "maml" else NO_HOOKS
+        update = make_update(self.MODEL, cross_entropy, optimizer, PLAN, BATCH, decay, hooks)
+        params = init_params(self.MODEL, WHOLE, 0)
+        state, _ = update(create(params, optimizer), WHOLE, KEY, 3)
+        for trained in (state.params, state.ema):
+            self.assert_only_edges_stay(trained, params)
+
+    def test_adaptation_leaves_them(self):
+        params, segment = init_params(self.MODEL, WHOLE, 0), gather(WHOLE, PLAN.starts[:2], PLAN)
+
+        def loss(params, step):
+            return cross_entropy(self.MODEL.apply({"params": params}, segment.x), segment)
+
+        adapted, *_ = meta.descend(meta.Descent(loss, 2, 0.5), params)
+        self.assert_only_edges_stay(adapted, params)
+
+    def assert_only_edges_stay(self, trained, params):
+        after, before = trained["encoding"], params["encoding"]
+        rows = np.asarray(WHOLE.x)[np.asarray(WHOLE.w) > 0]
+        np.testing.assert_allclose(before["edges"], np.quantile(rows, np.linspace(0, 1, 5), axis=0).T, rtol=1e-5)
+        np.testing.assert_array_equal(after["edges"], before["edges"])
+        assert np.any(after["kernel"] != before["kernel"])
 
 
 class TestEvaluate:
