@@ -5,7 +5,7 @@
 takes a quarter of an hour on two CPU cores. The column "validation loss" in the report decides; the
 test rows of every trial are counted in the ledger like any others. Data as in configs/comparison.py.
 
-Variants: the markets of configs/comparison.py, as in `flow,hourly`; the default is flow, next_close, hourly, volatility.
+Variants: the markets of configs/comparison.py, as in `flow,hourly`; by default flow, next_close, hourly, volatility.
 """
 
 import os
@@ -18,6 +18,7 @@ from fxtrade.comparison.grid import ComparisonConfig
 from fxtrade.core.registry import check_names, to_dict
 
 TASKS = ("flow", "next_close", "hourly", "volatility")
+START = {"optim": {"learning_rate": 3e-3, "weight_decay": 0.01}}  # the recipe that the others change
 RECIPES = {
     "slower": {"optim": {"learning_rate": 1e-3}},
     "decay": {"optim": {"weight_decay": 0.3}},
@@ -38,7 +39,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data = os.environ.get("FXTRADE_DATA", "data")
     config.markets, config.models, config.recipes = markets, ("wavenet",), ("plain", *RECIPES)
     config.update(seeds=1, budget=5_000_000, evaluations=8)
-    config.changes = {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}
+    config.changes = START | {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}
     config.market_changes = {market: MARKETS[market] for market in markets}
     config.runs = {"wavenet": {market: wavenet.get_config(market).to_dict() for market in markets}}
     config.recipe_changes = RECIPES
