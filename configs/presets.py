@@ -28,6 +28,8 @@ RECIPES = {
     "wider": {"model": {"options": {"channels": 64, "skip_channels": 64}}},
     "quantiles": {"model": {"encoding": {"options": {"edges": "quantiles"}}}},
     "unencoded": {"model": {"encoding": {"name": "none"}}},
+    "unencoded, decay": {"model": {"encoding": {"name": "none"}}, "optim": {"weight_decay": 0.3}},
+    "8 bins, decay": {"model": {"encoding": {"options": {"bins": 8}}}, "optim": {"weight_decay": 0.3}},
 }
 
 

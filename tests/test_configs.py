@@ -108,4 +108,4 @@ def test_presets_try_every_recipe_on_every_task():
         (market, recipe) for market in file.TASKS for recipe in ("plain", *file.RECIPES)
     }
     for name, cell in ((cell.recipe, cell) for cell in found):
-        assert (cell.stages[0].model.encoding.name == "none") == (name == "unencoded")
+        assert (cell.stages[0].model.encoding.name == "none") == ("unencoded" in name)
