@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -16,8 +17,10 @@ from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.core.stream import Stream
 from fxtrade.ensemble.mixture import mixture
 from fxtrade.evaluate import trading
+from fxtrade.experiment import run
 from fxtrade.pipeline import dataset, predict
 from fxtrade.pipeline.build import build_model
+from fxtrade.report.progress import Console
 from fxtrade.runs import run_dir
 from fxtrade.runs.record import RunRecord
 from fxtrade.train.segments import loss_weight
@@ -83,13 +86,20 @@ def test_the_targets_are_those_of_the_backtest(kind, rules, request):
 
 
 @pytest.mark.slow
-def test_the_edges_of_an_encoding_are_those_of_the_training_rows(ensemble):
-    config = run_dir.load_config(ensemble)
+def test_the_edges_of_an_encoding_are_those_of_the_training_rows(ensemble, tmp_path):
+    """Also after the run is resumed for more steps."""
+    shutil.copytree(ensemble.parent, tmp_path / "results")
+    folder, config = tmp_path / "results" / ensemble.name, run_dir.load_config(ensemble)
     data = dataset.prepare(config, dataset.load(config.data))
     rows = data.features.x[loss_weight(data.features, data.labels, np.asarray(data.split.train)) > 0]
     expected = np.quantile(rows, np.linspace(0, 1, 9), axis=0).T.astype(np.float32)
-    for params in bundle.load(ensemble).params:
-        np.testing.assert_array_equal(params["encoding"]["edges"], expected)
+    first = bundle.load(folder).params
+    run.resume(folder, 40, Console(quiet=True))
+    last = bundle.load(folder).params
+    for before, after in zip(first, last, strict=True):
+        np.testing.assert_array_equal(before["encoding"]["edges"], expected)
+        np.testing.assert_array_equal(after["encoding"]["edges"], expected)
+        assert np.any(before["encoding"]["kernel"] != after["encoding"]["kernel"]), "the best step is still the first"
 
 
 def test_an_account_begins_empty_after_the_history(finished):
