@@ -18,7 +18,10 @@ from fxtrade.comparison.grid import ComparisonConfig
 from fxtrade.core.registry import check_names, to_dict
 
 TASKS = ("flow", "next_close", "hourly", "volatility")
-START = {"optim": {"learning_rate": 3e-3, "weight_decay": 0.01}}  # the recipe that the others change
+START = {  # what the recipes change
+    "optim": {"learning_rate": 3e-3, "weight_decay": 0.01},
+    "model": {"encoding": {"name": "piecewise_linear"}},
+}
 RECIPES = {
     "slower": {"optim": {"learning_rate": 1e-3}},
     "decay": {"optim": {"weight_decay": 0.3}},
