@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from fxtrade import features
@@ -21,6 +20,7 @@ def at_interval(market, seconds, first=0):
 
 @pytest.mark.parametrize("minutes", [60, 120])
 def test_volatility_season(minutes):
+    pd = pytest.importorskip("pandas")
     market = at_interval(gap(bars(N), slice(100, 110), 1), 60 * minutes, first=6 * 86_400 + 7 * 3600)
     made = columns({"volatility_season": {"horizons": (1, 5), "halflife": 40.0}}, market)
     seconds, daily = np.asarray(market.second_of_week) % 86_400, 1440 // minutes
