@@ -150,7 +150,7 @@ def ew_moments(
 
 
 def ew_update(
-    s: EwState, row: Float[Array, "*shape"], decay: float, clip: float | None
+    s: EwState, row: Float[Array, "*shape"], decay: float | Float[Array, ""], clip: float | None
 ) -> tuple[EwState, Float[Array, "*shape"]]:
     """Return the moments after one more row, and the row's innovation (its clipped distance from the old mean)."""
     diff = (row - s.centre) - s.offset
