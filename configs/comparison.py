@@ -4,7 +4,7 @@
     python scripts/comparison.py --config configs/comparison.py:small    # flow and hourly bars in data/
     python scripts/comparison.py --config configs/comparison.py
 
-Ctrl-C stops it, and the same command resumes. On two cores a cell of `small` takes half a minute to a minute, all 364
+Ctrl-C stops it, and the same command resumes. On two cores a cell of `small` takes half a minute to a minute, all 416
 some hours; the full budget is twenty times that.
 
 Variants: one market of configs/wavenet.py (all but book) alone, `small` for a laptop, or both, as in

@@ -2,8 +2,8 @@
 
     python scripts/train.py --config configs/wavenet.py
 
-needs no data and takes about two minutes on two CPU cores: the market has a planted edge whose best possible accuracy
-is known, and the report shows how close the network comes to it (within one percentage point). Variants:
+needs no data and takes two and a half minutes on two CPU cores: the market has a planted edge whose best possible
+accuracy is known, and the report shows how close the network comes to it (within one percentage point). Variants:
 
     configs/wavenet.py:random      the same market without an edge: everything must stay near 50 %
     configs/wavenet.py:bars        1-minute bars of BTC, ETH, SUI, TAO    --config.data.path=data/bars
