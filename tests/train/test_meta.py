@@ -226,6 +226,7 @@ TINY = {
     "tcn": {"channels": 3, "blocks": 2},
     "gnn": {"channels": 4, "blocks": 1},
     "lru": {"channels": 3, "blocks": 1},
+    "mlp": {"channels": 3},
     "cnn_lstm": {"channels": 3, "hidden": 3},
     "transformer": {"channels": 4, "layers": 1, "heads": 2, "head_channels": 2, "lookback": 4},
     "attention_tcn": {"channels": 4, "blocks": 1, "heads": 2, "head_channels": 2, "lookback": 4},
