@@ -2,8 +2,7 @@
 
     python scripts/train.py --config configs/mlp.py
 
-takes two minutes on two CPU cores and needs no data. Variants as in configs/wavenet.py: random,
-bars, flow, next_close, hourly, volatility, book.
+needs no data. Variants as in configs/wavenet.py: random, bars, flow, next_close, hourly, volatility, book.
 """
 
 from ml_collections import ConfigDict

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 from jax import lax
-from jaxtyping import Bool, Float, PyTree
+from jaxtyping import Bool, Float, PyTree, Real
 
 from fxtrade.core.registry import Positive, require
 from fxtrade.core.types import Array
@@ -29,7 +29,7 @@ from fxtrade.models.layers import DType
 Edges = Literal["normal", "quantiles"]
 EDGES = "edges"  # name of the parameter that holds quantiles of training rows
 LIMIT = 5.0  # outermost edge of the quantiles of a normal distribution, the default `clip` of scaled columns
-FITTED_ROWS = 200_000  # enough for a quantile of 1/32 to within 0.04 of its bin
+FITTED_ROWS = 200_000  # the standard error of an edge of 32 bins is then at most 0.04 bins
 
 
 class Encoding(nn.Module):
@@ -192,8 +192,8 @@ def find_bin(x: Float[Array, " R"], edges: Float[Array, " edges"]) -> Array:
     return jnp.sum(x[:, None] >= edges[None, 1:-1], -1, dtype=jnp.int32)
 
 
-def fit_edges(params: PyTree, x: Float[Array, "N A F"], counts: Bool[np.ndarray, "N A"]) -> PyTree:
-    """Return parameters whose edges, if there are any, are the quantiles of each column in the rows that count.
+def fit_edges(params: PyTree, x: Float[Array, "N A F"], w: Real[Array, "N A"] | Bool[Array, "N A"]) -> PyTree:
+    """Return parameters whose edges, if there are any, are the quantiles of each column in the rows with w > 0.
 
     The outermost edges are the smallest and largest value. At most `FITTED_ROWS` evenly spaced rows are used.
     """
@@ -201,7 +201,7 @@ def fit_edges(params: PyTree, x: Float[Array, "N A F"], counts: Bool[np.ndarray,
     def fit(path: tuple[Any, ...], leaf: Array) -> Array:
         if getattr(path[-1], "key", None) != EDGES:
             return leaf
-        rows = np.asarray(x)[counts]
+        rows = np.asarray(x)[np.asarray(w) > 0]
         rows = rows[:: -(-len(rows) // FITTED_ROWS)]
         return jnp.asarray(np.quantile(rows, np.linspace(0, 1, leaf.shape[-1]), axis=0).T.astype(np.float32))
 

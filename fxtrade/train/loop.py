@@ -108,11 +108,10 @@ def init_params(model: nn.Module, series: Series, seed: int, count: int = 1) -> 
 
     Those of several members, with seeds `seed`, `seed` + 1, ..., are stacked.
     """
-    own = np.broadcast_to(series.w, (count, *series.x.shape[:2])) > 0
 
     def one(i: int) -> PyTree:
         params = init(model, jax.random.fold_in(jax.random.PRNGKey(seed + i), PARAMS), *series.x.shape[1:])
-        params = fit_edges(params, series.x, own[i])
+        params = fit_edges(params, series.x, series.w[i] if series.w.ndim == 3 else series.w)
         if series.ret_w is None:
             return params
         square = jnp.sum(series.ret_w * series.ret**2) / jnp.maximum(jnp.sum(series.ret_w), 1)
