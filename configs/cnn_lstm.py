@@ -15,7 +15,7 @@ OPTIONS = {
     "hidden": 32,
     "layers": 1,
     "kernel": 3,
-    "lookback": 32,
+    "lookback": 64,
     "warmup": 96,
     "front": "conv",
 }

@@ -14,7 +14,7 @@ OPTIONS = {
     "channels": 32,
     "blocks": 3,
     "kernel": 2,
-    "warmup": 128,
+    "warmup": 256,
 }
 
 

@@ -6,10 +6,12 @@ from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array
-from fxtrade.models.attention import banded_attention
+from fxtrade.models.attention import banded_attention, rotate
 from fxtrade.models.layers import CausalConv, DType, dense, dropout, prepend_past, unfold_assets
 from fxtrade.models.network import Network
 from fxtrade.models.recurrent import LSTM
@@ -71,11 +73,12 @@ class CausalMax(nn.Module):
 class LastStates(nn.Module):
     """Attention of each state over the last `lookback` ones, itself included.
 
-        e_ts = h_t W_a h_s,   alpha_t = softmax of e_ts over t - lookback < s <= t
+        e_ts = rotate(h_t W_a + b_a, t) rotate(h_s, s),   alpha_t = softmax of e_ts over t - lookback < s <= t
         out_t = tanh([sum_s alpha_ts h_s, h_t] W_c + b_c)
 
-    The "general" score of Luong, Pham & Manning (2015). States before the series are zeros: they have score 0 and
-    contribute nothing. NaN states are replaced by zeros. The cache holds the last lookback - 1 states.
+    The "general" score of Luong, Pham & Manning (2015), with rotary positions (`attention.rotate`), by which it finds
+    the state of a given age. States before the series are zeros: they have score 0 and contribute nothing. NaN states
+    are replaced by zeros. The cache holds the last lookback - 1 states.
     """
 
     lookback: int
@@ -83,10 +86,12 @@ class LastStates(nn.Module):
 
     @nn.compact
     def __call__(self, h: Float[Array, "M T C"]) -> Float[Array, "M T C"]:
-        query = dense(h, h.shape[-1], "query", self.dtype, use_bias=False)[:, :, None]
+        query = dense(h, h.shape[-1], "query", self.dtype)[:, :, None]
         states = prepend_past(self, h, self.lookback - 1)
         states = jnp.where(jnp.isnan(states), 0, states)[:, :, None]
-        context = banded_attention(query, states, states, None, self.lookback)[:, :, 0]
+        position = np.arange(states.shape[1])  # relative positions: any row may be the first
+        query, keys = rotate(query, position[self.lookback - 1 :]), rotate(states, position)
+        context = banded_attention(query, keys, states, None, self.lookback)[:, :, 0]
         return jnp.tanh(dense(jnp.concatenate([context, h], -1), h.shape[-1], "outputs", self.dtype))
 
 
@@ -102,20 +107,28 @@ class CNNLSTM(Network):
     rows after which it is assumed to have forgotten. When older rows are replaced by others of the same size, the
     `embed` of an untrained network changes by less than `recurrent.TOLERANCE` of its standard deviation. A trained one
     may remember longer, without a bound.
+
+    Raises:
+        ConfigError: an odd number of hidden units.
     """
 
     bounded_memory: ClassVar = False
     examples: ClassVar = (
-        {"channels": 6, "hidden": 7, "lookback": 5, "warmup": 64},
+        {"channels": 6, "hidden": 8, "lookback": 5, "warmup": 64},
         {"channels": 4, "hidden": 6, "layers": 2, "kernel": 2, "lookback": 9, "warmup": 96, "front": "inception"},
     )
 
     hidden: int = 64
     layers: int = 1
     kernel: int = 3
-    lookback: int = 32
+    lookback: int = 64
     warmup: int = 96
     front: Front = "conv"
+
+    def __post_init__(self):
+        if self.hidden % 2:
+            raise ConfigError(f"model 'cnn_lstm': option hidden must be even, got {self.hidden}")
+        super().__post_init__()
 
     @property
     def receptive_field(self) -> int:

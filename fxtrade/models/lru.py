@@ -7,6 +7,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Float
 
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array
 from fxtrade.models.layers import CausalConv, dense, dropout, unfold_assets
 from fxtrade.models.network import Network
@@ -18,13 +19,17 @@ class LRU(Network):
 
         y = norm(h);   h <- h + W_o (silu(W_g y) * recurrence(conv(y)))
 
-    The recurrent block of Griffin (De et al. 2024): a short causal convolution, a real diagonal recurrence
-    (`GatedRecurrence`) and a gate beside them. The norm is RMSNorm over channels (Zhang & Sennrich 2019).
+    The recurrent block of Griffin (De et al. 2024): a short causal convolution, a diagonal recurrence
+    (`GatedRecurrence`) and a gate beside them. The recurrence is complex, as in the LRU, to remember single bars as well
+    as averages. The norm is RMSNorm over channels (Zhang & Sennrich 2019).
 
     Receptive field: 1 + warmup + blocks (kernel - 1) bars. Older rows still have an influence, but a small one: when
     they are replaced, the `embed` of an untrained network changes by less than `recurrent.TOLERANCE` of its standard
     deviation. A trained network may remember longer, but within a bound: less than TOLERANCE of a block's state is left
     after `warmup` rows, whatever the parameters.
+
+    Raises:
+        ConfigError: an odd number of channels.
     """
 
     bounded_memory: ClassVar = False
@@ -35,7 +40,12 @@ class LRU(Network):
 
     blocks: int = 3
     kernel: int = 2
-    warmup: int = 128
+    warmup: int = 256
+
+    def __post_init__(self):
+        if self.channels % 2:
+            raise ConfigError(f"model 'lru': option channels must be even, got {self.channels}")
+        super().__post_init__()
 
     @property
     def receptive_field(self) -> int:

@@ -18,19 +18,20 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Float
+from jaxtyping import Complex, Float, Inexact
 
 from fxtrade.core import compat
 from fxtrade.core.types import Array
 from fxtrade.models.layers import DType, dense, sum_dtype
 
 TOLERANCE = 1e-3  # the part of a state that may be left after a warm-up
+LONG = 0.9  # of the longest possible time constant: the initial one of a gated recurrence
 
 
 def linear_recurrence(
-    a: Float[Array, "M T C"], b: Float[Array, "M T C"], initial: Float[Array, "M C"]
-) -> Float[Array, "M T C"]:
-    """Compute h_t = a_t h_{t-1} + b_t with h_{-1} = `initial`.
+    a: Inexact[Array, "M T C"], b: Inexact[Array, "M T C"], initial: Inexact[Array, "M C"]
+) -> Inexact[Array, "M T C"]:
+    """Compute h_t = a_t h_{t-1} + b_t with h_{-1} = `initial`, all real or all complex.
 
     On the CPU it runs row by row, which is several times as fast there. Elsewhere it takes log2(T) parallel steps
     (Blelloch 1990; Martin & Cundy 2018), since the maps h -> a h + b compose to maps of the same kind.
@@ -136,15 +137,19 @@ class LSTM(nn.Module):
 
 
 class GatedRecurrence(nn.Module):
-    """A leaky sum of the input in each channel, with a leak that depends on the input.
+    """A leaky sum of the input that rotates in the plane of each pair of channels (i, i + C/2), with a gated leak.
 
         a_t = a_max sigmoid(W x_t + b)
-        h_t = a_t h_{t-1} + sqrt(1 - a_t^2) x_t
+        h_t = a_t e^(i theta) h_{t-1} + sqrt(1 - a_t^2) x_t
 
-    The state is real, diagonal and of unit variance for white input, as in the RG-LRU (De et al. 2024). A gate of the
-    input alone is that of the minGRU (Feng et al. 2024). With a_max = TOLERANCE^(1 / warmup), less than TOLERANCE of a
-    state is left after `warmup` rows, whatever the parameters. The initial time constants are spaced evenly in
-    logarithms, from 1 row to half of the longest possible one.
+    Here x and h are the pairs as complex numbers. The rotations by learnt angles theta are those of the LRU (Orvieto
+    et al. 2023); without them sums of all the past cannot be told from one bar of it. The state is diagonal and of unit
+    variance for white input, as in the RG-LRU (De et al. 2024), and a gate of the input alone is that of the minGRU
+    (Feng et al. 2024). With a_max = TOLERANCE^(1 / warmup), less than TOLERANCE of a state is left after `warmup` rows,
+    whatever the parameters.
+
+    The angles start evenly spaced in [0, pi), so that a pair begins as one coefficient of a Fourier transform of the
+    past, and the time constants at `LONG` times the longest possible one.
     """
 
     warmup: int
@@ -152,14 +157,17 @@ class GatedRecurrence(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "M T C"]) -> Float[Array, "M T C"]:
-        leak = -math.log(TOLERANCE) / self.warmup
-        gate = dense(x, x.shape[-1], "gate", self.dtype, bias_init=_time_constants(leak))
-        state_dtype = sum_dtype(self.dtype)
+        leak, pairs, state_dtype = -math.log(TOLERANCE) / self.warmup, x.shape[-1] // 2, sum_dtype(self.dtype)
+        # exp(-leak) sigmoid(bias) = exp(-leak / LONG)
+        bias = nn.initializers.constant(-math.log(math.expm1((1 / LONG - 1) * leak)))
+        gate = dense(x, pairs, "gate", self.dtype, bias_init=bias)
+        angle = self.param("angle", _even_angles, (pairs,)).astype(state_dtype)[None, None]
         a = math.exp(-leak) * nn.sigmoid(gate.astype(state_dtype))
-        b = jnp.sqrt(1 - a * a) * x.astype(state_dtype)
+        b = _complex(jnp.tile(jnp.sqrt(1 - a * a), 2) * x.astype(state_dtype))
+        a = lax.complex(a * jnp.cos(angle), a * jnp.sin(angle))
 
         def run(state):
-            h = linear_recurrence(a, b, state)
+            h = _real(linear_recurrence(a, b, _complex(state)))
             return h[:, -1], h
 
         return _run_from_cache(self, run, jnp.zeros((x.shape[0], x.shape[-1]), state_dtype)).astype(self.dtype)
@@ -188,12 +196,14 @@ def _lstm_bias(seed: Array, shape: tuple[int], dtype=jnp.float32) -> Array:
     return jnp.zeros(shape, dtype).at[shape[0] // 4 : shape[0] // 2].set(1)
 
 
-def _time_constants(leak: float) -> Callable:
-    """Initialise biases b for which exp(-leak) sigmoid(b) = exp(-1 / tau), with tau from 1 to 1 / (2 leak) rows."""
+def _even_angles(seed: Array, shape: tuple[int], dtype=jnp.float32) -> Array:
+    return jnp.pi / shape[0] * jnp.arange(shape[0], dtype=dtype)
 
-    def biases(seed: Array, shape: tuple[int], dtype=jnp.float32) -> Array:
-        longest = 0.5 / leak
-        tau = jnp.geomspace(min(1.0, longest), longest, shape[0], dtype=dtype)
-        return -jnp.log(jnp.expm1(1 / tau - leak))
 
-    return biases
+def _complex(pairs: Float[Array, "*rows C"]) -> Complex[Array, "*rows D"]:
+    """Return x_i + i x_{i + D} as D = C / 2 complex numbers."""
+    return lax.complex(*jnp.split(pairs, 2, -1))
+
+
+def _real(values: Complex[Array, "*rows D"]) -> Float[Array, "*rows C"]:
+    return jnp.concatenate([values.real, values.imag], -1)

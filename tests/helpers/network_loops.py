@@ -62,6 +62,12 @@ def residual_block(p, i, h):
     return relu(h + relu(conv(p[f"block{i}b"], y, 2**i)))
 
 
+def pairs(x):
+    """Channels i and i + C/2 as complex numbers."""
+    real, imag = np.split(np.asarray(x), 2, -1)
+    return real + 1j * imag
+
+
 def lstm(p, x):
     """One series `[T, C]`."""
     units = len(p["bias"]) // 4

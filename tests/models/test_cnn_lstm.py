@@ -11,7 +11,7 @@ from jax.test_util import check_grads
 from fxtrade import models
 from fxtrade.core import compat
 from fxtrade.models.cnn_lstm import CNNLSTM, CausalMax, Convolutions, Inception, LastStates
-from tests.helpers.network_loops import assert_matches_numpy, conv, dense, embed, lstm, relu
+from tests.helpers.network_loops import assert_matches_numpy, conv, dense, embed, lstm, pairs, relu
 from tests.helpers.networks import assert_streams, random_params
 
 
@@ -35,11 +35,18 @@ def inception(p, x, kernel):
     return np.concatenate([short, long, leaky(conv(p["pooled"], largest))], 1)
 
 
+def rotated(last):
+    """The last states, newest first, turned back by the angles of their ages."""
+    frequency = 10_000.0 ** (-2 * np.arange(last.shape[1] // 2) / last.shape[1])
+    turned = pairs(last) * np.exp(-1j * np.outer(np.arange(len(last)), frequency))
+    return np.concatenate([turned.real, turned.imag], -1)
+
+
 def last_states(p, h, lookback):
     out = []
     for t in range(len(h)):
         last = np.stack([previous(h, t, i) for i in range(lookback)])
-        weight = np.exp(last @ (h[t] @ p["query"]["kernel"]))
+        weight = np.exp(rotated(last) @ dense(p["query"], h[t]))
         context = weight @ last / weight.sum()
         out.append(np.tanh(dense(p["outputs"], np.concatenate([context, h[t]]))))
     return np.stack(out)
@@ -81,7 +88,7 @@ def test_gradient_of_a_layer_by_finite_differences(layer):
 
 @pytest.mark.parametrize("layer", [CausalMax(4), LastStates(4)], ids=lambda x: type(x).__name__)
 def test_the_cache_continues_a_series(layer):
-    x = np.random.default_rng(0).standard_normal((2, 15, 3)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((2, 15, 4)).astype(np.float32)
     params = {} if isinstance(layer, CausalMax) else random_params(layer, x)
     assert_streams(layer, params, x, (1, 6, 1, 6, 1))
 
@@ -104,6 +111,6 @@ def test_both_front_ends_have_the_same_reach():
 
 
 def test_receptive_field():
-    assert models.build("cnn_lstm", {}).receptive_field == 96 + 32 + 4
+    assert models.build("cnn_lstm", {}).receptive_field == 96 + 64 + 4
     options = {"warmup": 10, "lookback": 5, "kernel": 2, "front": "inception"}
     assert models.build("cnn_lstm", options).receptive_field == 10 + 5 + 2

@@ -12,7 +12,7 @@ from fxtrade.core import compat
 from fxtrade.core.types import Features
 from fxtrade.models.lru import LRU
 from tests.helpers.causality import chunks_are_whole, compiled
-from tests.helpers.network_loops import assert_matches_numpy, dense, embed, sigmoid
+from tests.helpers.network_loops import assert_matches_numpy, dense, embed, pairs, sigmoid
 from tests.helpers.networks import ASSETS, inputs, made
 from tests.helpers.trees import close
 
@@ -23,16 +23,16 @@ def rms_norm(p, x):
 
 def block(p, i, h, warmup):
     """One series `[T, C]`, row by row, with the last rows of y and the state as memory."""
-    kernel, state, out = p[f"conv{i}"]["kernel"], np.zeros(h.shape[1]), []
+    kernel, state, out = p[f"conv{i}"]["kernel"], np.zeros(h.shape[1] // 2), []
     last = [np.zeros(h.shape[1])] * len(kernel)
     for row in h:
         y = rms_norm(p[f"norm{i}"], row)
         last = [*last[1:], y]
         u = sum(a @ w for a, w in zip(last, kernel, strict=True)) + p[f"conv{i}"]["bias"]
         a = 1e-3 ** (1 / warmup) * sigmoid(dense(p[f"recurrence{i}"]["gate"], u))
-        state = a * state + np.sqrt(1 - a**2) * u
+        state = a * np.exp(1j * p[f"recurrence{i}"]["angle"]) * state + np.sqrt(1 - a**2) * pairs(u)
         g = dense(p[f"gate{i}"], y)
-        out.append(row + dense(p[f"mix{i}"], state * g * sigmoid(g)))
+        out.append(row + dense(p[f"mix{i}"], np.append(state.real, state.imag) * g * sigmoid(g)))
     return np.stack(out)
 
 
@@ -67,5 +67,5 @@ def test_streaming_in_the_parallel_form(monkeypatch):
 
 
 def test_receptive_field():
-    assert models.build("lru", {}).receptive_field == 1 + 128 + 3
+    assert models.build("lru", {}).receptive_field == 1 + 256 + 3
     assert models.build("lru", {"warmup": 10, "blocks": 2, "kernel": 4}).receptive_field == 17

@@ -13,7 +13,7 @@ from jax.test_util import check_grads
 from fxtrade.core import compat
 from fxtrade.models.recurrent import LSTM, TOLERANCE, GatedRecurrence, linear_recurrence, lstm
 from tests.helpers.network_loops import lstm as lstm_loop
-from tests.helpers.network_loops import sigmoid, wide
+from tests.helpers.network_loops import dense, pairs, sigmoid, wide
 from tests.helpers.networks import assert_streams, random_params
 from tests.helpers.trees import close
 
@@ -36,12 +36,11 @@ def recurrence_loop(a, b, initial):
 
 
 def gated_loop(p, x, warmup):
-    kernel, bias = (np.asarray(p["gate"][k], np.float64) for k in ("kernel", "bias"))
-    h, out = np.zeros((len(x), x.shape[-1])), []
+    p, h, out = wide(p), 0, []
     for t in range(x.shape[1]):
-        a = 1e-3 ** (1 / warmup) * sigmoid(x[:, t] @ kernel + bias)
-        h = a * h + np.sqrt(1 - a**2) * x[:, t]
-        out.append(h)
+        a = 1e-3 ** (1 / warmup) * sigmoid(dense(p["gate"], x[:, t]))
+        h = a * np.exp(1j * p["angle"]) * h + np.sqrt(1 - a**2) * pairs(x[:, t])
+        out.append(np.concatenate([h.real, h.imag], -1))
     return np.stack(out, 1)
 
 
@@ -137,13 +136,14 @@ def test_a_fresh_lstm_remembers():
     assert 0.6 < np.std(np.asarray(params["kernel"])[:CHANNELS]) * CHANNELS**0.5 < 1.4
 
 
-def test_a_fresh_gated_recurrence_has_many_time_constants_and_unit_variance():
+def test_a_fresh_gated_recurrence_has_long_memory_many_angles_and_unit_variance():
     warmup, x = 400, rows(8, 2000, 32)
     layer = GatedRecurrence(warmup)
     params = jax.jit(layer.init)(jax.random.PRNGKey(0), x[:, :1])["params"]
     longest = warmup / np.log(1 / TOLERANCE)
     kept = np.exp(-1 / longest) * sigmoid(np.asarray(params["gate"]["bias"], np.float64))
-    np.testing.assert_allclose(-1 / np.log(kept), np.geomspace(1, longest / 2, 32), rtol=1e-4)
+    np.testing.assert_allclose(-1 / np.log(kept), np.full(16, 0.9 * longest), rtol=1e-4)
+    np.testing.assert_allclose(params["angle"], np.linspace(0, np.pi, 16, endpoint=False), rtol=1e-6)
     h = np.asarray(jax.jit(lambda x: layer.apply({"params": params}, x))(x))[:, warmup:]
     np.testing.assert_allclose(h.std((0, 1)), 1, atol=0.25)
 
@@ -154,7 +154,8 @@ def test_a_gated_recurrence_forgets_within_its_warmup_whatever_its_weights(warmu
     params = jax.tree.map(lambda a: 100 * np.abs(a), random_params(layer, x))  # gates that stay wide open
     run = jax.jit(lambda state: layer.apply({"params": params, "cache": {"carry": state}}, x, mutable=["cache"])[0])
     zero, one = (np.asarray(run(np.full((2, CHANNELS), v, np.float32)), np.float64) for v in (0, 1))
-    assert 0.5 * TOLERANCE < (one - zero)[:, -1].max() <= TOLERANCE * (1 + 1e-3)
+    left = np.abs(pairs(one - zero))[:, -1] / 2**0.5
+    assert 0.5 * TOLERANCE < left.max() <= TOLERANCE * (1 + 1e-3)
     fresh = jax.jit(layer.init)(jax.random.PRNGKey(0), x)["params"]
     assert np.isfinite(fresh["gate"]["bias"]).all()
 
@@ -162,12 +163,13 @@ def test_a_gated_recurrence_forgets_within_its_warmup_whatever_its_weights(warmu
 @pytest.mark.parametrize("make", [lambda d: LSTM(1, dtype=d), lambda d: GatedRecurrence(100_000, dtype=d)])
 def test_small_steps_add_up_in_bfloat16_too(make):
     """A state rounded to 8 bits would stop growing once a step is less than 1/256 of it."""
-    x = np.full((1, 1500, 1), 0.01, np.float32)
+    x = np.full((1, 1500, 2), 0.01, np.float32)
     shapes = jax.eval_shape(make(jnp.float32).init, jax.random.PRNGKey(0), x)["params"]
     # open forget and input gates of the LSTM, and an open gate of the recurrence
-    values = {"kernel": lambda s: np.array([[0, 0, 0.1, 0], [0, 0, 0, 0]]) if s.shape == (2, 4) else np.zeros(s.shape)}
-    values["bias"] = lambda s: np.array([9, 30, 0, 9]) if s.shape == (4,) else np.full(s.shape, 30)
-    params = jax.tree_util.tree_map_with_path(lambda k, s: values[k[-1].key](s).astype(np.float32), shapes)
+    kernel = np.array([[0, 0, 0.05, 0], [0, 0, 0.05, 0], [0, 0, 0, 0]])
+    values = {"kernel": lambda s: kernel if s == kernel.shape else np.zeros(s), "angle": np.zeros}
+    values["bias"] = lambda s: np.array([9, 30, 0, 9]) if s == (4,) else np.full(s, 30)
+    params = jax.tree_util.tree_map_with_path(lambda k, s: values[k[-1].key](s.shape).astype(np.float32), shapes)
     exact, out = (
         np.asarray(jax.jit(lambda x, d=d: make(d).apply({"params": params}, x))(x), np.float32)
         for d in (jnp.float32, jnp.bfloat16)
