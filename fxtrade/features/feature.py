@@ -75,7 +75,7 @@ def require_at_least_two(values: Iterable[int], where: str) -> None:
 def daily_clock_problem(times: Int64[np.ndarray, " N"]) -> str:
     """Return in words what a feature with a `daily_clock` needs that bars at these times (ns) lack; else "".
 
-    A message goes on with it after the feature's name.
+    The text follows the name of the feature in a message.
     """
     gaps = np.unique(np.diff(times)) / 10**9
     if len(gaps) == 1 and gaps[0] in DAILY_INTERVALS:
