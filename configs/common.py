@@ -1,14 +1,18 @@
-"""Presets that the config files share: the data of each market, and training options that suit it."""
+"""What the config files share: the data of each market, training options that suit it, and comparisons on them."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from fxtrade import features
+from fxtrade.comparison.grid import Changes, ComparisonConfig
 from fxtrade.core.config_dict import to_config_dict
-from fxtrade.core.registry import check_names
+from fxtrade.core.registry import check_names, to_dict
 
 BARS = {
     "log_return": {"horizons": (1, 2, 4, 8, 16, 32)},
@@ -85,6 +89,36 @@ def market(variant: str, model: str, options: dict[str, Any]) -> ConfigDict:
         config.data.align = "union"
         config.scaler.halflife = 500.0
     return config
+
+
+def comparison(
+    name: str, models: Mapping[str, ModuleType], markets: Mapping[str, Changes], preset: str | None = None
+) -> ConfigDict:
+    """Return the config of a comparison of models, each with the config of its module, on markets.
+
+    Data are read from $FXTRADE_DATA or data.
+
+    Args:
+        markets: changes of the presets.
+        preset: of all markets; None: each has one of its own name.
+    """
+    config = ConfigDict(to_dict(ComparisonConfig()))
+    config.name, config.data = name, os.environ.get("FXTRADE_DATA", "data")
+    config.markets, config.models = tuple(markets), tuple(models)
+    config.changes = {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}
+    config.market_changes = dict(markets)
+    config.runs = {
+        model: {market: module.get_config(preset or market).to_dict() for market in markets}
+        for model, module in models.items()
+    }
+    return config
+
+
+def variants(text: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the variants that a text such as `flow,hourly` names. Raises ConfigError if one is not in `names`."""
+    parts = tuple(part for part in text.split(",") if part)
+    check_names(parts, names, "there is no variant")
+    return parts
 
 
 def every(variant: str) -> dict[str, dict]:

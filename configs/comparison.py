@@ -16,13 +16,9 @@ Two processes may share the work: --shard 1/2 and --shard 2/2.
 Results: results/README.md.
 """
 
-import os
-
 from ml_collections import ConfigDict
 
-from configs import attention_tcn, cnn_lstm, gnn, lru, mlp, tcn, transformer, wavenet
-from fxtrade.comparison.grid import ComparisonConfig
-from fxtrade.core.registry import check_names, to_dict
+from configs import attention_tcn, cnn_lstm, common, gnn, lru, mlp, tcn, transformer, wavenet
 
 WEEKLY = {"every": 10_080, "lookback": 2_880}  # bars of a minute
 MARKETS = {  # changes of a market's preset: 4,096 bars of single symbols in a step
@@ -77,20 +73,11 @@ RECIPES = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    parts = [part for part in variant.split(",") if part]
-    check_names(parts, ["small", *MARKETS], "there is no variant")
+    parts = common.variants(variant, ("small", *MARKETS))
     markets = tuple(part for part in parts if part != "small") or ("hourly", "flow")
-    config = ConfigDict(to_dict(ComparisonConfig()))
-    config.name = "-".join(["comparison", *parts])
-    config.data = os.environ.get("FXTRADE_DATA", "data")
-    config.markets, config.models, config.recipes = markets, tuple(MODELS), tuple(RECIPES)
+    config = common.comparison("-".join(["comparison", *parts]), MODELS, {m: MARKETS[m] for m in markets})
     config.budget = 20_000_000
-    config.changes = {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}
-    config.market_changes = {market: MARKETS[market] for market in markets}
-    config.runs = {
-        name: {market: module.get_config(market).to_dict() for market in markets} for name, module in MODELS.items()
-    }
-    config.recipe_changes = RECIPES
+    config.recipes, config.recipe_changes = tuple(RECIPES), RECIPES
     if "small" in parts:
         config.update(budget=1_000_000, evaluations=5, valid_rows=50_000)
     return config

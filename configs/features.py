@@ -5,7 +5,9 @@
     python scripts/features.py --config configs/features.py:flow --config.data.path=data/bars_flow_1m
 
 The variants are those of configs/wavenet.py: sim, random, bars, flow, next_close, hourly, volatility, book. 145 columns
-of plain bars, 170 with order flow, 38 of books: a study takes a minute or two. Results: results/README.md.
+of plain bars, 170 with order flow, 38 of books: a study takes a minute or two, and leaves out what the clock of the
+bars does not allow, such as the season of the day of daily bars. A few years of these need a shorter memory as well:
+--config.scaler.halflife=100. Results: results/README.md.
 """
 
 from ml_collections import ConfigDict

@@ -16,26 +16,19 @@ from typing import get_args
 
 from ml_collections import ConfigDict
 
+from configs import common
 from configs.comparison import MODELS
-from fxtrade.comparison.grid import ComparisonConfig
-from fxtrade.core.registry import check_names, to_dict
 from fxtrade.data.synth import SignalName
 
 SIGNALS = get_args(SignalName)
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    markets = tuple(part for part in variant.split(",") if part) or tuple(s for s in SIGNALS if s != "flow")
-    check_names(markets, SIGNALS, "there is no variant")
-    config = ConfigDict(to_dict(ComparisonConfig()))
-    config.name = "-".join(["learner", *(markets if variant else ())])
-    config.markets, config.models = markets, tuple(MODELS)
+    parts = common.variants(variant, SIGNALS)
+    changes = {  # a faster scaler hides the levels that two of the signals depend on
+        signal: {"data": {"synth": {"signal": signal}}, "scaler": {"halflife": 4000.0}}
+        for signal in parts or [s for s in SIGNALS if s != "flow"]
+    }
+    config = common.comparison("-".join(["learner", *parts]), MODELS, changes, preset="sim")
     config.update(seeds=1, budget=6_000_000, evaluations=6)
-    config.changes = {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}
-    config.market_changes = {  # a faster scaler hides the levels that two of the signals depend on
-        market: {"data": {"synth": {"signal": market}}, "scaler": {"halflife": 4000.0}} for market in markets
-    }
-    config.runs = {
-        name: {market: module.get_config("sim").to_dict() for market in markets} for name, module in MODELS.items()
-    }
     return config

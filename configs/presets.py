@@ -8,14 +8,10 @@ test rows of every trial are counted in the ledger like any others. Data as in c
 Variants: the markets of configs/comparison.py, as in `flow,hourly`; by default flow, next_close, hourly, volatility.
 """
 
-import os
-
 from ml_collections import ConfigDict
 
-from configs import wavenet
+from configs import common, wavenet
 from configs.comparison import MARKETS
-from fxtrade.comparison.grid import ComparisonConfig
-from fxtrade.core.registry import check_names, to_dict
 
 TASKS = ("flow", "next_close", "hourly", "volatility")
 START = {  # what the recipes change
@@ -37,15 +33,10 @@ RECIPES = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    markets = tuple(part for part in variant.split(",") if part) or TASKS
-    check_names(markets, MARKETS, "there is no variant")
-    config = ConfigDict(to_dict(ComparisonConfig()))
-    config.name = "-".join(["presets", *(markets if variant else ())])
-    config.data = os.environ.get("FXTRADE_DATA", "data")
-    config.markets, config.models, config.recipes = markets, ("wavenet",), ("plain", *RECIPES)
+    parts = common.variants(variant, MARKETS)
+    changes = {market: MARKETS[market] for market in parts or TASKS}
+    config = common.comparison("-".join(["presets", *parts]), {"wavenet": wavenet}, changes)
     config.update(seeds=1, budget=5_000_000, evaluations=8)
-    config.changes = START | {"report": {"coverages": (1.0, 0.25, 0.1, 0.05)}}
-    config.market_changes = {market: MARKETS[market] for market in markets}
-    config.runs = {"wavenet": {market: wavenet.get_config(market).to_dict() for market in markets}}
-    config.recipe_changes = RECIPES
+    config.changes.update(START)
+    config.recipes, config.recipe_changes = ("plain", *RECIPES), RECIPES
     return config

@@ -20,7 +20,7 @@ from fxtrade.evaluate.accuracy import DailySums, EvaluatedRows
 from fxtrade.evaluate.data import comparable_labels, summarize_data
 from fxtrade.labels import LabelSpec
 from fxtrade.metrics import classify
-from fxtrade.pipeline import dataset, online_finetune
+from fxtrade.pipeline import dataset, online_finetune, predict
 from fxtrade.pipeline.baselines import Prediction
 from fxtrade.pipeline.build import build_loss
 from fxtrade.pipeline.dataset import Dataset
@@ -76,7 +76,7 @@ def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -
     longer memory forecasts as in one pass over all rows. Weights that adapt read all rows from shortly before the first
     of these rows.
     """
-    wanted, features = np.asarray(data.split.valid | data.split.test), data.features
+    wanted = np.asarray(data.split.valid | data.split.test)
     lead = LEAD * model.receptive_field
     if config.adapt.steps is not None:
         read = np.arange(
@@ -88,10 +88,8 @@ def forecasts(config: RunConfig, model: nn.Module, params: Any, data: Dataset) -
     each = members.unstack(params, config.train.ensemble.size)
     made = []
     for scored, rate in online_finetune.score(model, build_loss(config), each, part, config.adapt):
-        prob = np.full((*features.ok.shape, scored.prob.shape[-1]), 1 / scored.prob.shape[-1], np.float32)
-        ok = np.zeros(features.ok.shape, bool)
-        prob[read], ok[read] = scored.prob, scored.ok
-        made.append(Adapted(Forecast(prob, ok & wanted[:, None]), rate))
+        whole = predict.among_all(scored, read, len(wanted))
+        made.append(Adapted(dataclasses.replace(whole, ok=whole.ok & wanted[:, None]), rate))
     return made
 
 

@@ -21,7 +21,7 @@ from fxtrade.comparison.cell import Setting, evaluate_cell, evaluate_member, mak
 from fxtrade.comparison.cell import forecasts as cell_forecasts
 from fxtrade.comparison.grid import Cell, ComparisonConfig
 from fxtrade.comparison.statistics import assemble
-from fxtrade.comparison.store import CELLS, PLAN, SUMS, CellStore, Plan, earlier_starts
+from fxtrade.comparison.store import CELLS, PLAN, SUMS, CellStore, Plan, earlier_starts, lock
 from fxtrade.core.errors import FxtradeError, Interrupted, TrainingError
 from fxtrade.core.text import plural
 from fxtrade.data.panel import Panel
@@ -71,19 +71,30 @@ def run(
     A changed config recomputes the cells that it affects. Errors in the config are raised before the first training.
 
     Args:
-        shard: `(i, n)`, the i-th of n shards of the cells, from 1 on. Processes with different shards may share one
-            folder; the last to finish reports all cells.
+        shard: `(i, n)`, the i-th of n shards of the cells, from 1 on. Processes with different shards of the same
+            number may share one folder; the last to finish reports all cells.
 
     Raises:
-        FxtradeError: a mistake that the user can correct; the message says how.
+        FxtradeError: a mistake that the user can correct, or another process with the same cells; the message says
+            how.
         Interrupted: SIGINT or SIGTERM came; the same call resumes.
     """
     console = console or Console()
     folder = run_dir.run_folder(results, name or config.name)
     job = prepare(config, results, console)
+    with lock(folder, shard):
+        report = run_shard(job, results, folder, shard, console)
+        write(folder, report, console)
+    return folder
+
+
+def run_shard(
+    job: Job, results: Path, folder: Path, shard: tuple[int, int], console: Console
+) -> comparison_report.ComparisonReport:
+    """Run the cells of a shard that are not yet stored, and return the report on all that are."""
     store = CellStore(folder)
     environment = provenance.environment(earlier_starts(folder))
-    Plan(config, job.settings, tuple(job.cells), environment).write(folder / PLAN)
+    Plan(job.config, job.settings, tuple(job.cells), environment).write(folder / PLAN)
     mine = dict(list(job.cells.items())[shard[0] - 1 :: shard[1]])
     try:
         with Interrupt(at_once=True) as interrupt:
@@ -96,7 +107,7 @@ def run(
                     raise KeyboardInterrupt
 
             run_cells(job, mine, store, keep, environment.code, console)
-            report = assemble(CellStore(folder))  # with what other processes have finished
+            return assemble(CellStore(folder))  # with what other processes have finished
     except KeyboardInterrupt:
         done = sum(key in store.results for key in mine)
         raise Interrupted(
@@ -104,8 +115,6 @@ def run(
             "the same command resumes",
             interrupt.signal or signal.SIGINT,
         ) from None
-    write(folder, report, console)
-    return folder
 
 
 def table(folder: Path, console: Console | None = None) -> None:

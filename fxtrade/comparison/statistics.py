@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.evaluate.paired import accuracy_difference, corrected, log_loss_difference
 from fxtrade.evaluate.results import Differences, PairedTest
 from fxtrade.pipeline import baselines
+from fxtrade.pipeline.learned_baselines import LEARNED
 from fxtrade.report.comparison_schema import (
     COMPARED,
     BaselineSummary,
@@ -27,7 +28,9 @@ from fxtrade.report.comparison_schema import (
 )
 
 BASELINE = baselines.BOOSTED_TREES  # that all cells are compared with
+LEARNED_BASELINES = tuple(entry.title for entry in LEARNED.values())  # that plain cells are compared with
 FALSE_DISCOVERY_RATE = 0.05
+Pair = tuple[str, str]  # hashes of a cell and of what it is compared with
 
 
 class MarketCells(NamedTuple):
@@ -38,17 +41,24 @@ class MarketCells(NamedTuple):
     results: list[CellResult]
     sums: dict[str, DailySums]
 
-    def compared(self) -> list[float]:
-        return [c for c in COMPARED if c in self.coverages]
+    def compared(self, coverages: Sequence[float] = COMPARED) -> list[float]:
+        return [c for c in coverages if c in self.coverages]
 
-    def pairs(self, rival: str) -> dict[str, str]:
-        """Return the cells that are compared with the baseline or with plain training, and with which, by hash."""
-        if rival == BASELINE:
-            baseline = [r.hash for r in self.results if r.is_baseline and r.model == BASELINE]
-            return {r.hash: baseline[0] for r in self.results if baseline and not r.is_baseline}
+    def baseline_pairs(self) -> list[Pair]:
+        """Return every cell beside the baseline."""
+        baseline = [r.hash for r in self.results if r.is_baseline and r.model == BASELINE]
+        return [(r.hash, baseline[0]) for r in self.results if baseline and not r.is_baseline]
+
+    def plain_pairs(self) -> list[Pair]:
+        """Return the cells of every other recipe beside plain training of their model."""
         plain = {r.model: r.hash for r in self.results if r.recipe == PLAIN}
         cells = (r for r in self.results if not r.is_baseline and r.recipe != PLAIN)
-        return {r.hash: plain[r.model] for r in cells if r.model in plain}
+        return [(r.hash, plain[r.model]) for r in cells if r.model in plain]
+
+    def learned_pairs(self) -> list[Pair]:
+        """Return every plain cell beside every learned baseline."""
+        learned = [r.hash for r in self.results if r.is_baseline and r.model in LEARNED_BASELINES]
+        return [(r.hash, theirs) for r in self.results if r.recipe == PLAIN for theirs in learned]
 
 
 def assemble(store: CellStore) -> ComparisonReport:
@@ -74,14 +84,21 @@ def assemble(store: CellStore) -> ComparisonReport:
         if setting in store.settings
     }
     markets = [_market(store, name, plan.settings[name], results) for name, results in rows.items()]
-    from_baseline, from_plain = (against(rival, markets, config.seed) for rival in (BASELINE, PLAIN))
+    from_baseline, from_plain = (
+        {ours: made for (ours, _), made in differences(markets, pairs, config.seed).items()}
+        for pairs in (MarketCells.baseline_pairs, MarketCells.plain_pairs)
+    )
+    from_learned = against_learned(markets, config.seed)
     reports = tuple(
         MarketReport(
             name=name,
             data=(setting := store.settings[plan.settings[name]]).data,
             labels=setting.labels,
             coverages=setting.coverages,
-            rows=tuple(ComparisonRow(r, from_baseline.get(r.hash), from_plain.get(r.hash)) for r in results),
+            rows=tuple(
+                ComparisonRow(r, from_baseline.get(r.hash), from_plain.get(r.hash), from_learned.get(r.hash, {}))
+                for r in results
+            ),
         )
         for name, results in rows.items()
     )
@@ -105,22 +122,36 @@ def assemble(store: CellStore) -> ComparisonReport:
     )
 
 
-def against(rival: str, markets: Sequence[MarketCells], seed: int) -> dict[str, Differences]:
-    """Return the paired differences of the cells from the baseline or from plain training, by hash."""
-    accuracy, log_loss = {}, {}
+def differences(
+    markets: Sequence[MarketCells],
+    pairs: Callable[[MarketCells], list[Pair]],
+    seed: int,
+    coverages: Sequence[float] = COMPARED,
+) -> dict[Pair, Differences]:
+    """Return the paired differences of the pairs of all markets; q-values are among all of a kind jointly."""
+    accuracy, log_loss, compared = {}, {}, {}
     for market in markets:
-        for ours, theirs in market.pairs(rival).items():
-            pair = [market.sums[ours]], [market.sums[theirs]]
-            for c in market.compared():
-                accuracy[ours, c] = accuracy_difference(*pair, market.coverages.index(c), seed)
-            if test := log_loss_difference(*pair, seed):
-                log_loss[ours] = test
+        for pair in pairs(market):
+            sides = [market.sums[pair[0]]], [market.sums[pair[1]]]
+            compared[pair] = market.compared(coverages)
+            for c in compared[pair]:
+                accuracy[pair, c] = accuracy_difference(*sides, market.coverages.index(c), seed)
+            if test := log_loss_difference(*sides, seed):
+                log_loss[pair] = test
     accuracy, log_loss = corrected(accuracy), corrected(log_loss)
     return {
-        ours: Differences({c: accuracy[ours, c] for c in market.compared()}, log_loss.get(ours))
-        for market in markets
-        for ours in market.pairs(rival)
+        pair: Differences({c: accuracy[pair, c] for c in targets}, log_loss.get(pair))
+        for pair, targets in compared.items()
     }
+
+
+def against_learned(markets: Sequence[MarketCells], seed: int) -> dict[str, dict[str, Differences]]:
+    """Return the paired differences of plain cells from the learned baselines on all bars, by hash and name."""
+    names = {r.hash: r.model for market in markets for r in market.results}
+    found: dict[str, dict[str, Differences]] = {}
+    for (ours, theirs), made in differences(markets, MarketCells.learned_pairs, seed, (1.0,)).items():
+        found.setdefault(ours, {})[names[theirs]] = made
+    return found
 
 
 def recipe_reports(
@@ -129,7 +160,7 @@ def recipe_reports(
     """Return the effect of each recipe against plain training, on average over the models that have both."""
     accuracy, log_loss, hashes = {}, {}, {}
     for market in markets:
-        plain = market.pairs(PLAIN)
+        plain = dict(market.plain_pairs())
         for recipe in config.recipes:
             ours = [r.hash for r in market.results if r.recipe == recipe and r.hash in plain]
             if not ours:

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from fxtrade.report.comparison_schema import CellResult
 from fxtrade.runs.provenance import Environment, Start
 
 PLAN, CELLS, SUMS = "plan.json", "cells.jsonl", "sums"
+LOCK = ".lock"  # beginning of the names of files that processes hold, one for each shard
 CHECKSUM = "checksum"  # of a line
 
 
@@ -60,6 +61,31 @@ def earlier_starts(folder: Path) -> tuple[Start, ...]:
     with contextlib.suppress(FxtradeError):
         return Plan.read(folder / PLAN).environment.starts
     return ()
+
+
+@contextlib.contextmanager
+def lock(folder: Path, shard: tuple[int, int]) -> Iterator[None]:
+    """Keep other processes from the cells of a shard `(i, n)`; those with other shards of as many may run beside it.
+
+    Raises:
+        FxtradeError: another process has the same shard, or divides the cells into another number of shards.
+    """
+    i, n = shard
+    with contextlib.suppress(OSError):  # what is written in the folder fails by itself
+        folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(files.hold(folder / f"{LOCK}-{i}-of-{n}"))
+            for other in folder.glob(f"{LOCK}-*"):
+                if not other.name.endswith(f"-of-{n}"):
+                    with files.hold(other):
+                        pass  # no process divides the work differently
+        except BlockingIOError as e:
+            raise FxtradeError(
+                f"{folder}: another process computes cells of shard {i}/{n}; wait until it ends, or divide the work "
+                "among processes with different shards of the same number (--shard 1/2 and --shard 2/2)"
+            ) from e
+        yield
 
 
 class CellStore:

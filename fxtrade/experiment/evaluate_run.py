@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Int
+
 from fxtrade import labels, models
 from fxtrade.core.config import RunConfig
 from fxtrade.core.types import Forecast
@@ -59,7 +62,7 @@ def evaluate_run(
     label = labels.spec(config.label)
     rows = by_label.pop(label)
     with console.task("baselines"):
-        tables, learned = evaluate_baselines(config, data, accuracy.daily_sums([rows], int(blocks.max()) + 1))
+        tables, learned = evaluate_baselines(config, data, blocks, accuracy.daily_sums([rows], int(blocks.max()) + 1))
     traded = None
     if label.directional:
         with console.task("backtest"):
@@ -92,30 +95,32 @@ def evaluate_run(
     )
 
 
-def coverage_table(config: RunConfig, data: Dataset, forecast: Forecast | Prediction) -> CoverageTable:
-    """Return the accuracy of a forecast on the label of the config."""
-    blocks = accuracy.bootstrap_blocks(data, config.report)
+def coverage_table(
+    config: RunConfig, data: Dataset, blocks: Int[np.ndarray, " N"], forecast: Forecast | Prediction
+) -> CoverageTable:
+    """Return the accuracy of a forecast on the label of the config; `blocks` are those of the bootstrap."""
     rows = accuracy.gather(forecast, data.labels, data.split, blocks, config.report.coverages)
     return accuracy.coverage_table(rows, config.report, config.seed)
 
 
 def evaluate_baselines(
-    config: RunConfig, data: Dataset, own: DailySums
+    config: RunConfig, data: Dataset, blocks: Int[np.ndarray, " N"], own: DailySums
 ) -> tuple[dict[str, CoverageTable], dict[str, LearnedBaseline]]:
     """Return the accuracy of every baseline, and the log loss of the learned ones with the model's differences.
 
     Args:
+        blocks: block of the bootstrap of each row.
         own: sums of the model's forecast.
     """
-    tables = {name: coverage_table(config, data, rule) for name, rule in baselines.rules(data, config.label).items()}
-    blocks, options = accuracy.bootstrap_blocks(data, config.report), (config.seed, config.report.bootstrap_samples)
+    rules = baselines.rules(data, config.label)
+    tables = {name: coverage_table(config, data, blocks, rule) for name, rule in rules.items()}
     losses, rivals = {}, {}
     for name, forecast in learned_baselines.fit(data, config):  # one after the other, since each holds all rows
         rows = accuracy.gather(forecast, data.labels, data.split, blocks, config.report.coverages)
         tables[name] = accuracy.coverage_table(rows, config.report, config.seed)
         losses[name] = accuracy.log_loss(rows, config.report, config.seed)
         rivals[name] = accuracy.daily_sums([rows], len(own.correct[0, 0]))
-    differences = paired.differences(own, rivals, config.report.coverages, *options)
+    differences = paired.differences(own, rivals, config.report.coverages, config.seed, config.report.bootstrap_samples)
     return tables, {name: LearnedBaseline(losses[name], differences[name]) for name in rivals}
 
 
@@ -146,7 +151,8 @@ def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) 
 
     trained = training.train_all_stages(config, data, load_initial_params(config, data), open_stage)
     say_if_early(console, f"null baseline: {kind}, training", trained.fit)
-    return coverage_table(config, data, forecasts(config, trained, data)[0])
+    blocks = accuracy.bootstrap_blocks(data, config.report)
+    return coverage_table(config, data, blocks, forecasts(config, trained, data)[0])
 
 
 def say_if_early(console: Console, title: str, fit: FitResult) -> None:

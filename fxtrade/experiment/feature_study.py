@@ -6,6 +6,7 @@ It chooses no strategy, so the ledger does not count it as a trial. The test spa
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fxtrade import features
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import FxtradeError
@@ -51,8 +53,11 @@ def _study(config: RunConfig, block: int, folder: str, began: float, console: Co
     with console.task("reading bars"):
         panel = dataset.load(config.data)
         source = provenance.provenance(config, panel.fingerprint())
+    used, left_out = leave_out(config, panel)
+    for text in left_out:
+        console.say(f"left out: {text}")
     with console.bar("features", len(panel.times), "bars") as on_progress:
-        data = dataset.prepare(config, panel, on_progress)
+        data = dataset.prepare(used, panel, on_progress)
     sample, column = columns.select(data, config.study)
     tests = len(data.features.names) * len(config.study.horizons)
     with console.bar("tests", tests, "tests") as on_progress:
@@ -68,7 +73,20 @@ def _study(config: RunConfig, block: int, folder: str, began: float, console: Co
         correlation=tuple(map(tuple, np.round(found.correlation, 4).tolist())),
         periods=tuple(_minute(t) for t in found.periods),
         least_shift=found.least_shift,
+        left_out=left_out,
     )
+
+
+def leave_out(config: RunConfig, panel: Panel) -> tuple[RunConfig, tuple[str, ...]]:
+    """Return the config without the features that the clock of the bars does not allow, and each of these in words.
+
+    A config is returned as it is if none would remain.
+    """
+    problems = features.clock_problems(config.features, panel.times)
+    allowed = {name: options for name, options in config.features.items() if name not in problems}
+    if not allowed:
+        return config, ()
+    return dataclasses.replace(config, features=allowed), tuple(f"{name} {why}" for name, why in problems.items())
 
 
 def summarize_sample(sample: Sample, panel: Panel) -> StudyData:

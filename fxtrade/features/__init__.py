@@ -47,7 +47,7 @@ from fxtrade.features import (
     vpin,
     wavelet,
 )
-from fxtrade.features.feature import Feature, require_daily_clock
+from fxtrade.features.feature import Feature, daily_clock_problem
 
 # by what the bars must have: prices and volume; taker volume and trades; the order book
 PRICE = {
@@ -159,9 +159,14 @@ def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = N
 
 def check_clock(spec: Mapping[str, Mapping[str, Any]], times: Int64[np.ndarray, " N"]) -> None:
     """Raise ConfigError if bars at these times (ns) lack the regular clock that a feature of `spec` needs."""
-    for name in spec:
-        if FEATURES[name].daily_clock:
-            require_daily_clock(times, name)
+    for name, problem in clock_problems(spec, times).items():
+        raise ConfigError(f"feature '{name}' {problem}; resample them (data.resample) or leave the feature out")
+
+
+def clock_problems(spec: Mapping[str, Mapping[str, Any]], times: Int64[np.ndarray, " N"]) -> dict[str, str]:
+    """Return the features of `spec` that bars at these times (ns) do not allow, and what each needs, in words."""
+    problem = daily_clock_problem(times)
+    return {name: problem for name in spec if problem and FEATURES[name].daily_clock}
 
 
 def names(spec: Mapping[str, Mapping[str, Any]], bars: Bars) -> tuple[str, ...]:

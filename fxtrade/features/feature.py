@@ -14,6 +14,7 @@ from fxtrade.core.types import Array, Bars, Book
 
 Columns = dict[str, Float[Array, "T A"]]  # by name; NaN where undefined
 MINUTE, DAY = 60, 86_400  # seconds
+DAILY_INTERVALS = tuple(s for s in range(MINUTE, DAY, MINUTE) if DAY % s == 0)  # seconds of bars with a `daily_clock`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Feature:
         recursive: the memory is exponential, not only a window: the effect of a bad tick decays but never ends.
         slow_unit: the unit is `averages.slow_mean`, or the column itself as slow a mean, which limits a bad tick only
             after a halflife of some 500 rows.
-        daily_clock: the bars must be shorter than a day and divide it.
+        daily_clock: the bars must be regular, of one of the `DAILY_INTERVALS`: whole minutes that divide a day.
     """
 
     function: Callable[..., Columns]
@@ -71,20 +72,16 @@ def require_at_least_two(values: Iterable[int], where: str) -> None:
             raise ConfigError(f"{where} must be at least 2, got {value}")
 
 
-def require_daily_clock(times: Int64[np.ndarray, " N"], feature: str) -> None:
-    """Raise ConfigError unless the bars are regular, and shorter than a day and of whole minutes that divide it.
+def daily_clock_problem(times: Int64[np.ndarray, " N"]) -> str:
+    """Return in words what a feature with a `daily_clock` needs that bars at these times (ns) lack; else "".
 
-    Args:
-        times: ns.
+    The text follows the name of the feature in a message.
     """
-    gaps = np.unique(np.diff(times))
-    if len(gaps) == 1 and gaps[0] < DAY * 10**9 and gaps[0] % (MINUTE * 10**9) == 0 and DAY * 10**9 % gaps[0] == 0:
-        return
+    gaps = np.unique(np.diff(times)) / 10**9
+    if len(gaps) == 1 and gaps[0] in DAILY_INTERVALS:
+        return ""
     if len(gaps) > 1:
-        found = f"these are {gaps[0] / 1e9:g} to {gaps[-1] / 1e9:g} s apart"
+        found = f"these are {gaps[0]:g} to {gaps[-1]:g} s apart"
     else:
-        found = f"these are {gaps[0] / 1e9:g} s long" if len(gaps) else "there is a single one"
-    raise ConfigError(
-        f"feature '{feature}' needs regular bars of whole minutes that divide a day, and {found}; resample them "
-        "(data.resample) or leave the feature out"
-    )
+        found = f"these are {gaps[0]:g} s long" if len(gaps) else "there is a single one"
+    return f"needs regular bars of whole minutes that divide a day, and {found}"

@@ -12,7 +12,7 @@ from fxtrade.core.stream import Kernels
 from fxtrade.core.types import Array, Bars
 from fxtrade.core.validity import is_valid
 from fxtrade.features.averages import FLOOR
-from fxtrade.features.feature import DAY, MINUTE, Columns
+from fxtrade.features.feature import DAILY_INTERVALS, DAY, MINUTE, Columns
 from fxtrade.features.ranges import true_range
 
 SLOTS = DAY // MINUTE
@@ -60,9 +60,7 @@ def volatility_season(
         slots = jax.tree.map(lambda a, new: a.at[place].set(new), s.slot, slot)
         coming = jax.tree.map(lambda a: a[(second + interval * ahead) % DAY // MINUTE], slots)
         usual = jnp.where(coming.weight >= least, coming.mean - level.mean[None], jnp.nan)
-        daily = (
-            (interval >= MINUTE) & (interval < DAY) & (interval % MINUTE == 0) & (DAY % jnp.maximum(interval, 1) == 0)
-        )
+        daily = jnp.isin(interval, jnp.array(DAILY_INTERVALS))
         total = jnp.cumsum(jnp.where(daily & is_valid(x)[None], usual, jnp.nan), 0)
         return Season(slots, level, second, interval), jnp.stack([total[h - 1] / h for h in horizons])
 

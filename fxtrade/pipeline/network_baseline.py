@@ -70,7 +70,4 @@ def multilayer_perceptron(data: Dataset, config: RunConfig) -> Forecast:
     trained = training.train(own, rows)
     later = np.flatnonzero(~np.asarray(data.split.train))  # the network sees no row but its own
     made = predict.score(trained.model, trained.fit.params, jax.tree.map(lambda a: np.asarray(a)[later], data.features))
-    ok, classes = np.zeros(data.labels.y.shape, bool), config.label.classes
-    prob = np.full((*ok.shape, classes), 1 / classes, np.float32)
-    ok[later], prob[later] = made.ok, made.prob
-    return Forecast(prob, ok)
+    return predict.among_all(made, later, len(data.labels.y))

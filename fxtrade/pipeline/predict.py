@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from fxtrade import models
 from fxtrade.core import compat, stream
@@ -60,6 +60,17 @@ def score(
     """Return the forecast of every row, in one pass."""
     chunk = max(SAMPLES // features.x.shape[1], 1) if compat.is_cpu() else SAMPLES
     return stream.run(forecast_stream(model, params), features, chunk, on_progress)
+
+
+def among_all(forecast: Forecast, rows: Int[np.ndarray, " M"], count: int) -> Forecast:
+    """Return the probabilities of the rows `rows` among all `count` rows.
+
+    Elsewhere the forecast is not ok, with the same probability for every class.
+    """
+    _, assets, classes = forecast.prob.shape
+    prob, ok = np.full((count, assets, classes), 1 / classes, np.float32), np.zeros((count, assets), bool)
+    prob[rows], ok[rows] = forecast.prob, forecast.ok
+    return Forecast(prob, ok)
 
 
 def labelled(forecast: Forecast, labels: Labels, rows: Bool[Array, " N"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

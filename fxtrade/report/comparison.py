@@ -19,7 +19,7 @@ from fxtrade.report.comparison_schema import (
     ComparisonRow,
     MarketReport,
 )
-from fxtrade.report.comparison_summary import baseline_summary, recipe_summary, significant
+from fxtrade.report.comparison_summary import baseline_summary, below_baselines, recipe_summary, significant
 from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, missing, nats, percent, points, q_value
 from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
@@ -37,6 +37,8 @@ accuracy of each seed alone, lowest to highest.
 * **Differences** in percentage points between two accuracies on the label trained for, each at its own threshold, \
 days resampled for both together. **q**: the smallest false discovery rate at which a difference is significant \
 (Benjamini & Hochberg), among all differences of its kind in this report: from the baseline, or of recipes from plain.
+* **A baseline is better**: a network in plain training is significantly below one of the learned baselines of its \
+market on all bars, among all such differences.
 * **Plain**: cross-entropy, without any other change. Every cell is trained on as many bars, stages and pre-training \
 included, and keeps the weights of the lowest validation loss. No options were tuned for single cells. \
 **Fine-tuned at**: the learning rate of each seed's online fine-tuning, chosen on the validation span.
@@ -58,6 +60,7 @@ def document(report: ComparisonReport, pictures: tuple[str, ...]) -> str:
         f"# Comparison `{report.folder}`",
         facts(comparison_summary.rows(report)),
         f"**{baseline_summary(report)}**",
+        *(f"> **{text}**" for text in below_baselines(report)),
         comparison_summary.progress(report),
         "## Recipes",
         *recipes(report, shown.get("recipes", "")),
@@ -130,6 +133,8 @@ def table(console: Console, report: ComparisonReport, folder: Path) -> None:
     if report.recipes:
         console.say(recipe_summary(report).replace("`", ""))
     console.say(baseline_summary(report))
+    for text in below_baselines(report):
+        console.rich.print(Text(text, style="bold red"), soft_wrap=False)
     console.say(f"report: {folder / 'report.md'}")
 
 

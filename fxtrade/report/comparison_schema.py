@@ -76,11 +76,16 @@ class CellResult:
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonRow:
-    """A cell or baseline beside the others of its market; None where there is nothing to compare with."""
+    """A cell or baseline beside the others of its market; None where there is nothing to compare with.
+
+    Attributes:
+        from_learned: of a plain cell, the differences from every learned baseline on all bars.
+    """
 
     result: CellResult
     from_baseline: Differences | None = None
     from_plain: Differences | None = None
+    from_learned: Mapping[str, Differences] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from fxtrade.core.text import plural
 from fxtrade.evaluate.results import PairedTest
@@ -55,6 +55,32 @@ def _log_loss_summary(s: BaselineSummary) -> str:
         f" Of {plural(s.log_loss_tests, 'log loss', 'log losses')} {s.log_loss_better} are significantly lower, "
         f"{s.log_loss_worse} significantly higher."
     )
+
+
+def below_baselines(report: ComparisonReport) -> list[str]:
+    """Return a warning for each network whose plain training is significantly below a learned baseline on all bars.
+
+    It names for each measure the baseline that the network is furthest below.
+    """
+    found = []
+    for market in report.markets:
+        for row in market.of_recipe(report.plain):
+            accuracies = {name: d.accuracy.get(1.0) for name, d in row.from_learned.items()}
+            losses = {name: d.log_loss for name, d in row.from_learned.items()}
+            parts = []
+            if name := _furthest_below(accuracies, report):
+                parts.append(f"accuracy, all bars, {points(accuracies[name])} percentage points from {name}")
+            if name := _furthest_below(losses, report):
+                parts.append(f"reduction of the log loss {nats(losses[name])} thousandths of a nat from {name}")
+            if parts:
+                found.append(f"A baseline is better than {row.result.model} on {market.name}: {'; '.join(parts)}.")
+    return found
+
+
+def _furthest_below(tests: Mapping[str, PairedTest | None], report: ComparisonReport) -> str | None:
+    """Return the name of the significantly negative difference that is the largest, if there is one."""
+    below = {name: test.value for name, test in tests.items() if test and significant(test, report) and test.high < 0}
+    return min(below, key=below.__getitem__, default=None)
 
 
 def recipe_summary(report: ComparisonReport) -> str:

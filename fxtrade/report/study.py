@@ -169,6 +169,7 @@ def _setting(report: StudyReport) -> list[tuple[str, str]]:
         ("rows", f"{d.rows:,} of {plural(d.bars, 'bar')} of {d.interval} x {plural(len(d.symbols), 'symbol')}"),
         ("intervals", f"{plural(options.bootstrap_samples, 'resample')} of {blocks}"),
         ("shifts", f"of at least {plural(report.least_shift, 'bar')} in either direction"),
+        *(("left out", text) for text in report.left_out),
     ]
 
 

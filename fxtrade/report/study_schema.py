@@ -31,6 +31,7 @@ class StudyReport(Versioned):
         correlation: rank correlation of the columns; NaN of a constant column.
         periods: borders of the periods.
         least_shift: bars of the shortest shift.
+        left_out: features of the config that the bars do not allow, and what each needs, in words.
     """
 
     folder: str
@@ -43,4 +44,5 @@ class StudyReport(Versioned):
     correlation: tuple[tuple[float, ...], ...]
     periods: tuple[str, ...]
     least_shift: int
+    left_out: tuple[str, ...] = ()
     version: int = 1

@@ -17,7 +17,7 @@ from tests.helpers.tiny_comparison import cells, config, outcome
 
 def test_the_folder(finished):
     names = {p.name for p in finished.iterdir()}
-    assert names == {"plan.json", "cells.jsonl", "sums", "comparison.json", "report.md", "plots"}
+    assert names == {".lock-1-of-1", "plan.json", "cells.jsonl", "sums", "comparison.json", "report.md", "plots"}
     assert {p.name for p in (finished / "plots").iterdir()} == {"coverage_sim.png", "recipes.png", "cost.png"}
     store = CellStore(finished)
     assert [r.is_baseline for r in store.results.values()] == [True] * 6 + [False] * 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fxtrade.comparison import run
+from fxtrade.comparison.store import lock
 from fxtrade.core import registry
 from fxtrade.core.errors import FxtradeError, TrainingError
 from fxtrade.pipeline import training
@@ -31,6 +32,15 @@ def test_what_no_cell_can_do_is_found_before_the_first(tmp_path, trained):
         own = {"focal": {"loss": {"name": "focal", "options": {"gama": 1.0}}}}
         run_tiny(tmp_path / "results", {"recipe_changes": own})
     assert trained == [] and not (tmp_path / "results").exists()
+
+
+def test_another_process_computes_the_same_cells(tmp_path, trained):
+    folder = tmp_path / "tiny"
+    with lock(folder, (1, 2)):
+        for shard in ((1, 2), (1, 1)):
+            with pytest.raises(FxtradeError, match="another process computes cells of shard"):
+                run_tiny(tmp_path, shard=shard)
+    assert trained == [] and [p.name for p in folder.iterdir() if not p.name.startswith(".lock")] == []
 
 
 @pytest.mark.slow

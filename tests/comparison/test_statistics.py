@@ -7,6 +7,7 @@ from fxtrade.comparison import statistics
 from fxtrade.comparison.store import PLAN, CellStore, Plan, SettingResult
 from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.report.comparison_schema import CellResult, ComparisonReport
+from fxtrade.report.comparison_summary import below_baselines
 from tests.helpers import comparison_sample, report_sample
 from tests.helpers.tiny_comparison import TINY, config
 
@@ -19,15 +20,21 @@ def sums(share: float, days: int = 200, seed: int = 0, probable: bool = True) ->
 
 
 def assembled(
-    tmp_path, shares: dict[tuple[str, str], float], trees: float = 0.55, probable: bool = True
+    tmp_path,
+    shares: dict[tuple[str, str], float],
+    trees: float = 0.55,
+    probable: bool = True,
+    others: dict[str, float] | None = None,
 ) -> ComparisonReport:
-    """The report on cells with these accuracies."""
+    """The report on cells with these accuracies, beside the trees and other baselines."""
     models = tuple(dict.fromkeys(m for m, _ in shares))
     names = tuple(dict.fromkeys(r for _, r in shares))
     own = {"models": models, "recipes": names, "recipe_changes": {r: {} for r in names}}
     own["runs"] = {m: TINY["runs"]["tcn"] for m in models}
     store = CellStore(tmp_path)
     store.add(CellResult("m-t", "m", "sim", statistics.BASELINE, "", "", ""), sums(trees, probable=probable))
+    for i, (name, share) in enumerate((others or {}).items(), 1_000):
+        store.add(CellResult(f"m-{name}", "m", "sim", name, "", "", ""), sums(share, seed=i, probable=probable))
     store.add_setting(SettingResult("m", "sim", report_sample.data(), comparison_sample.LABELS[:1], (1.0, 0.1)))
     hashes = []
     for i, ((model, recipe), share) in enumerate(shares.items(), 1):
@@ -89,3 +96,22 @@ def test_without_probabilities_there_is_no_log_loss_to_compare(tmp_path):
     (good,) = made.markets[0].of_recipe("good")
     assert good.from_baseline.log_loss is None and made.recipes[0].markets["sim"].differences.log_loss is None
     assert made.summary.log_loss_tests == 0 and made.summary.tests == 4
+
+
+def test_plain_cells_are_compared_with_every_learned_baseline(tmp_path):
+    shares = {("tcn", "plain"): 0.55, ("gnn", "plain"): 0.6, ("tcn", "good"): 0.6}
+    made = assembled(tmp_path, shares, others={"reversal": 0.7, "HAR": 0.6, "logistic regression": 0.5})
+    tcn, gnn = made.markets[0].of_recipe("plain")
+    (good,) = made.markets[0].of_recipe("good")
+    assert not good.from_learned and not made.markets[0].rows[0].from_learned
+    assert set(tcn.from_learned) == set(gnn.from_learned) == {statistics.BASELINE, "HAR", "logistic regression"}
+    har = tcn.from_learned["HAR"]
+    assert list(har.accuracy) == [1.0]
+    assert har.accuracy[1.0].value == pytest.approx(-0.05, abs=0.02) and har.accuracy[1.0].q < 1e-6
+    assert har.log_loss.value == pytest.approx(0.01 * har.accuracy[1.0].value) and har.log_loss.q < 1e-6
+    trees = tcn.from_learned[statistics.BASELINE].accuracy[1.0]
+    assert trees.p == tcn.from_baseline.accuracy[1.0].p
+    tests = [d.accuracy[1.0] for row in (tcn, gnn) for d in row.from_learned.values()]
+    worst = max(tests, key=lambda t: t.p)
+    assert worst.q == pytest.approx(worst.p) and len({t.q / t.p for t in tests if t.p > 0}) > 1  # corrected jointly
+    assert len(below_baselines(made)) == 1 and "tcn on sim" in below_baselines(made)[0]

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from fxtrade.comparison.store import CELLS, CHECKSUM, PLAN, CellStore, Plan, SettingResult, earlier_starts
+from fxtrade.comparison.store import CELLS, CHECKSUM, PLAN, CellStore, Plan, SettingResult, earlier_starts, lock
 from fxtrade.core.errors import FxtradeError
 from fxtrade.evaluate.accuracy import DailySums
 from tests.helpers import comparison_sample, report_sample, tiny_comparison
@@ -40,6 +41,23 @@ def test_every_command_of_a_comparison_is_kept(tmp_path):
     again = dataclasses.replace(report_sample.ENVIRONMENT, earlier=(start,))
     Plan(tiny_comparison.config(), {}, (), again).write(tmp_path / PLAN)
     assert earlier_starts(tmp_path) == (start, start)
+
+
+@pytest.mark.parametrize("other, allowed", [((1, 2), False), ((2, 2), True), ((1, 1), False), ((2, 3), False)])
+def test_processes_share_a_folder_if_their_cells_differ(tmp_path, other, allowed):
+    folder = tmp_path / "comparison"
+    with lock(folder, (3, 4)), lock(folder, (1, 4)):  # files of an earlier division, which no process holds
+        pass
+    with lock(folder, (1, 2)):
+        refused = pytest.raises(
+            FxtradeError, match=r"another process computes cells of shard \d/\d; wait until it ends"
+        )
+        with contextlib.nullcontext() if allowed else refused, lock(folder, other):
+            pass
+        with lock(folder, (2, 2)):  # one that was refused holds nothing
+            pass
+    with lock(folder, other):
+        pass
 
 
 def test_a_folder_that_is_not_there_is_empty(tmp_path):

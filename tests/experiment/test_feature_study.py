@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 
 import pytest
+from rich.console import Console as Rich
 
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
 from fxtrade.experiment import feature_study
@@ -70,6 +73,30 @@ class TestFolder:
         (made,) = tmp_path.iterdir()
         assert made.name.startswith("tiny-features-") and str(made / "study.md") in out
         assert "tests" in out and "taker_imbalance_16" in out
+
+
+class TestClock:
+    """Daily bars, which have no season within the day."""
+
+    SYNTH = {"interval": "1d", "bars": 2_000}
+
+    def test_features_that_it_does_not_allow_are_left_out(self, tmp_path):
+        made = config(self.SYNTH, horizons=(1,))
+        made = dataclasses.replace(made, features={"volatility_season": {}, "log_return": {"horizons": (1,)}})
+        console, file = Console(), io.StringIO()
+        console.rich = Rich(file=file, width=200, highlight=False)
+        folder = feature_study.run(made, tmp_path, "daily", console)
+        report = StudyReport.read(folder / run_dir.STUDY)
+        assert [column.name for column in report.columns] == ["log_return_1"]
+        text = "volatility_season needs regular bars of whole minutes that divide a day, and these are 86400 s long"
+        assert report.left_out == (text,) and f"left out: {text}" in file.getvalue()
+        assert f"| left out | {text} |" in (folder / "study.md").read_text()
+        assert run_dir.load_config(folder) == made
+
+    def test_without_any_other_the_study_stops(self, tmp_path):
+        made = dataclasses.replace(config(self.SYNTH), features={"volatility_season": {}})
+        with pytest.raises(ConfigError, match="'volatility_season' needs regular bars .*; resample them"):
+            feature_study.run(made, tmp_path, "daily", Console(quiet=True))
 
 
 class TestMistakes:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fxtrade import models
-from fxtrade.core.types import Features
+from fxtrade.core.types import Features, Forecast
 from fxtrade.pipeline import predict
 
 NETWORKS = [("wavenet", {"channels": 4, "skip_channels": 4, "layers": 3}), ("tcn", {"channels": 4, "blocks": 2})]
@@ -31,3 +31,12 @@ def test_the_forecast_is_the_network_over_the_whole_series(name, options, classe
     warm = np.arange(100)[:, None] >= model.receptive_field - 1
     np.testing.assert_array_equal(made.ok, ok & warm)
     assert sum(ticks) == 100 and len(ticks) == 3
+
+
+def test_forecasts_of_some_rows_among_all():
+    prob = np.random.default_rng(0).dirichlet((1, 1, 1), (2, 2)).astype(np.float32)
+    ok = np.array([[True, False], [True, True]])
+    made = predict.among_all(Forecast(prob, ok), np.array([1, 3]), 5)
+    np.testing.assert_array_equal(made.prob[[1, 3]], prob)
+    np.testing.assert_allclose(made.prob[[0, 2, 4]], 1 / 3, rtol=1e-6)
+    np.testing.assert_array_equal(made.ok, [[False] * 2, ok[0], [False] * 2, ok[1], [False] * 2])

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console as Rich
 
+from fxtrade.evaluate.results import Differences
 from fxtrade.report import comparison, comparison_plots, comparison_summary
 from fxtrade.report.comparison_schema import (
     ComparisonReport,
@@ -18,7 +19,7 @@ from fxtrade.report.comparison_schema import (
 )
 from fxtrade.report.progress import Console
 from tests.helpers import report_sample
-from tests.helpers.comparison_sample import AWKWARD, report, with_rows
+from tests.helpers.comparison_sample import AWKWARD, difference, report, with_rows
 
 awkward = pytest.mark.parametrize("name", AWKWARD)
 
@@ -72,6 +73,59 @@ def test_log_losses_have_a_summary_of_their_own():
     assert "log loss" not in comparison_summary.baseline_summary(
         report_sample.replace(report(), summary__log_loss_tests=0)
     )
+
+
+def learned(name: str, accuracy: float, log_loss: float, q: float = 0.01) -> dict[str, Differences]:
+    tests = difference(accuracy, q=q), difference(log_loss, 0.0005, q)
+    return {name: Differences({1.0: tests[0]}, tests[1])}
+
+
+def below(**baselines: dict[str, Differences]) -> ComparisonReport:
+    """The usual report, in which the plain cell of wavenet on hourly bars has differences from learned baselines."""
+    made = report()
+    first, *rest = made.markets
+    rows = list(first.rows)
+    rows[3] = dataclasses.replace(rows[3], from_learned={k: d for b in baselines.values() for k, d in b.items()})
+    return dataclasses.replace(made, markets=(dataclasses.replace(first, rows=tuple(rows)), *rest))
+
+
+def test_a_network_below_a_learned_baseline_is_warned_of(tmp_path):
+    made = below(
+        trees=learned("gradient-boosted trees", -0.007, 0.001),
+        mlp=learned("MLP, last row", -0.009, -0.0015),
+        har=learned("HAR", -0.02, -0.008, q=0.06),
+    )
+    (text,) = comparison_summary.below_baselines(made)
+    assert text == (
+        "A baseline is better than wavenet on hourly: accuracy, all bars, -0.90 [-1.30, -0.50] percentage points from "
+        "MLP, last row; reduction of the log loss -1.50 [-2.00, -1.00] thousandths of a nat from MLP, last row."
+    )
+    assert f"\n\n> **{text}**\n\n" in comparison.document(made, ())
+    assert text in " ".join(shown(made, tmp_path).split())
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        report(),
+        below(trees=learned("gradient-boosted trees", -0.02, -0.008, q=0.06)),
+        below(trees=learned("gradient-boosted trees", 0.02, 0.008)),
+        below(trees=learned("gradient-boosted trees", -0.003, -0.0004)),
+        below(trees=learned("gradient-boosted trees", float("nan"), float("nan"), q=float("nan"))),
+    ],
+    ids=["no baseline", "not significant among all", "above", "interval with zero", "undefined"],
+)
+def test_no_network_is_below_a_baseline(made):
+    assert comparison_summary.below_baselines(made) == []
+    assert "> **" not in comparison.document(made, ())
+
+
+def test_the_log_loss_alone_is_enough():
+    made = below(trees=learned("gradient-boosted trees", 0.01, -0.002))
+    assert comparison_summary.below_baselines(made) == [
+        "A baseline is better than wavenet on hourly: reduction of the log loss -2.00 [-2.50, -1.50] thousandths of a "
+        "nat from gradient-boosted trees."
+    ]
 
 
 def test_learning_rates_are_told_where_weights_adapt():
