@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_layers import Network, banded
+from torch_layers import Network, banded, rotate
 
-LOOKBACK, WARMUP = 32, 128
+LOOKBACK, WARMUP = 64, 256
 
 
 class CNNLSTM(Network):
-    window = 132
+    window = 164
     recurrent = True
 
     def __init__(self, weights):
@@ -33,15 +33,14 @@ class CNNLSTM(Network):
         h = self.lstm(h.permute(2, 0, 1).contiguous())[0].transpose(0, 1)
         query = h[:, -1:] if last and not pad else h
         seen = h[:, -LOOKBACK:] if last and not pad else F.pad(h, (0, 0, LOOKBACK - 1, 0))
-        context = banded(
-            F.linear(query, self.attention_query_kernel)[:, None], *2 * [seen[:, None]], LOOKBACK, scale=1.0
-        )
+        turned = rotate(self.linear("attention_query", query)[:, None], seen.shape[1] - query.shape[1])
+        context = banded(turned, rotate(seen[:, None], 0), seen[:, None], LOOKBACK, scale=1.0)
         out = self.linear("attention_outputs", torch.cat([context[:, 0], query], -1)).tanh()
         return self.head(out[:, -1:] if last else out)
 
 
 class LRU(Network):
-    window = 132
+    window = 260
     recurrent = True
 
     def forward(self, x: Tensor, last: bool = False, pad: bool = False) -> Tensor:
@@ -51,7 +50,9 @@ class LRU(Network):
             kernel, bias = self.weights(f"conv{i}")
             u = F.linear(torch.cat([F.pad(y, (0, 0, 0, 0, 1, 0))[:-1], y], -1), kernel.transpose(1, 2).flatten(1), bias)
             a = self.linear(f"recurrence{i}_gate", u).sigmoid_() * 1e-3 ** (1 / WARMUP)
-            u = Recurrence.apply(a, (1 - a * a).sqrt_() * u)
+            scaled = torch.view_as_complex(torch.stack(((1 - a * a).sqrt_().repeat(1, 1, 2) * u).chunk(2, -1), -1))
+            h_c = Recurrence.apply(torch.polar(a, getattr(self, f"recurrence{i}_angle").expand_as(a)), scaled)
+            u = torch.cat([h_c.real, h_c.imag], -1)
             if last and not pad and i == 2:
                 h, y, u = (value[-1:] for value in (h, y, u))
             h = h + self.linear(f"mix{i}", F.silu(self.linear(f"gate{i}", y)) * u)
@@ -80,5 +81,5 @@ class Recurrence(torch.autograd.Function):
         db = g.clone()
         rows = db.unbind()[::-1]
         for after, row, a_t in zip(rows, rows[1:], a.unbind()[:0:-1], strict=False):
-            row.addcmul_(a_t, after)
-        return torch.cat([torch.zeros_like(h[:1]), db[1:] * h[:-1]]), db
+            row.addcmul_(a_t.conj(), after)
+        return torch.cat([torch.zeros_like(h[:1]), db[1:] * h[:-1].conj()]), db

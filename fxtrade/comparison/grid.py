@@ -30,7 +30,8 @@ class ComparisonConfig(Config):
     name: str = "comparison"
     seed: Natural = 0
     seeds: int = 3  # members of every cell, with seeds seed, seed + 1, ...
-    budget: int = 1_000_000  # bars of single symbols that a member is trained on, the same for every cell
+    budget: int = 1_000_000  # bars of single symbols that a member is trained on, the same for every cell of a market
+    market_budgets: Mapping[str, int] = dataclasses.field(default_factory=dict)  # lower ones, of markets with few bars
     evaluations: int = 10  # of the validation loss during training; the best weights are kept
     valid_rows: int = 100_000  # bars of single symbols that an evaluation sees, spread over the validation span
     data: str = "."  # folder that the paths of the markets are in
@@ -75,6 +76,9 @@ def freeze(values: Mapping[str, Any]) -> ComparisonConfig:
         require(len(set(given)) == len(given), f"config.{key}", given, "be distinct")
         check_names(given, names, f"config.{key}: there is no")
     check_names(config.market_changes, known["markets"], "config.market_changes: there is no")
+    check_names(config.market_budgets, known["markets"], "config.market_budgets: there is no")
+    for market, budget in config.market_budgets.items():
+        require(budget >= 1, f"config.market_budgets.{market}", budget, "be at least 1")
     return config
 
 
@@ -109,6 +113,11 @@ def market_config(config: ComparisonConfig, market: str) -> RunConfig:
     values = _base(config, market, model)
     values["auxiliary"]["horizons"] = next(iter(asked), None)
     return _freeze(values, f"market '{market}'")
+
+
+def budget(config: ComparisonConfig, market: str) -> int:
+    """Return the bars of single symbols that a member is trained on in a cell of this market."""
+    return min(config.budget, config.market_budgets.get(market, config.budget))
 
 
 def _order(config: ComparisonConfig) -> Iterator[tuple[str, str, str]]:
@@ -146,7 +155,7 @@ def _stages(config: ComparisonConfig, market: str, model: str, recipe: str, asse
         values = _merged(_base(config, market, model), {**changes, "name": f"{market}-{model}-{recipe}"})
         c = _freeze(values, where)
         pretrained = PRETRAINING if c.pretrain.name != "none" else 0
-        total = share * config.budget / (c.train.batch * c.train.segment_length * assets)
+        total = share * budget(config, market) / (c.train.batch * c.train.segment_length * assets)
         steps = max(round((1 - pretrained) * total), 1)
         every = max(steps // config.evaluations, 1)
         # one call from each evaluation to the next: one program to compile

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fxtrade.comparison.grid import PLAIN, ComparisonConfig
+from fxtrade.comparison.grid import PLAIN, ComparisonConfig, budget
 from fxtrade.comparison.store import PLAN, CellStore, Plan
 from fxtrade.core.errors import FxtradeError
 from fxtrade.evaluate.accuracy import DailySums
@@ -92,6 +92,7 @@ def assemble(store: CellStore) -> ComparisonReport:
     reports = tuple(
         MarketReport(
             name=name,
+            budget=budget(config, name),
             data=(setting := store.settings[plan.settings[name]]).data,
             labels=setting.labels,
             coverages=setting.coverages,
@@ -109,7 +110,6 @@ def assemble(store: CellStore) -> ComparisonReport:
         recipe_names=config.recipes,
         market_names=config.markets,
         seeds=config.seeds,
-        budget=config.budget,
         done=len(cells),
         planned=len(plan.cells),
         seconds=sum(r.seconds for r in cells),

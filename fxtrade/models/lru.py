@@ -20,8 +20,8 @@ class LRU(Network):
         y = norm(h);   h <- h + W_o (silu(W_g y) * recurrence(conv(y)))
 
     The recurrent block of Griffin (De et al. 2024): a short causal convolution, a diagonal recurrence
-    (`GatedRecurrence`) and a gate beside them. The recurrence is complex, as in the LRU, to remember single bars as well
-    as averages. The norm is RMSNorm over channels (Zhang & Sennrich 2019).
+    (`GatedRecurrence`) and a gate beside them. The recurrence is complex, as in the LRU, to remember single bars as
+    well as averages. The norm is RMSNorm over channels (Zhang & Sennrich 2019).
 
     Receptive field: 1 + warmup + blocks (kernel - 1) bars. Older rows still have an influence, but a small one: when
     they are replaced, the `embed` of an untrained network changes by less than `recurrent.TOLERANCE` of its standard

@@ -90,9 +90,14 @@ class ComparisonRow:
 
 @dataclasses.dataclass(frozen=True)
 class MarketReport:
-    """All forecasts of a market; labels as in `CellResult.accuracy`."""
+    """All forecasts of a market; labels as in `CellResult.accuracy`.
+
+    Attributes:
+        budget: bars of single symbols that every seed is trained on.
+    """
 
     name: str
+    budget: int
     data: DataSummary
     labels: tuple[LabelSpec, ...]
     coverages: tuple[float, ...]
@@ -162,7 +167,6 @@ class ComparisonReport(Versioned):
     """A comparison with the cells that are finished.
 
     Attributes:
-        budget: bars of single symbols that every seed is trained on.
         done, planned: numbers of cells.
         seconds: of training.
         baseline, plain: names of the baseline and of the recipe that differences are from.
@@ -175,7 +179,6 @@ class ComparisonReport(Versioned):
     recipe_names: tuple[str, ...]
     market_names: tuple[str, ...]
     seeds: int
-    budget: int
     done: int
     planned: int
     seconds: float

@@ -113,6 +113,14 @@ def _difference(t: NamedTest) -> str:
     return f"{t.model}, {t.recipe} on {t.market}, {summary.coverage_name(t.coverage)}: {points(t.test)}"
 
 
+def budgets(report: ComparisonReport) -> str:
+    """Return the bars that a seed is trained on, by market where they differ."""
+    by_market = {market.name: plural(market.budget, "bar") for market in report.markets}
+    if len(set(by_market.values())) > 1:
+        return ", ".join(f"{bars} ({name})" for name, bars in by_market.items())
+    return next(iter(by_market.values()), "0 bars")
+
+
 def progress(report: ComparisonReport) -> str:
     """Return the size of the comparison and how much of it is done, as a sentence."""
     cells = plural(report.planned, "cell")
@@ -120,6 +128,6 @@ def progress(report: ComparisonReport) -> str:
     sizes = {"model": report.models, "recipe": report.recipe_names, "market": report.market_names}
     return (
         f"{done}: {', '.join(plural(len(names), noun) for noun, names in sizes.items())}, "
-        f"{plural(report.seeds, 'seed')} each, every seed trained on {plural(report.budget, 'bar')} of single symbols; "
+        f"{plural(report.seeds, 'seed')} each, every seed trained on {budgets(report)} of single symbols; "
         f"{duration(report.seconds)} of training."
     )

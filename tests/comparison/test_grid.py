@@ -15,7 +15,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.models import MODELS
 from fxtrade.pipeline import training
 
-ASSETS = {"sim": 4, "random": 4, "bars": 4, "flow": 4, "hourly": 8}
+ASSETS = {"sim": 4, "random": 4, "bars": 4, "flow": 4, "next_close": 4, "hourly": 8, "volatility": 8}
 TINY = {
     "models": ("wavenet", "tcn"),
     "recipes": ("plain", "focal", "tuned"),
@@ -65,6 +65,14 @@ class TestCells:
         steps = [s.train.steps for s in next(c for c in equal if c.recipe == "tuned").stages]
         assert steps[0] == steps[1] > 1
 
+    def test_a_market_may_have_its_own_budget(self):
+        made = cells({"recipes": ("plain",), "budget": 1_000_000, "market_budgets": {"hourly": 400_000}})
+        row = {c.name: c.stages[0].train for c in made}
+        assert grid.budget(grid.freeze(TINY | {"budget": 10, "market_budgets": {"sim": 100}}), "sim") == 10
+        bars = {name: t.steps * t.batch * t.segment_length * ASSETS[name.split()[0]] for name, t in row.items()}
+        assert bars["sim tcn plain"] == pytest.approx(1_000_000, rel=0.1)
+        assert bars["hourly tcn plain"] == pytest.approx(400_000, rel=0.1)
+
     def test_pre_training_takes_its_half_of_the_budget(self):
         changed = {"recipe_changes": {"focal": {"pretrain": {"name": "simclr"}}, "tuned": {}}}
         made = {c.name: c.stages[0] for c in cells(changed)}
@@ -98,6 +106,8 @@ BAD = {
     "unknown key": ({"budgets": 1}, "config has no key 'budgets'; did you mean 'budget'?"),
     "wrong type": ({"budget": "many"}, "config.budget must be int, got 'many'"),
     "no budget": ({"budget": 0}, "config.budget must be at least 1, got 0"),
+    "unknown market's budget": ({"market_budgets": {"hour": 1}}, "config.market_budgets: there is no 'hour'; did you"),
+    "no market's budget": ({"market_budgets": {"sim": 0}}, "config.market_budgets.sim must be at least 1, got 0"),
     "no seeds": ({"seeds": 0}, "config.seeds must be at least 1, got 0"),
     "negative seed": ({"seed": -1}, "config.seed must be at least 0, got -1"),
     "unknown market": ({"markets": ("hour",)}, "config.markets: there is no 'hour'; did you mean 'hourly'?"),
@@ -133,10 +143,12 @@ def test_mistakes(case):
 
 
 class TestFile:
-    @pytest.mark.parametrize("variant", ["", "small", "sim", "random", "bars", "flow", "hourly", "small,sim"])
+    @pytest.mark.parametrize("variant", ["", "small", *file.MARKETS, "small,sim"])
     def test_every_variant_makes_cells_that_can_be_trained(self, variant):
         config = grid.freeze(file.get_config(variant))
         made = grid.cells(config, {m: ASSETS[m] for m in config.markets})
+        for market in config.markets:
+            grid.market_config(config, market)
         assert len(made) == len(config.markets) * len(MODELS) * len(config.recipes)
         assert {c.model for c in made} == set(MODELS) and config.recipes[0] == "plain"
         for cell in made:

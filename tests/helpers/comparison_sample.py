@@ -77,7 +77,7 @@ def report(
         rows += [cell(m, r, 0.52 + 0.005 * rng.standard_normal()) for m in MODELS[:models] for r in names]
         if won:
             rows[3] = cell(MODELS[0], "plain", 0.56, q=0.001)
-        made.append(MarketReport(name, report_sample.data(f"data/{name}"), LABELS, TARGETS, tuple(rows)))
+        made.append(MarketReport(name, 500_000, report_sample.data(f"data/{name}"), LABELS, TARGETS, tuple(rows)))
     for i, recipe in enumerate(names[1:]):
         value = 0.004 * rng.standard_normal()
         tests = differences(value, 2 * value, difference(-0.001 * value, q=0.5), q=0.01 if i == 0 else 0.5)
@@ -91,7 +91,6 @@ def report(
         recipe_names=names,
         market_names=markets,
         seeds=2,
-        budget=500_000,
         done=7,
         planned=8,
         seconds=4_000.0,

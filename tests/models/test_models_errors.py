@@ -52,6 +52,8 @@ from fxtrade.models import HeadSpec
         ),
         ("transformer", {"head_channels": 3}, "'transformer': option head_channels must be even for rotary positions"),
         ("attention_tcn", {"head_channels": 5, "positions": "sinusoidal"}, "even for sinusoidal positions, got 5"),
+        ("lru", {"channels": 9}, "model 'lru': option channels must be even, got 9"),
+        ("cnn_lstm", {"hidden": 7}, "model 'cnn_lstm': option hidden must be even, got 7"),
         ("attention_tcn", {"place": "abov"}, "'attention_tcn': option place must be 'above' or 'between', got 'abov'"),
     ],
 )

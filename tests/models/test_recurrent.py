@@ -12,8 +12,8 @@ from jax.test_util import check_grads
 
 from fxtrade.core import compat
 from fxtrade.models.recurrent import LSTM, TOLERANCE, GatedRecurrence, linear_recurrence, lstm
-from tests.helpers.network_loops import lstm as lstm_loop
 from tests.helpers.network_loops import dense, pairs, sigmoid, wide
+from tests.helpers.network_loops import lstm as lstm_loop
 from tests.helpers.networks import assert_streams, random_params
 from tests.helpers.trees import close
 
