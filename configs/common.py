@@ -40,6 +40,7 @@ VOLATILITY = (
     | FLOW
     | {  # 15-minute bars: up to a day, a week, three weeks
         "volatility": {"windows": (4, 16, 48, 96, 288, 672, 2016)},
+        "volatility_level": {"windows": (16, 96, 672, 2016), "base": 16, "usual": 2880},  # as the label has it
         "volatility_season": {"horizons": (1, 4, 16)},
     }
 )

@@ -53,6 +53,7 @@ from fxtrade.features.feature import Feature, daily_clock_problem
 PRICE = {
     "log_return": Feature(returns.log_return),
     "volatility": Feature(returns.volatility),
+    "volatility_level": Feature(returns.volatility_level),
     "bar_shape": Feature(returns.bar_shape),
     "volume_zscore": Feature(returns.volume_zscore, recursive=True, slow_unit=True),
     "amihud_illiquidity": Feature(impact.amihud_illiquidity, recursive=True, slow_unit=True),

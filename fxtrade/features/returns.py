@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from fxtrade.core.stream import Kernels
-from fxtrade.core.types import Bars
+from fxtrade.core.types import Array, Bars
 from fxtrade.core.validity import safe_divide
 from fxtrade.features.averages import positive_slow_mean
 from fxtrade.features.feature import Columns
@@ -21,8 +22,26 @@ def volatility(k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (8, 32, 128
 
     The volatility is at least 1e-7, so that a window in which the price never moved has a logarithm.
     """
-    squares = k.log_return(bars.close) ** 2
-    return {f"volatility_{w}": 0.5 * jnp.log(jnp.maximum(k.mean(squares, w), 1e-14)) for w in windows}
+    return {f"volatility_{w}": log_volatility(k, bars, w) for w in windows}
+
+
+def volatility_level(
+    k: Kernels, bars: Bars, *, windows: tuple[int, ...] = (8, 32), base: int = 8, usual: int = 240
+) -> Columns:
+    """log volatility over each window, less the median of that over `base` bars in the last `usual` rows.
+
+    The volatility is that of `volatility`. With the horizon of the label `volatility_direction` as `base` and its
+    `median_window` as `usual`, the median is the level that the label compares with, and windows of a day, a week and
+    a month give the terms of HAR (Corsi 2009). NaN until the median has half of its rows.
+    """
+    median = k.median(log_volatility(k, bars, base), usual, max(usual // 2, 1))
+    return {f"volatility_level_{w}": log_volatility(k, bars, w) - median for w in windows}
+
+
+def log_volatility(k: Kernels, bars: Bars, window: int) -> Float[Array, "T A"]:
+    """log of the root mean squared one-bar log return over the window, at least 1e-7."""
+    squares = k.memo("squared_return", lambda: k.log_return(bars.close) ** 2, bars.close)
+    return 0.5 * jnp.log(jnp.maximum(k.mean(squares, window), 1e-14))
 
 
 def bar_shape(k: Kernels, bars: Bars, *, window: int = 32) -> Columns:

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fxtrade import features
-from fxtrade.core.config import ScalerConfig
+from fxtrade import features, labels
+from fxtrade.core.config import LabelConfig, ScalerConfig
 from tests.helpers import feature_columns
 from tests.helpers.causality import compiled, whole
 from tests.helpers.markets import bars, quiet, tick
@@ -71,6 +71,25 @@ def test_volatility():
         assert_close(made[f"volatility_{w}"], expected, N)
     still = MARKET.replace(close=np.full((N, 2), 3, np.float32))
     assert_close(columns({"volatility": {"windows": (8,)}}, still)["volatility_8"], np.full((N, 2), np.log(1e-7)), N)
+
+
+def test_volatility_level():
+    returns = np.diff(np.log(precise().close), axis=0, prepend=np.nan)
+    made = columns({"volatility_level": {"windows": (1, 12), "base": 4, "usual": 21}})
+    log = {w: np.log(np.sqrt(windows(returns**2, w, lambda r: r.mean(0)))) for w in (1, 4, 12)}
+    known = windows(np.isfinite(log[4]), 21, lambda x: np.nansum(x, 0) >= 10)
+    median = np.where(
+        known, windows(log[4], 21, lambda x: np.nanmedian(np.where(np.isfinite(x).any(0), x, 0), 0)), np.nan
+    )
+    for w in (1, 12):
+        np.testing.assert_array_equal(np.isfinite(made[f"volatility_level_{w}"]), np.isfinite(log[w] - median))
+        assert_close(made[f"volatility_level_{w}"], log[w] - median, N // 2)
+
+
+def test_volatility_level_is_what_the_label_compares():
+    label = LabelConfig(name="volatility_direction", horizon=5, options={"median_window": 30})
+    made = columns({"volatility_level": {"windows": (5,), "base": 5, "usual": 30}})["volatility_level_5"]
+    assert_close(made, labels.persistence(MARKET, label), N // 2)
 
 
 def test_bar_shape():
