@@ -80,7 +80,7 @@ def market(variant: str, model: str, options: dict[str, Any]) -> ConfigDict:
         config.label.update(name="volatility_direction", horizon=16)
         config.model.encoding.name = "none"  # its columns are smooth; with bins the validation loss is 0.005 higher
         config.data.align = "union"
-        config.scaler.halflife = 4000.0
+        config.scaler.update(halflife=4000.0, passthrough=("volatility_level",))
     if variant == "book":  # a session of an hour or two: rows of a second, mids a few seconds ahead
         config.label.update(name="close_to_close", horizon=8)
         config.scaler.halflife = 300.0

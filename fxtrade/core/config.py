@@ -74,6 +74,7 @@ class ScalerConfig(Config):
     window: Annotated[int, Interval(ge=2)] = 256  # bars, of the scalers by order statistics and of winsorising
     winsor: Annotated[float, Interval(gt=0, lt=0.5)] | None = None  # columns are first limited to these quantiles
     options: Options = empty()  # further options of that scaler
+    passthrough: tuple[str, ...] | None = None  # features that are not scaled, those whose 0 has a meaning
 
 
 @dataclasses.dataclass(frozen=True)

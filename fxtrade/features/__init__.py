@@ -125,30 +125,36 @@ FEATURES = PRICE | FLOW | BOOK
 def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = None) -> Stream:
     """Return the stream from `Bars` to `Features` of a config such as `{"log_return": {"horizons": (1, 5)}}`.
 
-    With a `scaler` every column is scaled by `scale.SCALERS`. A row is `ok` where every column is defined; other rows
-    are 0, so that the output has no NaN or Inf.
+    With a `scaler` the columns of all features but its `passthrough` are scaled by `scale.SCALERS`. A row is `ok` where
+    every column is defined; other rows are 0, so that the output has no NaN or Inf.
 
     Raises:
-        ConfigError: an unknown scaler, feature or option, or an option of the wrong type or not among its choices (at
-            once); a value or bars that a feature rejects (when the first rows arrive).
+        ConfigError: an unknown scaler, feature or option, a `passthrough` that is not in `spec`, or an option of the
+            wrong type or not among its choices (at once); a value or bars that a feature rejects (when the first rows
+            arrive).
     """
     if not isinstance(spec, Mapping) or not spec:
         raise ConfigError(f"features are options by name, as {{'log_return': {{}}}}, at least one; got {spec!r}")
     scaled = None if scaler is None else scale.build(scaler)
+    passthrough = () if scaler is None else scaler.passthrough or ()
+    registry.check_names(passthrough, spec, "config.scaler.passthrough: config.features has no")
     functions = {
         name: registry.build(FEATURES, name, options, "feature", "config.features") for name, options in spec.items()
     }
 
     def compute(k: Kernels, bars: Bars) -> Features:
-        columns = {}
+        columns, kept = {}, []
         for name, function in functions.items():
             new = function(k, bars)
+            kept += [name in passthrough] * len(new)
             if twice := columns.keys() & new.keys():
                 raise ConfigError(f"feature '{name}' has a column that another feature has too: {min(twice)}")
             columns |= new
         finite = [jnp.where(jnp.isfinite(c), c, jnp.nan).astype(jnp.float32) for c in columns.values()]
         if scaled is not None:
-            x = scaled(k, jnp.stack(finite, -1))
+            x = scaled(k, table := jnp.stack(finite, -1))
+            if passthrough:
+                x = jnp.where(np.array(kept)[None, None], table, x)
             ok = jnp.isfinite(x).all(-1)
             return Features(jnp.where(ok[..., None], x, 0), ok, tuple(columns))
         # column by column, since every pass over the stacked ones costs as much as stacking them

@@ -176,3 +176,16 @@ def test_an_option_that_the_scaler_does_not_have():
 def test_an_unknown_scaler():
     with pytest.raises(ConfigError, match="there is no scaler 'rank_norml'; did you mean 'rank_normal'"):
         features.build({"log_return": {}}, ScalerConfig(name="rank_norml"))
+
+
+def test_features_that_are_not_scaled():
+    spec = {"log_return": {"horizons": (1,)}, "volatility_level": {}, "calendar": {}}
+    c = dataclasses.replace(C, passthrough=("volatility_level",))
+    made, scaled, plain = (whole(compiled(features.build(spec, s)))(bars(N)) for s in (c, C, None))
+    kept = np.array([name.startswith("volatility_level") for name in made.names])
+    assert 0 < kept.sum() < len(kept) and (ok := np.asarray(made.ok)).any()
+    np.testing.assert_array_equal(np.asarray(made.x)[ok][:, kept], np.asarray(plain.x)[ok][:, kept])
+    both = ok & np.asarray(scaled.ok)
+    np.testing.assert_array_equal(np.asarray(made.x)[both][:, ~kept], np.asarray(scaled.x)[both][:, ~kept])
+    with pytest.raises(ConfigError, match="passthrough: config.features has no 'volatility_levl'; did you mean 'volat"):
+        features.build(spec, dataclasses.replace(C, passthrough=("volatility_levl",)))
