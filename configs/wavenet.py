@@ -32,5 +32,8 @@ OPTIONS = {
 }
 
 
+DEEPER = {"layers": 8}  # volatility: 256 bars of 15 minutes, beyond two days
+
+
 def get_config(variant: str = "sim") -> ConfigDict:
-    return common.market(variant, "wavenet", OPTIONS)
+    return common.market(variant, "wavenet", OPTIONS | (DEEPER if variant == "volatility" else {}))
