@@ -5,24 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from configs import mlp, wavenet
+from configs.comparison import MODELS
 from fxtrade.core.config_dict import freeze
 from fxtrade.pipeline import dataset, predict, training
 
 pytestmark = pytest.mark.slow
-SMALL = {
-    "wavenet": (wavenet, {"channels": 16, "skip_channels": 16}),  # it sees 64 bars, "lag" asks for 51
-    "mlp": (mlp, {"channels": 16}),
-}
+SMALL = {"wavenet": {"channels": 16, "skip_channels": 16}, "mlp": {"channels": 16}, "cnn_lstm": {"channels": 16}}
+LAG = ("wavenet", "lru", "cnn_lstm")  # convolution, recurrence, attention: each sees the 51 bars that "lag" asks for
 FEATURES = {"taker_imbalance": {"windows": (1,)}, "volume_zscore": {"windows": (32,)}}
 
 
 def up_probabilities(name: str, signal: str) -> tuple[np.ndarray, np.ndarray]:
     """Of the test rows of a market with a strong edge: those of the trained network, and the planted ones."""
-    module, options = SMALL[name]
-    config = module.get_config("sim")
+    config = MODELS[name].get_config("sim")
     config.features = FEATURES
-    config.model.options.update(options | {"dropout": 0.0})
+    config.model.options.update({"dropout": 0.0} | SMALL.get(name, {}))
     config.data.synth.update(bars=20_000, edge=2.0, signal=signal)
     config.split.name = "by_time"
     config.train.update(steps=120, eval_every=30)
@@ -41,7 +38,8 @@ def expected_accuracy(found: np.ndarray, planted: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    "name, signal", [("wavenet", "threshold"), ("wavenet", "lag"), ("mlp", "threshold"), ("mlp", "interaction")]
+    "name, signal",
+    [("wavenet", "threshold"), ("mlp", "threshold"), ("mlp", "interaction"), *((name, "lag") for name in LAG)],
 )
 def test_it_comes_close_to_the_best_possible_accuracy(name, signal):
     found, planted = up_probabilities(name, signal)
