@@ -21,7 +21,7 @@ from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted, first_li
 from fxtrade.core.registry import nearest
 from fxtrade.runs import run_dir
 
-OPEN = ("features", "options", "synth", "costs")  # groups that take new keys, which the registries check
+OPEN = ("features", "options", "synth", "costs", "market_budgets")  # groups that take new keys, checked later
 KINDS = {"int": "a whole number such as 1000", "float": "a number", "bool": "true or false"}  # by type of a flag
 CONTINUED = "config.train.steps"  # the key that a resumed run may change
 

@@ -123,7 +123,7 @@ def table(folder: Path, console: Console | None = None) -> None:
     Raises:
         FxtradeError: the folder holds no comparison or only its report, or a file is damaged.
     """
-    if not (folder / PLAN).exists() and (folder / "report.md").exists():
+    if (folder / "report.md").exists() and not ((folder / PLAN).exists() or (folder / run_dir.CONFIG).exists()):
         place = shlex.join(["--results", str(folder.parent), "--run", folder.name])
         raise FxtradeError(
             f"{folder} holds only the report of a comparison, without {PLAN}, {CELLS} and {SUMS}/, which git does not "

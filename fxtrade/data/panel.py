@@ -129,7 +129,8 @@ def align_frames(
     firsts, lasts = zip(*((f["time"][0], f["time"][-1]) for f in frames.values()), strict=True)
     first, last = (max(firsts), min(lasts)) if align == "intersection" else (min(firsts), max(lasts))
     if first > last:
-        listing = ", ".join(f"{s}: {format_span(f)}" for s, f in frames.items())
+        apart = np.argmax(firsts), np.argmin(lasts)
+        listing = ", ".join(f"{s}: {format_span(f)}" for i, (s, f) in enumerate(frames.items()) if i in apart)
         raise DataError(f"{source}: the symbols never overlap in time ({listing}); choose others or align='union'")
     times = np.arange(first, last + interval, interval, dtype=np.int64)
     columns = [c for c in (*REQUIRED, *FLOW) if all(c in f.columns for f in frames.values())]

@@ -137,7 +137,8 @@ def select(data: Dataset, config: StudyConfig) -> tuple[Sample, Column]:
     if not asset.size:
         raise DataError(
             f"no row of the {config.span} span has features and the returns of all study.horizons before a row that is "
-            "held out; choose shorter horizons or use more data"
+            "held out; use more data, a shorter scaler.halflife, shorter windows or study.horizons, or fewer "
+            "split.options.blocks, each of which these horizons must fit into"
         )
     assets = usable.shape[1]
     ranks = np.stack([rank_within_assets(r[row, asset], asset, assets) for r in returns])

@@ -70,7 +70,11 @@ def by_blocks(
     if not (np.diff(borders, prepend=0, append=len(data)) > 0).all():
         shares = f"{valid_fraction:.0%} validation and {test_fraction:.0%} test"
         parts = f" of {plural(blocks, 'validation block')}" if blocks > 1 else ""
-        raise DataError(f"{plural(len(data), 'bar')} cannot be split into training, {shares}{parts}")
+        fewer = ", fewer split.options.blocks" if blocks > 1 else ""
+        raise DataError(
+            f"{plural(len(data), 'bar')} with features and a label cannot be split into training, {shares}{parts}; use "
+            f"more data, a shorter scaler.halflife, shorter windows{fewer} or other fractions"
+        )
     firsts = data[borders]
     part = np.searchsorted(firsts, np.arange(len(present)), "right")  # even: training, odd: validation, last: test
     kept = present & (known < np.append(firsts - embargo, np.inf)[part])

@@ -200,6 +200,12 @@ def test_in_a_process_of_its_own():
     assert err.startswith("error: config.train has no key 'stepz'") and len(err.splitlines()) == 1
 
 
+def test_every_market_of_a_comparison_takes_a_budget():
+    config = ["--config=configs/learner.py:lag", "--config.market_budgets.lags=5"]
+    _, err = tiny.python("scripts/comparison.py", *config).communicate(timeout=120)
+    assert err.startswith("error: config.market_budgets: there is no 'lags'; did you mean 'lag'?")
+
+
 def test_arrays_that_do_not_fit_into_memory_are_one_message(capsys, monkeypatch):
     monkeypatch.setattr(flags.sys, "argv", ["scripts/train.py"])
     monkeypatch.setattr(flags.sys, "path", list(flags.sys.path))

@@ -18,6 +18,10 @@ from tests.helpers.tiny_comparison import cells, config, outcome, run_tiny
 def test_no_comparison(tmp_path):
     with pytest.raises(FxtradeError, match="is not a comparison: .*plan.json cannot be read"):
         run.table(tmp_path, Console(quiet=True))
+    for name in ("report.md", "config.json"):  # of a run
+        (tmp_path / name).touch()
+    with pytest.raises(FxtradeError, match="is not a comparison: .*plan.json cannot be read"):
+        run.table(tmp_path, Console(quiet=True))
 
 
 def test_a_report_alone(tmp_path):

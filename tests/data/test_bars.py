@@ -103,6 +103,8 @@ class TestFolders:
     def test_symbols_that_never_overlap(self, folder):
         write(folder / "Z.csv", columns(start=START + 86_400))
         refused(folder, "never overlap", "B: 2024-01-01..2024-01-01", "Z: 2024-01-02", "union", symbols=("B", "Z"))
+        of_all = refused(folder, "never overlap")
+        assert "(C: 2024-01-01..2024-01-01, Z: 2024-01-02..2024-01-02)" in of_all  # the first to end, the last to begin
         union = bars.read(folder, ("B", "Z"), align="union")
         assert union.bars.ok.sum() == 20 and not union.bars.ok.all(1).any()
 

@@ -9,6 +9,7 @@ import json
 import pytest
 from rich.console import Console as Rich
 
+from fxtrade.core.config import SplitConfig
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
 from fxtrade.experiment import feature_study
 from fxtrade.pipeline import dataset
@@ -130,6 +131,12 @@ class TestMistakes:
         with pytest.raises(DataError, match=message):
             feature_study.run(config(**options), tmp_path, "run", Console(quiet=True))
         assert not list(tmp_path.iterdir())
+
+    def test_horizons_longer_than_a_block(self, tmp_path):
+        split = SplitConfig(name="by_blocks", options={"blocks": 20})
+        with pytest.raises(DataError, match="no row .*; use .* scaler.halflife, .*fewer split.options.blocks"):
+            changed = dataclasses.replace(config(horizons=(400,)), split=split)
+            feature_study.run(changed, tmp_path, "run", Console(quiet=True))
 
     def test_it_is_not_a_run(self, folder):
         with pytest.raises(ConfigError, match="planted holds a feature study, not a run"):

@@ -99,7 +99,9 @@ def test_with_labels_of_a_market_with_gaps():
     "n, valid, test", [(0, 0.15, 0.15), (1, 0.15, 0.15), (2, 0.3, 0.3), (5, 0.01, 0.2), (5, 0.2, 0.01), (4, 0.49, 0.5)]
 )
 def test_too_few_rows(n, valid, test):
-    with pytest.raises(DataError, match=f"{n} bars? cannot be split into training, .* validation and .* test"):
+    with pytest.raises(
+        DataError, match=f"{n} bars? with .* cannot be split into training, .* and .* test; use more data"
+    ):
         split_by_time(np.ones(n, bool), ends(n, 1), valid, test)
 
 
@@ -175,7 +177,7 @@ class TestBlocks:
         everything = np.ones(100, bool), ends(100, 4)
         with pytest.raises(ConfigError, match="split 'by_blocks': option blocks must be at least 1, got 0"):
             split_by_blocks(*everything, 0.2, 0.2, blocks=0)
-        with pytest.raises(DataError, match="100 bars cannot be split into training, .* test of 30 validation blocks"):
+        with pytest.raises(DataError, match="100 bars .* test of 30 validation blocks; .* fewer split.options.blocks"):
             split_by_blocks(*everything, 0.2, 0.2, blocks=30)
         with pytest.raises(
             DataError, match="the valid span is empty after purging in block 1 of 8; .* fewer split.options.blocks"
