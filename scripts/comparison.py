@@ -9,7 +9,6 @@ Several processes may divide the work in one folder, with a core each:
     taskset -c 1 python scripts/comparison.py --config configs/comparison.py:small --shard 2/2
 """
 
-import sys
 from pathlib import Path
 
 from absl import flags
@@ -44,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.main(main))
+    cli.leave(cli.main(main))

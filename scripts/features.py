@@ -4,7 +4,6 @@ python scripts/features.py --config configs/wavenet.py
 python scripts/features.py --config configs/wavenet.py:flow --config.data.path=data --config.study.horizons="(1, 5)"
 """
 
-import sys
 from pathlib import Path
 
 from absl import flags
@@ -29,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.main(main))
+    cli.leave(cli.main(main))

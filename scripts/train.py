@@ -6,7 +6,6 @@ python scripts/train.py --resume results/wavenet-sim-20250101-120000
 python scripts/train.py --resume results/wavenet-sim-20250101-120000 --config.train.steps=2000
 """
 
-import sys
 from pathlib import Path
 
 from absl import flags
@@ -39,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.main(main))
+    cli.leave(cli.main(main))
