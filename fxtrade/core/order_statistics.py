@@ -11,7 +11,7 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fxtrade.core.types import Array
 from fxtrade.core.validity import is_valid
@@ -43,12 +43,44 @@ def rank(x: Rows, window: int, min_count: int | None = None) -> Float[Array, " N
 
 def quantile(x: Rows, window: int, min_count: int | None = None, q: float = 0.5) -> Float[Array, " N-{window}+1 *rest"]:
     """Exact quantile of each window's values, linear between the two nearest ones (NumPy's default)."""
+    if len(x) == window:  # of a single new row
+        return _quantile_by_selection(x, min_count, q)[None]
     return _over_sorted(partial(_quantile, q=q), x, window, min_count)
 
 
 def mad(x: Rows, window: int, min_count: int | None = None) -> Float[Array, " N-{window}+1 *rest"]:
     """Median of |x - median| of each window; times 1.4826 the standard deviation of a normal."""
     return _over_sorted(_mad, x, window, min_count)
+
+
+def _quantile_by_selection(x: Rows, min_count: int | None, q: float) -> Float[Array, " *rest"]:
+    """The quantile of all rows without a sort, which takes 50 times as long."""
+    ok = is_valid(x)
+    count = jnp.sum(ok, 0, dtype=x.dtype)
+    low, fraction = _position(len(x) if min_count is None else count, q)
+    x = jnp.where(ok, x, jnp.inf)
+    a, b = _smallest(x, low), _smallest(x, low + 1)
+    return jnp.where(count >= (min_count or len(x)), jnp.where(fraction > 0, a + fraction * (b - a), a), jnp.nan)
+
+
+def _smallest(x: Rows, k: Int[Array, " *rest"] | int) -> Float[Array, " *rest"]:
+    """The value with k smaller or equal ones before it, by bisection of integers in the order of floats."""
+    integer = jnp.int64 if x.dtype.itemsize == 8 else jnp.int32
+    limits = jnp.iinfo(integer)
+
+    def swap(bits):  # between the bits of a float, of which negative ones descend, and the integer in its place
+        return jnp.where(bits < 0, bits ^ limits.max, bits)
+
+    place = swap(lax.bitcast_convert_type(x, integer))
+
+    def halve(_, bounds):
+        low, high = bounds
+        middle = (low & high) + ((low ^ high) >> 1)  # their mean, without overflow
+        enough = jnp.sum(place <= middle[None], 0, dtype=jnp.int32) > k
+        return jnp.where(enough, low, middle + 1), jnp.where(enough, middle, high)
+
+    bounds = jnp.full(x.shape[1:], limits.min), jnp.full(x.shape[1:], limits.max)
+    return lax.bitcast_convert_type(swap(lax.fori_loop(0, limits.bits, halve, bounds)[0]), x.dtype)
 
 
 def _quantile(ordered: Array, count: Array | int, q: float) -> Array:

@@ -60,6 +60,22 @@ def test_every_window_as_numpy(seed, share, window, min_count, tied):
     assert_equal(x, window, min_count, atol=1e-6)
 
 
+@partial(jax.jit, static_argnums=(1, 2))
+def of_one_window(x, window, min_count):
+    return {f"q{q}": order_statistics.quantile(x, window, min_count, q=q) for q in QUANTILES}
+
+
+@given(st.integers(0, 1000), st.floats(0, 1), st.sampled_from([1, 24]), st.sampled_from([None, 3]), st.booleans())
+def test_a_single_window_as_the_last_of_many(seed, share, window, min_count, tied):
+    """That of a new row, whose quantile is selected and not sorted."""
+    rng = np.random.default_rng(seed)
+    x = (rng.integers(-3, 4, (T, 2)) if tied else rng.standard_normal((T, 2))).astype(np.float32)
+    x[rng.random(x.shape) < share] = rng.choice(BAD)
+    many, one = kernels(x, window, min_count), of_one_window(x[T - window :], window, min_count)
+    for name, value in one.items():
+        np.testing.assert_array_equal(value[0], np.asarray(many[name])[-1], err_msg=name)
+
+
 @pytest.mark.parametrize("bad", BAD)
 def test_invalid_values_are_not_compared(bad):
     x = np.random.default_rng(0).integers(-3, 4, (T, 2)).astype(np.float32)
@@ -110,7 +126,7 @@ def test_the_future_is_unseen():
 
 @pytest.mark.parametrize("rows", [1, 2, 50])
 def test_rows_of_the_past_alone_get_no_result(rows):
-    """A single row is sorted instead of counted: the same to the last bit."""
+    """A single row is sorted, or its quantile selected: the same to the last bit."""
     x = np.random.default_rng(3).standard_normal((T, 2)).astype(np.float32)
     x[::7] = np.nan
     for kernel in (order_statistics.rank, order_statistics.mad, partial(order_statistics.quantile, q=0.77)):
