@@ -3,9 +3,10 @@
     python benchmarks/streaming.py
 
 Real markets (`FXTRADE_DATA`; without it simulated bars alone). "presets" are the features of configs/wavenet.py for
-plain bars; "bars", "flow" and "book" every registered feature that plain bars, bars with order flow and order books
-allow, all of them scaled. A bar in live use is one call of the compiled step with one row, from NumPy to NumPy, its
-state donated; compilation is apart. Memory is the peak over that of the interpreter with its libraries and the bars.
+plain bars, "volatility" those of its variant of that name; "bars", "flow" and "book" every registered feature that
+plain bars, bars with order flow and order books allow, all of them scaled. A bar in live use is one call of the
+compiled step with one row, from NumPy to NumPy, its state donated; compilation is apart. Memory is the peak over that
+of the interpreter with its libraries and the bars.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ DATA = Path(os.environ.get("FXTRADE_DATA", "data"))
 # folder or file, its options, halflife of the scaler in bars
 MARKETS = {
     "presets": ("bars", {}, 1440.0),
+    "volatility": ("bars_15m", {"align": "union"}, 4000.0),
     "bars": ("bars", {}, 1440.0),
-    "flow": ("bars_flow_1m", {"span": "union"}, 1440.0),
+    "flow": ("bars_flow_1m", {"align": "union"}, 1440.0),
     "book": ("book/binance_um_BTCUSDT_20240808.parquet", {"clock": "100ms"}, 300.0),
 }
 
@@ -39,7 +41,8 @@ def worker(name: str):
 
         compat.compile_small_loops()
         bars = load(args, name)
-        spec = common.BARS if name == "presets" else common.every(name)
+        presets = {"presets": common.BARS, "volatility": common.VOLATILITY}
+        spec = presets.get(name) or common.every(name)
         made = features.build(spec, ScalerConfig(MARKETS[name][2]))
         step = jax.jit(made.step, donate_argnums=0)
 
