@@ -7,7 +7,7 @@ from enum import Enum
 
 from fxtrade.core.config import TradeConfig
 from fxtrade.core.text import plural
-from fxtrade.evaluate.results import CoverageRow, CoverageTable, TradingResult
+from fxtrade.evaluate.results import CoverageRow, CoverageTable, PairedTest, TradingResult
 from fxtrade.report.formatting import (
     DASH,
     describe_costs,
@@ -22,6 +22,8 @@ from fxtrade.report.formatting import (
 )
 from fxtrade.report.schema import RunReport
 from fxtrade.validate.surrogates import Surrogate
+
+FALSE_DISCOVERY_RATE = 0.05  # among all differences from the learned baselines
 
 
 class Position(Enum):
@@ -48,6 +50,15 @@ def compare(own: CoverageRow, other: CoverageRow) -> Position:
     if own.low > other.high:
         return Position.ABOVE
     return Position.BELOW if own.high < other.low else Position.EQUAL
+
+
+def paired_position(test: PairedTest | None) -> Position:
+    """Return ABOVE or BELOW if a paired difference is significant by its q-value, else EQUAL; UNKNOWN without one."""
+    if test is None or any(missing(x) for x in (test.low, test.high, test.q)):
+        return Position.UNKNOWN
+    if test.q > FALSE_DISCOVERY_RATE or test.low <= 0 <= test.high:
+        return Position.EQUAL
+    return Position.ABOVE if test.low > 0 else Position.BELOW
 
 
 def coverage_name(target: float) -> str:
