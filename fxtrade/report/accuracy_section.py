@@ -6,8 +6,9 @@ import math
 
 from fxtrade.core.text import plural
 from fxtrade.evaluate.results import NAN, CoverageRow, Estimate, GroupRow
-from fxtrade.report import summary
+from fxtrade.report.coverage_rows import at, coverage_name, target_coverages
 from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, missing, nats, percent, points
+from fxtrade.report.rivals import null_baselines
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import grid
 
@@ -16,16 +17,16 @@ UNKNOWN = Estimate(NAN)
 
 def accuracy(report: RunReport, picture: str) -> list[str]:
     """Return the section on accuracy: model, baselines and null baselines at every coverage, and other labels."""
-    targets, nulls, own = summary.targets(report), report.null_baselines, f"**{report.training.model}**"
+    targets, nulls, own = target_coverages(report), report.null_baselines, f"**{report.training.model}**"
     tables = {own: report.accuracy, **report.baselines}
     tables |= {f"null baseline: {name}": table for name, table in nulls.items()}
-    header = ["", *(summary.coverage_name(t) for t in targets)]
+    header = ["", *(coverage_name(t) for t in targets)]
     losses = {own: report.scores.log_loss} | {name: b.log_loss for name, b in report.learned_baselines.items()}
     accuracies = [
-        [name, *(_accuracy(summary.at(table, t)) for t in targets), estimate(losses.get(name, UNKNOWN), 4)]
+        [name, *(_accuracy(at(table, t)) for t in targets), estimate(losses.get(name, UNKNOWN), 4)]
         for name, table in tables.items()
     ]
-    coverages = [[name, *(_coverage(summary.at(table, t)) for t in targets)] for name, table in tables.items()]
+    coverages = [[name, *(_coverage(at(table, t)) for t in targets)] for name, table in tables.items()]
     best = report.data.best_accuracy
     if not missing(best):
         accuracies.append(["best possible", *(fixed(100 * best, 1) if t == 1 else DASH for t in targets), DASH])
@@ -46,14 +47,14 @@ def accuracy(report: RunReport, picture: str) -> list[str]:
             "Null baseline: the same pipeline, trained on data without anything to predict. Random walk: every bar "
             "mirrored or not by a fair coin. Shuffled: blocks of bars in random order."
         )
-    if nulls.keys() != summary.null_baselines(report).keys():
+    if nulls.keys() != null_baselines(report).keys():
         blocks.append(
             "Mirrored bars keep their volatility, so that the random walk is not a null baseline for this label."
         )
     if report.other_labels:
         labels = [(report.label, report.accuracy), *((other.label, other.accuracy) for other in report.other_labels)]
         rows = [
-            [label.title, *(_accuracy(summary.at(table, t)) for t in targets)]
+            [label.title, *(_accuracy(at(table, t)) for t in targets)]
             for label, table in sorted(labels, key=lambda pair: not pair[0].tradable)
         ]
         blocks += [
@@ -68,7 +69,7 @@ def accuracy(report: RunReport, picture: str) -> list[str]:
 def _differences(report: RunReport, header: list[str]) -> list[str]:
     """Return the table of the model's differences from the learned baselines."""
     rows = [
-        [name, *(points(b.differences.accuracy.get(t)) for t in summary.targets(report)), nats(b.differences.log_loss)]
+        [name, *(points(b.differences.accuracy.get(t)) for t in target_coverages(report)), nats(b.differences.log_loss)]
         for name, b in report.learned_baselines.items()
     ]
     if not rows:
@@ -114,13 +115,10 @@ def scores(report: RunReport, picture: str) -> list[str]:
 
 def auxiliary(report: RunReport) -> list[str]:
     """Return the sections on auxiliary heads: further horizons, and mean and volatility of the return."""
-    blocks, targets = [], summary.targets(report)
+    blocks, targets = [], target_coverages(report)
     if tables := report.auxiliary.horizons:
-        rows = [
-            [plural(bars, "bar"), *(_accuracy(summary.at(t, target)) for target in targets)]
-            for bars, t in tables.items()
-        ]
-        header = ["horizon", *(summary.coverage_name(t) for t in targets)]
+        rows = [[plural(bars, "bar"), *(_accuracy(at(t, target)) for target in targets)] for bars, t in tables.items()]
+        header = ["horizon", *(coverage_name(t) for t in targets)]
         blocks += ["### Further horizons", "The same label at longer horizons, accuracy (%):", grid(header, rows)]
     if found := report.auxiliary.returns:
         forecasts = {

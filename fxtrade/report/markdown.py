@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fxtrade.core.text import between, plural
 from fxtrade.report import accuracy_section, provenance_section, run_warnings, summary, trading_section
 from fxtrade.report.formatting import count, duration, fixed, percent
+from fxtrade.report.rivals import against_learned
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import facts, grid
 
@@ -30,6 +31,7 @@ def document(report: RunReport, pictures: Iterable[str]) -> str:
         f"# {report.training.model} on {report.data.source}",
         f"Run `{report.folder}`, {report.provenance.environment.starts[0].started[:10]}.",
         facts(summary.rows(report)),
+        against_learned(report),
         summary.paragraph(report),
         *(f"> **{text}**" for text in run_warnings.warnings(report)),
         *data(report),

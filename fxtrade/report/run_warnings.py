@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from fxtrade.core.text import plural
 from fxtrade.evaluate.results import Differences
+from fxtrade.report.coverage_rows import at, target_coverages
 from fxtrade.report.formatting import missing, nats, number, percent, points
+from fxtrade.report.rivals import Position, paired_position
 from fxtrade.report.schema import RunReport
-from fxtrade.report.summary import Position, at, bracketed, over, paired_position, targets, tradable
+from fxtrade.report.summary import bracketed, over, tradable
 from fxtrade.validate.surrogates import Surrogate
 
 LEAK_ACCURACY, LEAK_SHARPE = 0.56, 4.0  # above these, on real bars, a leak is the likeliest explanation
@@ -31,7 +33,7 @@ def warnings(report: RunReport) -> list[str]:
 
 def _leaks(report: RunReport) -> Iterator[str]:
     """Yield a warning for each result that is more likely a leak than skill."""
-    label, wide = report.label, targets(report)[0]
+    label, wide = report.label, target_coverages(report)[0]
     real, two_directions = not report.data.planted_edge, label.directional and label.classes == 2
     table = tradable(report)
     if real and two_directions and wide == 1 and table and over(accuracy := at(table, wide).accuracy, LEAK_ACCURACY):
