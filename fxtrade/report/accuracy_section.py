@@ -8,7 +8,7 @@ from fxtrade.core.text import plural
 from fxtrade.evaluate.results import NAN, CoverageRow, Estimate, GroupRow
 from fxtrade.report.coverage_rows import at, coverage_name, target_coverages
 from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, missing, nats, percent, points
-from fxtrade.report.rivals import null_baselines
+from fxtrade.report.rivals import NO_RANDOM_WALK, null_baselines
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import grid
 
@@ -17,7 +17,7 @@ UNKNOWN = Estimate(NAN)
 
 def accuracy(report: RunReport, picture: str) -> list[str]:
     """Return the section on accuracy: model, baselines and null baselines at every coverage, and other labels."""
-    targets, nulls, own = target_coverages(report), report.null_baselines, f"**{report.training.model}**"
+    targets, nulls, own = target_coverages(report), null_baselines(report), f"**{report.training.model}**"
     tables = {own: report.accuracy, **report.baselines}
     tables |= {f"null baseline: {name}": table for name, table in nulls.items()}
     header = ["", *(coverage_name(t) for t in targets)]
@@ -43,14 +43,7 @@ def accuracy(report: RunReport, picture: str) -> list[str]:
         *_differences(report, header),
     ]
     if nulls:
-        blocks.append(
-            "Null baseline: the same pipeline, trained on data without anything to predict. Random walk: every bar "
-            "mirrored or not by a fair coin. Shuffled: blocks of bars in random order."
-        )
-    if nulls.keys() != null_baselines(report).keys():
-        blocks.append(
-            "Mirrored bars keep their volatility, so that the random walk is not a null baseline for this label."
-        )
+        blocks.append(_null_baselines(report))
     if report.other_labels:
         labels = [(report.label, report.accuracy), *((other.label, other.accuracy) for other in report.other_labels)]
         rows = [
@@ -64,6 +57,21 @@ def accuracy(report: RunReport, picture: str) -> list[str]:
             grid(["label", *header[1:]], rows),
         ]
     return blocks
+
+
+def _null_baselines(report: RunReport) -> str:
+    """Return what the null baselines of this label are, and what they can predict after all."""
+    text = "Null baseline: the same pipeline, trained on data without anything to predict."
+    blocks = f"blocks of {plural(report.label.horizon, 'bar')} in random order"
+    if report.label.directional:
+        return f"{text} Random walk: every bar mirrored or not by a fair coin. Shuffled: {blocks}."
+    text = f"{text} Shuffled: {blocks}. {NO_RANDOM_WALK}"
+    if report.label.horizon == 1:
+        return text
+    return (
+        f"{text} Bars within a block keep their order: those already seen tell how volatile the rest of the block is, "
+        "where the label begins, so that the shuffled accuracy may exceed that of the majority."
+    )
 
 
 def _differences(report: RunReport, header: list[str]) -> list[str]:

@@ -10,9 +10,10 @@ from fxtrade.evaluate.results import CoverageRow, CoverageTable, PairedTest
 from fxtrade.report.coverage_rows import at, coverage_name, target_coverages
 from fxtrade.report.formatting import missing, percent, points, q_value
 from fxtrade.report.schema import RunReport
-from fxtrade.validate.surrogates import Surrogate
+from fxtrade.validate.surrogates import Surrogate, null_kinds
 
 FALSE_DISCOVERY_RATE = 0.05  # among all differences from the learned baselines
+NO_RANDOM_WALK = "The random walk is not a null baseline of this label, since mirrored bars keep their volatility."
 
 
 class Position(Enum):
@@ -62,9 +63,9 @@ def paired_position(test: PairedTest | None) -> Position:
 
 
 def null_baselines(report: RunReport) -> dict[Surrogate, CoverageTable]:
-    """Return the null baselines of this label; the random walk is none of volatility, which mirrored bars keep."""
-    skip = () if report.label.directional else (Surrogate.RANDOM_WALK,)
-    return {name: table for name, table in report.null_baselines.items() if name not in skip}
+    """Return the null baselines of this label; reports of earlier versions also have others."""
+    kinds = null_kinds(report.label.directional)
+    return {name: table for name, table in report.null_baselines.items() if name in kinds}
 
 
 def best_baseline(report: RunReport, target: float) -> Rival | None:

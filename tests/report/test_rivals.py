@@ -111,4 +111,16 @@ def test_mirrored_bars_are_no_null_baseline_for_volatility():
     assert "null baseline (shuffled: 60.0 %)" in summary.paragraph(report)
     assert "null baseline (shuffled: 64.5 %)" in summary.paragraph(report)  # of the most confident 10 %
     assert run_warnings.warnings(report) == []
-    assert list(rivals.null_baselines(report_sample.report())) == ["random walk", "shuffled"]
+    text = markdown.document(report, [])
+    assert "null baseline: random walk" not in text and text.count(rivals.NO_RANDOM_WALK) == 1
+    both = report_sample.report()
+    assert list(rivals.null_baselines(both)) == ["random walk", "shuffled"]
+    text = markdown.document(both, [])
+    assert "null baseline: random walk" in text and rivals.NO_RANDOM_WALK not in text
+
+
+@pytest.mark.parametrize("horizon", [1, 16])
+def test_blocks_that_keep_volatility_are_told(horizon):
+    report = report_sample.report(label="volatility_direction", label__horizon=horizon)
+    text = markdown.document(report, [])
+    assert ("the shuffled accuracy may exceed that of the majority" in text) == (horizon > 1)
