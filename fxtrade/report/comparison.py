@@ -21,7 +21,19 @@ from fxtrade.report.comparison_schema import (
 )
 from fxtrade.report.comparison_summary import baseline_summary, below_baselines, recipe_summary, significant
 from fxtrade.report.coverage_rows import at, coverage_name
-from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, missing, nats, percent, points, q_value
+from fxtrade.report.formatting import (
+    DASH,
+    count,
+    estimate,
+    fixed,
+    interval,
+    missing,
+    nats,
+    percent,
+    points,
+    q_value,
+    with_times,
+)
 from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
 from fxtrade.report.tables import commands, facts, grid, machine
@@ -142,7 +154,10 @@ def table(console: Console, report: ComparisonReport, folder: Path) -> None:
 def _market(report: ComparisonReport, market: MarketReport, picture: str) -> list[str]:
     d = market.data
     rows = [("source", f"{d.source}: {plural(len(d.symbols), 'symbol')}, bars of {d.interval}")]
-    rows += [("the models predict", market.labels[0].question), ("features", str(len(d.columns)))]
+    rows += [
+        ("the models predict", with_times(market.labels[0].question, d.interval)),
+        ("features", str(len(d.columns))),
+    ]
     rows += [
         (f"{k} span", f"{s.start[:10]} to {s.end[:10]}{between(s.blocks)}, {plural(s.labels, 'label')}")
         for k, s in d.spans.items()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fxtrade.core.text import between, plural
 from fxtrade.report import accuracy_section, provenance_section, run_warnings, summary, trading_section
-from fxtrade.report.formatting import count, duration, fixed, percent
+from fxtrade.report.formatting import count, duration, fixed, percent, with_times
 from fxtrade.report.rivals import against_learned
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import facts, grid
@@ -53,7 +53,7 @@ def data(report: RunReport) -> list[str]:
         ("source", d.source),
         ("symbols", f"{len(d.symbols)}: {', '.join(d.symbols)}"),
         ("bars", f"{d.bars:,} of {d.interval} each, for every symbol"),
-        ("the model predicts", report.label.question),
+        ("the model predicts", with_times(report.label.question, d.interval)),
         ("test rows whose price does not move", percent(d.zero_moves, 2)),
         ("features", f"{len(d.columns)}: {', '.join(f'`{name}`' for name in d.columns)}"),
     ]

@@ -17,6 +17,7 @@ from fxtrade.report.formatting import (
     number,
     percent,
     probability,
+    with_times,
 )
 from fxtrade.report.rivals import best_baseline, best_null_baseline, null_baselines, verdict
 from fxtrade.report.schema import RunReport
@@ -65,8 +66,9 @@ def paragraph(report: RunReport) -> str:
     """Return the summary of a run, from its accuracy to its return after costs."""
     wide, tight = target_coverages(report)[0], target_coverages(report)[-1]
     own = at(report.accuracy, wide)
+    question = with_times(report.label.question, report.data.interval)
     sentences = [
-        f"The {report.training.model} predicts {report.label.question}. On the test span ({coverage_name(wide)}, "
+        f"The {report.training.model} predicts {question}. On the test span ({coverage_name(wide)}, "
         f"{plural(own.rows, 'forecast')}) its accuracy is **{bracketed(own)}**.",
         verdict(report, wide),
     ]

@@ -158,3 +158,9 @@ def test_auxiliary_heads_have_their_tables():
     text = markdown.document(made, ())
     assert cells(text, "4 bars")[0] == "53.0 [52.0, 54.0]"
     assert cells(text, "trailing volatility") == ["-4.000", "88.0 %", "–"]
+
+
+def test_the_label_is_told_with_times():
+    text = markdown.document(report_sample.report(label="volatility_direction"), PLOTS)
+    told = "the next 1 bar (1 hour) lies above or below its median over the last 2,880 bars (120 days)"
+    assert text.count(told) == 2  # in the summary and in the table of the data

@@ -95,8 +95,10 @@ def test_missing_baselines_are_told():
 @pytest.mark.parametrize("label", ["open_to_open", "close_to_close", "volatility_direction"])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_question_is_put_in_words(label, classes):
-    words = {"open_to_open": "next open", "close_to_close": "last close", "volatility_direction": "trailing median"}[
-        label
-    ]
+    words = {
+        "open_to_open": "next open",
+        "close_to_close": "last close",
+        "volatility_direction": "its median over the last 2880 bars",
+    }[label]
     text = label_registry.spec(LabelConfig(label, 1, classes)).question
     assert words in text and ("about the same" in text) == (classes == 3 and label != "volatility_direction")
