@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fxtrade.core.config import EncodingConfig, ScalerConfig
 from fxtrade.core.text import between, plural
+from fxtrade.features import scale
 from fxtrade.report import accuracy_section, provenance_section, run_warnings, summary, trading_section
 from fxtrade.report.formatting import count, duration, fixed, percent, with_times
 from fxtrade.report.rivals import against_learned
@@ -56,6 +58,7 @@ def data(report: RunReport) -> list[str]:
         ("the model predicts", with_times(report.label.question, d.interval)),
         ("test rows whose price does not move", percent(d.zero_moves, 2)),
         ("features", f"{len(d.columns)}: {', '.join(f'`{name}`' for name in d.columns)}"),
+        ("scaler of features", _scaler(report.config.scaler)),
     ]
     spans = [
         [
@@ -75,6 +78,7 @@ def training(report: RunReport, picture: str) -> list[str]:
     flops = f"{count(t.flops)} floating point operations a sample"
     rows = [
         ("model", f"`{t.model}`, {plural(t.parameters, 'parameter')}, {flops}"),
+        ("input encoding", _encoding(report.config.model.encoding)),
         ("receptive field", plural(t.receptive_field, "bar")),
         ("steps", f"{t.step:,} ({ENDS.get(t.stopped, t.stopped)})"),
         ("best validation loss", f"{fixed(t.best_loss, 4)} nats at step {t.best_step:,}"),
@@ -83,6 +87,28 @@ def training(report: RunReport, picture: str) -> list[str]:
         ("last command" if report.provenance.environment.earlier else "whole run", duration(report.seconds)),
     ]
     return ["## Training", facts(rows), picture]
+
+
+def _scaler(c: ScalerConfig) -> str:
+    """Return the scaler with its options, and which features it leaves out."""
+    if c.name == "none" and c.winsor is None:
+        return "features are not scaled"
+    units = {"halflife": " bars", "window": " bars", "clip": " standard deviations"}
+    parts = [f"`{c.name}`"]
+    for name, value in scale.used_options(c).items():
+        shown = f"{value:,g}" if isinstance(value, int | float) else value
+        parts.append(f"{name} {shown}{units.get(name, '')}")
+    if c.winsor is not None:
+        parts.append(f"limited first to the quantiles {c.winsor:g} and {1 - c.winsor:g} of {plural(c.window, 'bar')}")
+    unscaled = ", ".join(f"`{name}`" for name in c.passthrough or ())
+    return f"{', '.join(parts)}; {f'not scaled: {unscaled}' if unscaled else 'all features are scaled'}"
+
+
+def _encoding(c: EncodingConfig) -> str:
+    """Return the encoding with the options that the config sets."""
+    if c.name == "none":
+        return "each column as it is"
+    return f"`{c.name}`" + "".join(f", {name} {value}" for name, value in c.options.items())
 
 
 def _online_finetuning(report: RunReport) -> list[tuple[str, str]]:
