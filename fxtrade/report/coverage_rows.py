@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fxtrade.evaluate.results import CoverageRow, CoverageTable
+from fxtrade.evaluate.results import NAN, CoverageRow, CoverageTable
 from fxtrade.report.schema import RunReport
 
 
@@ -11,7 +11,9 @@ def coverage_name(target: float) -> str:
 
 
 def at(table: CoverageTable, target: float) -> CoverageRow:
-    return next(row for row in table if row.target == target)
+    """Return the row of a target coverage; without numbers if the config does not have it among its `coverages`."""
+    missing = CoverageRow(target, coverage=NAN, accuracy=NAN, low=NAN, high=NAN, rows=0)
+    return next((row for row in table if row.target == target), missing)
 
 
 def target_coverages(report: RunReport) -> list[float]:
