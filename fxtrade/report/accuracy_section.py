@@ -114,8 +114,9 @@ def scores(report: RunReport, picture: str) -> list[str]:
     return [
         "## Scores",
         f"On all {count(s.rows)} labelled test rows, without a threshold; in brackets the {_resampling(report)}. The "
-        f"uniform forecast gives every class the probability 1/{k}. A calibration error within noise has an interval "
-        "that begins at 0.",
+        f"uniform forecast gives every class the probability 1/{k}. Noise makes the "
+        "calibration error larger; its interval is corrected for that, may lie below the value, and begins at 0 where "
+        "the error is within noise.",
         grid(["score", "value", "uniform forecast", "meaning"], rows, (0, 3)),
         picture,
     ]

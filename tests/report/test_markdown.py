@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core.config import EncodingConfig, RuleConfig, ScalerConfig
-from fxtrade.evaluate.results import AuxiliaryResult, ReturnScores, ReturnsResult, TradingSummary
+from fxtrade.evaluate.results import AuxiliaryResult, Estimate, ReturnScores, ReturnsResult, TradingSummary
 from fxtrade.report import markdown, trading_section
 from fxtrade.report.plots import PLOTS
 from fxtrade.risk import SIZING
@@ -164,6 +164,12 @@ def test_the_label_is_told_with_times():
     text = markdown.document(report_sample.report(label="volatility_direction"), PLOTS)
     told = "the next 1 bar (1 hour) lies above or below its median over the last 2,880 bars (120 days)"
     assert text.count(told) == 2  # in the summary and in the table of the data
+
+
+def test_a_calibration_error_above_its_interval_is_explained():
+    made = report_sample.report(scores__ece=Estimate(0.0123, 0.0, 0.0119))
+    text = markdown.document(made, PLOTS)
+    assert "1.23 [0.00, 1.19]" in text and "its interval is corrected for that, may lie below the value" in text
 
 
 def test_scaler_and_input_encoding_are_told():
