@@ -121,17 +121,17 @@ def _meaning(rivals: list[Rival], null: Rival | None) -> str:
         return "the test span is too short for intervals"
     clauses = []
     if names[Position.EQUAL]:
-        clauses.append(f"no advantage over {_listing(names[Position.EQUAL])} is shown")
+        clauses.append(f"no advantage over {_listing(names[Position.EQUAL], 'or')} is shown")
     if names[Position.BELOW]:
         clauses.append(f"the model is worse than {_listing(names[Position.BELOW])}")
     return " and ".join(clauses) or f"an advantage over {_listing(names[Position.ABOVE])} is shown"
 
 
-def _listing(names: list[str]) -> str:
+def _listing(names: list[str], conjunction: str = "and") -> str:
     """Join names; those with a comma are in quotation marks."""
     quoted = [f'"{name}"' if "," in name else name for name in names]
     *first, last = quoted
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
 def _best(report: RunReport, tables: Mapping[str, CoverageTable], target: float) -> Rival | None:

@@ -75,6 +75,8 @@ def test_rules_and_null_baselines_are_judged_by_intervals():
     report = report_sample.replace(report, baselines={**report.baselines, "reversal": report_sample.table(0.545)})
     assert dict(summary.rows(report))["best baseline"] == "54.5 %, reversal: the model is not distinguishable from it"
     assert "no advantage over reversal is shown." in summary.paragraph(report)
+    neither = summary.paragraph(made(0.04, p=0.2, null=0.545))
+    assert "no advantage over the null baseline or logistic regression is shown." in neither
     assert "no advantage over the null baseline is shown." in summary.paragraph(made(0.02, null=0.545))
 
 
