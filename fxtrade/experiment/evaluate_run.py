@@ -28,6 +28,7 @@ from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.training import Stage, Trained
 from fxtrade.pipeline.warm_start import load_initial_params
 from fxtrade.report.progress import Console
+from fxtrade.report.rivals import NO_RANDOM_WALK
 from fxtrade.report.schema import LabelTable, LossRow, RunReport, TrainingSummary
 from fxtrade.runs import ledger
 from fxtrade.runs.record import RunRecord
@@ -50,16 +51,18 @@ def evaluate_run(
     with console.bar("scoring", len(data.panel.times) * config.train.ensemble.size, "bars") as on_progress:
         forecast, rates = forecasts(config, trained, data, on_progress)
     past = ledger.past_trials(folder.parent, identify_trial(job, folder.name))
-    nulls = {}
+    label, nulls = labels.spec(config.label), {}
     if config.report.null_baseline:
-        nulls = {kind: null_baseline(config, panel, console, kind) for kind, panel in null_panels(data.panel, config)}
+        nulls = {
+            kind: null_baseline(config, panel, console, kind)
+            for kind, panel in null_panels(data.panel, config, console)
+        }
 
     options, blocks = (config.report, config.seed), accuracy.bootstrap_blocks(data, config.report)
     by_label = {
         label: accuracy.gather(forecast, made, data.split, blocks, config.report.coverages)
         for label, made in comparable_labels(config, data).items()
     }
-    label = labels.spec(config.label)
     rows = by_label.pop(label)
     with console.task("baselines"):
         tables, learned = evaluate_baselines(config, data, blocks, accuracy.daily_sums([rows], int(blocks.max()) + 1))
@@ -133,10 +136,16 @@ def forecasts(
     return mixture.mixture([m.forecast for m in made]), [m.rate for m in made]
 
 
-def null_panels(panel: Panel, config: RunConfig) -> Iterator[tuple[Surrogate, Panel]]:
-    """Yield surrogate markets without anything to predict, by kind."""
-    yield Surrogate.RANDOM_WALK, surrogates.random_walk(panel, config.seed)
-    yield Surrogate.SHUFFLED, surrogates.shuffled(panel, config.label.horizon, config.seed)
+def null_panels(panel: Panel, config: RunConfig, console: Console) -> Iterator[tuple[Surrogate, Panel]]:
+    """Yield surrogate markets without anything to predict of the label, by kind; say if one is left out."""
+    kinds = surrogates.null_kinds(labels.spec(config.label).directional)
+    if Surrogate.RANDOM_WALK not in kinds:
+        console.say(f"{NO_RANDOM_WALK} It is left out.")
+    for kind in kinds:
+        if kind is Surrogate.RANDOM_WALK:
+            yield kind, surrogates.random_walk(panel, config.seed)
+        else:
+            yield kind, surrogates.shuffled(panel, config.label.horizon, config.seed)
 
 
 def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) -> CoverageTable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
@@ -30,12 +31,21 @@ def build(c: ScalerConfig) -> Callable[[Kernels, Table], Table]:
     Raises:
         ConfigError: an unknown scaler or option.
     """
-    shared = {"halflife": c.halflife, "clip": c.clip, "window": c.window}
-    scaler = registry.build(SCALERS, c.name, c.options, "scaler", "config.scaler", **shared)
+    scaler = registry.build(SCALERS, c.name, c.options, "scaler", "config.scaler", **_shared(c))
     share = c.winsor
     if share is None:
         return scaler
     return lambda k, x: scaler(k, winsorise(k, x, c.window, share))
+
+
+def used_options(c: ScalerConfig) -> dict[str, Any]:
+    """Return the options that the scaler of a config is called with: those of its own, and the shared ones it has."""
+    has = registry.option_types(SCALERS[c.name])
+    return {key: value for key, value in _shared(c).items() if key in has} | dict(c.options)
+
+
+def _shared(c: ScalerConfig) -> dict[str, Any]:
+    return {"halflife": c.halflife, "clip": c.clip, "window": c.window}
 
 
 def robust_zscore(k: Kernels, x: Table, *, halflife: float, clip: float) -> Table:

@@ -6,6 +6,7 @@ To add one, write a function `f(bars, *, horizon, options) -> Forward` and one l
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -26,7 +27,8 @@ class Label(NamedTuple):
     Attributes:
         function: from bars to `Forward`.
         title: name in tables.
-        question: the question that the label answers, as a clause of a sentence with fields `{way}` and `{bars}`.
+        question: the question that the label answers, as a clause of a sentence with fields `{way}`, `{bars}`
+            and those of the options of `function`.
         directional: whether the class is the direction of a price.
         tradable: whether the label starts at a price that a decision at its row can still trade at.
         path_dependent: whether the end depends on the prices, or is `horizon` bars away in every row.
@@ -72,7 +74,7 @@ LABELS = {
     "volatility_direction": Label(
         horizon.volatility_direction,
         "volatility",
-        "whether the volatility of the next {bars} lies above or below its trailing median",
+        "whether the volatility of the next {bars} lies above or below its median over the last {median_window} bars",
         directional=False,
         persistence=horizon.volatility_persistence,
     ),
@@ -92,7 +94,8 @@ def spec(config: LabelConfig) -> LabelSpec:
     entry = LABELS[config.name]
     way = "up, down or about the same" if config.classes == 3 else "up or down"
     bars = plural(config.horizon, "bar")
-    question = entry.question.format(way=way, bars=bars)
+    defaults = {name: p.default for name, p in inspect.signature(entry.function).parameters.items()}
+    question = entry.question.format_map(defaults | dict(config.options) | {"way": way, "bars": bars})
     traits = entry.directional, entry.tradable, entry.path_dependent
     return LabelSpec(config.name, config.horizon, config.classes, entry.title, question, *traits)
 

@@ -6,8 +6,9 @@ import math
 
 from fxtrade.core.text import plural
 from fxtrade.evaluate.results import NAN, CoverageRow, Estimate, GroupRow
-from fxtrade.report import summary
+from fxtrade.report.coverage_rows import at, coverage_name, target_coverages
 from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, missing, nats, percent, points
+from fxtrade.report.rivals import NO_RANDOM_WALK, null_baselines
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import grid
 
@@ -16,16 +17,16 @@ UNKNOWN = Estimate(NAN)
 
 def accuracy(report: RunReport, picture: str) -> list[str]:
     """Return the section on accuracy: model, baselines and null baselines at every coverage, and other labels."""
-    targets, nulls, own = summary.targets(report), report.null_baselines, f"**{report.training.model}**"
+    targets, nulls, own = target_coverages(report), null_baselines(report), f"**{report.training.model}**"
     tables = {own: report.accuracy, **report.baselines}
     tables |= {f"null baseline: {name}": table for name, table in nulls.items()}
-    header = ["", *(summary.coverage_name(t) for t in targets)]
+    header = ["", *(coverage_name(t) for t in targets)]
     losses = {own: report.scores.log_loss} | {name: b.log_loss for name, b in report.learned_baselines.items()}
     accuracies = [
-        [name, *(_accuracy(summary.at(table, t)) for t in targets), estimate(losses.get(name, UNKNOWN), 4)]
+        [name, *(_accuracy(at(table, t)) for t in targets), estimate(losses.get(name, UNKNOWN), 4)]
         for name, table in tables.items()
     ]
-    coverages = [[name, *(_coverage(summary.at(table, t)) for t in targets)] for name, table in tables.items()]
+    coverages = [[name, *(_coverage(at(table, t)) for t in targets)] for name, table in tables.items()]
     best = report.data.best_accuracy
     if not missing(best):
         accuracies.append(["best possible", *(fixed(100 * best, 1) if t == 1 else DASH for t in targets), DASH])
@@ -42,18 +43,11 @@ def accuracy(report: RunReport, picture: str) -> list[str]:
         *_differences(report, header),
     ]
     if nulls:
-        blocks.append(
-            "Null baseline: the same pipeline, trained on data without anything to predict. Random walk: every bar "
-            "mirrored or not by a fair coin. Shuffled: blocks of bars in random order."
-        )
-    if nulls.keys() != summary.null_baselines(report).keys():
-        blocks.append(
-            "Mirrored bars keep their volatility, so that the random walk is not a null baseline for this label."
-        )
+        blocks.append(_null_baselines(report))
     if report.other_labels:
         labels = [(report.label, report.accuracy), *((other.label, other.accuracy) for other in report.other_labels)]
         rows = [
-            [label.title, *(_accuracy(summary.at(table, t)) for t in targets)]
+            [label.title, *(_accuracy(at(table, t)) for t in targets)]
             for label, table in sorted(labels, key=lambda pair: not pair[0].tradable)
         ]
         blocks += [
@@ -65,10 +59,25 @@ def accuracy(report: RunReport, picture: str) -> list[str]:
     return blocks
 
 
+def _null_baselines(report: RunReport) -> str:
+    """Return what the null baselines of this label are, and what they can predict after all."""
+    text = "Null baseline: the same pipeline, trained on data without anything to predict."
+    blocks = f"blocks of {plural(report.label.horizon, 'bar')} in random order"
+    if report.label.directional:
+        return f"{text} Random walk: every bar mirrored or not by a fair coin. Shuffled: {blocks}."
+    text = f"{text} Shuffled: {blocks}. {NO_RANDOM_WALK}"
+    if report.label.horizon == 1:
+        return text
+    return (
+        f"{text} Bars within a block keep their order: those already seen tell how volatile the rest of the block is, "
+        "where the label begins, so that the shuffled accuracy may exceed that of the majority."
+    )
+
+
 def _differences(report: RunReport, header: list[str]) -> list[str]:
     """Return the table of the model's differences from the learned baselines."""
     rows = [
-        [name, *(points(b.differences.accuracy.get(t)) for t in summary.targets(report)), nats(b.differences.log_loss)]
+        [name, *(points(b.differences.accuracy.get(t)) for t in target_coverages(report)), nats(b.differences.log_loss)]
         for name, b in report.learned_baselines.items()
     ]
     if not rows:
@@ -105,8 +114,9 @@ def scores(report: RunReport, picture: str) -> list[str]:
     return [
         "## Scores",
         f"On all {count(s.rows)} labelled test rows, without a threshold; in brackets the {_resampling(report)}. The "
-        f"uniform forecast gives every class the probability 1/{k}. A calibration error within noise has an interval "
-        "that begins at 0.",
+        f"uniform forecast gives every class the probability 1/{k}. Noise makes the "
+        "calibration error larger; its interval is corrected for that, may lie below the value, and begins at 0 where "
+        "the error is within noise.",
         grid(["score", "value", "uniform forecast", "meaning"], rows, (0, 3)),
         picture,
     ]
@@ -114,13 +124,10 @@ def scores(report: RunReport, picture: str) -> list[str]:
 
 def auxiliary(report: RunReport) -> list[str]:
     """Return the sections on auxiliary heads: further horizons, and mean and volatility of the return."""
-    blocks, targets = [], summary.targets(report)
+    blocks, targets = [], target_coverages(report)
     if tables := report.auxiliary.horizons:
-        rows = [
-            [plural(bars, "bar"), *(_accuracy(summary.at(t, target)) for target in targets)]
-            for bars, t in tables.items()
-        ]
-        header = ["horizon", *(summary.coverage_name(t) for t in targets)]
+        rows = [[plural(bars, "bar"), *(_accuracy(at(t, target)) for target in targets)] for bars, t in tables.items()]
+        header = ["horizon", *(coverage_name(t) for t in targets)]
         blocks += ["### Further horizons", "The same label at longer horizons, accuracy (%):", grid(header, rows)]
     if found := report.auxiliary.returns:
         forecasts = {

@@ -11,7 +11,7 @@ from rich.text import Text
 from fxtrade.core.files import write_text
 from fxtrade.core.text import between, plural
 from fxtrade.evaluate.results import Differences, PairedTest, Scores
-from fxtrade.report import comparison_plots, comparison_summary, summary
+from fxtrade.report import comparison_plots, comparison_summary
 from fxtrade.report.comparison_schema import (
     COMPARED,
     CellTraining,
@@ -20,7 +20,20 @@ from fxtrade.report.comparison_schema import (
     MarketReport,
 )
 from fxtrade.report.comparison_summary import baseline_summary, below_baselines, recipe_summary, significant
-from fxtrade.report.formatting import DASH, count, estimate, fixed, interval, missing, nats, percent, points, q_value
+from fxtrade.report.coverage_rows import at, coverage_name
+from fxtrade.report.formatting import (
+    DASH,
+    count,
+    estimate,
+    fixed,
+    interval,
+    missing,
+    nats,
+    percent,
+    points,
+    q_value,
+    with_times,
+)
 from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
 from fxtrade.report.tables import commands, facts, grid, machine
@@ -141,7 +154,10 @@ def table(console: Console, report: ComparisonReport, folder: Path) -> None:
 def _market(report: ComparisonReport, market: MarketReport, picture: str) -> list[str]:
     d = market.data
     rows = [("source", f"{d.source}: {plural(len(d.symbols), 'symbol')}, bars of {d.interval}")]
-    rows += [("the models predict", market.labels[0].question), ("features", str(len(d.columns)))]
+    rows += [
+        ("the models predict", with_times(market.labels[0].question, d.interval)),
+        ("features", str(len(d.columns))),
+    ]
     rows += [
         (f"{k} span", f"{s.start[:10]} to {s.end[:10]}{between(s.blocks)}, {plural(s.labels, 'label')}")
         for k, s in d.spans.items()
@@ -151,7 +167,7 @@ def _market(report: ComparisonReport, market: MarketReport, picture: str) -> lis
         rows += [("best possible accuracy, all bars", percent(d.best_accuracy))]
     blocks = [facts(rows), picture]
     good = [row for row in market.rows if not row.result.error]
-    names = [summary.coverage_name(c) for c in market.coverages]
+    names = [coverage_name(c) for c in market.coverages]
     for i, label in enumerate(market.labels):
         extra = ["seeds", "above baseline", "q", "top 10 %", "q"] if i == 0 else []
         lines = []
@@ -200,7 +216,7 @@ def _cell_name(row: ComparisonRow, report: ComparisonReport) -> str:
 
 
 def _accuracy(row: ComparisonRow, label: str, target: float, bracket: bool = True) -> str:
-    r = summary.at(row.result.accuracy[label], target)
+    r = at(row.result.accuracy[label], target)
     if r.coverage > WIDEST * target:
         return DASH
     return interval(r.accuracy, r.low, r.high) if bracket else interval(r.accuracy)

@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from fxtrade.report import plotting, summary
+from fxtrade.report import plotting
 from fxtrade.report.comparison_schema import ComparisonReport, ComparisonRow, MarketReport
+from fxtrade.report.coverage_rows import at
 from fxtrade.report.formatting import missing, percent
 from fxtrade.report.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
 
@@ -73,9 +74,9 @@ def cost(markets: list[MarketReport], report: ComparisonReport) -> Figure:
     for axes, market in zip(figure.subplots(len(markets), 1, squeeze=False)[:, 0], markets, strict=True):
         label, rows = market.labels[0].name, market.of_recipe(report.plain)
         for row, color, _ in _baselines(market, report):
-            accuracy = summary.at(row.result.accuracy[label], 1.0).accuracy
+            accuracy = at(row.result.accuracy[label], 1.0).accuracy
             axes.axhline(100 * accuracy, color=color, lw=1.2, label=row.result.model)
-        middle, error = plotting.error_bars([summary.at(row.result.accuracy[label], 1.0) for row in rows])
+        middle, error = plotting.error_bars([at(row.result.accuracy[label], 1.0) for row in rows])
         for i, row in enumerate(rows):
             if row.result.training is None:
                 continue

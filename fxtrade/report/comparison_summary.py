@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from fxtrade.core.text import plural
 from fxtrade.evaluate.results import PairedTest
-from fxtrade.report import summary
 from fxtrade.report.comparison_schema import BaselineSummary, ComparisonReport, NamedTest
+from fxtrade.report.coverage_rows import coverage_name
 from fxtrade.report.formatting import DASH, duration, missing, nats, percent, points
 
 
@@ -100,7 +100,7 @@ def _recipe_differences(report: ComparisonReport) -> Iterator[tuple[str, str, Pa
         for name, effect in recipe.markets.items():
             where = f"`{recipe.recipe}` on {name}"
             for c, test in effect.differences.accuracy.items():
-                yield recipe.recipe, f"{where}, {summary.coverage_name(c)} ({points(test)})", test
+                yield recipe.recipe, f"{where}, {coverage_name(c)} ({points(test)})", test
             if loss := effect.differences.log_loss:
                 yield recipe.recipe, f"{where}, log loss ({nats(loss)})", loss
 
@@ -110,7 +110,7 @@ def significant(test: PairedTest | None, report: ComparisonReport) -> bool:
 
 
 def _difference(t: NamedTest) -> str:
-    return f"{t.model}, {t.recipe} on {t.market}, {summary.coverage_name(t.coverage)}: {points(t.test)}"
+    return f"{t.model}, {t.recipe} on {t.market}, {coverage_name(t.coverage)}: {points(t.test)}"
 
 
 def budgets(report: ComparisonReport) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import TypeGuard
 
 from fxtrade.core.config import Options
+from fxtrade.core.errors import DataError
+from fxtrade.core.text import plural
+from fxtrade.data.times import UNITS, parse_interval
 from fxtrade.evaluate.results import Estimate, PairedTest
 
 DASH = "–"
+NAMES = {"ms": "millisecond", "s": "second", "m": "minute", "h": "hour", "d": "day"}  # of `UNITS`
 
 
 def known(x: float | None) -> TypeGuard[float]:
@@ -67,6 +72,30 @@ def duration(seconds: float | None) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{minutes[0]} min {minutes[1]} s" if minutes[0] < 120 else f"{hours[0]} h {hours[1]} min"
+
+
+def with_times(text: str, interval: str) -> str:
+    """Add to each number of bars in a text the time that they take: "16 bars (4 hours)".
+
+    The text is returned unchanged if the interval is the median of an irregular clock.
+    """
+    try:
+        bar = parse_interval(interval)
+    except DataError:
+        return text
+
+    def replacement(found: re.Match[str]) -> str:
+        bars = int(found[1].replace(",", ""))
+        return f"{plural(bars, 'bar')} ({_time(bars * bar)})"
+
+    return re.sub(r"\b(\d[\d,]*) bars?\b", replacement, text)
+
+
+def _time(ns: int) -> str:
+    """Format a time in the largest unit of which it is two or more, or one exactly."""
+    unit = next((u for u in reversed(NAMES) if ns == UNITS[u] or ns >= 2 * UNITS[u]), "ms")
+    size = f"{ns / UNITS[unit]:,.3g}" if ns < 1000 * UNITS[unit] else f"{ns / UNITS[unit]:,.0f}"
+    return f"{size} {NAMES[unit]}{'' if size == '1' else 's'}"
 
 
 def describe_costs(costs: Mapping[str, Options]) -> str:

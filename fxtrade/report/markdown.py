@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fxtrade.core.config import EncodingConfig, ScalerConfig
 from fxtrade.core.text import between, plural
+from fxtrade.features import scale
 from fxtrade.report import accuracy_section, provenance_section, run_warnings, summary, trading_section
-from fxtrade.report.formatting import count, duration, fixed, percent
+from fxtrade.report.formatting import count, duration, fixed, percent, with_times
+from fxtrade.report.rivals import against_learned
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import facts, grid
 
@@ -30,6 +33,7 @@ def document(report: RunReport, pictures: Iterable[str]) -> str:
         f"# {report.training.model} on {report.data.source}",
         f"Run `{report.folder}`, {report.provenance.environment.starts[0].started[:10]}.",
         facts(summary.rows(report)),
+        against_learned(report),
         summary.paragraph(report),
         *(f"> **{text}**" for text in run_warnings.warnings(report)),
         *data(report),
@@ -51,9 +55,10 @@ def data(report: RunReport) -> list[str]:
         ("source", d.source),
         ("symbols", f"{len(d.symbols)}: {', '.join(d.symbols)}"),
         ("bars", f"{d.bars:,} of {d.interval} each, for every symbol"),
-        ("the model predicts", report.label.question),
+        ("the model predicts", with_times(report.label.question, d.interval)),
         ("test rows whose price does not move", percent(d.zero_moves, 2)),
         ("features", f"{len(d.columns)}: {', '.join(f'`{name}`' for name in d.columns)}"),
+        ("scaler of features", _scaler(report.config.scaler)),
     ]
     spans = [
         [
@@ -73,6 +78,7 @@ def training(report: RunReport, picture: str) -> list[str]:
     flops = f"{count(t.flops)} floating point operations a sample"
     rows = [
         ("model", f"`{t.model}`, {plural(t.parameters, 'parameter')}, {flops}"),
+        ("input encoding", _encoding(report.config.model.encoding)),
         ("receptive field", plural(t.receptive_field, "bar")),
         ("steps", f"{t.step:,} ({ENDS.get(t.stopped, t.stopped)})"),
         ("best validation loss", f"{fixed(t.best_loss, 4)} nats at step {t.best_step:,}"),
@@ -81,6 +87,28 @@ def training(report: RunReport, picture: str) -> list[str]:
         ("last command" if report.provenance.environment.earlier else "whole run", duration(report.seconds)),
     ]
     return ["## Training", facts(rows), picture]
+
+
+def _scaler(c: ScalerConfig) -> str:
+    """Return the scaler with its options, and which features it leaves out."""
+    if c.name == "none" and c.winsor is None:
+        return "features are not scaled"
+    units = {"halflife": " bars", "window": " bars", "clip": " standard deviations"}
+    parts = [f"`{c.name}`"]
+    for name, value in scale.used_options(c).items():
+        shown = f"{value:,g}" if isinstance(value, int | float) else value
+        parts.append(f"{name} {shown}{units.get(name, '')}")
+    if c.winsor is not None:
+        parts.append(f"limited first to the quantiles {c.winsor:g} and {1 - c.winsor:g} of {plural(c.window, 'bar')}")
+    unscaled = ", ".join(f"`{name}`" for name in c.passthrough or ())
+    return f"{', '.join(parts)}; {f'not scaled: {unscaled}' if unscaled else 'all features are scaled'}"
+
+
+def _encoding(c: EncodingConfig) -> str:
+    """Return the encoding with the options that the config sets."""
+    if c.name == "none":
+        return "each column as it is"
+    return f"`{c.name}`" + "".join(f", {name} {value}" for name, value in c.options.items())
 
 
 def _online_finetuning(report: RunReport) -> list[tuple[str, str]]:

@@ -10,7 +10,6 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fxtrade.report import summary
 from fxtrade.report.formatting import describe_costs, fixed, gain, missing, percent
 from fxtrade.report.plotting import (
     BLUE,
@@ -29,6 +28,7 @@ from fxtrade.report.plotting import (
     reference,
     with_legend,
 )
+from fxtrade.report.rivals import null_baselines
 from fxtrade.report.schema import RunReport
 
 
@@ -49,7 +49,7 @@ def coverage(report: RunReport) -> Figure | None:
     peak = {name: np.nanmax([0, *(r.accuracy for r in rows)]) for name, rows in report.baselines.items()}
     for color, name in zip((ORANGE, RED), sorted(peak, key=lambda name: peak[name], reverse=True), strict=False):
         accuracy_points(axes, report.baselines[name], f"baseline: {name}", color=color, marker="s")
-    for style, (name, rows) in zip(("--", "-."), summary.null_baselines(report).items(), strict=False):
+    for style, (name, rows) in zip(("--", "-."), null_baselines(report).items(), strict=False):
         accuracy_points(axes, rows, f"null baseline: {name}", band=True, color=GREY, linestyle=style)
     top = report.data.best_accuracy
     if not missing(top):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from fxtrade.core.text import plural
-from fxtrade.evaluate.results import PairedTest
-from fxtrade.report.formatting import missing, number, percent, points
+from fxtrade.evaluate.results import Differences
+from fxtrade.report.coverage_rows import at, target_coverages
+from fxtrade.report.formatting import missing, nats, number, percent, points
+from fxtrade.report.rivals import Position, paired_position
 from fxtrade.report.schema import RunReport
-from fxtrade.report.summary import at, bracketed, coverage_name, over, targets, tradable
+from fxtrade.report.summary import bracketed, over, tradable
 from fxtrade.validate.surrogates import Surrogate
 
 LEAK_ACCURACY, LEAK_SHARPE = 0.56, 4.0  # above these, on real bars, a leak is the likeliest explanation
 FEW_DAYS = 20  # percentile intervals from fewer blocks are too narrow
-FALSE_DISCOVERY_RATE = 0.05  # among all differences from the learned baselines
 ENCODING = "piecewise_linear"  # with which networks cut columns as trees do
 
 
@@ -33,7 +33,7 @@ def warnings(report: RunReport) -> list[str]:
 
 def _leaks(report: RunReport) -> Iterator[str]:
     """Yield a warning for each result that is more likely a leak than skill."""
-    label, wide = report.label, targets(report)[0]
+    label, wide = report.label, target_coverages(report)[0]
     real, two_directions = not report.data.planted_edge, label.directional and label.classes == 2
     table = tradable(report)
     if real and two_directions and wide == 1 and table and over(accuracy := at(table, wide).accuracy, LEAK_ACCURACY):
@@ -62,37 +62,24 @@ def _leaks(report: RunReport) -> Iterator[str]:
 
 
 def _below_baseline(report: RunReport) -> Iterator[str]:
-    """Yield a warning if a network that reads more than one row is significantly below a learned baseline."""
-    if report.training.receptive_field == 1:
-        return
-    below = [d for d in _differences(report) if d.test.high < 0 and d.test.q <= FALSE_DISCOVERY_RATE]
+    """Yield a warning if the network is significantly below learned baselines on all bars or in its log loss."""
+    below = [f"{name} ({worse})" for name, b in report.learned_baselines.items() if (worse := _worse(b.differences))]
     if not below:
         return
-    name, measure, unit, scale, test, _ = min(below, key=lambda d: (d.rank, d.test.p))
     advice = ["more train.steps", "less optim.weight_decay"]
     if report.config.model.encoding.name != ENCODING:
         advice.insert(0, f"config.model.encoding.name={ENCODING}")
     yield (
-        f"A simpler model is better: against the baseline {name} the {measure} is {points(test, scale)} {unit}. "
+        f"A simpler model is significantly better than this {report.training.model}: {'; '.join(below)}. "
         f"Try {', '.join(advice[:-1])} or {advice[-1]}."
     )
 
 
-class _Difference(NamedTuple):
-    """A difference of the model from a learned baseline, negative where the model is worse."""
-
-    baseline: str
-    measure: str
-    unit: str
-    scale: float  # of the number in words
-    test: PairedTest
-    rank: int  # of the measure among those that a warning may name
-
-
-def _differences(report: RunReport) -> Iterator[_Difference]:
-    for name, baseline in report.learned_baselines.items():
-        for target, test in baseline.differences.accuracy.items():
-            rank = 0 if target == 1 else 2
-            yield _Difference(name, f"accuracy, {coverage_name(target)},", "percentage points", 100, test, rank)
-        if loss := baseline.differences.log_loss:
-            yield _Difference(name, "reduction of the log loss", "thousandths of a nat", 1000, loss, 1)
+def _worse(found: Differences) -> str:
+    """Return in words the measures in which a model is significantly worse, "" if there are none."""
+    accuracy, loss, parts = found.accuracy.get(1.0), found.log_loss, []
+    if paired_position(accuracy) is Position.BELOW:
+        parts.append(f"accuracy, all bars, {points(accuracy)} percentage points")
+    if paired_position(loss) is Position.BELOW:
+        parts.append(f"reduction of the log loss {nats(loss)} thousandths of a nat")
+    return ", ".join(parts)

@@ -21,7 +21,7 @@ from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.core.files import to_jsonable
 from fxtrade.core.registry import nearest
 from fxtrade.core.text import plural
-from fxtrade.report import summary
+from fxtrade.report.coverage_rows import at, target_coverages
 from fxtrade.report.formatting import DASH, count, duration, estimate, fixed, gain, interval, missing, percent
 from fxtrade.report.plotting import (
     BLUE,
@@ -93,14 +93,14 @@ def collect(folders: Iterable[Path]) -> tuple[list[RunReport], list[str]]:
 
 def columns(runs: Sequence[RunReport]) -> tuple[dict[str, Column], dict[str, Column]]:
     """Return the columns on forecasts, and those on trading and effort, by the key to sort by."""
-    shared = set.intersection(*(set(summary.targets(run)) for run in runs))
+    shared = set.intersection(*(set(target_coverages(run)) for run in runs))
     tops = sorted(shared - {1.0}, reverse=True)[-3:]
     forecasts = {
         "name": Column("run", lambda r: r.folder, lambda r: r.folder, False),
         "data": _text_column("data", lambda r: r.data.source),
         "label": _text_column("label", _label),
         "model": _text_column("model", lambda r: r.training.model),
-        "accuracy": _accuracy("accuracy (%)", lambda r: summary.targets(r)[0]),
+        "accuracy": _accuracy("accuracy (%)", lambda r: target_coverages(r)[0]),
         **{f"top_{100 * t:g}": _accuracy(f"top {100 * t:g} %", lambda r, t=t: t) for t in tops},
         "log_loss": _column("log loss", lambda r: r.scores.log_loss.value, partial(fixed, digits=4), False),
     }
@@ -192,12 +192,12 @@ def _text_column(heading: str, value: Callable[[RunReport], Any]) -> Column:
 
 def _accuracy(heading: str, target: Callable[[RunReport], float]) -> Column:
     def text(r: RunReport) -> str:
-        row = summary.at(r.accuracy, target(r))
+        row = at(r.accuracy, target(r))
         if any(map(missing, (row.accuracy, row.low, row.high))):
             return interval(row.accuracy)
         return f"{100 * row.accuracy:.1f} ± {50 * (row.high - row.low):.1f}"
 
-    return Column(heading, lambda r: summary.at(r.accuracy, target(r)).accuracy, text)
+    return Column(heading, lambda r: at(r.accuracy, target(r)).accuracy, text)
 
 
 def _label(r: RunReport) -> str:

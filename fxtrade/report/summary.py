@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import Enum
-
 from fxtrade.core.config import TradeConfig
 from fxtrade.core.text import plural
 from fxtrade.evaluate.results import CoverageRow, CoverageTable, TradingResult
+from fxtrade.report.coverage_rows import at, coverage_name, target_coverages
 from fxtrade.report.formatting import (
     DASH,
     describe_costs,
@@ -19,63 +17,10 @@ from fxtrade.report.formatting import (
     number,
     percent,
     probability,
+    with_times,
 )
+from fxtrade.report.rivals import best_baseline, best_null_baseline, null_baselines, verdict
 from fxtrade.report.schema import RunReport
-from fxtrade.validate.surrogates import Surrogate
-
-
-class Position(Enum):
-    """Where an accuracy lies against another, judged by their intervals; in words, the weakest claim first."""
-
-    UNKNOWN = "at an unknown distance from"
-    BELOW = "below"
-    EQUAL = "not distinguishable from"
-    ABOVE = "above"
-
-
-MEANING = {
-    Position.UNKNOWN: "the test span is too short for intervals",
-    Position.BELOW: "the intervals do not overlap: a simpler method is better",
-    Position.EQUAL: "the intervals overlap, so no skill is shown",
-    Position.ABOVE: "the intervals do not overlap, which shows skill",
-}
-
-
-def compare(own: CoverageRow, other: CoverageRow) -> Position:
-    """Return ABOVE or BELOW if the two intervals do not overlap, else EQUAL; UNKNOWN without intervals."""
-    if any(missing(x) for row in (own, other) for x in (row.low, row.high)):
-        return Position.UNKNOWN
-    if own.low > other.high:
-        return Position.ABOVE
-    return Position.BELOW if own.high < other.low else Position.EQUAL
-
-
-def coverage_name(target: float) -> str:
-    return "all bars" if target == 1 else f"top {100 * target:g} %"
-
-
-def at(table: CoverageTable, target: float) -> CoverageRow:
-    return next(row for row in table if row.target == target)
-
-
-def null_baselines(report: RunReport) -> dict[Surrogate, CoverageTable]:
-    """Return the null baselines of this label; the random walk is none of volatility, which mirrored bars keep."""
-    skip = () if report.label.directional else (Surrogate.RANDOM_WALK,)
-    return {name: table for name, table in report.null_baselines.items() if name not in skip}
-
-
-def best(
-    tables: Mapping[str, CoverageTable] | Mapping[Surrogate, CoverageTable], target: float
-) -> tuple[str, CoverageRow] | None:
-    """Return name and row of the highest accuracy at a target coverage."""
-    rows = {name: at(table, target) for name, table in tables.items()}
-    known = {name: row for name, row in rows.items() if not missing(row.accuracy)}
-    return max(known.items(), key=lambda item: item[1].accuracy) if known else None
-
-
-def targets(report: RunReport) -> list[float]:
-    """Return the target coverages of the run, widest first."""
-    return sorted((row.target for row in report.accuracy), reverse=True)
 
 
 def tradable(report: RunReport) -> CoverageTable | None:
@@ -95,19 +40,16 @@ def configurations(n: int) -> str:
 
 def rows(report: RunReport) -> list[tuple[str, str]]:
     """Return the five numbers that a reader looks for first, and what they mean."""
-    wide, trading = targets(report)[0], report.trading
+    wide, trading = target_coverages(report)[0], report.trading
     own = at(report.accuracy, wide)
-    rivals = {
-        "best baseline": best(report.baselines, wide),
-        "best null baseline": best(null_baselines(report), wide),
-    }
+    rivals = {"best baseline": best_baseline(report, wide), "best null baseline": best_null_baseline(report, wide)}
     lines = [(f"accuracy, {coverage_name(wide)}", bracketed(own))]
     for name, rival in rivals.items():
-        text = (
-            f"{percent(rival[1].accuracy)}, {rival[0]}: the model is {compare(own, rival[1]).value} it"
-            if rival
-            else DASH
-        )
+        if rival is None:
+            lines.append((name, DASH))
+            continue
+        about = f" ({rival.difference})" if rival.difference else ""
+        text = f"{percent(rival.accuracy)}, {rival.name}: the model is {rival.position.value} it{about}"
         lines.append((name, text))
     if not trading:
         untraded = "not traded, since the label has no direction"
@@ -122,17 +64,18 @@ def rows(report: RunReport) -> list[tuple[str, str]]:
 
 def paragraph(report: RunReport) -> str:
     """Return the summary of a run, from its accuracy to its return after costs."""
-    wide, tight = targets(report)[0], targets(report)[-1]
+    wide, tight = target_coverages(report)[0], target_coverages(report)[-1]
     own = at(report.accuracy, wide)
+    question = with_times(report.label.question, report.data.interval)
     sentences = [
-        f"The {report.training.model} predicts {report.label.question}. On the test span ({coverage_name(wide)}, "
+        f"The {report.training.model} predicts {question}. On the test span ({coverage_name(wide)}, "
         f"{plural(own.rows, 'forecast')}) its accuracy is **{bracketed(own)}**.",
-        _against(report, wide),
+        verdict(report, wide),
     ]
     if tight != wide:
         sentences.append(
             f"Of its most confident forecasts ({coverage_name(tight)}, threshold fixed on the validation span) the "
-            f"accuracy is {bracketed(at(report.accuracy, tight))}. {_against(report, tight)}"
+            f"accuracy is {bracketed(at(report.accuracy, tight))}. {verdict(report, tight)}"
         )
     if report.data.simulated:
         sentences.append(_simulated(report, own))
@@ -175,23 +118,6 @@ def bracketed(row: CoverageRow) -> str:
     if missing(row.low) or missing(row.high):
         return percent(row.accuracy)
     return f"{percent(row.accuracy)} (95 % interval {100 * row.low:.1f} to {100 * row.high:.1f} %)"
-
-
-def _against(report: RunReport, target: float) -> str:
-    own, parts = at(report.accuracy, target), []
-    null, baseline = best(null_baselines(report), target), best(report.baselines, target)
-    if null:
-        position = compare(own, null[1]).value
-        parts.append(f"{position} its null baseline ({null[0]}: {percent(null[1].accuracy)})")
-    if baseline:
-        parts.append(
-            f"{compare(own, baseline[1]).value} the best baseline ({baseline[0]}: {percent(baseline[1].accuracy)})"
-        )
-    if not parts:
-        return "There is no baseline to compare it with."
-    positions = [compare(own, other[1]) for other in (null, baseline) if other]
-    weakest = next(position for position in Position if position in positions)
-    return f"That is {' and '.join(parts)}; {MEANING[weakest]}."
 
 
 def _simulated(report: RunReport, own: CoverageRow) -> str:

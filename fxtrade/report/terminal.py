@@ -10,14 +10,18 @@ from rich.text import Text
 
 from fxtrade.evaluate.results import TradingResult
 from fxtrade.report import run_warnings, summary
+from fxtrade.report.coverage_rows import at, target_coverages
 from fxtrade.report.formatting import DASH, estimate, fixed, gain, interval, missing, percent, probability
 from fxtrade.report.progress import Console
+from fxtrade.report.rivals import against_learned, null_baselines
 from fxtrade.report.schema import RunReport
 
 
 def table(console: Console, report: RunReport, folder: Path) -> None:
     """Print accuracies, trading performance, warnings and the path of the report."""
     console.rich.print(_accuracy(report), soft_wrap=False)
+    if line := against_learned(report):
+        console.rich.print(Text(line), soft_wrap=False)
     if report.trading:
         console.rich.print(_trading(report.trading), soft_wrap=False)
         console.say(f"The strategy {summary.survival(report.trading)}.")
@@ -39,18 +43,18 @@ def plain_table(title: str) -> Table:
 
 
 def _accuracy(report: RunReport) -> Table:
-    targets = summary.targets(report)
+    targets = target_coverages(report)
     made = coverage_columns(plain_table("Test accuracy (%), by most confident share, and log loss"), targets)
     made.add_column("log loss", justify="right")
-    own = [summary.at(report.accuracy, t) for t in targets]
+    own = [at(report.accuracy, t) for t in targets]
     loss, learned = report.scores.log_loss, report.learned_baselines
     made.add_row(report.training.model, *(interval(row.accuracy) for row in own), fixed(loss.value, 4), style="bold")
     made.add_row("  95 % interval, from", *(interval(row.low) for row in own), fixed(loss.low, 4))
     made.add_row("  to", *(interval(row.high) for row in own), fixed(loss.high, 4), end_section=True)
-    nulls = {f"null baseline: {name}": rows for name, rows in summary.null_baselines(report).items()}
+    nulls = {f"null baseline: {name}": rows for name, rows in null_baselines(report).items()}
     for name, rows in {**report.baselines, **nulls}.items():
         own_loss = fixed(learned[name].log_loss.value, 4) if name in learned else ""
-        made.add_row(name, *(interval(summary.at(rows, t).accuracy) for t in targets), own_loss)
+        made.add_row(name, *(interval(at(rows, t).accuracy) for t in targets), own_loss)
     best = report.data.best_accuracy
     if not missing(best):
         made.add_row("best possible", *(fixed(100 * best, 1) if t == 1 else DASH for t in targets))

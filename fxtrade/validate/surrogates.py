@@ -20,6 +20,11 @@ class Surrogate(StrEnum):
     SHUFFLED = "shuffled"
 
 
+def null_kinds(directional: bool) -> tuple[Surrogate, ...]:
+    """Return the kinds that are null baselines of a label; mirrored bars keep their volatility."""
+    return tuple(kind for kind in Surrogate if directional or kind is not Surrogate.RANDOM_WALK)
+
+
 Shape = tuple[Float[np.ndarray, "N A"], ...]  # logs: gap from the last close; high, low and close over the open
 
 

@@ -9,7 +9,12 @@ from tests.helpers import tiny
 from tests.helpers.run_folder import report
 
 KINDS = {
-    "volatility": {"label.name": "volatility_direction", "label.horizon": 4, "label.options.median_window": 48},
+    "volatility": {
+        "label.name": "volatility_direction",
+        "label.horizon": 4,
+        "label.options.median_window": 48,
+        "report.null_baseline": True,
+    },
     "three classes, weighted": {"label.classes": 3, "label.horizon": 3, "loss.effective_number_beta": 1.0},
     "null baseline": {"report.null_baseline": True},
     "ordinal, cut, taught": {
@@ -50,5 +55,6 @@ def test_it_runs(tmp_path, gappy, kind):
     assert (found.trading is None) == (kind == "volatility")
     assert ("persistence" in found.baselines) == (kind == "volatility")
     assert "last taker side" not in found.baselines
-    assert set(found.null_baselines) == ({"random walk", "shuffled"} if kind == "null baseline" else set())
+    nulls = {"null baseline": {"random walk", "shuffled"}, "volatility": {"shuffled"}}  # mirrored bars keep volatility
+    assert set(found.null_baselines) == nulls.get(kind, set())
     assert all(0 < row.accuracy < 1 for row in found.accuracy if row.rows)

@@ -144,6 +144,29 @@ def beginning() -> ComparisonReport:
     return dataclasses.replace(made, summary=BaselineSummary(0, (), 0, None, 0, 0, 0))
 
 
+def all_bars_only() -> ComparisonReport:
+    """A comparison with `report.coverages=(1.0,)`."""
+
+    def narrow(found: Differences | None) -> Differences | None:
+        return found and dataclasses.replace(found, accuracy={1.0: found.accuracy[1.0]})
+
+    def change(rows: list[ComparisonRow]) -> list[ComparisonRow]:
+        made = []
+        for row in rows:
+            differences = {"from_baseline": narrow(row.from_baseline), "from_plain": narrow(row.from_plain)}
+            tables = {label: table[:1] for label, table in row.result.accuracy.items()}
+            made.append(report_sample.replace(row, result__accuracy=tables, **differences))
+        return made
+
+    made = with_rows(report(), change)
+    recipes = []
+    for recipe in made.recipes:
+        effects = {k: dataclasses.replace(e, differences=narrow(e.differences)) for k, e in recipe.markets.items()}
+        recipes.append(dataclasses.replace(recipe, markets=effects))
+    markets = tuple(dataclasses.replace(market, coverages=(1.0,)) for market in made.markets)
+    return dataclasses.replace(made, markets=markets, recipes=tuple(recipes))
+
+
 AWKWARD = {
     "usual": report(),
     "one cell": report(1, 1, ("hourly",)),
@@ -151,4 +174,5 @@ AWKWARD = {
     "won": report(won=True),
     "holes": holes(),
     "beginning": beginning(),
+    "all bars only": all_bars_only(),
 }

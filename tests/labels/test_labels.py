@@ -223,6 +223,8 @@ def test_every_label_says_what_it_is():
             assert (spec.name, spec.horizon, spec.classes, spec.tradable) == (name, 4, classes, entry.tradable)
             assert "4 bars" in spec.question and "{" not in spec.question
         assert entry.directional == (entry.persistence is None)
+    own = LabelConfig("volatility_direction", 4, options={"median_window": 96})
+    assert labels.spec(own).question.endswith("its median over the last 96 bars")
     with pytest.raises(ConfigError, match="there is no label 'open_to_opem'"):
         labels.spec(LabelConfig("open_to_opem"))
 

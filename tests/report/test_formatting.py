@@ -66,3 +66,23 @@ def test_a_probability_is_never_certain(x):
 @given(st.floats(0.02, 9.9))
 def test_a_number_keeps_three_digits(x):
     assert float(formatting.number(x)) == pytest.approx(x, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [
+        ("15m", "the next 16 bars (4 hours) and the last 2,880 bars (30 days)"),
+        ("1h", "the next 16 bars (16 hours) and the last 2,880 bars (120 days)"),
+        ("100ms", "the next 16 bars (1,600 milliseconds) and the last 2,880 bars (4.8 minutes)"),
+        ("1.5ms", "the next 16 bars and the last 2880 bars"),
+    ],
+)
+def test_bars_with_their_time(interval, expected):
+    assert formatting.with_times("the next 16 bars and the last 2880 bars", interval) == expected
+
+
+@pytest.mark.parametrize(
+    ("interval", "time"), [("1d", "1 day"), ("25h", "25 hours"), ("90s", "90 seconds"), ("10000d", "10,000 days")]
+)
+def test_one_bar_with_its_time(interval, time):
+    assert formatting.with_times("1 bar later", interval) == f"1 bar ({time}) later"

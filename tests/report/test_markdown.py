@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core.config import RuleConfig
-from fxtrade.evaluate.results import AuxiliaryResult, ReturnScores, ReturnsResult, TradingSummary
+from fxtrade.core.config import EncodingConfig, RuleConfig, ScalerConfig
+from fxtrade.evaluate.results import AuxiliaryResult, Estimate, ReturnScores, ReturnsResult, TradingSummary
 from fxtrade.report import markdown, trading_section
 from fxtrade.report.plots import PLOTS
 from fxtrade.risk import SIZING
@@ -158,3 +158,34 @@ def test_auxiliary_heads_have_their_tables():
     text = markdown.document(made, ())
     assert cells(text, "4 bars")[0] == "53.0 [52.0, 54.0]"
     assert cells(text, "trailing volatility") == ["-4.000", "88.0 %", "–"]
+
+
+def test_the_label_is_told_with_times():
+    text = markdown.document(report_sample.report(label="volatility_direction"), PLOTS)
+    told = "the next 1 bar (1 hour) lies above or below its median over the last 2,880 bars (120 days)"
+    assert text.count(told) == 2  # in the summary and in the table of the data
+
+
+def test_a_calibration_error_above_its_interval_is_explained():
+    made = report_sample.report(scores__ece=Estimate(0.0123, 0.0, 0.0119))
+    text = markdown.document(made, PLOTS)
+    assert "1.23 [0.00, 1.19]" in text and "its interval is corrected for that, may lie below the value" in text
+
+
+def test_scaler_and_input_encoding_are_told():
+    plain = markdown.document(report_sample.report(), PLOTS)
+    assert cells(plain, "scaler of features") == [
+        "`robust_zscore`, halflife 500 bars, clip 5 standard deviations; all features are scaled"
+    ]
+    assert cells(plain, "input encoding") == ["each column as it is"]
+    scaler = ScalerConfig(name="rank_normal", window=1_024, winsor=0.01, passthrough=("volatility", "calendar"))
+    made = report_sample.report(config__scaler=scaler)
+    made = report_sample.replace(made, config__model__encoding=EncodingConfig("piecewise_linear", {"bins": 8}))
+    text = markdown.document(made, PLOTS)
+    assert cells(text, "scaler of features") == [
+        "`rank_normal`, clip 5 standard deviations, window 1,024 bars, limited first to the quantiles 0.01 and 0.99 "
+        "of 1,024 bars; not scaled: `volatility`, `calendar`"
+    ]
+    assert cells(text, "input encoding") == ["`piecewise_linear`, bins 8"]
+    made = report_sample.replace(made, config__scaler=ScalerConfig(name="none"))
+    assert cells(markdown.document(made, PLOTS), "scaler of features") == ["features are not scaled"]

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from fxtrade.evaluate.results import Span
-from fxtrade.report import run_warnings
+from fxtrade.report import markdown, run_warnings
+from fxtrade.report.progress import Console
+from fxtrade.report.terminal import table
 from tests.helpers import report_sample
 
 
@@ -40,19 +44,31 @@ def test_a_short_test_span_is_warned_of():
 ADVICE = "Try config.model.encoding.name=piecewise_linear, more train.steps or less optim.weight_decay."
 
 
-def test_a_simpler_model_that_is_better_is_named():
+@pytest.mark.parametrize("rows", [64, 1], ids=["a network", "a network of one row"])
+def test_simpler_models_that_are_better_are_named(rows):
     learned = {
-        "logistic regression": report_sample.learned(-0.004, 0.02),
+        "logistic regression": report_sample.learned(-0.004, 0.04),
+        "gradient-boosted trees": report_sample.learned(-0.02),
         "MLP, last row": report_sample.learned(-0.01),
     }
-    made = report_sample.report(learned_baselines=learned)
+    made = report_sample.report(learned_baselines=learned, training__model="mlp", training__receptive_field=rows)
     (text,) = run_warnings.warnings(made)
     assert text == (
-        "A simpler model is better: against the baseline MLP, last row the accuracy, all bars, is -1.00 [-1.50, -0.50] "
-        f"percentage points. {ADVICE}"
+        "A simpler model is significantly better than this mlp: gradient-boosted trees (accuracy, all bars, -2.00 "
+        "[-3.00, -1.00] percentage points, reduction of the log loss -2.00 [-3.00, -1.00] thousandths of a nat); "
+        "MLP, last row (accuracy, all bars, -1.00 [-1.50, -0.50] percentage points, reduction of the log loss -1.00 "
+        f"[-1.50, -0.50] thousandths of a nat). {ADVICE}"
     )
+    assert text in markdown.document(made, []).replace("> **", "").replace("**", "")
     encoded = report_sample.replace(made, config__model__encoding__name="piecewise_linear")
     assert run_warnings.warnings(encoded)[0].endswith("Try more train.steps or less optim.weight_decay.")
+
+
+def test_the_terminal_warns_too(tmp_path):
+    screen = io.StringIO()
+    made = report_sample.report(learned_baselines={"HAR": report_sample.learned(-0.02)}, training__receptive_field=1)
+    table(Console(file=screen), made, tmp_path)
+    assert "A simpler model is significantly better" in " ".join(screen.getvalue().split())
 
 
 def test_the_log_loss_alone_is_enough():
@@ -60,7 +76,14 @@ def test_the_log_loss_alone_is_enough():
     differences = report_sample.replace(better.differences, log_loss=worse.differences.log_loss)
     trees = report_sample.replace(better, differences=differences)
     (text,) = run_warnings.warnings(report_sample.report(learned_baselines={"trees": trees}))
-    assert "the baseline trees the reduction of the log loss is -2.00 [-3.00, -1.00] thousandths of a nat." in text
+    assert "trees (reduction of the log loss -2.00 [-3.00, -1.00] thousandths of a nat)." in text
+
+
+def test_a_narrow_coverage_alone_is_not_enough():
+    better, worse = report_sample.learned(0.01), report_sample.learned(-0.02)
+    accuracy = {**better.differences.accuracy, 0.1: worse.differences.accuracy[0.1]}
+    trees = report_sample.replace(better, differences__accuracy=accuracy)
+    assert run_warnings.warnings(report_sample.report(learned_baselines={"trees": trees})) == []
 
 
 @pytest.mark.parametrize(
@@ -69,9 +92,8 @@ def test_the_log_loss_alone_is_enough():
         {"learned_baselines": {}},
         {"learned_baselines": {"trees": report_sample.learned(0.01)}},
         {"learned_baselines": {"trees": report_sample.learned(-0.01, p=0.04)}},
-        {"learned_baselines": {"trees": report_sample.learned(-0.01)}, "training__receptive_field": 1},
     ],
-    ids=["none", "above", "not significant among all", "a model of one row"],
+    ids=["none", "above", "not significant among all"],
 )
 def test_no_warning(changes):
     assert run_warnings.warnings(report_sample.report(**changes)) == []

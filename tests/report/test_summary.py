@@ -6,58 +6,10 @@ import pytest
 
 from fxtrade import labels as label_registry
 from fxtrade.core.config import LabelConfig
-from fxtrade.evaluate.results import CoverageRow, Estimate
+from fxtrade.evaluate.results import Estimate
 from fxtrade.report import run_warnings, summary
 from fxtrade.report.schema import LabelTable
-from fxtrade.report.summary import Position
-from fxtrade.validate.surrogates import Surrogate
 from tests.helpers import report_sample
-
-
-def row(low, high):
-    return CoverageRow(1.0, 1.0, (low + high) / 2, low, high, 100)
-
-
-@pytest.mark.parametrize(
-    ("own", "other", "expected"),
-    [
-        (row(0.55, 0.57), row(0.50, 0.54), Position.ABOVE),
-        (row(0.55, 0.57), row(0.53, 0.56), Position.EQUAL),
-        (row(0.55, 0.57), row(0.55, 0.57), Position.EQUAL),
-        (row(0.50, 0.51), row(0.55, 0.57), Position.BELOW),
-        (row(0.50, 0.51), row(math.nan, math.nan), Position.UNKNOWN),
-    ],
-)
-def test_compare_by_intervals(own, other, expected):
-    assert summary.compare(own, other) == expected
-
-
-def test_skill_needs_both_null_baseline_and_baseline_below():
-    assert "which shows skill" in summary.paragraph(report_sample.report(own=0.55, rival=0.51, null=0.50))
-    for rival, null in ((0.545, 0.50), (0.51, 0.545)):
-        text = summary.paragraph(report_sample.report(own=0.55, rival=rival, null=null))
-        assert "so no skill is shown" in text and "which shows skill" not in text
-
-
-def test_a_better_baseline_is_named():
-    text = summary.paragraph(report_sample.report(own=0.51, rival=0.55))
-    assert "below the best baseline (logistic regression: 55.0 %)" in text and "a simpler method is better" in text
-
-
-def test_the_highest_of_rivals_counts():
-    made = report_sample.report(own=0.55, rival=0.51)
-    made = report_sample.replace(made, baselines={**made.baselines, "reversal": report_sample.table(0.62)})
-    assert "reversal: 62.0 %" in summary.paragraph(made)
-
-
-def test_mirrored_bars_are_no_null_baseline_for_volatility():
-    nulls = {Surrogate.RANDOM_WALK: report_sample.table(0.7), Surrogate.SHUFFLED: report_sample.table(0.6)}
-    made = report_sample.report(label="volatility_direction", own=0.7, null_baselines=nulls)
-    assert list(summary.null_baselines(made)) == ["shuffled"]
-    assert "null baseline (shuffled: 60.0 %)" in summary.paragraph(made)
-    assert "null baseline (shuffled: 64.5 %)" in summary.paragraph(made)  # of the most confident 10 %
-    assert run_warnings.warnings(made) == []
-    assert list(summary.null_baselines(report_sample.report())) == ["random walk", "shuffled"]
 
 
 def test_a_close_label_is_checked_by_the_tradable_one():
@@ -117,7 +69,8 @@ def test_trades_without_a_sharpe_ratio():
 def test_five_rows():
     rows = dict(summary.rows(report_sample.report(own=0.55, rival=0.51, null=0.50)))
     assert len(rows) == 5 and rows["accuracy, all bars"].startswith("55.0 %")
-    assert rows["best baseline"] == "51.0 %, logistic regression: the model is above it"
+    paired = "paired difference +2.00 [+1.00, +3.00] points, q 0.002"
+    assert rows["best baseline"] == f"51.0 %, logistic regression: the model is above it ({paired})"
     assert rows["best null baseline"] == "50.0 %, shuffled: the model is above it"
     rows = summary.rows(report_sample.report(label="volatility_direction", trading=None))
     assert len(rows) == 5 and "not traded" in rows[-1][1]
@@ -142,8 +95,10 @@ def test_missing_baselines_are_told():
 @pytest.mark.parametrize("label", ["open_to_open", "close_to_close", "volatility_direction"])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_question_is_put_in_words(label, classes):
-    words = {"open_to_open": "next open", "close_to_close": "last close", "volatility_direction": "trailing median"}[
-        label
-    ]
+    words = {
+        "open_to_open": "next open",
+        "close_to_close": "last close",
+        "volatility_direction": "its median over the last 2880 bars",
+    }[label]
     text = label_registry.spec(LabelConfig(label, 1, classes)).question
     assert words in text and ("about the same" in text) == (classes == 3 and label != "volatility_direction")
