@@ -19,7 +19,7 @@ from fxtrade.cli import help
 from fxtrade.core import compat
 from fxtrade.core.config_dict import OPTIONAL_TYPES, to_config_dict
 from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted, first_line
-from fxtrade.core.registry import nearest
+from fxtrade.core.registry import closest, nearest
 from fxtrade.runs import run_dir
 
 OPEN = ("features", "options", "synth", "costs", "market_budgets")  # groups that take new keys, checked later
@@ -185,7 +185,10 @@ def _add_keys(config: ConfigDict, path: list[str]) -> None:
             raise ConfigError(f"{walked} has no key '{key}': it is not a group")
         if key not in group:
             if not is_open:
-                raise ConfigError(f"{walked} has no key '{key}'{nearest(key, group.keys())}")
+                known = nearest(key, group.keys())
+                if "options" in group and closest(key, {*group.keys()} - {"options"}) is None:
+                    known += f"; an option is set by --{walked}.options.{key}"
+                raise ConfigError(f"{walked} has no key '{key}'{known}")
             with group.unlocked():
                 group[key] = placeholder(object) if following is None else ConfigDict()
         group, walked, is_open = group[key], f"{walked}.{key}", is_open or key in OPEN

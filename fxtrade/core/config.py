@@ -104,8 +104,8 @@ class SplitConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class EncodingConfig(Config):
-    name: str = "none"  # a key of models.ENCODINGS
-    options: Options = empty()  # fields of that module, such as bins
+    name: str = "none"  # or a key of models.ENCODINGS
+    options: Options = empty()  # fields of that module, such as bins; none without an encoding
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,6 +24,10 @@ CASES = {
         [WAVENET, "--config.train.stepz=3"],
         "config.train has no key 'stepz'; did you mean 'steps'?",
     ),
+    "key of the options": (
+        [WAVENET, "--config.model.encoding.bins=8"],
+        "(known: name, options); an option is set by --config.model.encoding.options.bins",
+    ),
     "misspelt group": ([WAVENET, "--config.trian.steps=3"], "config has no key 'trian'; did you mean 'train'?"),
     "misspelt feature": (
         [WAVENET, "--config.features.rsii={}"],
