@@ -22,7 +22,10 @@ from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted, first_li
 from fxtrade.core.registry import closest, nearest
 from fxtrade.runs import run_dir
 
-OPEN = ("features", "options", "synth", "costs", "market_budgets")  # groups that take new keys, checked later
+OPEN = (  # groups that take new keys, checked later: of runs, of comparisons
+    *("features", "options", "synth", "costs"),
+    *("market_budgets", "changes", "market_changes", "recipe_changes"),
+)
 KINDS = {"int": "a whole number such as 1000", "float": "a number", "bool": "true or false"}  # by type of a flag
 CONTINUED = "config.train.steps"  # the key that a resumed run may change
 
@@ -65,9 +68,14 @@ class _ConfigFile(flags.ArgumentParser):
         if not isinstance(config, ConfigDict):
             missing = "there is no such file, or its get_config() does not return a ConfigDict"
             raise ConfigError(f"{path} is not a config: {missing}")
-        for argument in sys.argv:
-            if found := re.match(r"--?(?:no)?config\.([\w.]+)", argument):
-                _add_keys(config, found[1].split("."))
+        found = [match for a in sys.argv if (match := re.match(r"--?(?:no)?config\.([\w.]+)(=None$)?", a))]
+        _check_groups([match[1] for match in found])
+        for match in found:
+            group, _, name = match[1].rpartition(".")
+            if group == "features" and match[2]:
+                _make_removable(config, name)
+            else:
+                _add_keys(config, match[1].split("."))
         return config
 
 
@@ -120,7 +128,8 @@ def config_flag() -> flags.FlagHolder:
 def parse(argv: list[str]) -> None:
     """Set absl's flags from the command line.
 
-    Overrides are of keys that the config has; `--config.features.rsi="{'windows': (14,)}"` adds a feature to it.
+    Overrides are of keys that the config has; `--config.features.rsi="{'windows': (14,)}"` adds a feature to it, and
+    `--config.features.rsi=None` removes one.
 
     Raises:
         ConfigError: an unknown flag or config key, naming the nearest one, a wrong type, or words that are not flags.
@@ -138,6 +147,8 @@ def parse(argv: list[str]) -> None:
             wanted = " or ".join(KINDS.get(word, word) for word in kind.split(" or "))
             raise ConfigError(f"--{value[1]}={value[2]}: the value must be {wanted}") from e
         raise ConfigError(str(e)) from e
+    if "config" in flags.FLAGS and (config := flags.FLAGS["config"].value) is not None:
+        _remove_features(config)
     if rest:
         raise ConfigError(f"'{rest[0]}' is not a flag; overrides are written --config.train.steps=100")
 
@@ -175,6 +186,35 @@ def _check_resume(argv: list[str]) -> None:
             )
     if CONTINUED not in flags.FLAGS:
         flags.DEFINE_integer(CONTINUED, None, "Number of steps to which the run is trained.", lower_bound=1)
+
+
+def _check_groups(names: list[str]) -> None:
+    """Raise ConfigError if a key of a group is set beside the group itself, which would lose the key."""
+    for name in names:
+        for group in names:
+            if name.startswith(f"{group}."):
+                raise ConfigError(
+                    f"--config.{group} sets all keys of its group, so --config.{name} cannot be given beside it; "
+                    f"give only the keys, or all of them as in --config.features.rsi=\"{{'windows': (7,)}}\""
+                )
+
+
+def _make_removable(config: ConfigDict, name: str) -> None:
+    """Let the feature `name` be set to None. Raises ConfigError if the config has no such feature."""
+    group = config.get("features", {})
+    if name not in group:
+        raise ConfigError(f"config.features has no '{name}' that could be removed{nearest(name, group.keys())}")
+    with group.unlocked():
+        del group[name]
+        group[name] = placeholder(object)
+
+
+def _remove_features(config: ConfigDict) -> None:
+    """Remove the features that are None."""
+    group = config.get("features", ConfigDict())
+    with group.unlocked():
+        for name in [name for name, options in group.items() if options is None]:
+            del group[name]
 
 
 def _add_keys(config: ConfigDict, path: list[str]) -> None:

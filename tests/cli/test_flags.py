@@ -37,6 +37,20 @@ CASES = {
         [WAVENET, "--config.features.rsi=14"],
         "config.features.rsi must be a group of keys, got 14",
     ),
+    "removal of a feature that is not there": (
+        [WAVENET, "--config.features.volatilty=None"],
+        "config.features has no 'volatilty' that could be removed; did you mean 'volatility'?",
+    ),
+    "removal of a feature that is not scaled": (
+        [f"{WAVENET}:volatility", "--config.features.volatility_level=None"],
+        "has no 'volatility_level'; did you mean 'volatility'? (known: bar_shape, calendar, flow_zscore, log_return, "
+        "taker_imbalance, trade_size_zscore, volatility, volatility_season, volume_zscore); name others, or set "
+        "--config.scaler.passthrough=None to scale all",
+    ),
+    "feature and its option": (
+        [WAVENET, "--config.features.rsi={}", "--config.features.rsi.windows=(7,)"],
+        "--config.features.rsi sets all keys of its group, so --config.features.rsi.windows cannot be given beside it",
+    ),
     "value for a group": (
         [WAVENET, "--config.trade.sizing=proportional"],
         "config.trade.sizing is a group of keys; set one of them, as in --config.trade.sizing.name=proportional",
@@ -124,6 +138,8 @@ def test_features_and_options_of_losses_can_be_added_and_changed():
         "--config.features.atr={}",
         "--config.features.bar_shape.window=9",
         "--config.features.cci.window=5",
+        "--config.features.volatility=None",
+        "--config.features.volume_zscore={'windows': (9,)}",
         "--config.train.patience=None",
         "--config.data.symbols=('A',)",
         "--config.optim.sam_rho=1",
@@ -133,6 +149,8 @@ def test_features_and_options_of_losses_can_be_added_and_changed():
     out, err = tiny.python("-c", PARSED, WAVENET, *new).communicate(timeout=120)
     expected = to_dict(freeze(wavenet.get_config()))
     expected["features"] |= {"rsi": {"windows": (7,)}, "atr": {}, "bar_shape": {"window": 9}, "cci": {"window": 5}}
+    expected["features"]["volume_zscore"] = {"windows": (9,)}
+    del expected["features"]["volatility"]
     expected["train"]["patience"], expected["data"]["symbols"], expected["optim"]["sam_rho"] = None, ("A",), 1.0
     expected["loss"] |= {"name": "focal", "options": {"gamma": 1.5}}
     assert json.loads(out) == json.loads(json.dumps(expected)), err
@@ -210,6 +228,29 @@ def test_every_market_of_a_comparison_takes_a_budget():
     config = ["--config=configs/learner.py:lag", "--config.market_budgets.lags=5"]
     _, err = tiny.python("scripts/comparison.py", *config).communicate(timeout=120)
     assert err.startswith("error: config.market_budgets: there is no 'lags'; did you mean 'lag'?")
+
+
+CHANGED = """
+import json, sys
+from fxtrade.cli import flags
+from fxtrade.comparison import grid
+config = flags.config_flag()
+flags.parse(sys.argv)
+cells = grid.cells(grid.freeze(config.value), {"lag": 4})
+print(json.dumps([[c.loss.name, c.report.baselines, c.trade.coverage] for cell in cells for c in cell.stages]))
+"""
+
+
+def test_every_key_of_a_run_can_be_changed_for_a_comparison():
+    new = [
+        "--config.models=('mlp',)",
+        "--config.changes.report.baselines=('boosted_trees',)",
+        "--config.market_changes.lag.trade.coverage=0.2",
+        "--config.recipe_changes.own.loss.name=focal",
+        "--config.recipes=('plain', 'own')",
+    ]
+    out, err = tiny.python("-c", CHANGED, "--config=configs/learner.py:lag", *new).communicate(timeout=120)
+    assert json.loads(out) == [["cross_entropy", ["boosted_trees"], 0.2], ["focal", ["boosted_trees"], 0.2]], err
 
 
 def test_arrays_that_do_not_fit_into_memory_are_one_message(capsys, monkeypatch):
