@@ -79,6 +79,10 @@ CASES = {
     "resume under another name": (["--run", "y", "--resume", "x"], "--run cannot be given with --resume"),
     "results in a file": ([WAVENET, "--results", "README.md/x"], "README.md/x cannot be written"),
     "not a run": (["--resume", "configs"], "configs is not a run: there is no config.json in it"),
+    "a baseline that does not fit": (
+        [WAVENET, "--config.report.baselines=('har',)"],
+        "config.report.baselines: 'har' is for labels of volatility, and 'open_to_open' is none; leave it out",
+    ),
     "missing data": ([f"{WAVENET}:bars", "--config.data.path=none"], "none: there is no such file or folder"),
 }
 
