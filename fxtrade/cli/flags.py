@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -102,19 +101,6 @@ def main(function: Callable[[], None]) -> int:
         advice = "use fewer symbols, or a smaller train.batch or train.segment_length"
         return _fail(f"not enough memory: {first_line(e)}; {advice}", 1)
     return 0
-
-
-def leave(code: int) -> NoReturn:
-    """Exit the process with the code of `main`.
-
-    After an interrupt it exits without Python's clean-up: XLA's threads may still run a program whose result nobody
-    waits for, and would use what the clean-up frees (a segmentation fault).
-    """
-    if code > 128:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
 
 
 def config_flag() -> flags.FlagHolder:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -275,11 +273,3 @@ def test_arrays_that_do_not_fit_into_memory_are_one_message(capsys, monkeypatch)
 
     with pytest.raises(RuntimeError, match="something else"):
         flags.main(fail)
-
-
-@pytest.mark.parametrize("code, output", [(130, "printed"), (1, "printed\ncleaned up"), (0, "printed\ncleaned up")])
-def test_an_interrupted_process_leaves_without_cleaning_up(code, output):
-    leave = f"from fxtrade.cli import flags; print('printed'); flags.leave({code})"
-    program = f"import atexit; atexit.register(print, 'cleaned up'); {leave}"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout.strip()) == (code, output)
