@@ -11,7 +11,9 @@ Variants: one market of configs/wavenet.py (all but book) alone, `small` for a l
 `small,hourly`. Data are read from $FXTRADE_DATA or data (docs/data.md); another folder: --config.data=FOLDER. A smaller
 grid: --config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')". Without `multitask` no label looks
 12 bars ahead and fewer rows are purged, so that all cells are recomputed.
-Two processes may share the work: --shard 1/2 and --shard 2/2.
+--config.budget is the training of a cell in bars of single symbols, for each seed: 100 steps of 4 segments of 256 bars
+of 4 symbols are 409,600. --config.evaluations is how often its validation loss is computed meanwhile; the weights of
+the lowest are kept. Two processes may share the work: --shard 1/2 and --shard 2/2.
 
 Results: results/README.md.
 """

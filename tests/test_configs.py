@@ -113,6 +113,18 @@ def test_the_page_on_data_downloads_every_folder_of_the_comparison():
     assert intervals["data/bars_15m"] == "15m" and intervals["data/bars_1h"] == "1h"
 
 
+@pytest.mark.parametrize("file", ["learner", "comparison"])
+def test_what_a_budget_counts(file):
+    """The steps of the docstring's example use the bars that it names."""
+    config = importlib.import_module(f"configs.{file}").get_config("sim" if file == "comparison" else "lag")
+    config.update(budget=409_600, evaluations=1, recipes=("plain",))
+    (cell, *_) = grid.cells(grid.freeze(config), {config.markets[0]: 4})
+    text = " ".join(module(file).__doc__.split())
+    train = cell.stages[0].train
+    assert f"{train.steps} steps of {train.batch} segments of {train.segment_length} bars" in text
+    assert f"of 4 symbols are {config.budget:,}" in text
+
+
 def test_presets_try_every_recipe_on_every_task():
     file = importlib.import_module("configs.presets")
     config = grid.freeze(file.get_config())
