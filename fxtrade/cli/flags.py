@@ -104,7 +104,7 @@ def main(function: Callable[[], None]) -> int:
 
 
 def config_flag() -> flags.FlagHolder:
-    """Define `--config`. The config is locked: only features and options take new keys."""
+    """Define `--config`. The config is locked: only the groups of `OPEN` take new keys."""
     about = "Config file, with an optional variant after a colon (configs/wavenet.py:hourly), or a run's config.json."
     holder = config_flags.DEFINE_config_file("config", None, about, lock_config=True)
     flags.FLAGS["config"].parser = _ConfigFile(flags.FLAGS["config"].parser)
@@ -187,7 +187,7 @@ def _check_groups(names: list[str]) -> None:
 
 def _make_removable(config: ConfigDict, name: str) -> None:
     """Let the feature `name` be set to None. Raises ConfigError if the config has no such feature."""
-    group = config.get("features", {})
+    group: Any = config.get("features", {})
     if name not in group:
         raise ConfigError(f"config.features has no '{name}' that could be removed{nearest(name, group.keys())}")
     with group.unlocked():
@@ -197,7 +197,7 @@ def _make_removable(config: ConfigDict, name: str) -> None:
 
 def _remove_features(config: ConfigDict) -> None:
     """Remove the features that are None."""
-    group = config.get("features", ConfigDict())
+    group: Any = config.get("features", ConfigDict())
     with group.unlocked():
         for name in [name for name, options in group.items() if options is None]:
             del group[name]
