@@ -11,6 +11,10 @@ Variants: one market of configs/wavenet.py (all but book) alone, `small` for a l
 `small,hourly`. Data are read from $FXTRADE_DATA or data (docs/data.md); another folder: --config.data=FOLDER. A smaller
 grid: --config.models="('wavenet', 'tcn')" --config.recipes="('plain', 'focal')". Without `multitask` no label looks
 12 bars ahead and fewer rows are purged, so that all cells are recomputed.
+--config.budget is the training of a cell in bars of single symbols, for each seed: 100 steps of 4 segments of 256 bars
+of 4 symbols are 409,600. --config.evaluations is how often its validation loss is computed meanwhile; the weights of
+the lowest are kept. --config.changes.report.baselines="('mlp',)" changes a key of every run, and
+--config.market_changes.sim and --config.recipe_changes.focal have the keys of a market and of a recipe.
 Two processes may share the work: --shard 1/2 and --shard 2/2.
 
 Results: results/README.md.

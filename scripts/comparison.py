@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from fxtrade.cli import flags as cli
+from fxtrade.cli import process
 from fxtrade.comparison import grid
 from fxtrade.core import compat
 from fxtrade.core.files import check_writable
@@ -43,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.main(main))
+    process.leave(lambda: cli.main(main))

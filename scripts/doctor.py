@@ -5,9 +5,15 @@ python scripts/doctor.py
 
 import argparse
 
-from fxtrade.cli import doctor
+from fxtrade.cli import doctor, process
 from fxtrade.report.progress import Console
 
-if __name__ == "__main__":
+
+def main() -> int:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     doctor.show(Console())
+    return 0
+
+
+if __name__ == "__main__":
+    process.leave(main)

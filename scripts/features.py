@@ -9,6 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from fxtrade.cli import flags as cli
+from fxtrade.cli import process
 from fxtrade.core import compat
 from fxtrade.core.config_dict import freeze
 from fxtrade.runs import run_dir
@@ -28,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.main(main))
+    process.leave(lambda: cli.main(main))

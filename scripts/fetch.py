@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fxtrade.cli import process
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.core.text import plural
 from fxtrade.data.archive import BASE_URL, ROOTS, SECONDS, FetchResult, FetchSpec, fetch, parse_day
@@ -67,16 +68,17 @@ def describe(result: FetchResult) -> str:
 def main() -> int:
     console = Console(stderr=True)
     try:
-        for result in run(parse(), console):
-            print(describe(result))
+        results = run(parse(), console)
     except KeyboardInterrupt:
         print("stopped; run the same command again to resume", file=sys.stderr)
         return 130
     except (FxtradeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
+    for result in results:
+        print(describe(result))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.leave(main)

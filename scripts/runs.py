@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fxtrade.cli import process
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.report import runs_table
 from fxtrade.report.plotting import pixels, save_png
@@ -54,4 +55,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.leave(main)

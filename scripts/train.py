@@ -11,6 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from fxtrade.cli import flags as cli
+from fxtrade.cli import process
 from fxtrade.core import compat
 from fxtrade.core.config_dict import freeze
 from fxtrade.runs import continuation, run_dir
@@ -38,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.main(main))
+    process.leave(lambda: cli.main(main))

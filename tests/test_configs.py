@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 from pathlib import Path
 from typing import get_args
 
@@ -21,7 +22,8 @@ from fxtrade.data.times import parse_interval
 from tests.helpers import markets
 
 ALONE = {"comparison", "learner", "presets", "common"}  # of many runs; what the others share
-FILES = sorted({p.stem for p in (Path(__file__).parents[1] / "configs").glob("*.py")} - ALONE)
+ROOT = Path(__file__).parents[1]
+FILES = sorted({p.stem for p in (ROOT / "configs").glob("*.py")} - ALONE)
 EVERY = [(file, variant) for file in FILES for variant in common.MARKETS]
 
 
@@ -98,6 +100,29 @@ def test_the_learner_has_a_market_for_each_signal_but_the_default():
     assert "mlp" in config.models and get_args(SignalName) == tuple(SIGNALS)
     with pytest.raises(ConfigError, match="there is no variant 'lags'; did you mean 'lag'"):
         importlib.import_module("configs.learner").get_config("lags")
+
+
+def test_the_page_on_data_downloads_every_folder_of_the_comparison():
+    page = (ROOT / "docs" / "data.md").read_text().replace("\\\n", " ")
+    commands = [shlex.split(line)[2:] for line in page.splitlines() if line.startswith("python scripts/fetch.py")]
+    specs = [importlib.import_module("scripts.fetch").parse(command) for command in commands]
+    intervals = {str(spec.out): spec.interval for spec in specs}
+    markets = importlib.import_module("configs.comparison").MARKETS.values()
+    wanted = {f"data/{changes['data']['path']}" for changes in markets if "data" in changes}
+    assert wanted == intervals.keys()
+    assert intervals["data/bars_15m"] == "15m" and intervals["data/bars_1h"] == "1h"
+
+
+@pytest.mark.parametrize("file", ["learner", "comparison"])
+def test_what_a_budget_counts(file):
+    """The steps of the docstring's example use the bars that it names."""
+    config = importlib.import_module(f"configs.{file}").get_config("sim" if file == "comparison" else "lag")
+    config.update(budget=409_600, evaluations=1, recipes=("plain",))
+    (cell, *_) = grid.cells(grid.freeze(config), {config.markets[0]: 4})
+    text = " ".join(module(file).__doc__.split())
+    train = cell.stages[0].train
+    assert f"{train.steps} steps of {train.batch} segments of {train.segment_length} bars" in text
+    assert f"of 4 symbols are {config.budget:,}" in text
 
 
 def test_presets_try_every_recipe_on_every_task():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -19,10 +18,13 @@ from fxtrade.cli import help
 from fxtrade.core import compat
 from fxtrade.core.config_dict import OPTIONAL_TYPES, to_config_dict
 from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted, first_line
-from fxtrade.core.registry import nearest
+from fxtrade.core.registry import closest, nearest
 from fxtrade.runs import run_dir
 
-OPEN = ("features", "options", "synth", "costs", "market_budgets")  # groups that take new keys, checked later
+OPEN = (  # groups that take new keys, checked later: of runs, of comparisons
+    *("features", "options", "synth", "costs"),
+    *("market_budgets", "changes", "market_changes", "recipe_changes"),
+)
 KINDS = {"int": "a whole number such as 1000", "float": "a number", "bool": "true or false"}  # by type of a flag
 CONTINUED = "config.train.steps"  # the key that a resumed run may change
 
@@ -65,9 +67,14 @@ class _ConfigFile(flags.ArgumentParser):
         if not isinstance(config, ConfigDict):
             missing = "there is no such file, or its get_config() does not return a ConfigDict"
             raise ConfigError(f"{path} is not a config: {missing}")
-        for argument in sys.argv:
-            if found := re.match(r"--?(?:no)?config\.([\w.]+)", argument):
-                _add_keys(config, found[1].split("."))
+        found = [match for a in sys.argv if (match := re.match(r"--?(?:no)?config\.([\w.]+)(=None$)?", a))]
+        _check_groups([match[1] for match in found])
+        for match in found:
+            group, _, name = match[1].rpartition(".")
+            if group == "features" and match[2]:
+                _make_removable(config, name)
+            else:
+                _add_keys(config, match[1].split("."))
         return config
 
 
@@ -96,21 +103,8 @@ def main(function: Callable[[], None]) -> int:
     return 0
 
 
-def leave(code: int) -> NoReturn:
-    """Exit the process with the code of `main`.
-
-    After an interrupt it exits without Python's clean-up: XLA's threads may still run a program whose result nobody
-    waits for, and would use what the clean-up frees (a segmentation fault).
-    """
-    if code > 128:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
-
-
 def config_flag() -> flags.FlagHolder:
-    """Define `--config`. The config is locked: only features and options take new keys."""
+    """Define `--config`. The config is locked: only the groups of `OPEN` take new keys."""
     about = "Config file, with an optional variant after a colon (configs/wavenet.py:hourly), or a run's config.json."
     holder = config_flags.DEFINE_config_file("config", None, about, lock_config=True)
     flags.FLAGS["config"].parser = _ConfigFile(flags.FLAGS["config"].parser)
@@ -120,7 +114,8 @@ def config_flag() -> flags.FlagHolder:
 def parse(argv: list[str]) -> None:
     """Set absl's flags from the command line.
 
-    Overrides are of keys that the config has; `--config.features.rsi="{'windows': (14,)}"` adds a feature to it.
+    Overrides are of keys that the config has; `--config.features.rsi="{'windows': (14,)}"` adds a feature to it, and
+    `--config.features.rsi=None` removes one.
 
     Raises:
         ConfigError: an unknown flag or config key, naming the nearest one, a wrong type, or words that are not flags.
@@ -138,6 +133,8 @@ def parse(argv: list[str]) -> None:
             wanted = " or ".join(KINDS.get(word, word) for word in kind.split(" or "))
             raise ConfigError(f"--{value[1]}={value[2]}: the value must be {wanted}") from e
         raise ConfigError(str(e)) from e
+    if "config" in flags.FLAGS and (config := flags.FLAGS["config"].value) is not None:
+        _remove_features(config)
     if rest:
         raise ConfigError(f"'{rest[0]}' is not a flag; overrides are written --config.train.steps=100")
 
@@ -177,6 +174,35 @@ def _check_resume(argv: list[str]) -> None:
         flags.DEFINE_integer(CONTINUED, None, "Number of steps to which the run is trained.", lower_bound=1)
 
 
+def _check_groups(names: list[str]) -> None:
+    """Raise ConfigError if a key of a group is set beside the group itself, which would lose the key."""
+    for name in names:
+        for group in names:
+            if name.startswith(f"{group}."):
+                raise ConfigError(
+                    f"--config.{group} sets all keys of its group, so --config.{name} cannot be given beside it; "
+                    f"give only the keys, or all of them as in --config.features.rsi=\"{{'windows': (7,)}}\""
+                )
+
+
+def _make_removable(config: ConfigDict, name: str) -> None:
+    """Let the feature `name` be set to None. Raises ConfigError if the config has no such feature."""
+    group: Any = config.get("features", {})
+    if name not in group:
+        raise ConfigError(f"config.features has no '{name}' that could be removed{nearest(name, group.keys())}")
+    with group.unlocked():
+        del group[name]
+        group[name] = placeholder(object)
+
+
+def _remove_features(config: ConfigDict) -> None:
+    """Remove the features that are None."""
+    group: Any = config.get("features", ConfigDict())
+    with group.unlocked():
+        for name in [name for name, options in group.items() if options is None]:
+            del group[name]
+
+
 def _add_keys(config: ConfigDict, path: list[str]) -> None:
     """Add the keys of a path that the config lacks, in open groups. Raises ConfigError for another group."""
     group, walked, is_open = config, "config", False
@@ -185,7 +211,10 @@ def _add_keys(config: ConfigDict, path: list[str]) -> None:
             raise ConfigError(f"{walked} has no key '{key}': it is not a group")
         if key not in group:
             if not is_open:
-                raise ConfigError(f"{walked} has no key '{key}'{nearest(key, group.keys())}")
+                known = nearest(key, group.keys())
+                if "options" in group and closest(key, {*group.keys()} - {"options"}) is None:
+                    known += f"; an option is set by --{walked}.options.{key}"
+                raise ConfigError(f"{walked} has no key '{key}'{known}")
             with group.unlocked():
                 group[key] = placeholder(object) if following is None else ConfigDict()
         group, walked, is_open = group[key], f"{walked}.{key}", is_open or key in OPEN

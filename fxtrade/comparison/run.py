@@ -144,6 +144,7 @@ def prepare(config: ComparisonConfig, results: Path, console: Console) -> Job:
     configs = {m: grid.market_config(config, m) for m in config.markets}
     for market in configs.values():
         dataset.check(market)
+        learned_baselines.chosen(market)
     with console.task("reading bars"):
         panels = {m: dataset.load(market.data) for m, market in configs.items()}
         fingerprints = {m: panel.fingerprint() for m, panel in panels.items()}

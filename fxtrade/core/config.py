@@ -74,7 +74,7 @@ class ScalerConfig(Config):
     window: Annotated[int, Interval(ge=2)] = 256  # bars, of the scalers by order statistics and of winsorising
     winsor: Annotated[float, Interval(gt=0, lt=0.5)] | None = None  # columns are first limited to these quantiles
     options: Options = empty()  # further options of that scaler
-    passthrough: tuple[str, ...] | None = None  # features that are not scaled, those whose 0 has a meaning
+    passthrough: tuple[str, ...] | None = None  # features that are not scaled; None: none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +104,8 @@ class SplitConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class EncodingConfig(Config):
-    name: str = "none"  # a key of models.ENCODINGS
-    options: Options = empty()  # fields of that module, such as bins
+    name: str = "none"  # or a key of models.ENCODINGS
+    options: Options = empty()  # fields of that module, such as bins; none without an encoding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,7 +268,7 @@ class TradeConfig(Config):
 @dataclasses.dataclass(frozen=True)
 class ReportConfig(Config):
     coverages: tuple[Share, ...] = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
-    baselines: tuple[Baseline, ...] | None = get_args(Baseline)  # learned ones; HAR only for labels of volatility
+    baselines: tuple[Baseline, ...] | None = get_args(Baseline)  # learned; None: none. HAR only for volatility
     null_baseline: bool = True  # train the same pipeline on a random walk and on shuffled returns of the same data
     bootstrap_samples: int = 2000
     bootstrap_block: str = "1d"  # block of the bootstrap

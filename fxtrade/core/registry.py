@@ -111,9 +111,14 @@ def require(condition: bool, key: str, value: Any, must: str) -> None:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` and the list of known names, the end of a message about an unknown one."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, 1, 0.5)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
+    close = closest(name, known)
+    hint = f"; did you mean '{close}'?" if close else ""
     return f"{hint} (known: {', '.join(known) or 'none'})"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most similar to `name`, or None if none is similar."""
+    return next(iter(difflib.get_close_matches(name, list(known), 1, 0.5)), None)
 
 
 def check_names(given: Iterable[str], known: Iterable[str], message: str) -> None:
@@ -166,8 +171,8 @@ def convert(hint: Any, value: Any, where: str, alternative: str = "") -> Any:
     if origin is Literal:
         if (type(value), value) not in [(type(choice), choice) for choice in args]:
             *first, last = map(repr, args)
-            close = difflib.get_close_matches(value, map(str, args), 1, 0.5) if isinstance(value, str) else ()
-            hint = "".join(f"; did you mean '{name}'?" for name in close)
+            close = closest(value, map(str, args)) if isinstance(value, str) else None
+            hint = f"; did you mean '{close}'?" if close else ""
             raise _misfit(where, f"{', '.join(first)} or {last}{alternative}", value, hint)
         return value
     if origin is tuple:

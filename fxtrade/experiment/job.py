@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from fxtrade.core.config import RunConfig
 from fxtrade.data.times import parse_interval
-from fxtrade.pipeline import dataset, training, warm_start
+from fxtrade.pipeline import dataset, learned_baselines, training, warm_start
 from fxtrade.pipeline.build import build_model, identity
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.report.progress import Console
@@ -36,6 +36,7 @@ def prepare(config: RunConfig, results: Path, console: Console, earlier: tuple[S
     """
     dataset.check(config)
     training.check(config)
+    learned_baselines.chosen(config)
     parse_interval(config.report.bootstrap_block, "report.bootstrap_block")
     with console.task("reading bars"):
         panel = dataset.load(config.data)

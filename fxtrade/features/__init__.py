@@ -137,7 +137,12 @@ def build(spec: Mapping[str, Mapping[str, Any]], scaler: ScalerConfig | None = N
         raise ConfigError(f"features are options by name, as {{'log_return': {{}}}}, at least one; got {spec!r}")
     scaled = None if scaler is None else scale.build(scaler)
     passthrough = () if scaler is None else scaler.passthrough or ()
-    registry.check_names(passthrough, spec, "config.scaler.passthrough: config.features has no")
+    for name in passthrough:
+        if name not in spec:
+            raise ConfigError(
+                f"config.scaler.passthrough: config.features has no '{name}'{registry.nearest(name, spec)}; "
+                "name others, or set --config.scaler.passthrough=None to scale all"
+            )
     functions = {
         name: registry.build(FEATURES, name, options, "feature", "config.features") for name, options in spec.items()
     }

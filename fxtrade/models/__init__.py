@@ -18,11 +18,12 @@ from jaxtyping import PRNGKeyArray
 
 from fxtrade.core import registry
 from fxtrade.core.config import EncodingConfig
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.stream import Stream
 from fxtrade.core.types import Features, Output
 from fxtrade.models.attention_tcn import AttentionTCN
 from fxtrade.models.cnn_lstm import CNNLSTM
-from fxtrade.models.encoding import ENCODINGS
+from fxtrade.models.encoding import ENCODINGS, Encoding
 from fxtrade.models.gnn import GNN
 from fxtrade.models.heads import HeadSpec
 from fxtrade.models.lru import LRU
@@ -52,11 +53,20 @@ def build(
     Raises:
         ConfigError: an unknown network, encoding or option, or a value of the wrong type.
     """
-    given = {"head_spec": head_spec or HeadSpec(), "encoding": None}
-    if encoding is not None and encoding.name != "none":
-        where = "config.model.encoding"
-        given["encoding"] = registry.build(ENCODINGS, encoding.name, encoding.options, "encoding", where)
+    given = {"head_spec": head_spec or HeadSpec(), "encoding": _encoding(encoding or EncodingConfig())}
     return registry.build(MODELS, name, options, "model", "config.model", **given)
+
+
+def _encoding(config: EncodingConfig) -> Encoding | None:
+    where = "config.model.encoding"
+    registry.check_names([config.name], {"none", *ENCODINGS}, f"{where}: there is no encoding")
+    if config.name != "none":
+        return registry.build(ENCODINGS, config.name, config.options, "encoding", where)
+    if config.options:
+        raise ConfigError(
+            f"{where}.options are of an encoding, but {where}.name is 'none': set it to one of {', '.join(ENCODINGS)}"
+        )
+    return None
 
 
 def init(model: nn.Module, seed: PRNGKeyArray, assets: int, features: int) -> Any:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fxtrade import labels
 from fxtrade.core.config import Baseline, RunConfig
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Forecast
 from fxtrade.pipeline import baselines, har, network_baseline
 from fxtrade.pipeline.dataset import Dataset
@@ -43,9 +44,19 @@ LEARNED: dict[Baseline, LearnedBaseline] = {
 
 
 def chosen(config: RunConfig) -> list[LearnedBaseline]:
-    """Return the baselines that the config names, in the order of `LEARNED`, without those that its label excludes."""
+    """Return the baselines that the config names, in the order of `LEARNED`; of all, those that fit its label.
+
+    Raises:
+        ConfigError: a choice, other than all, names one that does not fit the label.
+    """
     directional, names = labels.spec(config.label).directional, config.report.baselines or ()
-    return [entry for name, entry in LEARNED.items() if name in names and not (directional and entry.of_volatility)]
+    unfit = {name for name in names if directional and LEARNED[name].of_volatility}
+    if unfit and set(names) != set(LEARNED):
+        raise ConfigError(
+            f"config.report.baselines: '{min(unfit)}' is for labels of volatility, and '{config.label.name}' is none; "
+            "leave it out"
+        )
+    return [entry for name, entry in LEARNED.items() if name in names and name not in unfit]
 
 
 def fit(data: Dataset, config: RunConfig) -> Iterator[tuple[str, Forecast]]:

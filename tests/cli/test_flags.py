@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +22,10 @@ CASES = {
         [WAVENET, "--config.train.stepz=3"],
         "config.train has no key 'stepz'; did you mean 'steps'?",
     ),
+    "key of the options": (
+        [WAVENET, "--config.model.encoding.bins=8"],
+        "(known: name, options); an option is set by --config.model.encoding.options.bins",
+    ),
     "misspelt group": ([WAVENET, "--config.trian.steps=3"], "config has no key 'trian'; did you mean 'train'?"),
     "misspelt feature": (
         [WAVENET, "--config.features.rsii={}"],
@@ -32,6 +34,20 @@ CASES = {
     "feature without options": (
         [WAVENET, "--config.features.rsi=14"],
         "config.features.rsi must be a group of keys, got 14",
+    ),
+    "removal of a feature that is not there": (
+        [WAVENET, "--config.features.volatilty=None"],
+        "config.features has no 'volatilty' that could be removed; did you mean 'volatility'?",
+    ),
+    "removal of a feature that is not scaled": (
+        [f"{WAVENET}:volatility", "--config.features.volatility_level=None"],
+        "has no 'volatility_level'; did you mean 'volatility'? (known: bar_shape, calendar, flow_zscore, log_return, "
+        "taker_imbalance, trade_size_zscore, volatility, volatility_season, volume_zscore); name others, or set "
+        "--config.scaler.passthrough=None to scale all",
+    ),
+    "feature and its option": (
+        [WAVENET, "--config.features.rsi={}", "--config.features.rsi.windows=(7,)"],
+        "--config.features.rsi sets all keys of its group, so --config.features.rsi.windows cannot be given beside it",
     ),
     "value for a group": (
         [WAVENET, "--config.trade.sizing=proportional"],
@@ -61,6 +77,10 @@ CASES = {
     "resume under another name": (["--run", "y", "--resume", "x"], "--run cannot be given with --resume"),
     "results in a file": ([WAVENET, "--results", "README.md/x"], "README.md/x cannot be written"),
     "not a run": (["--resume", "configs"], "configs is not a run: there is no config.json in it"),
+    "a baseline that does not fit": (
+        [WAVENET, "--config.report.baselines=('har',)"],
+        "config.report.baselines: 'har' is for labels of volatility, and 'open_to_open' is none; leave it out",
+    ),
     "missing data": ([f"{WAVENET}:bars", "--config.data.path=none"], "none: there is no such file or folder"),
 }
 
@@ -120,6 +140,8 @@ def test_features_and_options_of_losses_can_be_added_and_changed():
         "--config.features.atr={}",
         "--config.features.bar_shape.window=9",
         "--config.features.cci.window=5",
+        "--config.features.volatility=None",
+        "--config.features.volume_zscore={'windows': (9,)}",
         "--config.train.patience=None",
         "--config.data.symbols=('A',)",
         "--config.optim.sam_rho=1",
@@ -129,6 +151,8 @@ def test_features_and_options_of_losses_can_be_added_and_changed():
     out, err = tiny.python("-c", PARSED, WAVENET, *new).communicate(timeout=120)
     expected = to_dict(freeze(wavenet.get_config()))
     expected["features"] |= {"rsi": {"windows": (7,)}, "atr": {}, "bar_shape": {"window": 9}, "cci": {"window": 5}}
+    expected["features"]["volume_zscore"] = {"windows": (9,)}
+    del expected["features"]["volatility"]
     expected["train"]["patience"], expected["data"]["symbols"], expected["optim"]["sam_rho"] = None, ("A",), 1.0
     expected["loss"] |= {"name": "focal", "options": {"gamma": 1.5}}
     assert json.loads(out) == json.loads(json.dumps(expected)), err
@@ -208,6 +232,29 @@ def test_every_market_of_a_comparison_takes_a_budget():
     assert err.startswith("error: config.market_budgets: there is no 'lags'; did you mean 'lag'?")
 
 
+CHANGED = """
+import json, sys
+from fxtrade.cli import flags
+from fxtrade.comparison import grid
+config = flags.config_flag()
+flags.parse(sys.argv)
+cells = grid.cells(grid.freeze(config.value), {"lag": 4})
+print(json.dumps([[c.loss.name, c.report.baselines, c.trade.coverage] for cell in cells for c in cell.stages]))
+"""
+
+
+def test_every_key_of_a_run_can_be_changed_for_a_comparison():
+    new = [
+        "--config.models=('mlp',)",
+        "--config.changes.report.baselines=('boosted_trees',)",
+        "--config.market_changes.lag.trade.coverage=0.2",
+        "--config.recipe_changes.own.loss.name=focal",
+        "--config.recipes=('plain', 'own')",
+    ]
+    out, err = tiny.python("-c", CHANGED, "--config=configs/learner.py:lag", *new).communicate(timeout=120)
+    assert json.loads(out) == [["cross_entropy", ["boosted_trees"], 0.2], ["focal", ["boosted_trees"], 0.2]], err
+
+
 def test_arrays_that_do_not_fit_into_memory_are_one_message(capsys, monkeypatch):
     monkeypatch.setattr(flags.sys, "argv", ["scripts/train.py"])
     monkeypatch.setattr(flags.sys, "path", list(flags.sys.path))
@@ -226,11 +273,3 @@ def test_arrays_that_do_not_fit_into_memory_are_one_message(capsys, monkeypatch)
 
     with pytest.raises(RuntimeError, match="something else"):
         flags.main(fail)
-
-
-@pytest.mark.parametrize("code, output", [(130, "printed"), (1, "printed\ncleaned up"), (0, "printed\ncleaned up")])
-def test_an_interrupted_process_leaves_without_cleaning_up(code, output):
-    leave = f"from fxtrade.cli import flags; print('printed'); flags.leave({code})"
-    program = f"import atexit; atexit.register(print, 'cleaned up'); {leave}"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout.strip()) == (code, output)

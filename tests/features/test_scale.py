@@ -187,5 +187,7 @@ def test_features_that_are_not_scaled():
     np.testing.assert_array_equal(np.asarray(made.x)[ok][:, kept], np.asarray(plain.x)[ok][:, kept])
     both = ok & np.asarray(scaled.ok)
     np.testing.assert_array_equal(np.asarray(made.x)[both][:, ~kept], np.asarray(scaled.x)[both][:, ~kept])
-    with pytest.raises(ConfigError, match="passthrough: config.features has no 'volatility_levl'; did you mean 'volat"):
+    with pytest.raises(
+        ConfigError, match="passthrough: config.features has no 'volatility_levl'; did you mean 'volat.*=None"
+    ):
         features.build(spec, dataclasses.replace(C, passthrough=("volatility_levl",)))

@@ -81,5 +81,5 @@ def python(*arguments: str, platforms: str = "cpu", **options: Any) -> subproces
         compat.CACHE_VARIABLE: jax.config.jax_compilation_cache_dir,
     }
     pipe = subprocess.PIPE
-    options |= {"cwd": ROOT, "env": environment, "text": True, "stdin": pipe, "stdout": pipe, "stderr": pipe}
+    options = {"cwd": ROOT, "env": environment, "text": True, "stdin": pipe, "stdout": pipe, "stderr": pipe} | options
     return subprocess.Popen([sys.executable, *arguments], **options)

@@ -139,6 +139,8 @@ class TestEdges:
 def test_wrong_options_are_named():
     for name, options, words in [
         ("piecewise_liner", {}, "config.model.encoding: there is no encoding 'piecewise_liner'; did you mean"),
+        ("gauss", {}, r"there is no encoding 'gauss' \(known: none, one_hot, periodic, piecewise_linear, soft_bins\)"),
+        ("none", {"binz": 8}, "encoding.options are of an encoding, but .*name is 'none': set it to one of piecewise_"),
         ("one_hot", {"bins": 0}, "option bins must be at least 1"),
         ("one_hot", {"edges": "even"}, "'normal' or 'quantiles'"),
         ("periodic", {"bins": 3}, "encoding 'periodic': option bins must be even, got 3"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fxtrade.core.config import Baseline, LabelConfig, ReportConfig, RunConfig, ScalerConfig
+from fxtrade.core.errors import ConfigError
 from fxtrade.pipeline import dataset, learned_baselines, network_baseline
 from fxtrade.pipeline.learned_baselines import LEARNED
 
@@ -25,7 +26,7 @@ def test_the_names_are_those_of_the_config():
     "label, names, titles",
     [
         (LabelConfig(), None, []),
-        (LabelConfig(), ("har", "mlp"), ["MLP, last row"]),
+        (LabelConfig(), ("mlp",), ["MLP, last row"]),
         (LabelConfig(), tuple(LEARNED), ["logistic regression", "gradient-boosted trees", "MLP, last row"]),
         (VOLATILITY, ("seasonal_har", "har"), ["HAR", "seasonal HAR"]),
     ],
@@ -33,6 +34,13 @@ def test_the_names_are_those_of_the_config():
 def test_the_config_and_its_label_choose(label, names, titles):
     config = dataclasses.replace(CONFIG, label=label, report=ReportConfig(baselines=names))
     assert [entry.title for entry in learned_baselines.chosen(config)] == titles
+
+
+def test_har_chosen_for_a_label_of_direction_is_a_mistake():
+    config = dataclasses.replace(CONFIG, label=LabelConfig(), report=ReportConfig(baselines=("mlp", "har")))
+    message = "config.report.baselines: 'har' is for labels of volatility, and 'open_to_open' is none; leave it out"
+    with pytest.raises(ConfigError, match=message):
+        learned_baselines.chosen(config)
 
 
 @pytest.mark.parametrize(
