@@ -138,14 +138,16 @@ def forecasts(
 
 def null_panels(panel: Panel, config: RunConfig, console: Console) -> Iterator[tuple[Surrogate, Panel]]:
     """Yield surrogate markets without anything to predict of the label, by kind; say if one is left out."""
-    kinds = surrogates.null_kinds(labels.spec(config.label).directional)
+    directional = labels.spec(config.label).directional
+    kinds = surrogates.null_kinds(directional)
     if Surrogate.RANDOM_WALK not in kinds:
         console.say(f"{NO_RANDOM_WALK} It is left out.")
     for kind in kinds:
         if kind is Surrogate.RANDOM_WALK:
             yield kind, surrogates.random_walk(panel, config.seed)
         else:
-            yield kind, surrogates.shuffled(panel, config.label.horizon, config.seed)
+            # the bars of a block that are already seen tell how volatile the rest of it is
+            yield kind, surrogates.shuffled(panel, config.label.horizon if directional else 1, config.seed)
 
 
 def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) -> CoverageTable:

@@ -62,16 +62,10 @@ def accuracy(report: RunReport, picture: str) -> list[str]:
 def _null_baselines(report: RunReport) -> str:
     """Return what the null baselines of this label are, and what they can predict after all."""
     text = "Null baseline: the same pipeline, trained on data without anything to predict."
+    if not report.label.directional:
+        return f"{text} Shuffled: bars in random order. {NO_RANDOM_WALK}"
     blocks = f"blocks of {plural(report.label.horizon, 'bar')} in random order"
-    if report.label.directional:
-        return f"{text} Random walk: every bar mirrored or not by a fair coin. Shuffled: {blocks}."
-    text = f"{text} Shuffled: {blocks}. {NO_RANDOM_WALK}"
-    if report.label.horizon == 1:
-        return text
-    return (
-        f"{text} Bars within a block keep their order: those already seen tell how volatile the rest of the block is, "
-        "where the label begins, so that the shuffled accuracy may exceed that of the majority."
-    )
+    return f"{text} Random walk: every bar mirrored or not by a fair coin. Shuffled: {blocks}."
 
 
 def _differences(report: RunReport, header: list[str]) -> list[str]:

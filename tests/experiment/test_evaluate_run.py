@@ -23,5 +23,8 @@ def test_mirrored_bars_are_not_trained_on_for_labels_of_volatility(label, kinds)
     panel = Panel(market, HOUR * np.arange(100), ("A", "B"), HOUR, "test", np.full(market.ok.shape, 0.5))
     config = dataclasses.replace(RunConfig(), label=LabelConfig(label, 4))
     screen = io.StringIO()
-    assert [kind for kind, _ in null_panels(panel, config, Console(file=screen))] == kinds
+    made = list(null_panels(panel, config, Console(file=screen)))
+    assert [kind for kind, _ in made] == kinds
+    # bars of a block that keep their order would tell how volatile it is
+    assert made[-1][1].source.endswith(f"shuffled in blocks of {4 if len(kinds) == 2 else 1}")
     assert screen.getvalue().count("The random walk is not a null baseline") == 2 - len(kinds)

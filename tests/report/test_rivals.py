@@ -119,10 +119,3 @@ def test_mirrored_bars_are_no_null_baseline_for_volatility():
     assert list(rivals.null_baselines(both)) == ["random walk", "shuffled"]
     text = markdown.document(both, [])
     assert "null baseline: random walk" in text and rivals.NO_RANDOM_WALK not in text
-
-
-@pytest.mark.parametrize("horizon", [1, 16])
-def test_blocks_that_keep_volatility_are_told(horizon):
-    report = report_sample.report(label="volatility_direction", label__horizon=horizon)
-    text = markdown.document(report, [])
-    assert ("the shuffled accuracy may exceed that of the majority" in text) == (horizon > 1)
