@@ -206,4 +206,4 @@ def _complex(pairs: Float[Array, "*rows C"]) -> Complex[Array, "*rows D"]:
 
 
 def _real(values: Complex[Array, "*rows D"]) -> Float[Array, "*rows C"]:
-    return jnp.concatenate([values.real, values.imag], -1)
+    return jnp.concatenate([jnp.real(values), jnp.imag(values)], -1)
