@@ -12,7 +12,8 @@ from fxtrade.report.coverage_rows import at
 from fxtrade.report.formatting import missing, percent
 from fxtrade.report.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
 
-COLORS, MARKERS = (BLUE, GREEN, RED, PURPLE, SKY, "black", "#8B5A2B"), "osD^vPX"
+COLORS = (BLUE, GREEN, RED, PURPLE, SKY, "black", "#8B5A2B", "#B8B800")
+MARKERS = "osD^vPXh"
 NAMES = {1.0: "all bars", 0.1: "top 10 %"}  # coverages
 
 
