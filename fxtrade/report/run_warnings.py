@@ -67,7 +67,7 @@ def _below_baseline(report: RunReport) -> Iterator[str]:
     if not below:
         return
     advice = ["more train.steps", "less optim.weight_decay"]
-    if report.config.model.encoding.name != ENCODING:
+    if report.label.directional and report.config.model.encoding.name != ENCODING:  # columns of volatility are smooth
         advice.insert(0, f"config.model.encoding.name={ENCODING}")
     yield (
         f"A simpler model is significantly better than this {report.training.model}: {'; '.join(below)}. "

@@ -41,7 +41,8 @@ def test_a_short_test_span_is_warned_of():
     assert ["12 days" in text for text in run_warnings.warnings(made)] == [True]
 
 
-ADVICE = "Try config.model.encoding.name=piecewise_linear, more train.steps or less optim.weight_decay."
+ENCODING_ADVICE = "config.model.encoding.name=piecewise_linear"
+ADVICE = f"Try {ENCODING_ADVICE}, more train.steps or less optim.weight_decay."
 
 
 @pytest.mark.parametrize("rows", [64, 1], ids=["a network", "a network of one row"])
@@ -62,6 +63,8 @@ def test_simpler_models_that_are_better_are_named(rows):
     assert text in markdown.document(made, []).replace("> **", "").replace("**", "")
     encoded = report_sample.replace(made, config__model__encoding__name="piecewise_linear")
     assert run_warnings.warnings(encoded)[0].endswith("Try more train.steps or less optim.weight_decay.")
+    of_volatility = report_sample.replace(made, label__directional=False)  # its columns have no thresholds to find
+    assert ENCODING_ADVICE not in run_warnings.warnings(of_volatility)[0]
 
 
 def test_the_terminal_warns_too(tmp_path):
