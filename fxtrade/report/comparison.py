@@ -142,6 +142,8 @@ def table(console: Console, report: ComparisonReport, folder: Path) -> None:
             accuracies = [_accuracy(row, label, c, bracket=False) for c in market.coverages]
             difference = points(_difference(row.from_baseline, 1.0), bracket=not brief)
             made.add_row(row.result.model, *accuracies, Text(difference))
+        for best in _best_possible(market):
+            made.add_row(*best)
         console.rich.print(made, soft_wrap=False)
     if report.recipes:
         console.say(recipe_summary(report).replace("`", ""))
@@ -176,8 +178,9 @@ def _market(report: ComparisonReport, market: MarketReport, picture: str) -> lis
             if i == 0:
                 tests = [_difference(row.from_baseline, c) for c in COMPARED]
                 lines[-1] += [_seeds(row, label.name), *(text for t in tests for text in (points(t), q_value(t)))]
-        title = label.title
-        blocks += [f"### Accuracy, {title}", grid(["", *names, *extra], lines)]
+        if i == 0:
+            lines += [best + [DASH] * len(extra) for best in _best_possible(market)]
+        blocks += [f"### Accuracy, {label.title}", grid(["", *names, *extra], lines)]
     header = ["", "log loss", "below baseline", "q", "below plain", "q", "Brier", "ECE (%)", "MCC", "IC", "Sharpe"]
     uniform = fixed(math.log(market.labels[0].classes), 4)
     about = f"In brackets 95 % intervals, days resampled. The log loss of the uniform forecast is {uniform}. {NATS}"
@@ -187,6 +190,14 @@ def _market(report: ComparisonReport, market: MarketReport, picture: str) -> lis
     blocks += ["### Effort", grid(header, efforts)]
     failed = [f"* {_cell_name(row, report)}: {row.result.error}" for row in market.rows if row.result.error]
     return [*blocks, "Training that failed:\n\n" + "\n".join(failed) if failed else ""]
+
+
+def _best_possible(market: MarketReport) -> list[list[str]]:
+    """Return the row of the best possible accuracy, if it is known."""
+    best = market.data.best_accuracy
+    if missing(best):
+        return []
+    return [["best possible", *(interval(best) if c == 1 else DASH for c in market.coverages)]]
 
 
 def _scores(row: ComparisonRow, s: Scores, report: ComparisonReport) -> list[str]:

@@ -181,3 +181,15 @@ def test_the_forest_shows_every_recipe_and_market():
         drawn = sorted(x for line in panel.lines if line.get_marker() in "os" for x in line.get_xdata())
         effects = [effect for recipe in made.recipes for effect in recipe.markets.values()]
         np.testing.assert_allclose(drawn, sorted(100 * e.differences.accuracy[c].value for e in effects))
+
+
+def test_the_best_possible_accuracy_stands_below_the_others(tmp_path):
+    made = report()
+    market = made.markets[0]
+    known = dataclasses.replace(market, data=dataclasses.replace(market.data, best_accuracy=0.649))
+    made = dataclasses.replace(made, markets=(known, *made.markets[1:]))
+    text = comparison.document(made, ())
+    assert text.count("| best possible | 64.9 | –") == 1
+    assert re.search(r"best possible +64\.9", shown(made, tmp_path))
+    unknown = dataclasses.replace(known, data=dataclasses.replace(market.data, best_accuracy=float("nan")))
+    assert "best possible |" not in comparison.document(dataclasses.replace(made, markets=(unknown,)), ())
