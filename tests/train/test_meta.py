@@ -225,9 +225,9 @@ TINY = {
     "wavenet": {"channels": 3, "skip_channels": 3, "layers": 2},
     "tcn": {"channels": 3, "blocks": 2},
     "gnn": {"channels": 4, "blocks": 1},
-    "lru": {"channels": 3, "blocks": 1},
+    "lru": {"channels": 4, "blocks": 1},
     "mlp": {"channels": 3},
-    "cnn_lstm": {"channels": 3, "hidden": 3},
+    "cnn_lstm": {"channels": 3, "hidden": 4},
     "transformer": {"channels": 4, "layers": 1, "heads": 2, "head_channels": 2, "lookback": 4},
     "attention_tcn": {"channels": 4, "blocks": 1, "heads": 2, "head_channels": 2, "lookback": 4},
 }
