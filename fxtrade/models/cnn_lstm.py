@@ -105,8 +105,8 @@ class CNNLSTM(Network):
 
     Receptive field: warmup + lookback + 2 (kernel - 1) bars. An LSTM never forgets entirely; `warmup` is the number of
     rows after which it is assumed to have forgotten. When older rows are replaced by others of the same size, the
-    `embed` of an untrained network changes by less than half a percent of its standard deviation. A trained one may
-    remember longer, without a bound.
+    `embed` of an untrained network changes by less than `recurrent.TOLERANCE` of its standard deviation. A trained one
+    may remember longer, without a bound.
 
     Raises:
         ConfigError: an odd number of hidden units.
@@ -114,7 +114,7 @@ class CNNLSTM(Network):
 
     bounded_memory: ClassVar = False
     examples: ClassVar = (
-        {"channels": 6, "hidden": 8, "lookback": 5, "warmup": 64},
+        {"channels": 6, "hidden": 8, "lookback": 5, "warmup": 96},
         {"channels": 4, "hidden": 6, "layers": 2, "kernel": 2, "lookback": 9, "warmup": 96, "front": "inception"},
     )
 

@@ -24,9 +24,9 @@ class LRU(Network):
     well as averages. The norm is RMSNorm over channels (Zhang & Sennrich 2019).
 
     Receptive field: 1 + warmup + blocks (kernel - 1) bars. Older rows still have an influence, but a small one: when
-    they are replaced, the `embed` of an untrained network changes by less than half a percent of its standard
-    deviation. A trained network may remember longer, but within a bound: less than `recurrent.TOLERANCE` of a block's
-    state is left after `warmup` rows, whatever the parameters.
+    they are replaced, the `embed` of an untrained network changes by less than `recurrent.TOLERANCE` of its standard
+    deviation. A trained network may remember longer, but within a bound: less than TOLERANCE of a block's state is left
+    after `warmup` rows, whatever the parameters.
 
     Raises:
         ConfigError: an odd number of channels.

@@ -33,7 +33,7 @@ class Network(nn.Module):
         dtype: type in which the layers compute; parameters and outputs are float32. float64 needs JAX's x64 mode and is
             for tests of gradients.
         bounded_memory: whether outputs depend on nothing before the receptive field. A recurrent network forgets
-            earlier rows only nearly.
+            earlier rows only to within `recurrent.TOLERANCE`.
         examples: options of small networks, over which the contract tests run; the smallest first.
     """
 

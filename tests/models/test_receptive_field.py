@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fxtrade import models
-from fxtrade.models import MODELS
+from fxtrade.models import MODELS, recurrent
 from tests.helpers.networks import ASSETS, FEATURES, forward, made
 
 EXAMPLES = [(name, dict(options)) for name, module in MODELS.items() for options in module.examples]
@@ -55,5 +55,5 @@ def test_a_fresh_recurrent_model_forgets_within_its_receptive_field(name, option
         other[:, : last - rows + 1] = rng.standard_normal(other[:, : last - rows + 1].shape)
         return np.abs(forward(model)(params, other).embed - known)[:, last:].max() / known.std()
 
-    assert influence(reach) < 0.005
-    assert influence(reach // 4) > 0.005
+    assert influence(reach) < recurrent.TOLERANCE
+    assert influence(reach // 4) > recurrent.TOLERANCE
