@@ -12,7 +12,7 @@ from fxtrade.comparison.store import PLAN, CellStore, Plan
 from fxtrade.core.errors import FxtradeError
 from fxtrade.evaluate.accuracy import DailySums
 from fxtrade.evaluate.paired import accuracy_difference, corrected, log_loss_difference
-from fxtrade.evaluate.results import Differences, PairedTest
+from fxtrade.evaluate.results import FALSE_DISCOVERY_RATE, Differences
 from fxtrade.pipeline import baselines
 from fxtrade.pipeline.learned_baselines import LEARNED
 from fxtrade.report.comparison_schema import (
@@ -29,7 +29,6 @@ from fxtrade.report.comparison_schema import (
 
 BASELINE = baselines.BOOSTED_TREES  # that all cells are compared with
 LEARNED_BASELINES = tuple(entry.title for entry in LEARNED.values())  # that plain cells are compared with
-FALSE_DISCOVERY_RATE = 0.05
 Pair = tuple[str, str]  # hashes of a cell and of what it is compared with
 
 
@@ -191,12 +190,12 @@ def summarize(markets: Sequence[MarketReport]) -> BaselineSummary:
     losses = [test for test in losses if test]
     return BaselineSummary(
         tests=len(tests),
-        above=tuple(sorted((t for t in tests if _positive(t.test)), key=lambda t: t.test.q)),
-        below=sum(_negative(t.test) for t in tests),
+        above=tuple(sorted((t for t in tests if t.test.direction(FALSE_DISCOVERY_RATE) > 0), key=lambda t: t.test.q)),
+        below=sum(t.test.direction(FALSE_DISCOVERY_RATE) < 0 for t in tests),
         nearest=max(tests, key=lambda t: t.test.low, default=None),
         log_loss_tests=len(losses),
-        log_loss_better=sum(map(_positive, losses)),
-        log_loss_worse=sum(map(_negative, losses)),
+        log_loss_better=sum(t.direction(FALSE_DISCOVERY_RATE) > 0 for t in losses),
+        log_loss_worse=sum(t.direction(FALSE_DISCOVERY_RATE) < 0 for t in losses),
     )
 
 
@@ -210,11 +209,3 @@ def _named_tests(markets: Sequence[MarketReport]) -> Iterator[NamedTest]:
         for row in market.rows:
             for c, test in row.from_baseline.accuracy.items() if row.from_baseline else ():
                 yield NamedTest(market.name, row.result.model, row.result.recipe, c, test)
-
-
-def _positive(test: PairedTest) -> bool:
-    return test.low > 0 and test.q <= FALSE_DISCOVERY_RATE
-
-
-def _negative(test: PairedTest) -> bool:
-    return test.high < 0 and test.q <= FALSE_DISCOVERY_RATE

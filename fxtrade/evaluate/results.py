@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 
 NAN = math.nan
+FALSE_DISCOVERY_RATE = 0.05  # at which reports call a paired difference significant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +105,10 @@ class PairedTest:
     high: float
     p: float
     q: float = NAN
+
+    def direction(self, rate: float) -> int:
+        """Return 1 or -1 if the difference is significant, by its q-value and its interval, else 0."""
+        return (self.low > 0) - (self.high < 0) if self.q <= rate else 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from fxtrade.report.comparison_schema import (
     ComparisonRow,
     MarketReport,
 )
-from fxtrade.report.comparison_summary import baseline_summary, below_baselines, recipe_summary, significant
+from fxtrade.report.comparison_summary import baseline_summary, below_baselines, recipe_summary
 from fxtrade.report.coverage_rows import at, coverage_name
 from fxtrade.report.formatting import (
     DASH,
@@ -222,7 +222,7 @@ def _cell_name(row: ComparisonRow, report: ComparisonReport) -> str:
     if result.is_baseline:
         return result.model
     tests = row.from_baseline.accuracy.values() if row.from_baseline else ()
-    above = any(significant(test, report) and test.low > 0 for test in tests)
+    above = any(test.direction(report.false_discovery_rate) > 0 for test in tests)
     return f"**{result.model}, {result.recipe}**" if above else f"{result.model}, {result.recipe}"
 
 

@@ -8,7 +8,7 @@ from fxtrade.core.text import plural
 from fxtrade.evaluate.results import PairedTest
 from fxtrade.report.comparison_schema import BaselineSummary, ComparisonReport, NamedTest
 from fxtrade.report.coverage_rows import coverage_name
-from fxtrade.report.formatting import DASH, duration, missing, nats, percent, points
+from fxtrade.report.formatting import DASH, duration, nats, percent, points
 
 
 def rows(report: ComparisonReport) -> list[tuple[str, str]]:
@@ -17,7 +17,7 @@ def rows(report: ComparisonReport) -> list[tuple[str, str]]:
     best = s.above[0] if s.above else s.nearest
     which = "clearest difference" if s.above else "difference with the highest lower end"
     tests = _recipe_differences(report)
-    better = dict.fromkeys(name for name, _, test in tests if significant(test, report) and test.value > 0)
+    better = dict.fromkeys(name for name, _, test in tests if test.direction(report.false_discovery_rate) > 0)
     recipes = ", ".join(f"`{name}`" for name in better) or "none"
     accuracies = f"{len(s.above)} of {s.tests:,} significantly higher, {s.below} lower"
     losses = f"{s.log_loss_better} of {s.log_loss_tests:,} significantly lower, {s.log_loss_worse} higher"
@@ -79,7 +79,8 @@ def below_baselines(report: ComparisonReport) -> list[str]:
 
 def _furthest_below(tests: Mapping[str, PairedTest | None], report: ComparisonReport) -> str | None:
     """Return the name of the significantly negative difference that is the largest, if there is one."""
-    below = {name: test.value for name, test in tests.items() if test and significant(test, report) and test.high < 0}
+    rate = report.false_discovery_rate
+    below = {name: test.value for name, test in tests.items() if test and test.direction(rate) < 0}
     return min(below, key=below.__getitem__, default=None)
 
 
@@ -89,7 +90,7 @@ def recipe_summary(report: ComparisonReport) -> str:
     whole = f"{plural(len(tests), 'difference')} of {plural(len(report.recipes), 'recipe')}"
     words = [f"Of {whole} from plain training, at {percent(report.false_discovery_rate, 0)} FDR:"]
     for word, sign in (("significantly better", 1), ("Significantly worse", -1)):
-        found = [text for _, text, test in tests if significant(test, report) and sign * test.value > 0]
+        found = [text for _, text, test in tests if test.direction(report.false_discovery_rate) == sign]
         words.append(f"{word}: {'; '.join(found) or 'none'}.")
     return " ".join(words)
 
@@ -103,10 +104,6 @@ def _recipe_differences(report: ComparisonReport) -> Iterator[tuple[str, str, Pa
                 yield recipe.recipe, f"{where}, {coverage_name(c)} ({points(test)})", test
             if loss := effect.differences.log_loss:
                 yield recipe.recipe, f"{where}, log loss ({nats(loss)})", loss
-
-
-def significant(test: PairedTest | None, report: ComparisonReport) -> bool:
-    return test is not None and not missing(test.q) and test.q <= report.false_discovery_rate
 
 
 def _difference(t: NamedTest) -> str:

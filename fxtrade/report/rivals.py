@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from fxtrade.evaluate.results import CoverageRow, CoverageTable, PairedTest
+from fxtrade.evaluate.results import FALSE_DISCOVERY_RATE, CoverageRow, CoverageTable, PairedTest
 from fxtrade.report.coverage_rows import at, coverage_name, target_coverages
 from fxtrade.report.formatting import missing, percent, points, q_value
 from fxtrade.report.schema import RunReport
 from fxtrade.validate.surrogates import Surrogate, null_kinds
 
-FALSE_DISCOVERY_RATE = 0.05  # among all differences from the learned baselines
 NO_RANDOM_WALK = "The random walk is not a null baseline of this label, since mirrored bars keep their volatility."
 
 
@@ -57,9 +56,7 @@ def paired_position(test: PairedTest | None) -> Position:
     """Return ABOVE or BELOW if a paired difference is significant by its q-value, else EQUAL; UNKNOWN without one."""
     if test is None or any(missing(x) for x in (test.low, test.high, test.q)):
         return Position.UNKNOWN
-    if test.q > FALSE_DISCOVERY_RATE or test.low <= 0 <= test.high:
-        return Position.EQUAL
-    return Position.ABOVE if test.low > 0 else Position.BELOW
+    return (Position.EQUAL, Position.ABOVE, Position.BELOW)[test.direction(FALSE_DISCOVERY_RATE)]
 
 
 def null_baselines(report: RunReport) -> dict[Surrogate, CoverageTable]:
