@@ -22,7 +22,7 @@ def up_probabilities(name: str, signal: str) -> tuple[np.ndarray, np.ndarray]:
     config.model.options.update({"dropout": 0.0} | SMALL.get(name, {}))
     config.data.synth.update(bars=20_000, edge=2.0, signal=signal)
     config.split.name = "by_time"
-    config.train.update(steps=160, eval_every=40)
+    config.train.update(steps=240, eval_every=60)
     config.optim.learning_rate = 5e-3  # for so few steps
     config = freeze(config)
     data = dataset.prepare(config, dataset.load(config.data))
