@@ -93,6 +93,32 @@ class Fill(NamedTuple):
     time: Int[Array, ""] | None = None
 
 
+class Reason(IntEnum):
+    """Why an execution happened."""
+
+    ORDER = 0
+    STOP = 1
+    TARGET = 2
+    LIQUIDATION = 3
+    DELISTED = 4
+
+
+class Executions(NamedTuple):
+    """Every execution of a backtest, at Q moments of each bar in the order in which they happened.
+
+    Attributes:
+        units: bought, negative when sold, 0 without an execution.
+        price: of the execution, before the costs that move the price.
+        cost: of the execution, all costs together, in the unit of `price` times `units`.
+        reason: a `Reason`.
+    """
+
+    units: Float[Array, "N Q A"]
+    price: Float[Array, "N Q A"]
+    cost: Float[Array, "N Q A"]
+    reason: Int[Array, "N Q A"]
+
+
 class Market(NamedTuple):
     """The costs and the latency of trading. Leaves may have a leading axis P, so that a stress test is one `vmap`.
 
