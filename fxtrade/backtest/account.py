@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fxtrade.core.trading_types import Account, Fill, Market, Order
-from fxtrade.core.types import Array
-from fxtrade.market import charge
+from fxtrade.core.market_types import Market
+from fxtrade.core.order_types import Order
+from fxtrade.core.trading_types import Account, Fill
+from fxtrade.core.types import Array, Number
+from fxtrade.market import bracket, charge
 
 
-def init(num_assets: int) -> Account:
-    """Return an account with capital 1, all cash."""
-    nothing = Order(jnp.full(num_assets, jnp.nan))
-    return Account(jnp.ones(()), jnp.zeros(num_assets), jnp.ones(num_assets), nothing)
+def init(num_assets: int, capital: Number = 1.0, order: Order | None = None) -> Account:
+    """Return an account with all its capital in cash, and no orders.
+
+    Args:
+        order: `[A]`, orders with the fields that the account will get; None: target weights alone.
+    """
+    if order is None:
+        order = Order(jnp.zeros(num_assets))
+    exits = None if order.bracket is None else bracket.init(order.bracket, num_assets)
+    cash = jnp.asarray(capital, jnp.result_type(float))
+    return Account(cash, jnp.zeros(num_assets), jnp.ones(num_assets), no_order(order), exits)
+
+
+def no_order(like: Order) -> Order:
+    """Return orders with the same fields that ask for nothing."""
+    return jax.tree.map(lambda a: jnp.full(a.shape, False if a.dtype == bool else jnp.nan, a.dtype), like)
 
 
 def revalue(account: Account, price: Float[Array, " A"]) -> tuple[Account, Float[Array, ""]]:
@@ -28,10 +43,16 @@ def revalue(account: Account, price: Float[Array, " A"]) -> tuple[Account, Float
     return account._replace(cash=cash, units=units, mark=price), equity
 
 
-def settle(account: Account, fill: Fill, market: Market) -> tuple[Account, dict[str, Float[Array, ""]]]:
+def settle(account: Account, fill: Fill, market: Market) -> tuple[Account, dict[str, Float[Array, " A"]]]:
     """Add the units of a fill, and pay for them and for every cost; return the account and the costs by name."""
-    paid: dict[str, Array] = {name: jnp.sum(cost) for name, cost in charge(market, fill).items()}
+    costs = charge(market, fill)
     cash = account.cash - jnp.sum(fill.traded_value)
-    for cost in paid.values():
-        cash = cash - cost
-    return account._replace(cash=cash, units=fill.position), paid
+    return pay(account._replace(cash=cash, units=fill.position), costs), costs
+
+
+def pay(account: Account, costs: dict[str, Float[Array, " A"]]) -> Account:
+    """Take costs from the cash."""
+    cash = account.cash
+    for cost in costs.values():
+        cash = cash - jnp.sum(cost)
+    return account._replace(cash=cash)

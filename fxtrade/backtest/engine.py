@@ -1,114 +1,199 @@
-"""Bar-by-bar backtest: target weights become orders that fill at a later open and pay costs.
+"""Bar-by-bar backtest: orders fill from a later open on and pay costs.
 
-The clock. `target[t]` is decided when bar t has closed and fills at the open of bar `t + 1 + latency`, never before.
+The clock. An order of row t is decided when bar t has closed, and fills from the open of bar `t + 1 + latency` on,
+never before. `step` says what happens in a bar, and in which order.
 
     close t          open t+1+latency                close t+1+latency
     target[t] ...... trade to target[t] * equity ... equity marked
 
-`run` is pure and unjitted, for `jit`, `vmap` and sweeps. `backtest` and `stress` check their inputs and are compiled.
+Others count differently. A bar's time is its open here; engines that stamp an order with the bar's close time may call
+the next open a look-ahead or the same moment, and some fill at the close that was just seen. `docs/trading.md` lists
+where the results of other libraries differ.
+
+`run` and `run_rule` are pure and unjitted, for `jit`, `vmap` and sweeps. `backtest` and `stress` check their inputs and
+are compiled.
 """
 
 from __future__ import annotations
 
 import functools
-import typing
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
-from jaxtyping import Bool, Float
 
-from fxtrade.backtest.account import init, revalue, settle
+from fxtrade.backtest.account import init, no_order
+from fxtrade.backtest.checks import check
+from fxtrade.backtest.step import advance, decide, step
 from fxtrade.core import compat
-from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.registry import check_names
-from fxtrade.core.trading_types import (
-    POLICY,
-    Account,
-    Delisted,
-    ExecutionPolicy,
-    Market,
-    Order,
-    Phase,
-    Quote,
-    Result,
-    ZeroVolume,
-)
-from fxtrade.core.types import Array, Bars, check_bars
-from fxtrade.market import check_costs, fills
+from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market, Row
+from fxtrade.core.order_types import Order
+from fxtrade.core.trading_types import Account, Observation, Result, Rule
+from fxtrade.core.types import Array, Bars, Forecast, Number
+from fxtrade.market import fills, path
+
+NO_CONDITIONS = Conditions()
 
 
-def step(
-    market: Market, policy: ExecutionPolicy, account: Account, bar: Bars, ended: Bool[Array, " A"], decided: Order
-) -> tuple[Account, Result]:
-    """Take the account through one bar, in three phases.
+def run(
+    bars: Bars,
+    target: Array | Order,
+    market: Market,
+    policy: ExecutionPolicy = POLICY,
+    conditions: Conditions = NO_CONDITIONS,
+    capital: Number = 1.0,
+    record: bool = False,
+) -> Result:
+    """Backtest targets over bars, one `lax.scan` of `step`; pure, computed in JAX's default float.
 
-    1. Match: the pending order is matched with the bar's quotes (currently the open only). Without a bar, or without a
-       trade in it, it stays pending. A position whose asset has ended may be closed at the last known price
-       (`ExecutionPolicy`).
-    2. Settle: cash pays for units and costs, and the account is marked at the close, or at the last known price.
-    3. Decide: where `decided` is not NaN, it replaces the pending order.
-
-    An account whose equity is <= 0 at the open, before trading, or at the close never trades again (`revalue`).
-
-    Conservation: equity changes by `sum(pnl) - sum(costs)`, exactly up to rounding.
-
-    Args:
-        bar: one row of `Bars`.
-        ended: the asset had its last bar in the row before.
-        decided: arrives at the close of this bar, so decided there or, with latency, before.
-
-    Returns:
-        The account after the bar, and the Result of the bar.
-    """
-    real = account.cash.dtype
-    before, price = account, jnp.where(bar.ok, bar.open.astype(real), account.mark)
-    account, equity = revalue(account, price)
-    order, trades = account.order, fills.can_fill(bar, policy.zero_volume)
-    if policy.delisted == "close":
-        order, trades = Order(jnp.where(ended, 0.0, order.weight)), trades | ended
-    quote = Quote(Phase.OPEN, price, trades, volume=bar.volume.astype(real), time=bar.second_of_week)
-    fill, waiting = fills.match(order, quote, account.units, equity)
-
-    account, paid = settle(account, fill, market)
-    mark = jnp.where(bar.ok, bar.close.astype(real), price)
-    pnl = before.units * (price - before.mark) + account.units * (mark - price)
-    account, equity = revalue(account, mark)
-    weight = jnp.where(equity > 0, account.units * mark / equity, 0.0)
-
-    order = Order(jnp.where(jnp.isnan(decided.weight), waiting.weight, decided.weight))
-    delisted = jnp.sum(ended & (before.units != 0), dtype=jnp.int32)
-    return account._replace(order=order), Result(equity, weight, paid, jnp.abs(fill.traded_value), pnl, delisted)
-
-
-def run(bars: Bars, target: Float[Array, "N A"], market: Market, policy: ExecutionPolicy = POLICY) -> Result:
-    """Backtest a target over bars, one `lax.scan` of `step`; pure, computed in JAX's default float.
-
-    A weight is a share of equity, negative when short, and may exceed 1 (leverage; borrowing is free). NaN keeps the
-    current units and any pending order. A constant weight is rebalanced against drift at every bar; the rule
-    `only_changes` avoids that.
+    A weight is a share of equity, negative when short, and may exceed 1 (leverage). NaN keeps the current units and
+    any pending order. A constant weight is rebalanced against drift at every bar; the rule `only_changes` avoids that.
 
     Args:
         bars: rows `[N, A]`.
-        target: decided at the close of each bar.
+        target: weights `[N, A]` or an `Order` with such leaves, decided at the close of each bar.
         market: leaves without a leading axis; `latency` may be traced.
         policy: static under `jit`.
+        conditions: funding and spreads of each row.
+        capital: of the account at the start; it matters where limits or fees depend on the size of an order.
+        record: whether the result has executions; static under `jit`.
 
     Returns:
-        Result: equity and costs `[N]`, the number of delisted positions, the rest `[N, A]`; in units of the starting
-        capital, 1.
+        Result in units of the starting capital: equity `[N]`, the rest `[N, A]`.
     """
-    target = jnp.asarray(target, jnp.result_type(float))
-    num_bars, num_assets = target.shape
+    order = as_order(target)
+    num_bars, num_assets = order.weight.shape
     row = jnp.arange(num_bars, dtype=jnp.int32) - market.latency
-    arriving = Order(jnp.where((row >= 0)[:, None], target[jnp.maximum(row, 0)], jnp.nan))
-    rows = bars, fills.has_ended(bars.ok), arriving
-    _, result = lax.scan(lambda account, row: step(market, policy, account, *row), init(num_assets), rows)
-    return result._replace(delisted=result.delisted.sum(dtype=jnp.int32))
+
+    def delayed(field):
+        late = field[jnp.maximum(row, 0)]
+        return jnp.where((row >= 0)[:, None], late, jnp.zeros((), field.dtype) if field.dtype == bool else jnp.nan)
+
+    account = init(num_assets, capital, jax.tree.map(lambda field: field[0], order))
+
+    def advance_row(account, row):
+        return step(market, policy, account, *row, record)
+
+    rows = rows_of(bars, policy, conditions)
+    _, result = lax.scan(advance_row, account, (rows, jax.tree.map(delayed, order)))
+    return finish(result, capital)
 
 
-def backtest(bars: Bars, target: Array, market: Market, policy: ExecutionPolicy = POLICY) -> Result:
+def run_rule(
+    bars: Bars,
+    rule: Rule,
+    market: Market,
+    policy: ExecutionPolicy = POLICY,
+    conditions: Conditions = NO_CONDITIONS,
+    capital: Number = 1.0,
+    record: bool = False,
+    forecast: Forecast | None = None,
+    max_latency: int = 0,
+) -> Result:
+    """Backtest a rule that decides within the loop, so that it may read the account; else as `run`.
+
+    Args:
+        rule: its target may be weights or an `Order`.
+        forecast: rows for rules that read one.
+        max_latency: an upper bound of `market.latency`, which may be traced; static under `jit`.
+    """
+    observations = Observation(forecast, bars)
+    state, step = make_trader(rule, observations, market, policy, capital, max_latency)
+
+    def advance_row(state, row):
+        return step(state, *row, record)
+
+    rows = rows_of(bars, policy, conditions), observations
+    _, result = lax.scan(advance_row, state, rows)
+    return finish(result, capital)
+
+
+class TraderState(NamedTuple):
+    """An account with the rule that trades it; `in_flight` and `row` only where orders may be late."""
+
+    account: Account
+    memory: Any
+    in_flight: Order | None = None  # ring of the last orders, [max_latency + 1, A]
+    row: Array | None = None
+
+
+def make_trader(
+    rule: Rule,
+    observations: Observation,
+    market: Market,
+    policy: ExecutionPolicy = POLICY,
+    capital: Number = 1.0,
+    max_latency: int = 0,
+) -> tuple[TraderState, Callable[..., tuple[TraderState, Result]]]:
+    """Return the first state, and `step(state, row, obs, record=False) -> (state, result)` for one bar.
+
+    The step takes the account through the bar, and lets the rule decide at its close. The state is a pytree: it scans
+    over a history, and serves live from bar to bar.
+
+    Args:
+        observations: with the shapes of the rows to come, and a leading axis.
+        max_latency: as in `run_rule`.
+    """
+    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), observations)
+    num_assets, memory = one.num_assets, rule.init(one)
+    no_target = jnp.full(num_assets, jnp.nan)
+
+    def order_of(memory, obs, account):
+        target, memory = rule.update(no_target, memory, obs, account)
+        return as_order(target), memory
+
+    like = jax.eval_shape(order_of, memory, one, init(num_assets, capital))[0]
+    state = TraderState(init(num_assets, capital, like), memory)
+    size = max_latency + 1
+    if max_latency:
+        ring = jax.tree.map(lambda a: jnp.broadcast_to(a, (size, *a.shape)), no_order(like))
+        state = state._replace(in_flight=ring, row=jnp.zeros((), jnp.int32))
+
+    def step(state: TraderState, row: Row, obs: Observation, record: bool = False) -> tuple[TraderState, Result]:
+        account, result = advance(market, policy, state.account, row, record)
+        order, memory = order_of(state.memory, obs, account)
+        if not max_latency:
+            return TraderState(decide(account, order), memory), result
+        ring = jax.tree.map(lambda a, new: a.at[state.row % size].set(new), state.in_flight, order)
+        arrived = jax.tree.map(lambda a: a[(state.row - market.latency) % size], ring)
+        return TraderState(decide(account, arrived), memory, ring, state.row + 1), result
+
+    return state, step
+
+
+def as_order(target: Array | Order) -> Order:
+    """Return orders for targets: weights are those of market orders. Money is computed in JAX's default float."""
+    order = target if isinstance(target, Order) else Order(target)
+    real = jnp.result_type(float)
+    return jax.tree.map(lambda a: jnp.asarray(a, None if a.dtype == bool else real), jax.tree.map(jnp.asarray, order))
+
+
+def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:
+    """Return the rows of a backtest, stacked."""
+    real = jnp.result_type(float)
+    known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions)
+    return Row(bars, fills.has_ended(bars.ok), path.draw_low_first(policy, bars.ok.shape), known)
+
+
+def finish(result: Result, capital: Number) -> Result:
+    """Return the stacked results of bars in units of the starting capital, events counted."""
+    money = (result.equity, result.costs, result.traded, result.pnl)
+    equity, costs, traded, pnl = jax.tree.map(lambda a: a / capital, money)
+    counts = jax.tree.map(lambda a: a.sum(dtype=jnp.int32), result.counts)
+    return Result(equity, result.weight, costs, traded, pnl, counts, result.executions)
+
+
+def backtest(
+    bars: Bars,
+    target: Array | Order,
+    market: Market,
+    policy: ExecutionPolicy = POLICY,
+    conditions: Conditions = NO_CONDITIONS,
+    capital: float = 1.0,
+    record: bool = False,
+) -> Result:
     """`run`, compiled, in float64 where the backend has it; the Result holds NumPy arrays.
 
     On other backends it runs in float32. Measured on the CPU, equity then has a relative error of at most 3e-5 after
@@ -118,64 +203,37 @@ def backtest(bars: Bars, target: Array, market: Market, policy: ExecutionPolicy 
         DataError: shapes differ, a target is infinite, or a price of an ok bar is not a positive number.
         ConfigError: the market is a batch of markets, or has a cost that is not registered; or there is no such policy.
     """
-    _check(bars, target, market, policy, market_rank=0)
-    return _on_device(_run, bars, target, market, policy)
+    order = target if isinstance(target, Order) else Order(target)
+    check(bars, order, market, policy, conditions, market_rank=0)
+    with compat.float64():
+        return jax.device_get(_run(bars, order, market, policy, conditions, capital, record))
 
 
-def stress(bars: Bars, target: Array, markets: Market, policy: ExecutionPolicy = POLICY) -> Result:
+def stress(
+    bars: Bars,
+    target: Array | Order,
+    markets: Market,
+    policy: ExecutionPolicy = POLICY,
+    conditions: Conditions = NO_CONDITIONS,
+    capital: float = 1.0,
+) -> Result:
     """`backtest` in P markets at once (`market.costs.grid`): leaves of `markets` are `[P]`, of the Result `[P, ...]`.
 
     Raises:
         DataError: as `backtest`.
         ConfigError: a leaf of `markets` does not have P rows, or a cost is not registered.
     """
-    _check(bars, target, markets, policy, market_rank=1)
-    return _on_device(_run_markets, bars, target, markets, policy)
+    order = target if isinstance(target, Order) else Order(target)
+    check(bars, order, markets, policy, conditions, market_rank=1)
+    with compat.float64():
+        return jax.device_get(_run_markets(bars, order, markets, policy, conditions, capital))
 
 
-_run = jax.jit(run, static_argnames="policy")
+_run = jax.jit(run, static_argnames=("policy", "record"))
 
 
 @functools.partial(jax.jit, static_argnames="policy")
-def _run_markets(bars: Bars, target: Array, markets: Market, policy: ExecutionPolicy) -> Result:
-    return jax.vmap(lambda market: run(bars, target, market, policy))(markets)
-
-
-def _on_device(program, bars: Bars, target: Array, market: Market, policy: ExecutionPolicy) -> Result:
-    with compat.float64():
-        return jax.device_get(program(bars, target, market, policy=policy))
-
-
-def _check(bars: Bars, target: Array, market: Market, policy: ExecutionPolicy, market_rank: int) -> None:
-    check_bars(bars, "backtest")
-    check_names([policy.zero_volume], typing.get_args(ZeroVolume), "backtest: there is no zero_volume policy")
-    check_names([policy.delisted], typing.get_args(Delisted), "backtest: there is no delisted policy")
-    shape = np.shape(target)
-    if len(shape) != 2:
-        raise DataError(
-            f"backtest: target has shape {shape}; give [N, A], a row for each bar and a column for each asset"
-        )
-    ok = np.asarray(bars.ok)
-    for name, column in (("open", bars.open), ("close", bars.close), ("volume", bars.volume), ("ok", ok)):
-        if np.shape(column) != shape:
-            raise DataError(f"backtest: bars.{name} has shape {np.shape(column)}, target {shape}; align them")
-    for name, column in (("open", bars.open), ("close", bars.close)):
-        price = np.asarray(column)
-        _refuse(ok & ~((price > 0) & np.isfinite(price)), f"bars.{name}", "a positive price, or set ok to False")
-    _refuse(np.isinf(np.asarray(target)), "target", "a finite weight, or NaN to keep the position")
-    _check_market(market, shape[1], market_rank)
-
-
-def _check_market(market: Market, num_assets: int, rank: int) -> None:
-    check_costs(market)
-    batch = np.shape(market.latency)
-    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(market.costs)]
-    if len(batch) != rank or not set(shapes) <= {batch, (*batch, num_assets)}:
-        wanted = "[P], see `market.costs.grid`" if rank else "scalars, or call `stress` for a batch of markets"
-        raise ConfigError(f"backtest: latency and costs of the market have shapes {[batch, *shapes]}; give {wanted}")
-
-
-def _refuse(bad: np.ndarray, name: str, wanted: str) -> None:
-    if bad.any():
-        row, asset = np.argwhere(bad)[0]
-        raise DataError(f"backtest: {name} at row {row}, asset {asset} is unusable; give {wanted}")
+def _run_markets(
+    bars: Bars, order: Order, markets: Market, policy: ExecutionPolicy, conditions: Conditions, capital: float
+) -> Result:
+    return jax.vmap(lambda market: run(bars, order, market, policy, conditions, capital))(markets)

@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from fxtrade.backtest import engine
 from fxtrade.core.errors import DataError
-from fxtrade.core.trading_types import Delisted, ExecutionPolicy, Result, ZeroVolume
+from fxtrade.core.market_types import Delisted, ExecutionPolicy, ZeroVolume
+from fxtrade.core.trading_types import Result
 from fxtrade.core.types import Array, Bars
 from fxtrade.data.panel import Panel, bars_of
 from fxtrade.market import costs
@@ -35,7 +36,7 @@ def backtest(
         latency: bars that an order takes beyond the next open.
         zero_volume: in a bar of volume 0 an order must "wait", or may "fill"; see `ExecutionPolicy`.
         delisted: a position whose asset has no more bars stays at its last known price ("mark"), or is sold at it
-            ("close"). `Result.delisted` counts these positions.
+            ("close"). `Result.counts` counts these positions.
         max_gross_exposure: largest sum of absolute weights of a bar. A larger one is refused, since it is more likely
             to be a number of units or a percentage than a leverage; `np.inf` allows all.
 

@@ -1,4 +1,4 @@
-"""The types shared by market, risk and backtest: the account, orders and fills, and the result.
+"""The types shared by market, risk and backtest: the account, its fills, rules, and the result.
 
 Axes as in `core.types`. `Account` is the state that is carried from bar to bar, `Result` the report. Without a leading
 axis they are those of one bar.
@@ -8,23 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import ArrayLike, Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Int
 
+from fxtrade.core.order_types import Executions, Exits, Order
 from fxtrade.core.types import Array, Bars, Forecast
-
-Number = Real[ArrayLike, ""]  # of Python, of NumPy, or a traced leaf
-PerAsset = Number | Float[Array, " A"]  # one number for all assets, or one each
-ZeroVolume = Literal["wait", "fill"]  # whether orders fill in a bar in which nobody traded
-Delisted = Literal["mark", "close"]  # what becomes of a position whose asset has no more bars
-
-
-class Order(NamedTuple):
-    """Pending orders: `weight` is the share of equity to hold; NaN where an asset has no order."""
-
-    weight: Float[Array, "*N A"]
 
 
 class Account(NamedTuple):
@@ -35,12 +25,14 @@ class Account(NamedTuple):
         units: units held of each asset, negative when short.
         mark: last known price; a placeholder before the first, when no units are held.
         order: pending orders.
+        exits: exits of the open positions; None: orders have no bracket.
     """
 
     cash: Float[Array, ""]
     units: Float[Array, " A"]
     mark: Float[Array, " A"]
     order: Order
+    exits: Exits | None = None
 
 
 class Phase(IntEnum):
@@ -57,27 +49,26 @@ class Quote(NamedTuple):
 
     Attributes:
         phase: moment of the bar.
+        start: price of the quote before; in between the price moves from one to the other without turning. At the
+            open, the open itself.
         price: the last known price where not `ok`.
         ok: whether the asset trades at this moment.
-        volume, volatility, spread, time: as in `Fill`.
     """
 
     phase: Phase
+    start: Float[Array, " A"]
     price: Float[Array, " A"]
     ok: Bool[Array, " A"]
-    volume: Float[Array, " A"] | None = None
-    volatility: Float[Array, " A"] | None = None
-    spread: Float[Array, " A"] | None = None
-    time: Int[Array, ""] | None = None
 
 
 class Fill(NamedTuple):
-    """The outcome of matching orders with one quote, and all inputs of costs. None: not available.
+    """Trades of one moment, one for each asset, and all inputs of costs. None: not available.
 
     Attributes:
-        price: price of the trade.
+        price: price of the trade, before the costs that move it.
         traded_value: price times units bought, negative when sold, 0 without a fill.
         position: units held after the fill.
+        maker: whether the order rested in the book; None: all are takers.
         volume: units traded in the bar by all participants.
         volatility: standard deviation of the log return of a bar.
         spread: bid-ask spread as a fraction of the price.
@@ -87,68 +78,31 @@ class Fill(NamedTuple):
     price: Float[Array, " A"]
     traded_value: Float[Array, " A"]
     position: Float[Array, " A"]
+    maker: Bool[Array, " A"] | None = None
     volume: Float[Array, " A"] | None = None
     volatility: Float[Array, " A"] | None = None
     spread: Float[Array, " A"] | None = None
     time: Int[Array, ""] | None = None
 
 
-class Reason(IntEnum):
-    """Why an execution happened."""
-
-    ORDER = 0
-    STOP = 1
-    TARGET = 2
-    LIQUIDATION = 3
-    DELISTED = 4
-
-
-class Executions(NamedTuple):
-    """Every execution of a backtest, at Q moments of each bar in the order in which they happened.
+class Counts(NamedTuple):
+    """Numbers of events in a backtest, or in one bar of it, over all assets.
 
     Attributes:
-        units: bought, negative when sold, 0 without an execution.
-        price: of the execution, before the costs that move the price.
-        cost: of the execution, all costs together, in the unit of `price` times `units`.
-        reason: a `Reason`.
+        delisted: positions whose asset had its last bar while the data go on (of a bar: in the bar before).
+        liquidated: positions closed for want of margin.
+        cut: orders that filled with fewer units than asked for, for want of margin.
+        dropped: orders that were smaller than a lot or than the smallest value of a trade.
+        expired: orders that expired.
+        ambiguous: bars whose range holds both the stop and the target of a position, so that their order matters.
     """
 
-    units: Float[Array, "N Q A"]
-    price: Float[Array, "N Q A"]
-    cost: Float[Array, "N Q A"]
-    reason: Int[Array, "N Q A"]
-
-
-class Market(NamedTuple):
-    """The costs and the latency of trading. Leaves may have a leading axis P, so that a stress test is one `vmap`.
-
-    Attributes:
-        costs: the parameters of each cost, by its name in `fxtrade.market.COSTS`. A cost without an entry does not
-            exist in this market and is not compiled.
-        latency: whole number of bars between the first possible fill, the open of t+1, and the actual one.
-    """
-
-    costs: dict[str, dict[str, PerAsset]]
-    latency: Number
-
-
-class ExecutionPolicy(NamedTuple):
-    """How a backtest fills orders where the bars leave it open. Fixed when the backtest is compiled.
-
-    Attributes:
-        zero_volume: in a bar of volume 0 an order must "wait", as without a bar, for nobody was there to trade with;
-            "fill" is for data whose volume is not that of the market traded. Unknown volume (NaN) fills, and so do bars
-            with an order book, whose quotes can be traded without a trade.
-        delisted: a position whose asset has no more bars keeps its last known price to the end ("mark"), or is sold at
-            it, with costs, in the next row ("close"). "mark" is the default, since a gap that reaches the end of the
-            data looks the same: with "close" the rows of such a gap depend on whether the data go on after it.
-    """
-
-    zero_volume: ZeroVolume = "wait"
-    delisted: Delisted = "mark"
-
-
-POLICY = ExecutionPolicy()
+    delisted: Int[Array, "*N"] = np.int32(0)
+    liquidated: Int[Array, "*N"] = np.int32(0)
+    cut: Int[Array, "*N"] = np.int32(0)
+    dropped: Int[Array, "*N"] = np.int32(0)
+    expired: Int[Array, "*N"] = np.int32(0)
+    ambiguous: Int[Array, "*N"] = np.int32(0)
 
 
 class Result(NamedTuple):
@@ -157,19 +111,20 @@ class Result(NamedTuple):
     Attributes:
         equity: cash plus positions, marked at the bar's close.
         weight: value of each position over equity at the close.
-        costs: paid in the bar for all assets, by name.
+        costs: paid in the bar, by name; funding that is received is negative.
         traded: value traded in the bar, always positive.
         pnl: profit of each asset in the bar before costs.
-        delisted: number of positions whose asset had its last bar while the data go on, in the whole backtest; of one
-            bar, those whose asset had it in the bar before.
+        counts: numbers of events in the whole backtest.
+        executions: every execution, in the account's currency, where they are asked for.
     """
 
     equity: Float[Array, "*N"]
     weight: Float[Array, "*N A"]
-    costs: dict[str, Float[Array, "*N"]]
+    costs: dict[str, Float[Array, "*N A"]]
     traded: Float[Array, "*N A"]
     pnl: Float[Array, "*N A"]
-    delisted: Int[Array, ""]
+    counts: Counts = Counts()
+    executions: Executions | None = None
 
     def __repr__(self) -> str:
         shape = " x ".join(f"{size:,}" for size in np.shape(self.weight))

@@ -15,10 +15,13 @@ import jax
 import numpy as np
 import polars as pl
 from flax import struct
+from jaxtyping import ArrayLike, Float, Real
 
 from fxtrade.core.errors import DataError
 
 Array = jax.Array | np.ndarray
+Number = Real[ArrayLike, ""]  # of Python, of NumPy, or a traced leaf
+PerAsset = Number | Float[Array, " A"]  # one number for all assets, or one each
 
 
 @struct.dataclass

@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 
 from fxtrade.backtest import engine
 from fxtrade.core.config import TradeConfig
-from fxtrade.core.trading_types import ExecutionPolicy, Observation, Result
+from fxtrade.core.market_types import ExecutionPolicy
+from fxtrade.core.trading_types import Observation, Result
 from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.evaluate.results import CostCell, EquityCurve, Estimate, TradingResult, TradingSummary
 from fxtrade.market import costs
@@ -72,9 +73,8 @@ def summarize(
     week, month = (returns.by_period(times, result.equity, p)[1] for p in ("week", "month"))
     moments = significance.moments(day)
     low, high = significance.sharpe_interval(moments)
-    cost = sum(result.costs.values(), np.zeros_like(result.equity))
-    per_asset = result.traded / np.maximum(result.traded.sum(1, keepdims=True), 1e-300) * cost[:, None]
-    trades = returns.trade_returns(result.weight, result.pnl, per_asset)
+    cost = sum(result.costs.values(), np.zeros_like(result.pnl))
+    trades = returns.trade_returns(result.weight, result.pnl, cost)
     ratios = [r for r in (*trials, float(moments.sharpe)) if np.isfinite(r)]
     best_by_chance = significance.expected_maximum(len(trials) + 1, float(np.var(ratios)) if ratios else 0.0)
     annual_return = returns.annual_return(day, days_a_year)
@@ -103,7 +103,7 @@ def summarize(
         turnover_a_year=returns.turnover(result.traded, result.equity) * len(times) / elapsed * YEAR,
         exposure=returns.exposure(result.weight),
         cost=float(cost.sum()),
-        delisted=int(result.delisted),
+        delisted=int(result.counts.delisted),
         **against,
     )
 

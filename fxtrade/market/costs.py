@@ -13,33 +13,82 @@ from jaxtyping import Float
 
 from fxtrade.core import compat, registry
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.market_types import Market
 from fxtrade.core.registry import Interval
-from fxtrade.core.trading_types import Fill, Market, PerAsset
-from fxtrade.core.types import Array
+from fxtrade.core.trading_types import Fill
+from fxtrade.core.types import Array, PerAsset
 
 BPS = 1e-4
 NonNegativeRate = Annotated[PerAsset, Interval(ge=0)]
 
 
-def fee(fill: Fill, *, rate_bps: NonNegativeRate = 10.0) -> Float[Array, " A"]:
-    """The exchange's fee: a share of the value traded, on either side, in basis points (10 = 0.1 %)."""
-    return rate_bps * BPS * jnp.abs(fill.traded_value)
+def fee(fill: Fill, *, rate_bps: NonNegativeRate = 10.0, maker_bps: PerAsset | None = None) -> Float[Array, " A"]:
+    """The exchange's fee: a share of the value traded, on either side, in basis points (10 = 0.1 %).
+
+    `maker_bps` is that of orders that rested in the book, a rebate where it is negative; None: the same.
+    """
+    if maker_bps is None or fill.maker is None:
+        return rate_bps * BPS * jnp.abs(fill.traded_value)
+    return jnp.where(fill.maker, maker_bps, rate_bps) * BPS * jnp.abs(fill.traded_value)
 
 
 def half_spread(fill: Fill, *, rate_bps: NonNegativeRate = 1.0) -> Float[Array, " A"]:
-    """Half the bid-ask spread, in basis points of the price, for every unit traded."""
-    return rate_bps * BPS * jnp.abs(fill.traded_value)
+    """Half the bid-ask spread, in basis points of the price, for every unit that a taker trades."""
+    return _of_takers(fill, rate_bps * BPS * jnp.abs(fill.traded_value))
+
+
+def quoted_spread(fill: Fill, *, multiple: NonNegativeRate = 1.0) -> Float[Array, " A"]:
+    """Half the bid-ask spread of the bar, times a multiple, for every unit that a taker trades.
+
+    The spread is that of `Conditions.spread`, such as one of the estimates of `features.spread`; where it is NaN,
+    nothing is charged.
+
+    Raises:
+        ConfigError: the backtest was given no spread.
+    """
+    if fill.spread is None:
+        raise ConfigError(
+            "costs: quoted_spread needs the spread of each bar; give Conditions(spread=...), or charge half_spread"
+        )
+    half = jnp.nan_to_num(jnp.asarray(fill.spread), nan=0.0) / 2
+    return _of_takers(fill, multiple * half * jnp.abs(fill.traded_value))
+
+
+def slippage(fill: Fill, *, rate_bps: NonNegativeRate = 1.0) -> Float[Array, " A"]:
+    """A price that is worse for takers than the quote, by a share of the price in basis points."""
+    return _of_takers(fill, rate_bps * BPS * jnp.abs(fill.traded_value))
+
+
+def fixed_slippage(fill: Fill, *, amount: NonNegativeRate = 0.01) -> Float[Array, " A"]:
+    """A price that is worse for takers than the quote, by an amount of money for each unit traded."""
+    return _of_takers(fill, amount * jnp.abs(fill.traded_value) / fill.price)
+
+
+def _of_takers(fill: Fill, cost: Array) -> Float[Array, " A"]:
+    return cost if fill.maker is None else jnp.where(fill.maker, 0.0, cost)
 
 
 COSTS: dict[str, Callable[..., Array]] = {
     "fee": fee,
     "half_spread": half_spread,
+    "quoted_spread": quoted_spread,
+    "slippage": slippage,
+    "fixed_slippage": fixed_slippage,
 }
+# costs that make the price of the trade worse: all others are charged on the value at that price
+MOVE_PRICE = frozenset({"half_spread", "quoted_spread", "slippage", "fixed_slippage"})
 
 
 def charge(market: Market, fill: Fill) -> dict[str, Float[Array, " A"]]:
-    """Return what each cost of the market takes for a fill, by name."""
-    return {name: COSTS[name](fill, **market.costs[name]) for name in sorted(market.costs)}
+    """Return what each cost of the market takes for a fill, by name.
+
+    The costs of `MOVE_PRICE` are computed from the quote, all others from the price that they lead to: a buyer pays the
+    fee on a little more than the value at the quote, a seller on a little less.
+    """
+    moved = {name: COSTS[name](fill, **market.costs[name]) for name in sorted(MOVE_PRICE & market.costs.keys())}
+    executed = fill._replace(traded_value=sum(moved.values(), fill.traded_value))
+    others = {name: COSTS[name](executed, **market.costs[name]) for name in sorted(market.costs.keys() - MOVE_PRICE)}
+    return moved | others
 
 
 def check_costs(market: Market) -> None:

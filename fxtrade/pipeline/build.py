@@ -7,8 +7,9 @@ from collections.abc import Callable
 from fxtrade import losses, models
 from fxtrade.core import registry
 from fxtrade.core.config import RunConfig, TradeConfig
-from fxtrade.core.trading_types import Market, Number, Rule
-from fxtrade.core.types import Array, Output, Segment
+from fxtrade.core.market_types import Market
+from fxtrade.core.trading_types import Rule
+from fxtrade.core.types import Array, Number, Output, Segment
 from fxtrade.data.times import format_interval
 from fxtrade.market import costs
 from fxtrade.pipeline.dataset import Dataset

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.trading_types import Number, PerAsset, Rule
-from fxtrade.core.types import Array, Forecast
+from fxtrade.core.trading_types import Rule
+from fxtrade.core.types import Array, Forecast, Number, PerAsset
 from fxtrade.core.windows import windowed_sum
 
 

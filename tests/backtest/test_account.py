@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from fxtrade.backtest import account
 from fxtrade.core import compat
-from fxtrade.core.trading_types import Account, Fill, Order
+from fxtrade.core.order_types import Order
+from fxtrade.core.trading_types import Account, Fill
 from fxtrade.market.costs import market
 
 A = 3
@@ -42,8 +43,11 @@ def test_a_fill_at_the_mark_changes_equity_by_its_costs_alone(seed):
     after, paid = account.settle(before, fill, market(10, 5))
     _, left = account.revalue(after, fill.price)
     assert paid.keys() == {"fee", "half_spread"}
-    np.testing.assert_allclose(equity - left, sum(paid.values()), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(sum(paid.values()), 0.0015 * np.abs(fill.traded_value).sum(), rtol=1e-12)
+    np.testing.assert_allclose(equity - left, np.sum(sum(paid.values())), rtol=0, atol=1e-12)
+    spread = 0.0005 * np.abs(fill.traded_value)
+    np.testing.assert_allclose(paid["half_spread"], spread, rtol=1e-12)
+    # a buyer pays the fee on the ask, a seller on the bid
+    np.testing.assert_allclose(paid["fee"], 0.001 * np.abs(fill.traded_value + spread), rtol=1e-12)
 
 
 def test_there_and_back_without_costs_is_nothing():

@@ -5,7 +5,8 @@ import pytest
 from fxtrade.backtest import engine
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.trading_types import ExecutionPolicy, Market, Observation
+from fxtrade.core.market_types import ExecutionPolicy, Market
+from fxtrade.core.trading_types import Observation
 from fxtrade.core.types import Bars, Book
 from fxtrade.market.costs import grid, market
 from fxtrade.risk import RULES
@@ -48,7 +49,7 @@ def test_the_future_does_not_reach_the_past(k, latency):
     new_target = target.copy()
     new_target[k - 1 :] = targets(rng, len(target) - k + 1)
     before, after = engine.backtest(bars, target, m), engine.backtest(changed, new_target, m)
-    before, after = (result._replace(delisted=None) for result in (before, after))  # of all rows
+    before, after = (result._replace(counts=None) for result in (before, after))  # of all rows
     for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(a[:k], b[:k])
     if latency == 0 and k < 11:
@@ -76,7 +77,8 @@ def test_buy_and_hold_is_the_price_ratio_less_one_cost():
     bars = walk(np.random.default_rng(1), assets=1)
     equity = engine.backtest(bars, ruled("buy_and_hold", bars), market(8, 2)).equity
     ratio = bars.close[1:, 0].astype(float) / float(bars.open[1, 0])
-    np.testing.assert_allclose(equity, [1.0, *(ratio - 0.001)], rtol=1e-12)
+    cost = 1.0002 * 1.0008 - 1  # the fee is paid on the ask
+    np.testing.assert_allclose(equity, [1.0, *(ratio - cost)], rtol=1e-12)
 
 
 def test_buy_and_hold_of_assets_with_gaps_trades_each_once():
@@ -199,7 +201,7 @@ def test_a_position_whose_asset_ended_is_marked_or_closed_and_counted():
     marked = engine.backtest(bars, target, fee)
     closed = engine.backtest(bars, target, fee, ExecutionPolicy(delisted="close"))
     for result in (marked, closed):
-        assert result.delisted == 1
+        assert result.counts.delisted == 1
     np.testing.assert_allclose(marked.traded[:, 0], [0, 0.5, 0, 0, 0, 0])
     np.testing.assert_allclose(closed.traded[:, 0], [0, 0.5, 0, 1, 0, 0])
     np.testing.assert_array_equal(closed.weight[3:, 0], 0)
@@ -210,8 +212,8 @@ def test_a_position_whose_asset_ended_is_marked_or_closed_and_counted():
 def test_what_is_not_held_or_does_not_end_is_not_counted():
     bars, target = delisted_world()
     target[1, 0] = 0
-    assert not engine.backtest(bars, target, FREE).delisted
-    assert not engine.backtest(walk(np.random.default_rng(0)), np.full((N, A), 0.2), FREE).delisted
+    assert not engine.backtest(bars, target, FREE).counts.delisted
+    assert not engine.backtest(walk(np.random.default_rng(0)), np.full((N, A), 0.2), FREE).counts.delisted
 
 
 def test_a_policy_that_is_not_there_is_refused():
@@ -240,8 +242,8 @@ def test_money_is_float64_and_the_global_switch_stays_as_it_was():
     rng = np.random.default_rng(7)
     switch = jax.config.jax_enable_x64
     result = engine.backtest(walk(rng), targets(rng), market(5))
-    assert {leaf.dtype for leaf in jax.tree.leaves(result._replace(delisted=None))} == {np.dtype(np.float64)}
-    assert result.delisted.dtype == np.int32
+    assert {leaf.dtype for leaf in jax.tree.leaves(result._replace(counts=None))} == {np.dtype(np.float64)}
+    assert result.counts.delisted.dtype == np.int32
     assert jax.config.jax_enable_x64 == switch
 
 
@@ -287,10 +289,11 @@ def test_costs_are_reported_by_name_and_only_where_there_are_any():
     rng = np.random.default_rng(10)
     bars, target = walk(rng), targets(rng)
     result = engine.backtest(bars, target, market(5, 2))
-    traded = result.traded.sum(1)
+    bought = np.sign(np.diff(result.weight * result.equity[:, None] / bars.close, axis=0, prepend=0))
     assert result.costs.keys() == {"fee", "half_spread"}
-    np.testing.assert_allclose(result.costs["fee"], 5e-4 * traded, rtol=1e-12)
-    np.testing.assert_allclose(result.costs["half_spread"], 2e-4 * traded, rtol=1e-12)
+    np.testing.assert_allclose(result.costs["half_spread"], 2e-4 * result.traded, rtol=1e-12)
+    executed = np.where(result.traded > 0, 1 + 2e-4 * bought, 0) * result.traded  # at the ask or the bid
+    np.testing.assert_allclose(result.costs["fee"], 5e-4 * executed, rtol=1e-12)
     assert engine.backtest(bars, target, Market({}, np.int32(0))).costs == {}
 
 
@@ -302,6 +305,6 @@ def test_rates_an_asset():
     target[0] = 0.25
     rates = np.array([10.0, 20.0, 40.0])  # basis points
     fees = engine.backtest(bars, target, Market({"fee": {"rate_bps": rates}}, np.int32(0))).costs["fee"]
-    np.testing.assert_allclose(fees[1], 0.25e-4 * rates.sum(), rtol=1e-12)
+    np.testing.assert_allclose(fees[1], 0.25e-4 * rates, rtol=1e-12)
     both = Market({"fee": {"rate_bps": np.stack([rates, 2 * rates])}}, np.zeros(2, np.int32))
     np.testing.assert_allclose(engine.stress(bars, target, both).costs["fee"], np.stack([fees, 2 * fees]), rtol=1e-9)

@@ -12,9 +12,10 @@ from hypothesis.extra import numpy as hnp
 
 from fxtrade.backtest import engine
 from fxtrade.core import compat
-from fxtrade.core.trading_types import ExecutionPolicy, Market, Order, Result
+from fxtrade.core.market_types import ExecutionPolicy, Market
+from fxtrade.core.order_types import Order
+from fxtrade.core.trading_types import Result
 from fxtrade.core.types import Bars
-from fxtrade.market import fills
 from fxtrade.market.costs import market
 
 N, A = 12, 3
@@ -61,7 +62,7 @@ def simulate(world):
     for t in range(n):
         over = [t == last + 1 for last in last_bar]
         delisted += sum(o and u != 0 for o, u in zip(over, held, strict=True))
-        pnl, traded, paid = [0.0] * assets, [0.0] * assets, dict.fromkeys(rates, 0.0)
+        pnl, traded, paid = [0.0] * assets, [0.0] * assets, {name: [0.0] * assets for name in rates}
         for moment, prices in (("open", opens[t]), ("close", closes[t])):
             for a in range(assets):
                 if bars.ok[t, a]:
@@ -86,15 +87,17 @@ def simulate(world):
                 units = 0.0 if sold else waiting[a] * equity / known[a]
                 size = abs(units - held[a]) * known[a]
                 cash += (held[a] - units) * known[a]
-                for name, rate in rates.items():
-                    cash, paid[name] = cash - size * rate, paid[name] + size * rate
+                spread = size * rates["half_spread"]
+                executed = size + spread * (1 if units > held[a] else -1)  # buys at the ask, sells at the bid
+                for name, cost in (("half_spread", spread), ("fee", executed * rates["fee"])):
+                    cash, paid[name][a] = cash - cost, paid[name][a] + cost
                 held[a], traded[a], waiting[a] = units, size, None
         rows["equity"].append(equity)
         rows["weight"].append([v / equity if equity > 0 else 0.0 for v in worth(known)])
         for name, value in (("traded", traded), ("pnl", pnl), *paid.items()):
             rows[name].append(value)
     costs = {name: np.array(rows.pop(name)) for name in rates}
-    return Result(**{name: np.array(value) for name, value in rows.items()}, costs=costs, delisted=delisted), margin
+    return Result(**{name: np.array(value) for name, value in rows.items()}, costs=costs, counts=delisted), margin
 
 
 @settings(deadline=None, max_examples=150)
@@ -105,8 +108,8 @@ def test_equals_a_loop_that_trades_one_order_at_a_time(world):
     got = engine.backtest(*world)
     scale = max(1.0, np.abs(expected.traded).max(), np.abs(expected.equity).max())
     np.testing.assert_allclose(got.weight, expected.weight, rtol=1e-9, atol=1e-9)
-    ours, theirs = (r._replace(weight=None) for r in (got, expected))
-    np.testing.assert_array_equal(got.delisted, expected.delisted)
+    ours, theirs = (r._replace(weight=None, counts=None) for r in (got, expected))
+    np.testing.assert_array_equal(got.counts.delisted, expected.counts)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * scale), ours, theirs)
 
 
@@ -119,7 +122,8 @@ def accounts(bars, target, m, policy):
         account, _ = engine.step(m, policy, account, *rows)
         return account, account
 
-    return jax.lax.scan(keep, engine.init(A), (bars, fills.has_ended(bars.ok), arriving))[1]
+    rows = engine.rows_of(bars, policy, engine.NO_CONDITIONS)
+    return jax.lax.scan(keep, engine.init(A), (rows, arriving))[1]
 
 
 @settings(deadline=None, max_examples=100)
@@ -128,7 +132,7 @@ def test_no_money_appears_or_vanishes(world):
     result = engine.backtest(*world)
     scale = max(1.0, result.traded.max(), np.abs(result.weight * result.equity[:, None]).max(), result.equity.max())
     change = np.diff(result.equity, prepend=1.0)
-    np.testing.assert_allclose(change, result.pnl.sum(1) - sum(result.costs.values()), rtol=0, atol=1e-12 * scale)
+    np.testing.assert_allclose(change, (result.pnl - sum(result.costs.values())).sum(1), rtol=0, atol=1e-12 * scale)
     with compat.float64():
         path = jax.device_get(accounts(*world[:-1], policy=world.policy))
     held = path.units * path.mark
@@ -176,5 +180,5 @@ def test_whether_an_asset_ends_changes_nothing_up_to_its_last_bar(world, last, a
     prices = {n: np.nan_to_num(getattr(world.bars, n), nan=100.0) for n in ("open", "high", "low", "close")}
     going_on[last:, asset] = True
     one, two = (engine.backtest(*world._replace(bars=world.bars.replace(**prices, ok=ok))) for ok in (going_on, ends))
-    rows = (result._replace(delisted=None) for result in (one, two))
+    rows = (result._replace(counts=None) for result in (one, two))
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[:last], b[:last]), *rows)

@@ -123,7 +123,7 @@ class TestSummary:
         equity = np.linspace(1, 2, 200)
         equity[10:70], equity[120:150] = 1.0, 1.2
         traded = np.full((200, 1), 0.01)
-        made = Result(equity, np.ones((200, 1)), {}, traded, np.zeros((200, 1)), np.int32(0))
+        made = Result(equity, np.ones((200, 1)), {}, traded, np.zeros((200, 1)))
         summary = trading.summarize(seconds * 10**9, made)
         assert summary.max_drawdown_days * 86_400 == pytest.approx(seconds[150] - seconds[119])
         elapsed = (seconds[-1] - seconds[0] + np.median(np.diff(seconds))) / 86_400

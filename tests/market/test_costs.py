@@ -4,7 +4,8 @@ import pytest
 
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.trading_types import Fill, Market
+from fxtrade.core.market_types import Market
+from fxtrade.core.trading_types import Fill
 from fxtrade.market import COSTS, charge, check_costs
 from fxtrade.market.costs import build, cost_per_value, grid, market
 
@@ -18,7 +19,7 @@ def test_basis_points_become_fractions():
     with compat.float64():
         paid = charge(m, one)
     assert {name: float(cost[0]) for name, cost in paid.items()} == pytest.approx(
-        {"fee": 0.002, "half_spread": 0.0005}, rel=1e-15
+        {"fee": 0.001 * 1.9995, "half_spread": 0.0005}, rel=1e-15
     )
     assert m.latency == 3
 
@@ -63,13 +64,15 @@ def test_a_cost_that_is_not_registered_is_refused_by_name():
 
 def test_options_are_checked_and_the_key_is_named():
     made = build({"fee": {"rate_bps": np.float32(5)}, "half_spread": {}}, 2)
-    assert made == ({"fee": {"rate_bps": 5.0}, "half_spread": {}}, 2)
+    assert made == Market({"fee": {"rate_bps": 5.0}, "half_spread": {}}, 2)
     with pytest.raises(ConfigError, match="config.x: cost 'fee' has no option 'rate'; did you mean 'rate_bps'"):
         build({"fee": {"rate": 5}}, where="config.x")
 
 
 def test_the_cost_of_a_value_of_one(monkeypatch):
     assert cost_per_value(build({})) == 0
-    assert cost_per_value(build({"fee": {"rate_bps": 20}, "half_spread": {}})) == pytest.approx(21e-4, rel=1e-15)
+    assert cost_per_value(build({"fee": {"rate_bps": 20}, "half_spread": {}})) == pytest.approx(
+        1e-4 + 20e-4 * 1.0001, rel=1e-15
+    )
     monkeypatch.setitem(COSTS, "impact", lambda fill, *, scale=0.1: scale * fill.traded_value**2 / fill.volume)
     assert np.isnan(cost_per_value(build({"fee": {}, "impact": {}})))

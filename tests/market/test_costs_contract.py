@@ -11,20 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core import compat
-from fxtrade.core.trading_types import Fill, Market
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.market_types import Market
+from fxtrade.core.trading_types import Fill
 from fxtrade.market import COSTS, charge
 
 A = 3
 REFERENCES = {  # one trade of one asset, in plain Python; add yours here
     "fee": lambda fill, rate_bps: rate_bps * 1e-4 * abs(fill.traded_value),
-    "half_spread": lambda fill, rate_bps: rate_bps * 1e-4 * abs(fill.traded_value),
+    "half_spread": lambda fill, rate_bps: 0 if fill.maker else rate_bps * 1e-4 * abs(fill.traded_value),
+    "quoted_spread": lambda fill, multiple: 0 if fill.maker else multiple * fill.spread / 2 * abs(fill.traded_value),
+    "slippage": lambda fill, rate_bps: 0 if fill.maker else rate_bps * 1e-4 * abs(fill.traded_value),
+    "fixed_slippage": lambda fill, amount: 0 if fill.maker else amount * abs(fill.traded_value / fill.price),
 }
 
 each = pytest.mark.parametrize("name", COSTS)
 
 
 def parameters(name: str) -> dict[str, float]:
-    return {k: p.default for k, p in list(inspect.signature(COSTS[name]).parameters.items())[1:]}
+    """All parameters that have a number by default."""
+    defaults = {k: p.default for k, p in list(inspect.signature(COSTS[name]).parameters.items())[1:]}
+    return {k: default for k, default in defaults.items() if default is not None}
 
 
 def fill_of(rng: np.random.Generator, traded_value=None) -> Fill:
@@ -32,6 +39,7 @@ def fill_of(rng: np.random.Generator, traded_value=None) -> Fill:
     price = rng.uniform(1, 100, A)
     value = rng.normal(0, 1, A) if traded_value is None else np.asarray(traded_value, float)
     extra = {
+        "maker": rng.random(A) < 0.3,
         "volume": rng.uniform(10, 1000, A),
         "volatility": rng.uniform(0, 0.1, A),
         "spread": rng.uniform(0, 0.01, A),
@@ -42,7 +50,7 @@ def fill_of(rng: np.random.Generator, traded_value=None) -> Fill:
 def test_every_parameter_has_a_default_and_a_name():
     for name, cost in COSTS.items():
         for p in list(inspect.signature(cost).parameters.values())[1:]:
-            assert p.kind == p.KEYWORD_ONLY and isinstance(p.default, float), f"{name}: {p}"
+            assert p.kind == p.KEYWORD_ONLY and isinstance(p.default, (float, type(None))), f"{name}: {p}"
 
 
 def test_every_cost_has_a_reference():
@@ -94,6 +102,30 @@ def test_the_market_charges_it_by_name(name):
     charged = charge(Market({name: parameters(name)}, np.int32(0)), fill)
     assert charged.keys() == {name}
     np.testing.assert_array_equal(charged[name], COSTS[name](fill))
+
+
+def test_makers_have_a_fee_of_their_own():
+    fill = fill_of(np.random.default_rng(5))
+    paid = np.asarray(COSTS["fee"](fill, rate_bps=10.0, maker_bps=-2.0))
+    expected = np.where(fill.maker, -2.0, 10.0) * 1e-4 * np.abs(fill.traded_value)
+    np.testing.assert_allclose(paid, expected, rtol=1e-6)
+    assert fill.maker.any() and not fill.maker.all()
+
+
+def test_the_fee_is_charged_on_the_price_that_the_other_costs_lead_to():
+    buy = Fill(np.array([100.0]), np.array([100.0]), np.array([1.0]))
+    sell = buy._replace(traded_value=np.array([-100.0]))
+    market = Market({"fee": {"rate_bps": 10.0}, "slippage": {"rate_bps": 50.0}}, np.int32(0))
+    with compat.float64():
+        for fill, price in ((buy, 100.5), (sell, 99.5)):
+            charged = charge(market, fill)
+            np.testing.assert_allclose(charged["slippage"], 0.5, rtol=1e-12)
+            np.testing.assert_allclose(charged["fee"], 0.001 * price, rtol=1e-12)
+
+
+def test_a_spread_that_is_not_given_is_an_error():
+    with pytest.raises(ConfigError, match="Conditions"):
+        COSTS["quoted_spread"](fill_of(np.random.default_rng(6))._replace(spread=None))
 
 
 def test_a_market_without_costs_charges_nothing():

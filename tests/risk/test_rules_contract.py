@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fxtrade.core.order_types import Order
 from fxtrade.core.stream import Stream
-from fxtrade.core.trading_types import Account, Observation, Order
+from fxtrade.core.trading_types import Account, Observation
 from fxtrade.core.types import Forecast
 from fxtrade.risk import RULES, SIZING
 from fxtrade.risk.rule import as_stream, chain, replay

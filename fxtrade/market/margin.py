@@ -1,0 +1,71 @@
+"""Margin of an account: what an order may use of it, and where a position is liquidated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from fxtrade.core.market_types import Margin
+from fxtrade.core.types import Array, Number, PerAsset
+
+PerAssetFloat = Float[Array, " A"]
+
+
+def balance(margin: Margin, cash: Number, units: PerAssetFloat, price: PerAssetFloat) -> Float[Array, ""]:
+    """Return the margin balance: cash plus the value of each position, a long one times its collateral."""
+    return cash + jnp.sum(units * price * jnp.where(units > 0, margin.collateral, 1.0))
+
+
+def requirement(rate: PerAsset, units: PerAssetFloat, price: PerAssetFloat) -> Float[Array, ""]:
+    """Return the margin that positions need at a rate, initial or maintenance."""
+    return jnp.sum(rate * jnp.abs(units) * price)
+
+
+def affordable(
+    margin: Margin,
+    cash: Number,
+    units: PerAssetFloat,
+    wanted: PerAssetFloat,
+    price: PerAssetFloat,
+    cost: Callable[[PerAssetFloat], Float[Array, ""]],
+) -> PerAssetFloat:
+    """Return the positions between `units` and `wanted` that the margin allows.
+
+    Trades that make a position smaller are always allowed. All others are reduced by one factor, the largest at which
+    the balance after costs covers the initial margin. It is exact where costs are in proportion to the value traded;
+    where they grow faster, such as by the square, the orders are cut a little more than need be.
+
+    Args:
+        cost: of holding the given positions in place of `units`.
+    """
+    reduced = jnp.where(jnp.sign(wanted) != jnp.sign(units), 0.0, jnp.sign(wanted))
+    reduced = reduced * jnp.minimum(jnp.abs(wanted), jnp.abs(units))
+
+    def excess(position):
+        paid = jnp.sum((position - units) * price) + cost(position)
+        return balance(margin, cash - paid, position, price) - requirement(margin.initial, position, price)
+
+    # the excess is linear between the two positions: it is 0 at this share of the way
+    free, lacking = jnp.maximum(excess(reduced), 0.0), -excess(wanted)
+    share = free / jnp.where(lacking > 0, free + lacking, 1.0)
+    return jnp.where(lacking > 0, reduced + share * (wanted - reduced), wanted)
+
+
+def liquidation_price(
+    margin: Margin, cash: Number, units: PerAssetFloat, start: PerAssetFloat, price: PerAssetFloat
+) -> tuple[Float[Array, ""], PerAssetFloat]:
+    """Return whether the balance falls below the maintenance margin, and the prices at which it does.
+
+    The prices of all assets move together and in a straight line from `start` to `price`, so the difference of balance
+    and maintenance margin is linear, and the point at which it is 0 exact.
+    """
+
+    def excess(at):
+        return balance(margin, cash, units, at) - requirement(margin.maintenance, units, at)
+
+    first, last = excess(start), excess(price)
+    below = jnp.minimum(first, last) < 0
+    share = jnp.where(first < 0, 0.0, jnp.where(below, first / jnp.where(below, first - last, 1.0), 1.0))
+    return below, start + share * (price - start)
