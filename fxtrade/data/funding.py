@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ class AlignedFunding(NamedTuple):
     source: str
 
 
-def read(path: str | Path, panel: Panel, symbols: Sequence[str] | None = None) -> AlignedFunding:
+def read(path: str | Path, panel: Panel, symbols: Sequence[str] | Mapping[str, str] | None = None) -> AlignedFunding:
     """Return the funding rates of a folder, or of one file, summed in the bars of a panel.
 
     Contracts settle every 1, 2, 4 or 8 hours; all rates that settle in a bar are added. A settlement in a row without a
@@ -54,36 +54,38 @@ def read(path: str | Path, panel: Panel, symbols: Sequence[str] | None = None) -
             `BTCUSDT-fundingRate-2024-05.csv`. Columns: `timestamp` (or calc_time, fundingTime), the time of settlement
             in UTC, floored to the second because exchanges stamp it some milliseconds late; `funding_rate` (or
             last_funding_rate, fundingRate), the fraction of a position's value that longs pay to shorts.
-        symbols: which symbols of the panel pay funding; None: all that have a file.
+        symbols: which symbols of the panel pay funding; None: all that have a file. A mapping gives the file name
+            of each, for a panel with spot and perpetual of one coin: `{"BTCUSDT_PERP": "BTCUSDT"}`.
 
     Raises:
         DataError: names the file, row and value of the first error; a symbol is not in the panel or has no file; a file
             has no settlement in the time of the panel.
     """
     files = find_files(Path(path), None)
-    paying = tuple(s for s in panel.symbols if s in files) if symbols is None else tuple(symbols)
-    _check_symbols(paying, panel, files, path)
+    chosen = [s for s in panel.symbols if s in files] if symbols is None else symbols
+    names = chosen if isinstance(chosen, Mapping) else {s: s for s in chosen}
+    _check_symbols(names, panel, files, path)
     rates = Funding(np.zeros(panel.bars.ok.shape), np.zeros(panel.bars.ok.shape))
     outside, gaps = [], []
-    for symbol in paying:
+    for symbol, name in names.items():
         asset = panel.symbols.index(symbol)
-        settled = read_symbol(files[symbol])
+        settled = read_symbol(files[name])
         time, rate = (settled[c].to_numpy() for c in settled.columns)
         rows, at_open = _rows(time, panel)
         if not (rows >= 0).any():
             span = f"{format_time(panel.times[0], 'D')}..{format_time(panel.times[-1], 'D')}"
             there = format_span(settled)
-            raise DataError(f"{files[symbol][0]}: no rates in the time of the bars, {span} (there are {there})")
-        for sums, chosen in ((rates.at_open, at_open), (rates.within, (rows >= 0) & ~at_open)):
-            np.add.at(sums[:, asset], rows[chosen], rate[chosen])
+            raise DataError(f"{files[name][0]}: no rates in the time of the bars, {span} (there are {there})")
+        for sums, here in ((rates.at_open, at_open), (rates.within, (rows >= 0) & ~at_open)):
+            np.add.at(sums[:, asset], rows[here], rate[here])
         outside.append(int((rows < 0).sum()))
         gaps.append(_gaps(time, panel.times[panel.bars.ok[:, asset]], panel.interval))
     hours = [int(lengths.sum() // UNITS["h"]) for lengths in gaps]
     source = str(path)
-    source += _note("settlements left out, because they are outside the time of the bars", paying, outside)
-    source += _note("hours in gaps of more than 8 hours between settlements", paying, hours)
-    source += note_open_ends(itertools.chain.from_iterable(files[s] for s in paying))
-    return AlignedFunding(rates, paying, tuple(outside), tuple(map(len, gaps)), tuple(hours), source)
+    source += _note("settlements left out, because they are outside the time of the bars", names, outside)
+    source += _note("hours in gaps of more than 8 hours between settlements", names, hours)
+    source += note_open_ends(itertools.chain.from_iterable(files[name] for name in names.values()))
+    return AlignedFunding(rates, tuple(names), tuple(outside), tuple(map(len, gaps)), tuple(hours), source)
 
 
 def read_symbol(files: Sequence[Path]) -> pl.DataFrame:
@@ -110,16 +112,17 @@ def _read_file(path: Path) -> pl.DataFrame:
     return frame.drop("row")
 
 
-def _check_symbols(paying: Sequence[str], panel: Panel, files: dict[str, tuple[Path, ...]], path: str | Path) -> None:
-    if not paying:
+def _check_symbols(
+    names: Mapping[str, str], panel: Panel, files: Mapping[str, tuple[Path, ...]], path: str | Path
+) -> None:
+    """Raise DataError unless each symbol is in the panel and has a file of its name."""
+    if not names:
         raise DataError(f"{path}: no rates of {', '.join(panel.symbols)} (there are {', '.join(files)})")
-    for symbol in paying:
+    for symbol, name in names.items():
         if symbol not in panel.symbols:
             raise DataError(f"{path}: {symbol} pays funding but has no bars (there are {', '.join(panel.symbols)})")
-        if symbol not in files:
-            raise DataError(f"{path}: no file for symbol {symbol} (there are {', '.join(files)})")
-    if len(set(paying)) < len(paying):
-        raise DataError(f"{path}: symbols {', '.join(paying)}: write each once")
+        if name not in files:
+            raise DataError(f"{path}: no file for symbol {name} (there are {', '.join(files)})")
 
 
 def _rows(time: Int64[np.ndarray, " M"], panel: Panel) -> tuple[Int64[np.ndarray, " M"], Bool[np.ndarray, " M"]]:
@@ -138,6 +141,6 @@ def _gaps(time: Int64[np.ndarray, " M"], opens: Int64[np.ndarray, " K"], interva
     return steps[steps > LONGEST]
 
 
-def _note(what: str, symbols: Sequence[str], counts: Sequence[int]) -> str:
+def _note(what: str, symbols: Iterable[str], counts: Sequence[int]) -> str:
     listing = ", ".join(f"{symbol} {count:,}" for symbol, count in zip(symbols, counts, strict=True) if count)
     return f" ({what}: {listing})" if listing else ""

@@ -151,12 +151,20 @@ def test_symbols_say_which_pay(folder):
     for symbols, message in (
         (("XRP",), "XRP pays funding but has no bars .*BTC, TON, ADA"),
         (("ADA",), "no file for symbol ADA .*BTC, TON"),
-        (("TON", "TON"), "each once"),
+        ({"BTC": "BTC_PERP"}, "no file for symbol BTC_PERP .*BTC, TON"),
     ):
         with pytest.raises(DataError, match=message):
             funding.read(folder, panel, symbols)
     with pytest.raises(DataError, match="no rates of ADA .*BTC, TON"):
         funding.read(folder, panel_of(symbols=("ADA",)))
+
+
+def test_a_mapping_names_the_file_of_each_symbol(folder):
+    """Spot and perpetual of one coin in one panel."""
+    read = funding.read(folder, panel_of(symbols=("BTC", "BTC_PERP")), {"BTC_PERP": "BTC"})
+    assert read.symbols == ("BTC_PERP",)
+    np.testing.assert_array_equal(read.rates.at_open[:, 0], 0)
+    np.testing.assert_array_equal(read.rates.at_open[:, [1]], funding.read(folder, panel_of()).rates.at_open)
 
 
 def replaced(column: str, row: int, value) -> dict:
