@@ -65,8 +65,7 @@ def read(path: str | Path, panel: Panel, symbols: Sequence[str] | Mapping[str, s
     chosen = [s for s in panel.symbols if s in files] if symbols is None else symbols
     names = chosen if isinstance(chosen, Mapping) else {s: s for s in chosen}
     _check_symbols(names, panel, files, path)
-    rates = Funding(np.zeros(panel.bars.ok.shape), np.zeros(panel.bars.ok.shape))
-    outside, gaps = [], []
+    sums, outside, gaps = np.zeros((2, *panel.bars.ok.shape)), [], []
     for symbol, name in names.items():
         asset = panel.symbols.index(symbol)
         settled = read_symbol(files[name])
@@ -76,8 +75,8 @@ def read(path: str | Path, panel: Panel, symbols: Sequence[str] | Mapping[str, s
             span = f"{format_time(panel.times[0], 'D')}..{format_time(panel.times[-1], 'D')}"
             there = format_span(settled)
             raise DataError(f"{files[name][0]}: no rates in the time of the bars, {span} (there are {there})")
-        for sums, here in ((rates.at_open, at_open), (rates.within, (rows >= 0) & ~at_open)):
-            np.add.at(sums[:, asset], rows[here], rate[here])
+        for column, here in zip(sums[:, :, asset], (at_open, (rows >= 0) & ~at_open), strict=True):
+            np.add.at(column, rows[here], rate[here])
         outside.append(int((rows < 0).sum()))
         gaps.append(_gaps(time, panel.times[panel.bars.ok[:, asset]], panel.interval))
     hours = [int(lengths.sum() // UNITS["h"]) for lengths in gaps]
@@ -85,7 +84,7 @@ def read(path: str | Path, panel: Panel, symbols: Sequence[str] | Mapping[str, s
     source += _note("settlements left out, because they are outside the time of the bars", names, outside)
     source += _note("hours in gaps of more than 8 hours between settlements", names, hours)
     source += note_open_ends(itertools.chain.from_iterable(files[name] for name in names.values()))
-    return AlignedFunding(rates, tuple(names), tuple(outside), tuple(map(len, gaps)), tuple(hours), source)
+    return AlignedFunding(Funding(*sums), tuple(names), tuple(outside), tuple(map(len, gaps)), tuple(hours), source)
 
 
 def read_symbol(files: Sequence[Path]) -> pl.DataFrame:
@@ -137,7 +136,8 @@ def _gaps(time: Int64[np.ndarray, " M"], opens: Int64[np.ndarray, " K"], interva
     if not len(opens):
         return opens
     first, last = opens[0], opens[-1] + interval
-    steps = np.diff(np.concatenate([[first], time[(time >= first) & (time < last)], [last]]))
+    ends = np.concatenate([[first], time[(time >= first) & (time < last)], [last]])
+    steps = ends[1:] - ends[:-1]
     return steps[steps > LONGEST]
 
 
