@@ -35,6 +35,20 @@ class Account(NamedTuple):
     exits: Exits | None = None
 
 
+class Funding(NamedTuple):
+    """Funding rates of perpetual contracts, as fractions of a position's value: positive where longs pay, 0 where none.
+
+    A rate is paid at its settlement by who holds a position then. Rows may be those of one bar.
+
+    Attributes:
+        at_open: sum of the rates that settle at the bar's open.
+        within: sum of those that settle after it and before the open of the next bar.
+    """
+
+    at_open: Float[Array, "*N A"]
+    within: Float[Array, "*N A"]
+
+
 class Phase(IntEnum):
     """The moment within a bar at which a quote holds. Which extreme comes first is not known from a bar."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from fxtrade.core.errors import DataError
-from fxtrade.data.tables import to_float64
+from fxtrade.data.tables import check_order, check_rows, to_float64
 from fxtrade.data.times import SECOND, UNITS, find_interval, format_time, to_nanoseconds
 
 PRICES = ("open", "high", "low", "close")
@@ -100,17 +100,12 @@ def _check_rows(frame: pl.DataFrame, where: str | Path) -> None:
     """Raise DataError for the first row that is not a valid bar."""
 
     def check(bad: pl.Series, message: str):
-        if bad.any():
-            at = int(bad.to_numpy().argmax())
-            row, values = frame["row"][at], {c: frame[c][at] for c in columns}
-            raise DataError(f"{where}, row {row} ({format_time(frame['time'][at])}): {message}; the row is {values}")
+        check_rows(frame, bad, where, message)
 
     columns = frame.columns[2:]
-    step = frame["time"].diff().fill_null(1)
     midnight = (frame["time"] % UNITS["d"] == 0).all()
     hint = ", or give the times of day in a column `time` beside the dates, such as 12:00" if midnight else ""
-    check(step == 0, f"the same time twice; remove duplicates{hint}")
-    check(step < 0, "times are not sorted; sort the file by time")
+    check_order(frame, where, hint)
     for c in columns:
         # checked as float32, as it is stored: a larger number would become infinite
         check(~frame[c].fill_null(float("nan")).cast(pl.Float32).is_finite(), f"{c} is not a finite number")

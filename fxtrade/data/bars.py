@@ -11,9 +11,9 @@ import polars as pl
 from fxtrade.core.errors import DataError
 from fxtrade.data.bar_table import REQUIRED, Stamp, check_bars, closed_bars, open_times, select_span
 from fxtrade.data.book_files import count_levels
-from fxtrade.data.files import column_names, find_files, note_open_ends, read_table
+from fxtrade.data.files import column_names, find_files, join_parts, note_open_ends, read_table
 from fxtrade.data.panel import Align, EmptyBars, Panel, align_frames
-from fxtrade.data.times import format_time, parse_time
+from fxtrade.data.times import parse_time
 
 
 def read(
@@ -68,13 +68,7 @@ def read_symbol(files: Sequence[Path], stamp: Stamp = "open", date_format: str |
     Raises:
         DataError: see `read`.
     """
-    parts = sorted(((_read_file(file, date_format), file) for file in files), key=lambda part: part[0]["time"][0])
-    for (earlier, file), (later, other) in itertools.pairwise(parts):
-        if later["time"][0] <= earlier["time"][-1]:
-            at = format_time(later["time"][0])
-            raise DataError(f"{file} and {other}: both have bars at {at} or around it; remove those of one of them")
-    columns = [c for c in parts[0][0].columns if all(c in part.columns for part, _ in parts)]
-    frame = pl.concat([part.select(columns) for part, _ in parts])
+    frame = join_parts(((_read_file(file, date_format), file) for file in files), "bars")
     return open_times(frame, stamp, files[0])
 
 

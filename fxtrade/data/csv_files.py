@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from fxtrade.core.errors import DataError
-from fxtrade.data.klines import CSV_COLUMNS
+from fxtrade.data.zips import KLINES
 
 SEPARATORS = (",", ";", "\t")
 
@@ -73,8 +73,8 @@ def _detect(head: bytes, path: Path) -> Dialect:
         names = tuple(field.strip(' "') for field in line.split(separator))
         if not re.fullmatch(r"-?\d[\d.:TZ +-]*", names[0]):
             return Dialect(separator, skipped, True, names)
-        if len(names) == len(CSV_COLUMNS):
-            return Dialect(separator, skipped, False, CSV_COLUMNS)
+        if len(names) == len(KLINES.columns):
+            return Dialect(separator, skipped, False, KLINES.columns)
         raise DataError(f"{path}: there is no header line; write the column names into the first line")
     raise DataError(f"{path}: cannot be read as csv: no line has columns separated by a comma, a semicolon or a tab")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,9 +15,11 @@ from fxtrade.core.files import expand_home
 from fxtrade.data import csv_files
 from fxtrade.data.download import is_complete
 from fxtrade.data.tables import standard_names, standard_table
+from fxtrade.data.times import format_time
 
 SUFFIXES = (".parquet", ".csv")
-PART = re.compile(r"(.+)-\d+(?:s|m|h|d|w|mo)-\d{4}-\d\d(?:-\d\d)?")  # BTCUSDT-1h-2024-05: a month or a day of BTCUSDT
+# BTCUSDT-1h-2024-05, BTCUSDT-fundingRate-2024-05: a month or a day of BTCUSDT
+PART = re.compile(r"(.+)-(?:\d+(?:s|m|h|d|w|mo)|fundingRate)-\d{4}-\d\d(?:-\d\d)?")
 
 
 def find_files(path: Path, symbols: tuple[str, ...] | None) -> dict[str, tuple[Path, ...]]:
@@ -81,6 +84,25 @@ def read_table(path: Path, required: Sequence[str], time_columns: Sequence[str])
     if _checksum(path).exists() and not is_complete(path):
         raise DataError(f"{path}: its content does not have the SHA-256 of {path.name}.CHECKSUM; get the file again")
     return standard_table(frame, path, required, time_columns)
+
+
+def join_parts(parts: Iterable[tuple[pl.DataFrame, Path]], what: str) -> pl.DataFrame:
+    """Join the months or days of a symbol, each sorted by `time`, in order of time; keep the columns that all have.
+
+    Args:
+        parts: tables with the file of each.
+        what: what the rows are, for the message.
+
+    Raises:
+        DataError: two parts overlap.
+    """
+    parts = sorted(parts, key=lambda part: part[0]["time"][0])
+    for (earlier, file), (later, other) in itertools.pairwise(parts):
+        if later["time"][0] <= earlier["time"][-1]:
+            at = format_time(later["time"][0])
+            raise DataError(f"{file} and {other}: both have {what} at {at} or around it; remove those of one of them")
+    columns = [c for c in parts[0][0].columns if all(c in part.columns for part, _ in parts)]
+    return pl.concat([part.select(columns) for part, _ in parts])
 
 
 def _checksum(path: Path) -> Path:

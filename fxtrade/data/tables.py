@@ -9,12 +9,14 @@ from pathlib import Path
 import polars as pl
 
 from fxtrade.core.errors import DataError
+from fxtrade.data.times import format_time
 
 ALIASES = {  # other names of a column, the first that exists is used; case and spaces do not count
-    "timestamp": ("open_time", "datetime", "date", "time", "unix"),
+    "timestamp": ("open_time", "datetime", "date", "time", "unix", "calc_time", "fundingtime"),
     "quote_volume": ("quote_asset_volume",),
     "trades": ("count", "number_of_trades", "num_trades", "tradecount"),
     "taker_buy_base": ("taker_buy_volume", "taker_buy_base_volume", "taker_buy_base_asset_volume", "taker_buy"),
+    "funding_rate": ("last_funding_rate", "fundingrate"),
 }
 DAY = r"^\d{8}$|^[^:]*[/. -][^:]*[/. -][^:]*$"  # text of a date without a time of day
 TIME_OF_DAY = r"^\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?$"
@@ -59,6 +61,22 @@ def to_float64(column: pl.Series, where: str | Path) -> pl.Series:
         row = int(bad.to_numpy().argmax())
         raise DataError(f"{where}: column {column.name}, row {row}: {column[row]!r} is not a number")
     return converted
+
+
+def check_rows(frame: pl.DataFrame, bad: pl.Series, where: str | Path, message: str) -> None:
+    """Raise DataError for the first row that is `bad`, of a table with the columns `row`, `time` in ns, and values."""
+    if bad.any():
+        at = int(bad.to_numpy().argmax())
+        values = {c: frame[c][at] for c in frame.columns[2:]}
+        row, time = frame["row"][at], format_time(frame["time"][at])
+        raise DataError(f"{where}, row {row} ({time}): {message}; the row is {values}")
+
+
+def check_order(frame: pl.DataFrame, where: str | Path, hint: str = "") -> None:
+    """Raise DataError unless the column `time` increases; `hint` says what else could be done about equal times."""
+    step = frame["time"].diff().fill_null(1)
+    check_rows(frame, step == 0, where, f"the same time twice; remove duplicates{hint}")
+    check_rows(frame, step < 0, where, "times are not sorted; sort the file by time")
 
 
 def _join_time_of_day(frame: pl.DataFrame) -> pl.DataFrame:

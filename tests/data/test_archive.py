@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from fxtrade.core.errors import DataError
-from fxtrade.data.archive import FetchSpec, fetch, parse_day, plan
+from fxtrade.data.archive import FetchSpec, fetch
+from fxtrade.data.archive_plan import parse_day, plan_bars
 from fxtrade.data.bars import read
 from tests.helpers.archive_server import Archive, remote
 from tests.helpers.kline_files import EMPTY_ZIP, HEADER, HOUR, bars, csv, expected, left_behind, never, stored, zipped
@@ -27,7 +28,7 @@ def test_stored_frame_equals_the_published_bars(server, tmp_path):
     summary = fetch(spec(server, tmp_path, "2024-01", "2024-02", symbols=("BTCUSDT", "ETHUSDT")), sleep=never)
     assert stored(tmp_path).schema == expected(rows).schema
     assert stored(tmp_path).equals(expected(rows)) and stored(tmp_path, "ETHUSDT").equals(expected(other))
-    assert [(f.symbol, f.rows, f.gaps, f.missing_bars, f.missing_days) for f in summary] == [
+    assert [(f.symbol, f.rows, f.gaps, f.missing, f.missing_days) for f in summary] == [
         ("BTCUSDT", 1440, 0, 0, ()),
         ("ETHUSDT", 1440, 0, 0, ()),
     ]
@@ -63,7 +64,7 @@ def test_gaps_are_counted_and_not_filled(server, tmp_path):
     rows = bars("2024-01-05")
     server.publish("2024-01-05", rows=rows[:3] + rows[4:10] + rows[15:])
     (summary,) = fetch(spec(server, tmp_path, "2024-01-05", "2024-01-05"), sleep=never)
-    assert (summary.rows, summary.gaps, summary.missing_bars) == (18, 2, 6) and len(stored(tmp_path)) == 18
+    assert (summary.rows, summary.gaps, summary.missing) == (18, 2, 6) and len(stored(tmp_path)) == 18
 
 
 def test_bars_off_the_grid_are_left_out_and_counted(server, tmp_path):
@@ -72,7 +73,7 @@ def test_bars_off_the_grid_are_left_out_and_counted(server, tmp_path):
     late = [(row[0] + HOUR // 2, *row[1:]) for row in rows[4:6]]
     server.publish("2024-01-05", rows=[*rows[:4], *late, *rows[6:]])
     (summary,) = fetch(spec(server, tmp_path, "2024-01-05", "2024-01-05"), sleep=never)
-    assert (summary.rows, summary.gaps, summary.missing_bars, summary.off_grid) == (22, 1, 2, 2)
+    assert (summary.rows, summary.gaps, summary.missing, summary.off_grid) == (22, 1, 2, 2)
     assert read(tmp_path).bars.ok.sum() == 22
 
 
@@ -84,7 +85,7 @@ def test_holes_of_a_month_are_filled_from_daily_zips(server, tmp_path):
     server.publish("2024-01-02", rows=changed + rows[30:48])
     job = spec(server, tmp_path, "2024-01", "2024-01")
     (summary,) = fetch(job, sleep=never)
-    assert (summary.gaps, summary.missing_bars, summary.missing_days) == (1, 30, ())
+    assert (summary.gaps, summary.missing, summary.missing_days) == (1, 30, ())
     assert stored(tmp_path).equals(expected(rows[:100] + rows[130:]))
     days = [remote(day) for day in ("2024-01-02", "2024-01-05", "2024-01-06")]
     assert server.zips() == [remote("2024-01"), *days]
@@ -146,7 +147,7 @@ def test_verified_but_empty_zip_is_an_error(server, tmp_path):
 
 
 def days_of(month: str) -> list[date]:
-    return [r.day for r in plan(["A"], "1h", parse_day(month), parse_day(month, last=True))[0].days]
+    return list(plan_bars("A", "1h", parse_day(month), parse_day(month, last=True))[0].days)
 
 
 def test_lost_month_falls_back_on_days_and_reports_missing_ones(server, tmp_path):
@@ -157,7 +158,7 @@ def test_lost_month_falls_back_on_days_and_reports_missing_ones(server, tmp_path
     (summary,) = fetch(spec(server, tmp_path, "2024-01", "2024-04"), sleep=never)
     assert stored(tmp_path).equals(expected(rows))
     assert summary.missing_days == (date(2024, 2, 10), date(2024, 2, 11), *days_of("2024-04"))
-    assert (summary.gaps, summary.missing_bars) == (1, 48)
+    assert (summary.gaps, summary.missing) == (1, 48)
 
 
 def test_months_before_the_listing_cost_one_request_each(server, tmp_path):

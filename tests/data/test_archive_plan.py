@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.data.archive import FetchSpec, parse_day, plan
+from fxtrade.data.archive import FetchSpec
+from fxtrade.data.archive_plan import parse_day, plan_bars, plan_funding
 
 
 def test_plan_uses_whole_months_and_days_elsewhere():
-    paths = [r.path for r in plan(["ETHUSDT"], "1m", date(2024, 1, 31), date(2024, 3, 1), "um")]
+    paths = [r.path for r in plan_bars("ETHUSDT", "1m", date(2024, 1, 31), date(2024, 3, 1), "um")]
     folder = "data/futures/um/{}/klines/ETHUSDT/1m/ETHUSDT-1m-{}.zip"
     assert paths == [
         folder.format("daily", "2024-01-31"),
@@ -23,16 +24,28 @@ def test_plan_uses_whole_months_and_days_elsewhere():
 
 @given(st.dates(date(2017, 1, 1), date(2030, 1, 1)), st.integers(0, 800))
 def test_plan_covers_every_day_once_and_in_order(start, length):
-    remotes = plan(["A", "B"], "1d", start, start + timedelta(length))
-    for symbol in "AB":
-        days = [d for r in remotes if r.symbol == symbol for d in r.days or (r,)]
-        assert [d.day for d in days] == [start + timedelta(n) for n in range(length + 1)]
-        assert all(d.path == f"data/spot/daily/klines/{symbol}/1d/{symbol}-1d-{d.day}.zip" for d in days)
+    span = [start + timedelta(n) for n in range(length + 1)]
+    remotes = plan_bars("A", "1d", span[0], span[-1])
+    daily = [d for r in remotes for d in r.replacements or (r,)]
+    assert [d.days for d in daily] == [(day,) for day in span]
+    assert all(d.path == f"data/spot/daily/klines/A/1d/A-1d-{d.days[0]}.zip" for d in daily)
     for r in remotes:
-        month = f"{r.day:%Y-%m}"
-        whole = start <= parse_day(month) and parse_day(month, last=True) <= start + timedelta(length)
-        assert bool(r.days) == whole
-        assert not whole or r.path == f"data/spot/monthly/klines/{r.symbol}/1d/{r.symbol}-1d-{month}.zip"
+        month = f"{r.days[0]:%Y-%m}"
+        whole = start <= parse_day(month) and parse_day(month, last=True) <= span[-1]
+        assert bool(r.replacements) == whole
+        assert not whole or r.path == f"data/spot/monthly/klines/A/1d/A-1d-{month}.zip"
+    assert [day for r in remotes for day in r.days] == span
+
+
+@given(st.dates(date(2017, 1, 1), date(2030, 1, 1)), st.integers(0, 800))
+def test_plan_of_funding_covers_every_day_by_months(start, length):
+    span = [start + timedelta(n) for n in range(length + 1)]
+    remotes = plan_funding("A", span[0], span[-1])
+    assert [day for r in remotes for day in r.days] == span
+    assert not any(r.replacements for r in remotes)
+    months = list(dict.fromkeys(f"{day:%Y-%m}" for day in span))
+    folder = "data/futures/um/monthly/fundingRate/A"
+    assert [r.path for r in remotes] == [f"{folder}/A-fundingRate-{month}.zip" for month in months]
 
 
 def test_parse_day_is_inclusive_and_strict():
@@ -53,6 +66,7 @@ def test_parse_day_is_inclusive_and_strict():
         ({"interval": "7m"}, "15m"),
         ({"interval": "1s", "market": "um"}, "only"),
         ({"market": "cm"}, "spot, um"),
+        ({"interval": None, "market": "spot"}, "market 'um' only"),
         ({"end": date(2023, 1, 1)}, "before start"),
         ({"base_url": "ftp://x"}, "http"),
         ({"timeout": 0.0}, "timeout"),

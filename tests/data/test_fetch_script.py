@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.archive_server import Archive, remote, stalled
+from tests.helpers.archive_server import Archive, funding_remote, remote, stalled
+from tests.helpers.funding_files import expected_rates
 from tests.helpers.kline_files import expected, left_behind, stored
 
 ROOT = Path(__file__).parents[2]
 
 
-def script(server: Archive, out: Path, *changes: str) -> subprocess.Popen:
+def script(server: Archive, out: Path, *changes: str, rows: tuple[str, ...] = ("--interval", "1h")) -> subprocess.Popen:
     command = [
         sys.executable,
         str(ROOT / "scripts" / "fetch.py"),
         "--symbols",
         "BTCUSDT",
-        "--interval",
-        "1h",
+        *rows,
         "--start",
         "2024-01",
         "--end",
@@ -68,8 +68,9 @@ def test_interrupted_then_resumed(server, tmp_path, number, code):
         (("--symbols", "NONE"), 1, "error: NONE: no 1h bars"),
         (("--start", "2024-13"), 2, "error: '2024-13'"),
         (("--interval", "7m"), 2, "error: interval '7m'"),
+        (("--funding",), 2, "error: argument --funding: not allowed with argument --interval"),
     ],
-    ids=["symbol", "date", "interval"],
+    ids=["symbol", "date", "interval", "both"],
 )
 def test_errors_have_no_traceback(server, tmp_path, changes, code, message):
     output, errors = (process := script(server, tmp_path, *changes)).communicate(timeout=60)
@@ -85,3 +86,16 @@ def test_missing_days_are_reported(server, tmp_path):
     assert process.returncode == 0
     assert "BTCUSDT: 72 bars, 2024-01-02 00:00 to 2024-01-06 23:00 UTC, missing: 48 -> " in output
     assert "archive: 2024-01-01\n" in output and "archive: 2024-01-04 to 2024-01-05\n" in output
+
+
+def test_funding_rates_of_the_futures_market(server, tmp_path):
+    rows = [row for month in ("2024-01", "2024-02", "2024-03") for row in server.publish_funding(month)]
+    process = script(server, tmp_path, rows=("--funding",))
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "BTCUSDT: 273 funding rates, 2024-01-01 00:00 to 2024-03-31 16:00 UTC, missing: 0 -> " in output
+    assert "not in the archive: 2024-04-01 to 2024-04-30\n" in output
+    assert server.zips() == [funding_remote(f"2024-0{month}") for month in range(1, 5)]
+    assert stored(tmp_path).equals(expected_rates(rows)) and left_behind(tmp_path) == ["BTCUSDT.parquet"]
+    process = script(server, tmp_path, "--market", "spot", rows=("--funding",))
+    assert process.wait(60) == 2 and "funding rates exist in market 'um' only" in process.communicate()[1]

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from fxtrade.data import bar_table, bars
-from fxtrade.data.klines import CSV_COLUMNS
+from fxtrade.data.zips import KLINES
 from tests.helpers import bar_files
 from tests.helpers.bar_files import START, columns, rows, spoilt, without, write
 
@@ -54,7 +54,7 @@ class TestCsv:
         same(bars.read(tmp_path / "A.csv"), plain)
 
     def test_klines_without_a_header(self, tmp_path, plain):
-        names = [name if name in columns() else "ignore" for name in CSV_COLUMNS]
+        names = [name if name in columns() else "ignore" for name in KLINES.columns]
         table = columns() | {"ignore": np.zeros(8)}
         lines = zip(*(table[name].tolist() for name in names), strict=True)
         (tmp_path / "A.csv").write_text("".join(",".join(map(str, line)) + "\n" for line in lines))

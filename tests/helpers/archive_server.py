@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from fxtrade.data.archive import parse_day
+from fxtrade.data.archive_plan import parse_day
+from tests.helpers.funding_files import rates, rates_csv
 from tests.helpers.kline_files import bars, csv, zipped
 
 Fault = Callable[["Handler", bytes], None]
@@ -17,6 +18,10 @@ Fault = Callable[["Handler", bytes], None]
 def remote(stamp: str, symbol: str = "BTCUSDT", root: str = "data/spot") -> str:
     period = "monthly" if len(stamp) == 7 else "daily"
     return f"{root}/{period}/klines/{symbol}/1h/{symbol}-1h-{stamp}.zip"
+
+
+def funding_remote(month: str, symbol: str = "BTCUSDT") -> str:
+    return f"data/futures/um/monthly/fundingRate/{symbol}/{symbol}-fundingRate-{month}.zip"
 
 
 class Archive(ThreadingHTTPServer):
@@ -42,6 +47,12 @@ class Archive(ThreadingHTTPServer):
         start = parse_day(stamp)
         rows = rows or bars(str(start), (parse_day(stamp, last=True) - start).days + 1)
         self.put(remote(stamp, symbol), zipped(csv(rows)))
+        return rows
+
+    def publish_funding(self, month: str, symbol: str = "BTCUSDT", rows: list[tuple] | None = None) -> list[tuple]:
+        """Put the zip of a month's funding rates, settled every 8 hours, or of `rows`, which come back."""
+        rows = rows or rates(month)
+        self.put(funding_remote(month, symbol), zipped(rates_csv(rows)))
         return rows
 
     def zips(self) -> list[str]:
