@@ -6,24 +6,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fxtrade.core.market_types import Market
+from fxtrade.core.market_types import FeeSchedule, Market
 from fxtrade.core.order_types import Order
 from fxtrade.core.trading_types import Account, Fill
 from fxtrade.core.types import Array, Number
 from fxtrade.market import bracket, charge
+from fxtrade.market import fees as tiers
 
 
-def init(num_assets: int, capital: Number = 1.0, order: Order | None = None) -> Account:
+def init(
+    num_assets: int, capital: Number = 1.0, order: Order | None = None, fees: FeeSchedule | None = None
+) -> Account:
     """Return an account with all its capital in cash, and no orders.
 
     Args:
         order: `[A]`, orders with the fields that the account will get; None: target weights alone.
+        fees: a schedule with tiers, whose volume is then remembered.
     """
     if order is None:
         order = Order(jnp.zeros(num_assets))
     exits = None if order.bracket is None else bracket.init(order.bracket, num_assets)
+    trailing = None if fees is None else tiers.init()
     cash = jnp.asarray(capital, jnp.result_type(float))
-    return Account(cash, jnp.zeros(num_assets), jnp.ones(num_assets), no_order(order), exits)
+    return Account(cash, jnp.zeros(num_assets), jnp.ones(num_assets), no_order(order), exits, trailing)
 
 
 def no_order(like: Order) -> Order:

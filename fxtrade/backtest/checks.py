@@ -14,6 +14,7 @@ from fxtrade.core.order_types import Order
 from fxtrade.core.registry import check_names
 from fxtrade.core.types import Array, Bars, check_bars
 from fxtrade.market import check_costs
+from fxtrade.market.fees import check_schedule
 from fxtrade.market.fills import has_price
 
 
@@ -91,11 +92,13 @@ def check_market(market: Market, num_assets: int, rank: int) -> None:
     """Raise ConfigError for a market with unknown costs, leaves of a wrong shape or impossible values."""
     check_costs(market)
     batch = np.shape(market.latency)
-    leaves = jax.tree.leaves(market._replace(latency=None))
+    leaves = jax.tree.leaves(market._replace(latency=None, fees=None))
     shapes = [np.shape(leaf) for leaf in leaves]
     if len(batch) != rank or not set(shapes) <= {batch, (*batch, num_assets)}:
         wanted = "[P], see `market.costs.grid`" if rank else "scalars, or call `stress` for a batch of markets"
         raise ConfigError(f"backtest: latency and costs of the market have shapes {[batch, *shapes]}; give {wanted}")
+    if market.fees is not None and np.ndim(market.fees.volume) == 1:  # a schedule per asset is made of checked ones
+        check_schedule(market.fees, "backtest: fees")
     for part in (market.margin, market.limits, market.carry):
         for name, value in () if part is None else part._asdict().items():
             number = np.asarray(0.0 if value is None else value)

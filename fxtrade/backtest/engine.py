@@ -71,7 +71,7 @@ def run(
         late = field[jnp.maximum(row, 0)]
         return jnp.where((row >= 0)[:, None], late, jnp.zeros((), field.dtype) if field.dtype == bool else jnp.nan)
 
-    account = init(num_assets, capital, jax.tree.map(lambda field: field[0], order))
+    account = init(num_assets, capital, jax.tree.map(lambda field: field[0], order), market.fees)
 
     def advance_row(account, row):
         return step(market, policy, account, *row, record)
@@ -144,8 +144,8 @@ def make_trader(
         target, memory = rule.update(no_target, memory, obs, account)
         return as_order(target), memory
 
-    like = jax.eval_shape(order_of, memory, one, init(num_assets, capital))[0]
-    state = TraderState(init(num_assets, capital, like), memory)
+    like = jax.eval_shape(order_of, memory, one, init(num_assets, capital, fees=market.fees))[0]
+    state = TraderState(init(num_assets, capital, like, market.fees), memory)
     size = max_latency + 1
     if max_latency:
         ring = jax.tree.map(lambda a: jnp.broadcast_to(a, (size, *a.shape)), no_order(like))
@@ -174,7 +174,9 @@ def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:
     """Return the rows of a backtest, stacked."""
     real = jnp.result_type(float)
     known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions)
-    return Row(bars, fills.has_ended(bars.ok), path.draw_low_first(policy, bars.ok.shape), known)
+    day = jnp.asarray(bars.second_of_week) // 86_400
+    days = jnp.diff(day, prepend=day[:1]) % 7
+    return Row(bars, fills.has_ended(bars.ok), path.draw_low_first(policy, bars.ok.shape), days, known)
 
 
 def finish(result: Result, capital: Number) -> Result:

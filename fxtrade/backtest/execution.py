@@ -12,7 +12,7 @@ from fxtrade.core.market_types import Market, OrderLimits, Row
 from fxtrade.core.order_types import Executions, Reason
 from fxtrade.core.trading_types import Account, Counts, Fill
 from fxtrade.core.types import Array
-from fxtrade.market import charge, margin
+from fxtrade.market import charge, fees, margin
 
 ROUNDING = 1e-9  # of units in lots: a position of 3 lots less rounding is 3 lots
 
@@ -100,11 +100,15 @@ def execute(
     account, counts, left = progress.account, progress.counts, progress.left
     units, price = account.units, account.mark
 
+    maker_bps = taker_bps = None
+    if market.fees is not None and account.trailing is not None:
+        maker_bps, taker_bps = fees.rates(market.fees, fees.trailing(account.trailing))
+
     def fill(position):
         value = (position - units) * price
         bar, spread = row.bar, row.conditions.spread
         volume = jnp.asarray(bar.volume).astype(price.dtype)
-        return Fill(price, value, position, trade.maker, volume, None, spread, bar.second_of_week)
+        return Fill(price, value, position, trade.maker, maker_bps, taker_bps, volume, None, spread, bar.second_of_week)
 
     def cost(position):
         return sum((jnp.sum(paid) for paid in charge(market, fill(position)).values()), jnp.zeros(()))

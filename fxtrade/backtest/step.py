@@ -27,7 +27,7 @@ from fxtrade.core.market_types import ExecutionPolicy, Market, Row
 from fxtrade.core.order_types import Executions, Order, Reason
 from fxtrade.core.trading_types import Account, Phase, Quote, Result
 from fxtrade.core.types import Array
-from fxtrade.market import bracket, carry, fills, margin, path
+from fxtrade.market import bracket, carry, fees, fills, margin, path
 from fxtrade.market.costs import BPS
 
 
@@ -84,6 +84,10 @@ def advance(
     if market.carry is not None:
         progress = pay(progress, carry.interest(market.carry, progress.account.cash, progress.account.units, close))
     progress = _expire(progress)
+    if progress.account.trailing is not None:
+        value = jnp.sum(progress.traded)
+        trailing = fees.update(progress.account.trailing, row.days, value)
+        progress = progress._replace(account=progress.account._replace(trailing=trailing))
     account, equity = accounts.revalue(progress.account, close)
     weight = jnp.where(equity > 0, account.units * close / equity, 0.0)
     delisted = jnp.sum(row.ended & (before.units != 0), dtype=jnp.int32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.types import Array, Bars, Number, PerAsset
 
@@ -17,6 +17,36 @@ ZeroVolume = Literal["wait", "fill"]
 Delisted = Literal["mark", "close", "haircut", "zero"]
 Path = Literal["pessimistic", "optimistic", "nearest", "random"]
 ExitsFrom = Literal["fill", "next_bar"]
+
+
+class FeeSchedule(NamedTuple):
+    """Rates of T tiers. A rebate is a negative rate.
+
+    Attributes:
+        volume: lower bounds of the value traded in the last 30 days, in USD; the first is 0, ascending.
+        maker_bps: fee of orders that waited in the book, in basis points of the traded value.
+        taker_bps: fee of orders that traded at once.
+    """
+
+    volume: Float[Array, " T"] | Float[Array, "T A"]
+    maker_bps: Float[Array, " T"] | Float[Array, "T A"]
+    taker_bps: Float[Array, " T"] | Float[Array, "T A"]
+
+
+class TrailingVolume(NamedTuple):
+    """The value traded in each of the last 30 completed days, and in the day that has not ended.
+
+    Attributes:
+        days: a ring of the sums of completed days.
+        oldest: index of the oldest in the ring, the next to be replaced.
+        total: sum over `days`.
+        today: sum of the current day.
+    """
+
+    days: Float[Array, " 30"]
+    oldest: Int[Array, ""]
+    total: Float[Array, ""]
+    today: Float[Array, ""]
 
 
 class Margin(NamedTuple):
@@ -79,6 +109,7 @@ class Market(NamedTuple):
         margin: None: orders need no margin, and positions are never liquidated.
         limits: None: orders of any size and price.
         carry: None: holding costs nothing besides funding.
+        fees: tiers of the cost "tiered_fee".
     """
 
     costs: dict[str, dict[str, PerAsset]]
@@ -86,6 +117,7 @@ class Market(NamedTuple):
     margin: Margin | None = None
     limits: OrderLimits | None = None
     carry: Carry | None = None
+    fees: FeeSchedule | None = None
 
 
 class Funding(NamedTuple):
@@ -119,12 +151,14 @@ class Row(NamedTuple):
         bar: of `Bars`.
         ended: the asset had its last bar in the row before.
         low_first: whether the low comes before the high, for the path "random", else None.
+        days: number of UTC days that have begun since the row before; None: nothing depends on it.
         conditions: of the row.
     """
 
     bar: Bars
     ended: Bool[Array, "*N A"]
     low_first: Bool[Array, "*N A"] | None = None
+    days: Int[Array, "*N"] | None = None
     conditions: Conditions = Conditions()
 
 

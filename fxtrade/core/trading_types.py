@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from fxtrade.core.market_types import TrailingVolume
 from fxtrade.core.order_types import Executions, Exits, Order
-from fxtrade.core.types import Array, Bars, Forecast
+from fxtrade.core.types import Array, Bars, Forecast, PerAsset
 
 
 class Account(NamedTuple):
@@ -26,6 +27,7 @@ class Account(NamedTuple):
         mark: last known price; a placeholder before the first, when no units are held.
         order: pending orders.
         exits: exits of the open positions; None: orders have no bracket.
+        trailing: the value that was traded in the last days; None: fees do not depend on it.
     """
 
     cash: Float[Array, ""]
@@ -33,20 +35,7 @@ class Account(NamedTuple):
     mark: Float[Array, " A"]
     order: Order
     exits: Exits | None = None
-
-
-class Funding(NamedTuple):
-    """Funding rates of perpetual contracts, as fractions of a position's value: positive where longs pay, 0 where none.
-
-    A rate is paid at its settlement by who holds a position then. Rows may be those of one bar.
-
-    Attributes:
-        at_open: sum of the rates that settle at the bar's open.
-        within: sum of those that settle after it and before the open of the next bar.
-    """
-
-    at_open: Float[Array, "*N A"]
-    within: Float[Array, "*N A"]
+    trailing: TrailingVolume | None = None
 
 
 class Phase(IntEnum):
@@ -83,6 +72,7 @@ class Fill(NamedTuple):
         traded_value: price times units bought, negative when sold, 0 without a fill.
         position: units held after the fill.
         maker: whether the order rested in the book; None: all are takers.
+        maker_bps, taker_bps: the exchange's fees at the account's tier.
         volume: units traded in the bar by all participants.
         volatility: standard deviation of the log return of a bar.
         spread: bid-ask spread as a fraction of the price.
@@ -93,6 +83,8 @@ class Fill(NamedTuple):
     traded_value: Float[Array, " A"]
     position: Float[Array, " A"]
     maker: Bool[Array, " A"] | None = None
+    maker_bps: PerAsset | None = None
+    taker_bps: PerAsset | None = None
     volume: Float[Array, " A"] | None = None
     volatility: Float[Array, " A"] | None = None
     spread: Float[Array, " A"] | None = None

@@ -12,7 +12,7 @@ import polars as pl
 from jaxtyping import Bool, Int64
 
 from fxtrade.core.errors import DataError
-from fxtrade.core.trading_types import Funding
+from fxtrade.core.market_types import Funding
 from fxtrade.data.bar_table import format_span
 from fxtrade.data.files import find_files, join_parts, note_open_ends, read_table
 from fxtrade.data.panel import Panel

@@ -32,6 +32,20 @@ def fee(fill: Fill, *, rate_bps: NonNegativeRate = 10.0, maker_bps: PerAsset | N
     return jnp.where(fill.maker, maker_bps, rate_bps) * BPS * jnp.abs(fill.traded_value)
 
 
+def tiered_fee(fill: Fill) -> Float[Array, " A"]:
+    """The exchange's fee at the tier of the account, which the value traded in the last 30 days decides (`fees`).
+
+    Raises:
+        ConfigError: the market has no fee schedule.
+    """
+    if fill.taker_bps is None or fill.maker_bps is None:
+        raise ConfigError(
+            "costs: tiered_fee needs a fee schedule; give Market.fees, e.g. fees.SCHEDULES['binance_spot']"
+        )
+    rate = fill.taker_bps if fill.maker is None else jnp.where(fill.maker, fill.maker_bps, fill.taker_bps)
+    return rate * BPS * jnp.abs(fill.traded_value)
+
+
 def half_spread(fill: Fill, *, rate_bps: NonNegativeRate = 1.0) -> Float[Array, " A"]:
     """Half the bid-ask spread, in basis points of the price, for every unit that a taker trades."""
     return _of_takers(fill, rate_bps * BPS * jnp.abs(fill.traded_value))
@@ -70,6 +84,7 @@ def _of_takers(fill: Fill, cost: Array) -> Float[Array, " A"]:
 
 COSTS: dict[str, Callable[..., Array]] = {
     "fee": fee,
+    "tiered_fee": tiered_fee,
     "half_spread": half_spread,
     "quoted_spread": quoted_spread,
     "slippage": slippage,

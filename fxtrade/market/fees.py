@@ -6,7 +6,7 @@ are pure functions over arrays, so that many accounts are one `vmap`; amounts ar
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,24 +14,10 @@ import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, Int
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.trading_types import Number
-from fxtrade.core.types import Array
+from fxtrade.core.market_types import FeeSchedule, TrailingVolume
+from fxtrade.core.types import Array, Number, PerAsset
 
 DAYS = 30
-
-
-class FeeSchedule(NamedTuple):
-    """Rates of T tiers. A rebate is a negative rate.
-
-    Attributes:
-        volume: lower bounds of the value traded in the last 30 days, in USD; the first is 0, ascending.
-        maker_bps: fee of orders that waited in the book, in basis points of the traded value.
-        taker_bps: fee of orders that traded at once.
-    """
-
-    volume: Float[Array, " T"]
-    maker_bps: Float[Array, " T"]
-    taker_bps: Float[Array, " T"]
 
 
 def _schedule(*tiers: tuple[float, float, float]) -> FeeSchedule:
@@ -94,32 +80,37 @@ def check_schedule(schedule: FeeSchedule, where: str = "fee schedule") -> None:
             raise ConfigError(f"{where}: {problem}")
 
 
-def rates(schedule: FeeSchedule, trailing_volume: Number) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def rates(schedule: FeeSchedule, trailing_volume: Number) -> tuple[PerAsset, PerAsset]:
     """Return the maker and the taker rate in basis points: those of the last tier whose lower bound is reached.
 
     Args:
-        schedule: a checked one.
+        schedule: a checked one, or one of `per_asset`: then the rates are `[A]`.
         trailing_volume: value traded in the last 30 days, in the unit of `schedule.volume`.
     """
     volume, maker, taker = (jnp.asarray(leaf) for leaf in schedule)
-    tier = jnp.greater_equal(trailing_volume, volume[1:]).sum(dtype=jnp.int32)
-    return maker[tier], taker[tier]
+    tier = jnp.greater_equal(trailing_volume, volume[1:]).sum(axis=0, dtype=jnp.int32)
+    if volume.ndim == 1:
+        return maker[tier], taker[tier]
+    return tuple(jnp.take_along_axis(rate, tier[None], axis=0)[0] for rate in (maker, taker))
 
 
-class TrailingVolume(NamedTuple):
-    """The value traded in each of the last 30 completed days, and in the day that has not ended.
+def per_asset(schedules: Sequence[FeeSchedule]) -> FeeSchedule:
+    """Return one schedule for assets with a schedule each, such as a spot and a perpetual; the leaves are `[T, A]`.
 
-    Attributes:
-        days: a ring of the sums of completed days.
-        oldest: index of the oldest in the ring, the next to be replaced.
-        total: sum over `days`.
-        today: sum of the current day.
+    Schedules with fewer tiers than others are filled up with tiers that no volume reaches.
     """
+    tiers = max(np.size(schedule.volume) for schedule in schedules)
 
-    days: Float[Array, " 30"]
-    oldest: Int[Array, ""]
-    total: Float[Array, ""]
-    today: Float[Array, ""]
+    def filled(schedule):
+        missing = tiers - np.size(schedule.volume)
+        return FeeSchedule(
+            np.append(schedule.volume, [np.inf] * missing),
+            np.append(schedule.maker_bps, [schedule.maker_bps[-1]] * missing),
+            np.append(schedule.taker_bps, [schedule.taker_bps[-1]] * missing),
+        )
+
+    columns = [filled(schedule) for schedule in schedules]
+    return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *columns)
 
 
 def init() -> TrailingVolume:

@@ -548,11 +548,16 @@ def check(seed: int, worlds: int) -> dict[str, int]:
     return total
 
 
+MEETS = {  # events that worlds of a structure must meet, so that they are compared at all
+    0: ("delisted", "cut", "dropped", "expired", "ambiguous"),
+    7: ("liquidated", "cut", "dropped"),
+}
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_equals_a_loop_over_assets_and_moments(seed):
     events = check(seed, 60)
-    if seed == 0:  # this structure meets all events
-        assert all(events.values()), events
+    assert all(events[name] for name in MEETS.get(seed, ())), events
 
 
 @pytest.mark.slow

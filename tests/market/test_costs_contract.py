@@ -19,6 +19,7 @@ from fxtrade.market import COSTS, charge
 A = 3
 REFERENCES = {  # one trade of one asset, in plain Python; add yours here
     "fee": lambda fill, rate_bps: rate_bps * 1e-4 * abs(fill.traded_value),
+    "tiered_fee": lambda fill: (fill.maker_bps if fill.maker else fill.taker_bps) * 1e-4 * abs(fill.traded_value),
     "half_spread": lambda fill, rate_bps: 0 if fill.maker else rate_bps * 1e-4 * abs(fill.traded_value),
     "quoted_spread": lambda fill, multiple: 0 if fill.maker else multiple * fill.spread / 2 * abs(fill.traded_value),
     "slippage": lambda fill, rate_bps: 0 if fill.maker else rate_bps * 1e-4 * abs(fill.traded_value),
@@ -40,6 +41,8 @@ def fill_of(rng: np.random.Generator, traded_value=None) -> Fill:
     value = rng.normal(0, 1, A) if traded_value is None else np.asarray(traded_value, float)
     extra = {
         "maker": rng.random(A) < 0.3,
+        "maker_bps": np.float64(2),
+        "taker_bps": np.full(A, 5.0),
         "volume": rng.uniform(10, 1000, A),
         "volatility": rng.uniform(0, 0.1, A),
         "spread": rng.uniform(0, 0.01, A),
