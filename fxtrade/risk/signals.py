@@ -5,8 +5,8 @@ on its own: where `ok` is False the state stays and the target is NaN, and an as
 A constant target is rebalanced against drift at every bar; chain `only_changes` to trade at signals only.
 
 Numeric options may be traced, windows included. The state of P parameter sets under `vmap` is shared as far as it
-depends on bars only. Traced options are not checked: a window outside 1 .. `max_window` never trades, and a fraction
-of a bar is cut off. Everything is computed in JAX's default float.
+depends on bars only. Traced options are not checked: where a rule has a `max_window`, windows are cut to whole bars,
+and one outside 1 .. `max_window` never trades. Everything is computed in JAX's default float.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jax.core import Tracer
+from jaxtyping import ArrayLike, Bool, Float
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.trading_types import Number, Observation, PerAsset, Rule
@@ -48,12 +49,11 @@ def make_rule(
         return init(obs.num_assets)
 
     def update(target, state, obs, account):
-        real = jnp.result_type(float)
-        prices = (jnp.where(obs.bars.ok, p.astype(real), 0) for p in (obs.bars.close, obs.bars.high, obs.bars.low))
-        side, state = advance(state, Row(*prices, obs.bars.ok))
+        bars = obs.bars
+        close, high, low = (jnp.where(bars.ok, as_real(p), 0) for p in (bars.close, bars.high, bars.low))
+        side, state = advance(state, Row(close, high, low, bars.ok))
         side = side if allow_short else jnp.maximum(side, 0)
-        target = jnp.where(obs.bars.ok, side * as_real(weight), jnp.nan).astype(target.dtype)
-        return target, state
+        return jnp.where(bars.ok, side * as_real(weight), jnp.nan).astype(target.dtype), state
 
     return Rule(start, update)
 
@@ -63,14 +63,14 @@ def side_of(a: Float[Array, " A"], b: Float[Array, " A"]) -> Float[Array, " A"]:
     return (a > b).astype(a.dtype) - (a < b).astype(a.dtype)
 
 
-def as_real(x: PerAsset) -> Array:
-    """Return an option in JAX's default float, whatever the precision in which the rule was made."""
+def as_real(x: ArrayLike) -> jax.Array:
+    """Return an option or prices in JAX's default float, whatever the precision in which the rule was made."""
     return jnp.asarray(x, jnp.result_type(float))
 
 
 def known_value(name: str, option: Number) -> float | None:
     """Return the value of an option, None if it is traced. Raises ConfigError for several values, or no number."""
-    if isinstance(option, jax.core.Tracer):
+    if isinstance(option, Tracer):
         return None
     value = np.asarray(option)
     if value.ndim or value.dtype.kind not in "iuf":

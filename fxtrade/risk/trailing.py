@@ -35,7 +35,7 @@ def push(table: Table, newest: Float[Array, " A"], extend: Callable[[Array], Arr
 
 def read(table: Table, window: Int[Array, ""]) -> Float[Array, " A"]:
     """Return the value for the last `window` bars; NaN where there are fewer, or if the table does not reach as far."""
-    return table.at[window - 1].get(mode="fill", fill_value=jnp.nan)
+    return jnp.take(table, window - 1, axis=0, mode="fill", fill_value=jnp.nan)
 
 
 def as_index(window: Number) -> Int[Array, ""]:

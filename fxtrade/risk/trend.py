@@ -134,7 +134,7 @@ def donchian(
     entry, leave = trailing.as_index(window), trailing.as_index(exit_window)
 
     def init(assets: int) -> Channel:
-        return Channel(*(trailing.init(max_window, assets) for _ in range(2)), jnp.zeros(assets))
+        return Channel(trailing.init(max_window, assets), trailing.init(max_window, assets), jnp.zeros(assets))
 
     def advance(state: Channel, row: Row) -> tuple[Array, Channel]:
         stop = row.close < trailing.read(state.low, leave)
