@@ -76,7 +76,8 @@ def test_every_rule_has_a_reference():
 
 def is_window(name: str, option: str) -> bool:
     """Whether an option may be traced, and is a whole number by default: a window."""
-    return RULES[name].__annotations__[option] == "Number" and isinstance(options(name)[option], int)
+    parameter = inspect.signature(RULES[name]).parameters[option]
+    return parameter.annotation == "Number" and isinstance(parameter.default, int)
 
 
 VARIANTS = ({}, {"horizon": 1}, {"horizon": 100}, {"allow_short": False}, {"allow_short": True}, {"weight": 0.25})
