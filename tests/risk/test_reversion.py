@@ -47,6 +47,12 @@ def test_a_price_that_never_moves_gives_no_signal():
         assert not in_float64(rsi_reversion(low=50.0, high=50.0, allow_short=True), rows).any()
 
 
+def test_the_first_bar_is_no_change():
+    """A change from nothing would leave its rounding in the averages."""
+    state = states(rsi_reversion(), ROWS)
+    assert not state.gain[0].any() and not state.loss[0].any() and (state.gain + state.loss)[1].all()
+
+
 @pytest.mark.parametrize("low, high", [(70.0, 30.0), (-1.0, 50.0), (30.0, 101.0), (np.nan, 70.0)])
 def test_levels_that_are_out_of_order_are_refused(low, high):
     with pytest.raises(ConfigError, match="rsi_reversion: low="):

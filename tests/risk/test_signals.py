@@ -20,7 +20,7 @@ from fxtrade.risk.rule import replay
 from tests.helpers import signal_loops
 from tests.helpers.markets import bars, gap
 from tests.helpers.refusals import refused
-from tests.helpers.rule_states import gappy, in_float64, market
+from tests.helpers.rule_states import gappy, in_float64, market, states
 
 N, MAX = 50, 24
 SIGNALS = {  # the windows of each, the longer one first
@@ -70,13 +70,23 @@ def test_equals_a_plain_loop_over_the_bars_of_each_asset(name, rows, longer, sha
 
 @each
 def test_a_gap_is_as_if_the_bars_around_it_were_neighbours(name):
-    with_gap = Observation(bars=gap(gap(bars(200), slice(40, 71)), slice(0, 3)))
+    with_gap = Observation(bars=functools.reduce(gap, (slice(0, 3), slice(40, 71), *range(80, 200, 3)), bars(200)))
     kept = np.asarray(with_gap.bars.ok[:, 0])
     closed = jax.tree.map(lambda a: a[kept], with_gap)
     rule = RULES[name](**options(name), **windows(name, 9, 4))
     targets = np.asarray(replay(rule, with_gap))
     np.testing.assert_array_equal(targets[kept], replay(rule, closed))
     assert np.isnan(targets[~kept]).all() and np.isfinite(targets[kept]).all()
+
+
+@each
+def test_the_state_stays_where_there_is_no_bar(name):
+    rng = np.random.default_rng(0)
+    rows = Observation(bars=gap(bars(100), 50))
+    rows = rows._replace(bars=rows.bars.replace(ok=rows.bars.ok & (rng.random((100, 2)) < 0.7)))
+    for leaf in jax.tree.leaves(states(RULES[name](**options(name), **windows(name, 5, 2)), rows)):
+        for row, asset in np.argwhere(~rows.bars.ok[1:]):
+            np.testing.assert_array_equal(leaf[row + 1, ..., asset], leaf[row, ..., asset])
 
 
 @each
