@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.trading_types import Number, PerAsset, Rule
-from fxtrade.core.types import Array
+from fxtrade.core.trading_types import Rule
+from fxtrade.core.types import Array, Number, PerAsset
 from fxtrade.risk.signals import Row, as_real, check_window, known_value, make_rule
 
 

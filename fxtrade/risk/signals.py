@@ -21,8 +21,8 @@ from jax.core import Tracer
 from jaxtyping import ArrayLike, Bool, Float
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.trading_types import Number, Observation, PerAsset, Rule
-from fxtrade.core.types import Array
+from fxtrade.core.trading_types import Observation, Rule
+from fxtrade.core.types import Array, Number, PerAsset
 
 
 class Row(NamedTuple):

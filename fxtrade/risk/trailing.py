@@ -12,8 +12,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from fxtrade.core.trading_types import Number
-from fxtrade.core.types import Array
+from fxtrade.core.types import Array, Number
 
 Table = Float[Array, "W A"]
 

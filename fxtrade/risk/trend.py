@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.trading_types import Number, PerAsset, Rule
-from fxtrade.core.types import Array
+from fxtrade.core.trading_types import Rule
+from fxtrade.core.types import Array, Number, PerAsset
 from fxtrade.risk import trailing
 from fxtrade.risk.signals import Row, as_real, check_window, make_rule, side_of
 
