@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fxtrade.core.trading_types import Rule
-from fxtrade.risk import sizing, toward
+from fxtrade.risk import reversion, sizing, toward, trend
 
 
 class Sizing(NamedTuple):
@@ -34,8 +34,13 @@ SIZING: dict[str, Sizing] = {
         sizing.proportional, "All forecasts are traded, each in proportion to its edge, p(up) - p(down)"
     ),
 }
-# these and the rules that change or leave out what others ask for
+# these, the rules that change or leave out what others ask for, and those that read bars alone
 RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in SIZING.items()} | {
     "only_changes": toward.only_changes,
     "buy_and_hold": toward.buy_and_hold,
+    "sma_cross": trend.sma_cross,
+    "ema_cross": trend.ema_cross,
+    "donchian": trend.donchian,
+    "rsi_reversion": reversion.rsi_reversion,
+    "momentum": trend.momentum,
 }

@@ -1,4 +1,4 @@
-"""The code of the README and of the tutorials runs as it is printed."""
+"""The code of the README, of the tutorials and of the page on rules runs as it is printed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import pytest
 from tests.docs import run_page
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
-    path for path in (ROOT / "README.md", *sorted((ROOT / "docs/tutorials").glob("*.md"))) if "```" in path.read_text()
-]
+TUTORIALS = sorted((ROOT / "docs/tutorials").glob("*.md"))
+PAGES = [path for path in (ROOT / "README.md", ROOT / "docs/rules.md", *TUTORIALS) if "```" in path.read_text()]
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
 OUTPUTS = {"results", "data", "site", "build", "dist"}  # folders at the root that git ignores
 

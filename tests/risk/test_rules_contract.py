@@ -9,19 +9,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fxtrade.core import compat
 from fxtrade.core.order_types import Order
 from fxtrade.core.stream import Stream
 from fxtrade.core.trading_types import Account, Observation
 from fxtrade.core.types import Forecast
 from fxtrade.risk import RULES, SIZING
 from fxtrade.risk.rule import as_stream, chain, replay
-from tests.helpers import whole_history
+from tests.helpers import signal_loops, whole_history
 from tests.helpers.causality import chunks_are_whole, future_is_unseen, prefix_is_whole, whole
 from tests.helpers.markets import bars, gap
 
 N, A = 60, 3
-OPTIONS = {"horizon": 5, "threshold": 0.3}  # in place of defaults, where those hide something
-REFERENCES = {name: f for name, f in vars(whole_history).items() if name in RULES}  # one for each rule; add yours there
+OPTIONS = {  # in place of defaults, where those hide something
+    "horizon": 5, "threshold": 0.3, "fast": 3, "slow": 8, "window": 4, "exit_window": 3, "lookback": 6,
+    "max_window": 16,
+}  # fmt: skip
+STEPS = {"low": 50.0, "high": 50.0}  # by which to vary floats that are not near 1
+PLACES = vars(whole_history) | vars(signal_loops)
+REFERENCES = {name: f for name, f in PLACES.items() if name in RULES}  # one for each rule; add yours to one of them
 
 each = pytest.mark.parametrize("name", RULES)
 
@@ -68,7 +74,13 @@ def test_every_rule_has_a_reference():
     assert not missing, f"write a function of this name and of all rows in tests/helpers/whole_history.py: {missing}"
 
 
-VARIANTS = ({}, {"horizon": 1}, {"horizon": 100}, {"allow_short": False})
+def is_window(name: str, option: str) -> bool:
+    """Whether an option may be traced, and is a whole number by default: a window."""
+    parameter = inspect.signature(RULES[name]).parameters[option]
+    return parameter.annotation == "Number" and isinstance(parameter.default, int)
+
+
+VARIANTS = ({}, {"horizon": 1}, {"horizon": 100}, {"allow_short": False}, {"allow_short": True}, {"weight": 0.25})
 CASES = [(name, changed) for name in REFERENCES for changed in VARIANTS if changed.keys() <= options(name).keys()]
 
 
@@ -118,7 +130,7 @@ def test_sizing_is_never_nan_and_within_its_limit(name):
 def test_parameter_sets_are_one_vmap(name):
     rows = observations()
     for key in (k for k, v in options(name).items() if isinstance(v, float)):
-        values = options(name)[key] + np.array([0.0, 0.1, 0.4], np.float32)
+        values = options(name)[key] + STEPS.get(key, 1) * np.array([0.0, 0.1, 0.4], np.float32)
 
         def targets(value, key=key):
             return replay(RULES[name](**options(name) | {key: value}), rows, given())
@@ -126,4 +138,21 @@ def test_parameter_sets_are_one_vmap(name):
         together = np.asarray(jax.jit(jax.vmap(targets))(values))
         for value, one in zip(values, together, strict=True):
             np.testing.assert_allclose(one, targets(float(value)), rtol=1e-6, err_msg=f"{key}={value}")
+        assert not np.array_equal(together[0], together[2]), f"{key} changes nothing"
+
+
+@each
+def test_windows_are_one_vmap(name):
+    """Those that may be traced, in the account's precision: every set has the bits that it has alone."""
+    rows = observations()
+    for key in (k for k in options(name) if is_window(name, k)):
+        values = options(name)[key] + np.array([0, 1, 3], np.int32)
+
+        def targets(value, key=key):
+            return replay(RULES[name](**options(name) | {key: value}), rows)
+
+        with compat.float64():
+            together = np.asarray(jax.jit(jax.vmap(targets))(values))
+            for value, one in zip(values, together, strict=True):
+                np.testing.assert_array_equal(one, targets(int(value)), err_msg=f"{key}={value}")
         assert not np.array_equal(together[0], together[2]), f"{key} changes nothing"
