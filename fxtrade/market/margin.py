@@ -11,6 +11,7 @@ from fxtrade.core.market_types import Margin
 from fxtrade.core.types import Array, Number, PerAsset
 
 PerAssetFloat = Float[Array, " A"]
+ROUNDING = 1e-12  # of the money at stake: a balance that is used up may be above or below 0 by rounding
 
 
 def balance(margin: Margin, cash: Number, units: PerAssetFloat, price: PerAssetFloat) -> Float[Array, ""]:
@@ -48,9 +49,11 @@ def affordable(
         return balance(margin, cash - paid, position, price) - requirement(margin.initial, position, price)
 
     # the excess is linear between the two positions: it is 0 at this share of the way
+    rounding = ROUNDING * (jnp.abs(cash) + jnp.sum(jnp.abs(wanted) * price))
     free, lacking = jnp.maximum(excess(reduced), 0.0), -excess(wanted)
-    share = free / jnp.where(lacking > 0, free + lacking, 1.0)
-    return jnp.where(lacking > 0, reduced + share * (wanted - reduced), wanted)
+    share = free / jnp.where(lacking > rounding, free + lacking, 1.0)
+    share = jnp.where(free > rounding, share, 0.0)
+    return jnp.where(lacking > rounding, reduced + share * (wanted - reduced), wanted)
 
 
 def liquidation_price(
