@@ -41,7 +41,9 @@ def check_policy(policy: ExecutionPolicy) -> None:
         if choices:
             check_names([getattr(policy, name)], choices, f"backtest: there is no {name} policy")
     if not 0 <= policy.haircut <= 1:
-        raise ConfigError(f"backtest: haircut={policy.haircut!r} is no share of a price; give a number from 0 to 1")
+        raise ConfigError(
+            f"backtest: haircut={policy.haircut!r} is not a share of the price; give a number from 0 to 1"
+        )
 
 
 def needs_path(order: Order, market: Market) -> bool:

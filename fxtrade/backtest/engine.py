@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Int
 
 from fxtrade.backtest.account import init, no_order
 from fxtrade.backtest.checks import check
@@ -73,8 +74,9 @@ def run(
 
     account = init(num_assets, capital, jax.tree.map(lambda field: field[0], order), market.fees)
 
-    def advance_row(account, row):
-        return step(market, policy, account, *row, record)
+    def advance_row(account, inputs: tuple[Row, Order]):
+        row, decided = inputs
+        return step(market, policy, account, row, decided, record)
 
     rows = rows_of(bars, policy, conditions)
     _, result = lax.scan(advance_row, account, (rows, jax.tree.map(delayed, order)))
@@ -110,13 +112,19 @@ def run_rule(
     return finish(result, capital)
 
 
+class InFlight(NamedTuple):
+    """The last orders, a ring `[max_latency + 1, A]`, and the number of the next row."""
+
+    orders: Order
+    row: Int[Array, ""]
+
+
 class TraderState(NamedTuple):
-    """An account with the rule that trades it; `in_flight` and `row` only where orders may be late."""
+    """An account with the rule that trades it, and the orders that have not arrived; None: they always have."""
 
     account: Account
     memory: Any
-    in_flight: Order | None = None  # ring of the last orders, [max_latency + 1, A]
-    row: Array | None = None
+    in_flight: InFlight | None = None
 
 
 def make_trader(
@@ -138,7 +146,7 @@ def make_trader(
     """
     one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), observations)
     num_assets, memory = one.num_assets, rule.init(one)
-    no_target = jnp.full(num_assets, jnp.nan)
+    no_target, size = jnp.full(num_assets, jnp.nan), max_latency + 1
 
     def order_of(memory, obs, account):
         target, memory = rule.update(no_target, memory, obs, account)
@@ -146,19 +154,19 @@ def make_trader(
 
     like = jax.eval_shape(order_of, memory, one, init(num_assets, capital, fees=market.fees))[0]
     state = TraderState(init(num_assets, capital, like, market.fees), memory)
-    size = max_latency + 1
     if max_latency:
         ring = jax.tree.map(lambda a: jnp.broadcast_to(a, (size, *a.shape)), no_order(like))
-        state = state._replace(in_flight=ring, row=jnp.zeros((), jnp.int32))
+        state = state._replace(in_flight=InFlight(ring, jnp.zeros((), jnp.int32)))
 
     def step(state: TraderState, row: Row, obs: Observation, record: bool = False) -> tuple[TraderState, Result]:
         account, result = advance(market, policy, state.account, row, record)
         order, memory = order_of(state.memory, obs, account)
-        if not max_latency:
+        if state.in_flight is None:
             return TraderState(decide(account, order), memory), result
-        ring = jax.tree.map(lambda a, new: a.at[state.row % size].set(new), state.in_flight, order)
-        arrived = jax.tree.map(lambda a: a[(state.row - market.latency) % size], ring)
-        return TraderState(decide(account, arrived), memory, ring, state.row + 1), result
+        orders, number = state.in_flight
+        orders = jax.tree.map(lambda ring, new: ring.at[number % size].set(new), orders, order)
+        arrived = jax.tree.map(lambda ring: ring[(number - market.latency) % size], orders)
+        return TraderState(decide(account, arrived), memory, InFlight(orders, number + 1)), result
 
     return state, step
 

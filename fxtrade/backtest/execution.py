@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from fxtrade.backtest.account import settle
-from fxtrade.core.market_types import Market, OrderLimits, Row
+from fxtrade.backtest import account as accounts
+from fxtrade.core.market_types import ExecutionPolicy, Market, OrderLimits, Row
 from fxtrade.core.order_types import Executions, Reason
 from fxtrade.core.trading_types import Account, Counts, Fill
 from fxtrade.core.types import Array
@@ -17,10 +17,21 @@ from fxtrade.market import charge, fees, margin
 ROUNDING = 1e-9  # of units in lots: a position of 3 lots less rounding is 3 lots
 
 
+class Context(NamedTuple):
+    """What does not change within a bar; `record` says whether executions are kept."""
+
+    market: Market
+    policy: ExecutionPolicy
+    row: Row
+    record: bool
+
+
 class Progress(NamedTuple):
     """An account within a bar, and what has happened in the bar so far.
 
     Attributes:
+        equity: at the open, of which orders by weight are a share.
+        fresh: positions that were opened in this bar.
         pnl: profit of each asset before costs.
         costs: paid, by name.
         traded: value traded, always positive.
@@ -29,6 +40,8 @@ class Progress(NamedTuple):
     """
 
     account: Account
+    equity: Float[Array, ""]
+    fresh: Bool[Array, " A"]
     pnl: Float[Array, " A"]
     costs: dict[str, Float[Array, " A"]]
     traded: Float[Array, " A"]
@@ -45,24 +58,24 @@ class Trade(NamedTuple):
         price: of the trade.
         where: assets that trade.
         maker: whether the order rested in the book; None: no order did.
-        reason: why.
+        reason: a `Reason` for all assets, or one each.
     """
 
     wanted: Float[Array, " A"]
     price: Float[Array, " A"]
     where: Bool[Array, " A"]
     maker: Bool[Array, " A"] | None
-    reason: Array | Reason
+    reason: Reason | Int[Array, " A"]
 
 
-def begin(market: Market, account: Account, row: Row, names: tuple[str, ...]) -> Progress:
-    """Return the progress at the beginning of a bar; `names` are those of the costs that may arise."""
-    zero = jnp.zeros_like(account.units)
-    left = None
-    if market.limits is not None and market.limits.participation is not None:
-        volume = jnp.asarray(row.bar.volume).astype(zero.dtype)
-        left = jnp.where(jnp.isnan(volume), jnp.inf, market.limits.participation * volume)
-    return Progress(account, zero, dict.fromkeys(names, zero), zero, left, Counts())
+def begin(context: Context, account: Account) -> Progress:
+    """Return the progress at the beginning of a bar."""
+    zero, left, limits = jnp.zeros_like(account.units), None, context.market.limits
+    if limits is not None and limits.participation is not None:
+        volume = jnp.asarray(context.row.bar.volume).astype(zero.dtype)
+        left = jnp.where(jnp.isnan(volume), jnp.inf, limits.participation * volume)
+    costs = dict.fromkeys(_cost_names(context), zero)
+    return Progress(account, account.cash, jnp.zeros(zero.shape, bool), zero, costs, zero, left, Counts())
 
 
 def move(progress: Progress, price: Float[Array, " A"]) -> Progress:
@@ -74,21 +87,11 @@ def move(progress: Progress, price: Float[Array, " A"]) -> Progress:
 
 def pay(progress: Progress, costs: dict[str, Float[Array, " A"]]) -> Progress:
     """Take costs from the cash, and count them."""
-    cash = progress.account.cash
-    for cost in costs.values():
-        cash = cash - jnp.sum(cost)
-    counted = {name: progress.costs[name] + cost for name, cost in costs.items()}
-    return progress._replace(account=progress.account._replace(cash=cash), costs=progress.costs | counted)
+    return _count(progress, costs)._replace(account=accounts.pay(progress.account, costs))
 
 
 def execute(
-    market: Market,
-    progress: Progress,
-    row: Row,
-    trade: Trade,
-    record: bool,
-    opens: bool = False,
-    forced: bool = False,
+    context: Context, progress: Progress, trade: Trade, opens: bool = False, forced: bool = False
 ) -> tuple[Progress, Bool[Array, " A"]]:
     """Carry out trades at their prices, as far as limits and margin allow; return also where a rest of them waits.
 
@@ -97,55 +100,72 @@ def execute(
         forced: neither limits nor margin apply, as for a liquidation.
     """
     progress = move(progress, jnp.where(trade.where, trade.price, progress.account.mark))
-    account, counts, left = progress.account, progress.counts, progress.left
+    market, account, counts, left = context.market, progress.account, progress.counts, progress.left
     units, price = account.units, account.mark
-
-    maker_bps = taker_bps = None
-    if market.fees is not None and account.trailing is not None:
-        maker_bps, taker_bps = fees.rates(market.fees, fees.trailing(account.trailing))
+    empty = _empty_fill(context, account, trade)
 
     def fill(position):
-        value = (position - units) * price
-        bar, spread = row.bar, row.conditions.spread
-        volume = jnp.asarray(bar.volume).astype(price.dtype)
-        return Fill(price, value, position, trade.maker, maker_bps, taker_bps, volume, None, spread, bar.second_of_week)
+        return empty._replace(traded_value=(position - units) * price, position=position)
 
     def cost(position):
         return sum((jnp.sum(paid) for paid in charge(market, fill(position)).values()), jnp.zeros(()))
 
-    asked = jnp.where(trade.where, trade.wanted, units)
-    position, waits = asked, jnp.zeros_like(trade.where)
-    if not forced:
-        if left is not None:
-            position, waits = _at_most(units, position, left)
-        if opens and market.margin is not None:
-            before = position
-            position = margin.affordable(market.margin, account.cash, units, position, price, cost)
-            cut = jnp.abs(position - before) > ROUNDING * jnp.abs(before)
-            counts = counts._replace(cut=counts.cut + jnp.sum(cut, dtype=jnp.int32))
-        if opens and market.limits is not None:
-            position, dropped = _whole(market.limits, units, position, price)
-            counts = counts._replace(dropped=counts.dropped + jnp.sum(dropped, dtype=jnp.int32))
-    bought = position - units
+    position, waits = jnp.where(trade.where, trade.wanted, units), jnp.zeros_like(trade.where)
+    if left is not None and not forced:
+        position, waits = _at_most(units, position, left)
+    if opens and market.margin is not None:
+        asked = position
+        position = margin.affordable(market.margin, account.cash, units, asked, price, cost)
+        cut = jnp.abs(position - asked) > ROUNDING * jnp.abs(asked)
+        counts = counts._replace(cut=counts.cut + jnp.sum(cut, dtype=jnp.int32))
+    if opens and market.limits is not None:
+        position, dropped = _whole(market.limits, units, position, price)
+        counts = counts._replace(dropped=counts.dropped + jnp.sum(dropped, dtype=jnp.int32))
     if left is not None:
-        left = left - jnp.abs(bought)
+        left = left - jnp.abs(position - units)
 
-    filled = fill(position)
-    account, costs = settle(account, filled, market)
+    account, costs = accounts.settle(account, fill(position), market)
     log = progress.log
-    if record:
-        total = sum(costs.values(), jnp.zeros_like(price))
+    if context.record:
+        paid = sum(costs.values(), jnp.zeros_like(price))
         reason = jnp.broadcast_to(jnp.asarray(trade.reason, jnp.int8), price.shape)
-        log = (*log, Executions(bought, price, total, reason))
-    progress = progress._replace(
-        account=account,
-        costs=progress.costs | {name: progress.costs[name] + cost for name, cost in costs.items()},
-        traded=progress.traded + jnp.abs(filled.traded_value),
-        left=left,
-        counts=counts,
-        log=log,
+        log = (*log, Executions(position - units, price, paid, reason))
+    traded = progress.traded + jnp.abs((position - units) * price)
+    progress = progress._replace(account=account, traded=traded, left=left, counts=counts, log=log)
+    return _count(progress, costs), waits
+
+
+def _count(progress: Progress, costs: dict[str, Float[Array, " A"]]) -> Progress:
+    counted = {name: progress.costs[name] + cost for name, cost in costs.items()}
+    return progress._replace(costs=progress.costs | counted)
+
+
+def _cost_names(context: Context) -> list[str]:
+    """Return the names of the costs that may arise, sorted."""
+    market, names = context.market, list(context.market.costs)
+    names += ["funding"] if context.row.conditions.funding is not None else []
+    names += ["borrow", "interest"] if market.carry is not None else []
+    names += ["liquidation"] if market.margin is not None else []
+    return sorted(names)
+
+
+def _empty_fill(context: Context, account: Account, trade: Trade) -> Fill:
+    """Return a fill of no units with all that costs may depend on."""
+    market, bar, price = context.market, context.row.bar, account.mark
+    maker_bps = taker_bps = None
+    if market.fees is not None and account.trailing is not None:
+        maker_bps, taker_bps = fees.rates(market.fees, fees.trailing(account.trailing))
+    return Fill(
+        price,
+        traded_value=jnp.zeros_like(price),
+        position=account.units,
+        maker=trade.maker,
+        maker_bps=maker_bps,
+        taker_bps=taker_bps,
+        volume=jnp.asarray(bar.volume).astype(price.dtype),
+        spread=context.row.conditions.spread,
+        time=bar.second_of_week,
     )
-    return progress, waits
 
 
 def _at_most(

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import ArrayLike, Bool, Float, Int
 
 from fxtrade.core.market_types import TrailingVolume
 from fxtrade.core.order_types import Executions, Exits, Order
@@ -103,12 +103,12 @@ class Counts(NamedTuple):
         ambiguous: bars whose range holds both the stop and the target of a position, so that their order matters.
     """
 
-    delisted: Int[Array, "*N"] = np.int32(0)
-    liquidated: Int[Array, "*N"] = np.int32(0)
-    cut: Int[Array, "*N"] = np.int32(0)
-    dropped: Int[Array, "*N"] = np.int32(0)
-    expired: Int[Array, "*N"] = np.int32(0)
-    ambiguous: Int[Array, "*N"] = np.int32(0)
+    delisted: Int[ArrayLike, "*N"] = np.int32(0)
+    liquidated: Int[ArrayLike, "*N"] = np.int32(0)
+    cut: Int[ArrayLike, "*N"] = np.int32(0)
+    dropped: Int[ArrayLike, "*N"] = np.int32(0)
+    expired: Int[ArrayLike, "*N"] = np.int32(0)
+    ambiguous: Int[ArrayLike, "*N"] = np.int32(0)
 
 
 class Result(NamedTuple):

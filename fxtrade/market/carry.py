@@ -23,7 +23,7 @@ def per_bar(annual: PerAsset, interval: int) -> PerAsset:
         ConfigError: the interval is not positive.
     """
     if interval <= 0:
-        raise ConfigError(f"carry: interval={interval!r} is no length of a bar; give ns > 0, as Panel.interval")
+        raise ConfigError(f"carry: interval={interval!r} is not a length of a bar; give ns > 0, as Panel.interval")
     return annual * (interval / YEAR)
 
 

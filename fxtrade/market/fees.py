@@ -91,7 +91,7 @@ def rates(schedule: FeeSchedule, trailing_volume: Number) -> tuple[PerAsset, Per
     tier = jnp.greater_equal(trailing_volume, volume[1:]).sum(axis=0, dtype=jnp.int32)
     if volume.ndim == 1:
         return maker[tier], taker[tier]
-    return tuple(jnp.take_along_axis(rate, tier[None], axis=0)[0] for rate in (maker, taker))
+    return jnp.take_along_axis(maker, tier[None], axis=0)[0], jnp.take_along_axis(taker, tier[None], axis=0)[0]
 
 
 def per_asset(schedules: Sequence[FeeSchedule]) -> FeeSchedule:

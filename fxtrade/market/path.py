@@ -8,7 +8,7 @@ an exit of a position lies within the bar:
 * `optimistic`: the other one.
 * `nearest`: that which is nearer to the open; at equal distances the low of a bar that rises and the high of one that
   falls.
-* `random`: either, with equal probability, drawn anew for each bar and asset from `ExecutionPolicy.seed`.
+* `random`: either, with equal probability, drawn for each bar and asset from `ExecutionPolicy.seed`.
 
 Between two of the four prices the price moves without turning. A gap from one bar to the next is met at the open.
 """
