@@ -66,6 +66,10 @@ class Trades:
     def __repr__(self) -> str:
         return f"Trades({plural(len(self), 'trade')}, {self.is_open.sum():,} open, net profit {self.net.sum():.6g})"
 
+    def select(self, rows: Bool[np.ndarray, " trades"] | Int[np.ndarray, " rows"]) -> Trades:
+        """Return some of the trades, by a mask or by their numbers."""
+        return Trades(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+
     def to_frame(self, times: Int[Array, " N"], symbols: Sequence[str]) -> pl.DataFrame:
         """Return a row for each trade: names for asset, side and reason, and the opens (UTC) of the bars for rows.
 

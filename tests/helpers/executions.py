@@ -11,9 +11,9 @@ from fxtrade.core.types import Bars
 def of_result(bars: Bars, result: Result) -> Executions:
     """Return the executions at the opens that a backtest of target weights stands for, `[N, 1, A]`."""
     ok = np.asarray(bars.ok)
+    last = np.maximum.accumulate(np.where(ok, np.arange(len(ok))[:, None], 0))  # the row of the last known price
     opens, closes = (np.where(ok, np.asarray(x, np.float64), 1.0) for x in (bars.open, bars.close))
-    held = result.weight * result.equity[:, None] / closes
-    assert ok.all(), "without a bar the mark is not the close"
+    held = result.weight * result.equity[:, None] / np.take_along_axis(closes, last, 0)
     change = np.diff(held, axis=0, prepend=0)
     units = np.where(result.traded > 0, np.sign(change) * result.traded / opens, 0)
     cost = sum(np.asarray(c).reshape(len(ok), -1) for c in result.costs.values())

@@ -1,0 +1,148 @@
+"""The tear sheet of a backtest as a typed value: curves, metrics, drawdowns and attribution of the profit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from fxtrade.backtest.trade_table import Trades
+from fxtrade.core.errors import DataError
+from fxtrade.core.trading_types import Result
+from fxtrade.core.types import Array
+from fxtrade.data.panel import Panel
+from fxtrade.evaluate import tearsheet_metrics as metrics
+from fxtrade.evaluate.tearsheet_metrics import DAY, Curve, Drawdown, EquityMetrics, TradingMetrics
+from fxtrade.metrics import returns
+
+HOUR = 3600 * 10**9
+WINDOWS = 90, 30, 7  # days of the rolling Sharpe ratio: the first of which twice as many days exist
+WEEKDAYS = "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"
+
+
+@dataclasses.dataclass(frozen=True)
+class Attribution:
+    """Net profit by group, in units of the starting capital."""
+
+    name: str
+    groups: tuple[str, ...]
+    profit: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TearSheet:
+    """Everything that a tear sheet shows.
+
+    Attributes:
+        panel: the bars that were traded.
+        closes: `[N + 1]` times of the start of the account and of the close of each bar.
+        day_starts: `[D]` times. month_starts: `[M]` times, with the returns `month_returns` of the strategy.
+        window: days of the rolling Sharpe ratio, 0 where the history is too short for one.
+        drawdowns: the deepest of the strategy, deepest first.
+    """
+
+    title: str
+    warnings: tuple[str, ...]
+    panel: Panel
+    trades: Trades
+    closes: Int[np.ndarray, " closes"]
+    day_starts: Int[np.ndarray, " D"]
+    month_starts: Int[np.ndarray, " M"]
+    month_returns: Float[np.ndarray, " M"]
+    window: int
+    strategy: Curve
+    benchmark: Curve | None
+    strategy_metrics: EquityMetrics
+    benchmark_metrics: EquityMetrics | None
+    trading_metrics: TradingMetrics
+    drawdowns: tuple[Drawdown, ...]
+    attributions: tuple[Attribution, ...]
+
+    def __repr__(self) -> str:
+        return f"TearSheet({self.title!r}, {self.panel!r}, {self.trades!r})"
+
+
+def tear_sheet(
+    panel: Panel,
+    result: Result,
+    trades: Trades,
+    benchmark: Float[Array, " N"] | None = None,
+    title: str = "Backtest",
+    warnings: Sequence[str] = (),
+    trials: Sequence[float] | None = None,
+) -> TearSheet:
+    """Return the tear sheet of one backtest.
+
+    Args:
+        panel: the bars that were traded, N rows.
+        result: of `backtest`, in units of the starting capital.
+        trades: of `backtest.trades`, likewise.
+        benchmark: equity of another account over the same bars, such as buy and hold.
+        warnings: what the reader has to know, shown on top.
+        trials: daily Sharpe ratio of every configuration tried before, NaN of one that was ruined; deflates the Sharpe
+            ratio. None: not known.
+
+    Raises:
+        DataError: the result or the benchmark is not of these bars.
+    """
+    times, shape = panel.times, panel.bars.ok.shape
+    for name, x in (("equity", result.equity), ("benchmark", benchmark)):
+        if x is not None and np.shape(x) != shape[:1]:
+            raise DataError(
+                f"tear sheet: {name} has shape {np.shape(x)}, the panel {shape}; give those of one backtest"
+            )
+    if result.weight.shape != shape or (len(trades) and trades.exit_row.max() >= len(times)):
+        raise DataError(f"tear sheet: weights {result.weight.shape} or trades are not of the panel's bars {shape}")
+    closes = np.append(times[0], times + panel.interval)
+    starts = returns.by_period(times, result.equity, "day")[0]
+    window = next((days for days in WINDOWS if len(starts) >= 2 * days), 0)
+    month_starts, month_returns = returns.by_period(times, result.equity, "month")
+    strategy = metrics.curve(times, result.equity, window)
+    held = None if benchmark is None else metrics.curve(times, np.asarray(benchmark, np.float64), window)
+    costs = {name: _per_asset(cost, result.traded) for name, cost in result.costs.items()}
+    return TearSheet(
+        title=title,
+        warnings=tuple(warnings),
+        panel=panel,
+        trades=trades,
+        closes=closes,
+        day_starts=starts,
+        month_starts=month_starts,
+        month_returns=month_returns,
+        window=window,
+        strategy=strategy,
+        benchmark=held,
+        strategy_metrics=metrics.equity_metrics(times, strategy, starts, closes),
+        benchmark_metrics=None if held is None else metrics.equity_metrics(times, held, starts, closes),
+        trading_metrics=metrics.trading_metrics(result, costs, trades, strategy, held, trials, closes),
+        drawdowns=metrics.drawdowns(strategy.drawdown, closes),
+        attributions=_attributions(panel, result.pnl - sum(costs.values(), np.zeros(shape)), trades),
+    )
+
+
+def _per_asset(cost: Array, traded: Float[Array, "N A"]) -> Float[np.ndarray, "N A"]:
+    """Return a cost by asset; one that is known for the whole account only is shared out by the value traded."""
+    cost, traded = np.asarray(cost, np.float64), np.asarray(traded, np.float64)
+    if cost.ndim == 2:
+        return cost
+    return cost[:, None] * traded / np.maximum(traded.sum(1, keepdims=True), 1e-300)
+
+
+def _attributions(panel: Panel, net: Float[np.ndarray, "N A"], trades: Trades) -> tuple[Attribution, ...]:
+    """Return the net profit by asset, by side, and by hour and weekday (UTC) in which the bar opens."""
+    by_asset, by_bar = net.sum(0), net.sum(1)
+    order = np.argsort(-by_asset, kind="stable")
+    symbols = tuple(panel.symbols[a] for a in order)
+    found = [
+        Attribution("asset", symbols, tuple(by_asset[order].tolist())),
+        Attribution("side", ("long", "short"), tuple(float(trades.net[trades.side == s].sum()) for s in (1, -1))),
+    ]
+    if panel.interval < DAY:
+        hours = np.bincount(panel.times // HOUR % 24, by_bar, 24)
+        found.append(Attribution("hour", tuple(f"{hour:02d}" for hour in range(24)), tuple(hours.tolist())))
+    if panel.interval < 7 * DAY:
+        weekdays = np.bincount((panel.times // DAY + 3) % 7, by_bar, 7)  # 1970-01-01 was a Thursday
+        found.append(Attribution("weekday", WEEKDAYS, tuple(weekdays.tolist())))
+    return tuple(found)

@@ -1,0 +1,140 @@
+"""The tables of a tear sheet, as text for HTML and for Markdown."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from fxtrade.backtest.trade_table import Trades
+from fxtrade.data.times import format_time
+from fxtrade.evaluate.tearsheet import TearSheet
+from fxtrade.report.formatting import count, fixed, gain, number, percent, probability
+
+LISTED = 10  # best and worst trades
+EQUITY = {  # name and form of each metric of an equity curve
+    "total_return": ("total return", gain),
+    "annual_return": ("annual return, compounded", gain),
+    "annual_volatility": ("annual volatility", percent),
+    "sharpe": ("Sharpe ratio (annual)", lambda x: fixed(x.value, 2)),
+    "sortino": ("Sortino ratio (annual)", number),
+    "calmar": ("Calmar ratio", number),
+    "max_drawdown": ("maximum drawdown", percent),
+    "win_rate_day": ("winning days", percent),
+    "win_rate_week": ("winning weeks", percent),
+    "win_rate_month": ("winning months", percent),
+}
+TRADING = {  # likewise of trades and account
+    "trades": ("trades", count),
+    "open_trades": ("open at the end", count),
+    "win_rate": ("winning trades", percent),
+    "profit_factor": ("profit factor of the trades", number),
+    "mean_return": ("mean return of a trade", gain),
+    "mean_bars": ("mean bars held", number),
+    "turnover_a_year": ("annual turnover (times equity, buys plus sells)", number),
+    "exposure": ("mean gross exposure", percent),
+    "psr": ("probability that the true Sharpe ratio is above 0", probability),
+    "dsr": ("the same, deflated for the number of trials", probability),
+    "trials": ("trials", count),
+    "alpha": ("annual alpha to the benchmark", gain),
+    "alpha_t": ("t statistic of alpha (HAC errors)", partial(fixed, digits=2)),
+    "beta": ("beta to the benchmark", number),
+}
+TRIALS, BENCHMARK = {"dsr", "trials"}, {"alpha", "alpha_t", "beta"}  # rows that need them
+
+
+class Table(NamedTuple):
+    """A titled table of text; the columns `words` are words, the others numbers."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: tuple[int, ...] = (0,)
+
+
+def headline(sheet: TearSheet) -> tuple[tuple[str, str], ...]:
+    """Return the name and text of the few numbers on top."""
+    equity, trading = sheet.strategy_metrics, sheet.trading_metrics
+    return (
+        ("total return", gain(equity.total_return)),
+        ("annual return", gain(equity.annual_return)),
+        ("Sharpe ratio", fixed(equity.sharpe.value, 2)),
+        ("maximum drawdown", percent(equity.max_drawdown)),
+        ("trades", count(trading.trades)),
+        ("costs paid", percent(sum(trading.costs.values()))),
+    )
+
+
+def tables(sheet: TearSheet) -> tuple[Table, ...]:
+    """Return every table that has rows."""
+    best, worst = by_profit(sheet.trades)
+    made = (
+        _equity(sheet),
+        _trading(sheet),
+        _drawdowns(sheet),
+        _trades(sheet, best, "Best trades"),
+        _trades(sheet, worst, "Worst trades"),
+    )
+    return tuple(table for table in made if table.rows)
+
+
+def _equity(sheet: TearSheet) -> Table:
+    columns = [x for x in (sheet.strategy_metrics, sheet.benchmark_metrics) if x is not None]
+    rows = [(name, *(form(getattr(x, key)) for x in columns)) for key, (name, form) in EQUITY.items()]
+    ends = [f"{fixed(x.sharpe.low, 2)} to {fixed(x.sharpe.high, 2)}" for x in columns]
+    rows.insert(1 + list(EQUITY).index("sharpe"), ("its 95 % interval", *ends))
+    return Table("Returns and risk", ("", "strategy", "benchmark")[: 1 + len(columns)], tuple(rows))
+
+
+def _trading(sheet: TearSheet) -> Table:
+    metrics = sheet.trading_metrics
+    left_out = (set() if metrics.trials else TRIALS) | (set() if sheet.benchmark else BENCHMARK)
+    rows = [(name, form(getattr(metrics, key))) for key, (name, form) in TRADING.items() if key not in left_out]
+    costs = [
+        (f"{name.replace('_', '-')} paid (of the starting capital)", percent(x)) for name, x in metrics.costs.items()
+    ]
+    return Table("Trading and costs", ("", "strategy"), (*rows, *costs))
+
+
+def _drawdowns(sheet: TearSheet) -> Table:
+    rows = tuple(
+        (
+            _date(d.peak),
+            _date(d.trough),
+            "not yet" if d.recovery is None else _date(d.recovery),
+            percent(d.depth),
+            number(d.days),
+        )
+        for d in sheet.drawdowns
+    )
+    return Table("Deepest drawdowns", ("peak", "trough", "recovery", "depth", "days"), rows, (0, 1, 2))
+
+
+def by_profit(trades: Trades) -> tuple[Trades, Trades]:
+    """Return the trades with the highest profits, and those with the largest losses."""
+    order = np.argsort(trades.net, kind="stable")
+    best, worst = order[::-1][:LISTED], order[:LISTED]
+    return trades.select(best[trades.net[best] > 0]), trades.select(worst[trades.net[worst] < 0])
+
+
+def _trades(sheet: TearSheet, trades: Trades, title: str) -> Table:
+    header = ("asset", "side", "entry", "exit", "net profit", "return", "MAE", "MFE", "bars", "exit by")
+    rows = tuple(
+        (
+            *(row["symbol"], row["side"], f"{row['entry_time']:%Y-%m-%d}", f"{row['exit_time']:%Y-%m-%d}"),
+            *(profit(row["net"]), gain(row["ret"]), percent(row["mae"]), percent(row["mfe"])),
+            *(count(row["bars"]), row["reason"]),
+        )
+        for row in trades.to_frame(sheet.panel.times, sheet.panel.symbols).iter_rows(named=True)
+    )
+    return Table(title, header, rows, (0, 1, 2, 3, 9))
+
+
+def profit(x: float) -> str:
+    """Format a profit in units of the starting capital in percent, with digits enough for a small one."""
+    return gain(x) if abs(x) >= 1 else f"{100 * x:+.2f} %"
+
+
+def _date(ns: int) -> str:
+    return format_time(ns, "D")
