@@ -14,7 +14,7 @@ from fxtrade.core.trading_types import Result
 from fxtrade.core.types import Array
 from fxtrade.data.panel import Panel
 from fxtrade.evaluate import tearsheet_metrics as metrics
-from fxtrade.evaluate.tearsheet_metrics import DAY, Curve, Drawdown, EquityMetrics, TradingMetrics
+from fxtrade.evaluate.tearsheet_metrics import DAY, Curve, EquityMetrics, TradingMetrics
 from fxtrade.metrics import returns
 
 HOUR = 3600 * 10**9
@@ -40,7 +40,6 @@ class TearSheet:
         closes: `[N + 1]` times of the start of the account and of the close of each bar.
         day_starts: `[D]` times. month_starts: `[M]` times, with the returns `month_returns` of the strategy.
         window: days of the rolling Sharpe ratio, 0 where the history is too short for one.
-        drawdowns: the deepest of the strategy, deepest first.
     """
 
     title: str
@@ -57,7 +56,6 @@ class TearSheet:
     strategy_metrics: EquityMetrics
     benchmark_metrics: EquityMetrics | None
     trading_metrics: TradingMetrics
-    drawdowns: tuple[Drawdown, ...]
     attributions: tuple[Attribution, ...]
 
     def __repr__(self) -> str:
@@ -90,18 +88,16 @@ def tear_sheet(
     times, shape = panel.times, panel.bars.ok.shape
     for name, x in (("equity", result.equity), ("benchmark", benchmark)):
         if x is not None and np.shape(x) != shape[:1]:
-            raise DataError(
-                f"tear sheet: {name} has shape {np.shape(x)}, the panel {shape}; give those of one backtest"
-            )
+            raise DataError(f"tear sheet: {name} has shape {np.shape(x)}, the panel {shape}; give those of its bars")
     if result.weight.shape != shape or (len(trades) and trades.exit_row.max() >= len(times)):
         raise DataError(f"tear sheet: weights {result.weight.shape} or trades are not of the panel's bars {shape}")
     closes = np.append(times[0], times + panel.interval)
     starts = returns.by_period(times, result.equity, "day")[0]
     window = next((days for days in WINDOWS if len(starts) >= 2 * days), 0)
     month_starts, month_returns = returns.by_period(times, result.equity, "month")
-    strategy = metrics.curve(times, result.equity, window)
+    strategy = metrics.curve(times, np.asarray(result.equity, np.float64), window)
     held = None if benchmark is None else metrics.curve(times, np.asarray(benchmark, np.float64), window)
-    costs = {name: _per_asset(cost, result.traded) for name, cost in result.costs.items()}
+    cost = sum((_per_asset(cost, result.traded) for cost in result.costs.values()), np.zeros(shape))
     return TearSheet(
         title=title,
         warnings=tuple(warnings),
@@ -116,9 +112,8 @@ def tear_sheet(
         benchmark=held,
         strategy_metrics=metrics.equity_metrics(times, strategy, starts, closes),
         benchmark_metrics=None if held is None else metrics.equity_metrics(times, held, starts, closes),
-        trading_metrics=metrics.trading_metrics(result, costs, trades, strategy, held, trials, closes),
-        drawdowns=metrics.drawdowns(strategy.drawdown, closes),
-        attributions=_attributions(panel, result.pnl - sum(costs.values(), np.zeros(shape)), trades),
+        trading_metrics=metrics.trading_metrics(result, trades, strategy, held, trials, closes),
+        attributions=_attributions(panel, np.asarray(result.pnl, np.float64) - cost, trades),
     )
 
 

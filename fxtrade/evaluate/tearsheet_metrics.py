@@ -54,7 +54,10 @@ class Drawdown:
 
 @dataclasses.dataclass(frozen=True)
 class EquityMetrics:
-    """Metrics of one equity curve; the Sharpe ratio with a block-bootstrap interval. NaN where there is no number."""
+    """Metrics of one equity curve; the Sharpe ratio with a block-bootstrap interval. NaN where there is no number.
+
+    `drawdowns` are the deepest ones, deepest first.
+    """
 
     total_return: float
     annual_return: float
@@ -63,9 +66,11 @@ class EquityMetrics:
     sortino: float
     calmar: float
     max_drawdown: float
+    max_drawdown_days: float
     win_rate_day: float
     win_rate_week: float
     win_rate_month: float
+    drawdowns: tuple[Drawdown, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +107,7 @@ class TradingMetrics:
 
 
 def curve(times: Int[np.ndarray, " N"], equity: Float[np.ndarray, " N"], window: int) -> Curve:
+    """Return what is drawn of an equity curve, with a rolling Sharpe ratio over `window` days, or none for 0."""
     days = returns.by_period(times, equity, "day")[1]
     rolling = np.zeros(0)
     if window:
@@ -117,6 +123,11 @@ def _days_a_year(days: int, closes: Int[np.ndarray, " closes"]) -> float:
 
 
 def equity_metrics(times: np.ndarray, curve: Curve, starts: np.ndarray, closes: np.ndarray) -> EquityMetrics:
+    """Return the metrics of a curve.
+
+    Args:
+        times: `[N]` opens of the bars. starts: `[D]` starts of the days. closes: `[N + 1]`, from the start on.
+    """
     equity, days, periods = curve.equity[1:], curve.days, _days_a_year(len(curve.days), closes)
     week, month = (returns.by_period(times, equity, name)[1] for name in ("week", "month"))
     annual_return, deepest = returns.annual_return(days, periods), float(curve.drawdown.min())
@@ -128,9 +139,11 @@ def equity_metrics(times: np.ndarray, curve: Curve, starts: np.ndarray, closes: 
         sortino=returns.sortino(days, periods),
         calmar=annual_return / -deepest if deepest else NAN,
         max_drawdown=deepest,
+        max_drawdown_days=returns.longest_drawdown(equity, closes) / DAY,
         win_rate_day=returns.win_rate(days),
         win_rate_week=returns.win_rate(week),
         win_rate_month=returns.win_rate(month),
+        drawdowns=_drawdowns(curve.drawdown, closes),
     )
 
 
@@ -148,40 +161,7 @@ def _sharpe(starts: Int[np.ndarray, " D"], days: Float[np.ndarray, " D"], period
     return Estimate(*(float(scale * x) for x in (ratio, *bootstrap.percentiles(drawn, 0.95))))
 
 
-def trading_metrics(
-    result: Result,
-    costs: Mapping[str, Float[np.ndarray, "N A"]],
-    trades: Trades,
-    strategy: Curve,
-    benchmark: Curve | None,
-    trials: Sequence[float] | None,
-    closes: Int[np.ndarray, " closes"],
-) -> TradingMetrics:
-    moments, periods = significance.moments(strategy.days), _days_a_year(len(strategy.days), closes)
-    ratios = [r for r in (*(trials or ()), float(moments.sharpe)) if np.isfinite(r)]
-    by_chance = significance.expected_maximum(len(trials or ()) + 1, float(np.var(ratios)) if ratios else 0.0)
-    fit = None if benchmark is None else alpha.alpha_beta(strategy.days, benchmark.days, periods)
-    years = float(closes[-1] - closes[0]) / DAY / YEAR
-    return TradingMetrics(
-        trades=len(trades),
-        open_trades=int(trades.is_open.sum()),
-        win_rate=returns.win_rate(trades.net),
-        profit_factor=returns.profit_factor(trades.net),
-        mean_return=float(trades.ret.mean()) if len(trades) else NAN,
-        mean_bars=float(trades.bars.mean()) if len(trades) else NAN,
-        turnover_a_year=returns.turnover(result.traded, result.equity) * len(result.equity) / years,
-        exposure=returns.exposure(result.weight),
-        costs={name: float(cost.sum()) for name, cost in costs.items()},
-        psr=float(significance.probabilistic_sharpe(moments)),
-        dsr=NAN if trials is None else float(significance.probabilistic_sharpe(moments, by_chance)),
-        trials=0 if trials is None else len(trials) + 1,
-        alpha=NAN if fit is None else fit.alpha,
-        alpha_t=NAN if fit is None else fit.alpha_t,
-        beta=NAN if fit is None else fit.beta,
-    )
-
-
-def drawdowns(below: Float[np.ndarray, " closes"], closes: Int[np.ndarray, " closes"]) -> tuple[Drawdown, ...]:
+def _drawdowns(below: Float[np.ndarray, " closes"], closes: Int[np.ndarray, " closes"]) -> tuple[Drawdown, ...]:
     """Return the deepest drawdowns, deepest first."""
     turns = np.diff((below < 0).astype(np.int8), append=0)
     peaks, ends = np.flatnonzero(turns == 1), np.flatnonzero(turns == -1)
@@ -196,3 +176,36 @@ def drawdowns(below: Float[np.ndarray, " closes"], closes: Int[np.ndarray, " clo
         days = float(closes[end] - closes[peak]) / DAY
         found.append(Drawdown(int(closes[peak]), int(closes[trough]), recovery, float(depth[i]), days))
     return tuple(found)
+
+
+def trading_metrics(
+    result: Result,
+    trades: Trades,
+    strategy: Curve,
+    benchmark: Curve | None,
+    trials: Sequence[float] | None,
+    closes: Int[np.ndarray, " closes"],
+) -> TradingMetrics:
+    """Return the metrics of trades and account; arguments as in `tearsheet.tear_sheet` and `equity_metrics`."""
+    moments, periods = significance.moments(strategy.days), _days_a_year(len(strategy.days), closes)
+    ratios = [r for r in (*(trials or ()), float(moments.sharpe)) if np.isfinite(r)]
+    by_chance = significance.expected_maximum(len(trials or ()) + 1, float(np.var(ratios)) if ratios else 0.0)
+    fit = None if benchmark is None else alpha.alpha_beta(strategy.days, benchmark.days, periods)
+    years = float(closes[-1] - closes[0]) / DAY / YEAR
+    return TradingMetrics(
+        trades=len(trades),
+        open_trades=int(trades.is_open.sum()),
+        win_rate=returns.win_rate(trades.net),
+        profit_factor=returns.profit_factor(trades.net),
+        mean_return=float(trades.ret.mean()) if len(trades) else NAN,
+        mean_bars=float(trades.bars.mean()) if len(trades) else NAN,
+        turnover_a_year=returns.turnover(result.traded, result.equity) * len(result.equity) / years,
+        exposure=returns.exposure(result.weight),
+        costs={name: float(np.sum(cost)) for name, cost in result.costs.items()},
+        psr=float(significance.probabilistic_sharpe(moments)),
+        dsr=NAN if trials is None else float(significance.probabilistic_sharpe(moments, by_chance)),
+        trials=0 if trials is None else len(trials) + 1,
+        alpha=NAN if fit is None else fit.alpha,
+        alpha_t=NAN if fit is None else fit.alpha_t,
+        beta=NAN if fit is None else fit.beta,
+    )

@@ -8,12 +8,12 @@ from html import escape
 import numpy as np
 import plotly.graph_objects as go
 from plotly.io import to_html
+from plotly.offline import get_plotlyjs
 
-from fxtrade.core.text import plural
-from fxtrade.data.times import format_interval, format_time
 from fxtrade.evaluate.tearsheet import TearSheet
-from fxtrade.report.tearsheet_figures import ASSETS, MARKERS, figures
-from fxtrade.report.tearsheet_tables import Table, headline, tables
+from fxtrade.report.tearsheet_figures import figures
+from fxtrade.report.tearsheet_tables import CONVENTIONS, Table, describe, headline, tables
+from fxtrade.report.tearsheet_trades import ASSETS, MARKERS
 
 CONFIG = {
     "responsive": True,
@@ -48,7 +48,7 @@ table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-
 th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap }
 th { color: var(--soft); font-weight: 600 }
 .word { text-align: left }
-.pair td.word { white-space: normal }
+.pair td { white-space: normal }
 footer { margin-top: 2rem }
 @media (max-width: 500px) { table { font-size: .78rem } th, td { padding: .25rem .3rem } }
 :is(.infolayer, .updatemenu-container, [class$="tick"]) text { fill: var(--soft) !important }
@@ -73,54 +73,32 @@ addEventListener("afterprint", () => plots.forEach(p => Plotly.relayout(p, {widt
 
 def page(sheet: TearSheet) -> str:
     """Return the page. Equal tear sheets give equal pages."""
-    drawn, listed = figures(sheet), {table.title: table for table in tables(sheet)}
-    first = True
-
-    def plot(name: str) -> str:
-        nonlocal first
-        code, first = _plot(name, drawn[name], with_library=first), False
-        return code
-
+    plots = {name: _plot(name, figure) for name, figure in figures(sheet).items()}
+    listed = {table.title: table for table in tables(sheet)}
     metrics = [_table(listed.pop(title)) for title in ("Returns and risk", "Trading and costs")]
     body = [
         f"<h1>{escape(sheet.title)}</h1>",
-        f"<p>{escape(_describe(sheet))}</p>",
+        f"<p>{escape(describe(sheet))}</p>",
         _warnings(sheet.warnings),
         _cards(headline(sheet)),
-        _section("Equity, drawdown and rolling Sharpe ratio", plot("curves")),
+        _section("Equity, drawdown and rolling Sharpe ratio", plots["curves"]),
         _pair(metrics),
-        _section("Monthly returns", f'<div class="wide"><div class="months">{plot("months")}</div></div>'),
-        _section("Daily returns", plot("days")),
+        _section("Monthly returns", f'<div class="wide"><div class="months">{plots["months"]}</div></div>'),
+        _section("Daily returns", plots["days"]),
     ]
-    if "trades" in drawn:
-        body.append(_section("Trades on the price", f"<p>{escape(_note(sheet))}</p>", plot("trades")))
-    parts = [_section(f"Net profit by {a.name}{_zone(a.name)}", plot(f"by_{a.name}")) for a in sheet.attributions]
+    if "trades" in plots:
+        body.append(_section("Trades on the price", f"<p>{escape(_note(sheet))}</p>", plots["trades"]))
+    parts = [_section(f"Net profit by {a.name}{_zone(a.name)}", plots[f"by_{a.name}"]) for a in sheet.attributions]
     body += [_pair(parts), *map(_table, listed.values())]
     body += [f"<footer><p>{escape(CONVENTIONS)}</p></footer>", f"<script>{SCRIPT}</script>"]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(sheet.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape(sheet.title)}</title>\n<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>\n"
         + "\n".join(filter(None, body))
         + "\n</body>\n</html>\n"
     )
-
-
-CONVENTIONS = (
-    "Times are UTC. Profits are net of costs, in percent of the starting capital. A year has 365 days; "
-    "ratios are of daily returns, and the interval of the Sharpe ratio is from resampled blocks of ten days. MAE and "
-    "MFE are the worst and the best move of the price against the mean entry price while the position was held. Long "
-    "lines are thinned such that their extremes stay."
-)
-
-
-def _describe(sheet: TearSheet) -> str:
-    panel, shown = sheet.panel, ", ".join(sheet.panel.symbols[:12])
-    more = f" and {len(panel.symbols) - 12} more" if len(panel.symbols) > 12 else ""
-    span = f"{format_time(sheet.closes[0], 'D')} to {format_time(sheet.closes[-1], 'D')}"
-    made = " of a simulated market" if panel.simulated else ""
-    return f"{span}, {plural(len(panel.times), 'bar')} of {format_interval(panel.interval)}{made}: {shown}{more}"
 
 
 def _note(sheet: TearSheet) -> str:
@@ -164,6 +142,6 @@ def _table(table: Table) -> str:
     return _section(table.title, f'<div class="wide">{content}</div>')
 
 
-def _plot(name: str, figure: go.Figure, with_library: bool) -> str:
+def _plot(name: str, figure: go.Figure) -> str:
     config = CONFIG if name in ZOOMED else CONFIG | {"displayModeBar": False}
-    return to_html(figure, config, full_html=False, include_plotlyjs=with_library, div_id=name, validate=False)
+    return to_html(figure, config, full_html=False, include_plotlyjs=False, div_id=name, validate=False)

@@ -1,4 +1,4 @@
-"""The tables of a tear sheet, as text for HTML and for Markdown."""
+"""The words and tables of a tear sheet, as text for HTML and for Markdown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fxtrade.backtest.trade_table import Trades
-from fxtrade.data.times import format_time
+from fxtrade.core.text import plural
+from fxtrade.data.times import format_interval, format_time
 from fxtrade.evaluate.tearsheet import TearSheet
-from fxtrade.report.formatting import count, fixed, gain, number, percent, probability
+from fxtrade.report.formatting import DASH, count, fixed, gain, number, percent, probability
 
 LISTED = 10  # best and worst trades
 EQUITY = {  # name and form of each metric of an equity curve
@@ -21,6 +22,8 @@ EQUITY = {  # name and form of each metric of an equity curve
     "sortino": ("Sortino ratio (annual)", number),
     "calmar": ("Calmar ratio", number),
     "max_drawdown": ("maximum drawdown", percent),
+    "drawdowns": ("from peak to trough", lambda x: f"{_date(x[0].peak)} to {_date(x[0].trough)}" if x else DASH),
+    "max_drawdown_days": ("longest drawdown (days)", number),
     "win_rate_day": ("winning days", percent),
     "win_rate_week": ("winning weeks", percent),
     "win_rate_month": ("winning months", percent),
@@ -44,6 +47,14 @@ TRADING = {  # likewise of trades and account
 TRIALS, BENCHMARK = {"dsr", "trials"}, {"alpha", "alpha_t", "beta"}  # rows that need them
 
 
+CONVENTIONS = (
+    "Times are UTC. Profits are net of costs, in percent of the starting capital. A year has 365 days; "
+    "ratios are of daily returns, and the interval of the Sharpe ratio is from resampled blocks of ten days. MAE and "
+    "MFE are the worst and the best move of the price against the mean entry price while the position was held. Long "
+    "lines are thinned such that their extremes stay."
+)
+
+
 class Table(NamedTuple):
     """A titled table of text; the columns `words` are words, the others numbers."""
 
@@ -51,6 +62,15 @@ class Table(NamedTuple):
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     words: tuple[int, ...] = (0,)
+
+
+def describe(sheet: TearSheet) -> str:
+    """Return the span, the bars and the assets in words."""
+    panel, shown = sheet.panel, ", ".join(sheet.panel.symbols[:12])
+    more = f" and {len(panel.symbols) - 12} more" if len(panel.symbols) > 12 else ""
+    span = f"{format_time(sheet.closes[0], 'D')} to {format_time(sheet.closes[-1], 'D')}"
+    made = " of a simulated market" if panel.simulated else ""
+    return f"{span}, {plural(len(panel.times), 'bar')} of {format_interval(panel.interval)}{made}: {shown}{more}"
 
 
 def headline(sheet: TearSheet) -> tuple[tuple[str, str], ...]:
@@ -106,7 +126,7 @@ def _drawdowns(sheet: TearSheet) -> Table:
             percent(d.depth),
             number(d.days),
         )
-        for d in sheet.drawdowns
+        for d in sheet.strategy_metrics.drawdowns
     )
     return Table("Deepest drawdowns", ("peak", "trough", "recovery", "depth", "days"), rows, (0, 1, 2))
 
@@ -133,7 +153,7 @@ def _trades(sheet: TearSheet, trades: Trades, title: str) -> Table:
 
 def profit(x: float) -> str:
     """Format a profit in units of the starting capital in percent, with digits enough for a small one."""
-    return gain(x) if abs(x) >= 1 else f"{100 * x:+.2f} %"
+    return f"{100 * x:+,.{0 if abs(x) >= 1 else 2}f} %"
 
 
 def _date(ns: int) -> str:
