@@ -40,7 +40,7 @@ def curves(sheet: TearSheet) -> go.Figure:
     for name, color, curve in reversed(drawn):
         if curve is not None:
             _add_curve(figure, sheet, curve, name, color)
-    figure.update_yaxes(tickformat=".0%", row=2)
+    figure.update_yaxes(tickformat="~%", row=2)
     style(figure, 170 + 190 * len(titles))
     figure.update_layout(hovermode="x unified", legend=LEGEND)
     return with_scales(figure, "yaxis")
@@ -122,7 +122,7 @@ def days(sheet: TearSheet) -> go.Figure:
             text = f"{name} {percent(level, 2)}"
             figure.add_vline(float(level), line=dots, annotation_text=text, annotation_position=f"top {side}")
     style(figure, 320)
-    figure.update_xaxes(tickformat=".1%", title_text="daily return")
+    figure.update_xaxes(tickformat="~%", title_text="daily return")
     figure.update_yaxes(title_text="days")
     return figure
 
@@ -141,6 +141,6 @@ def attribution(part: Attribution) -> go.Figure:
     )
     style(figure, 250)
     figure.update_xaxes(type="category", showgrid=False, fixedrange=True)
-    figure.update_yaxes(tickformat=".0%", fixedrange=True)
+    figure.update_yaxes(tickformat="~%", fixedrange=True)
     figure.update_layout(margin_t=8)
     return figure

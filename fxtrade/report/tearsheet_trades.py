@@ -14,8 +14,8 @@ from fxtrade.report.tearsheet_tables import profit
 from fxtrade.report.thinning import thin
 
 PRICES = 1_500  # points of a line, of which there is one for each asset
-MARKERS = 500  # trades of an asset that are marked, those with the largest profits and losses
-ASSETS = 30  # assets whose trades are drawn, those with the largest profits and losses
+MARKERS = 300  # trades of an asset that are marked, those with the largest profits and losses
+ASSETS = 20  # assets whose trades are drawn, those with the largest profits and losses
 
 
 def trades(sheet: TearSheet) -> go.Figure:
