@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.errors import DataError, FxtradeError
 from fxtrade.core.files import atomic_path
+from fxtrade.core.order_types import Reason
 from fxtrade.core.text import plural
-from fxtrade.core.trading_types import Reason
 from fxtrade.core.types import Array
 from fxtrade.data.times import NANOSECOND
 

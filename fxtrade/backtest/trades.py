@@ -3,7 +3,7 @@
 A trade is a maximal run of a position of one sign in one asset; adding to it and reducing it belong to it. An execution
 that reverses the position closes one trade and opens the next, with its cost split in proportion to the sizes. A trade
 that is open at the end counts as marked at the asset's last close. So the net profits sum to the change of the
-account's equity by executions; what is paid without one (funding, interest) is not of a trade.
+account's equity, except for what is paid without an execution: funding, interest, the fee of a liquidation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from fxtrade.backtest.trade_table import OPEN, Trades
 from fxtrade.core.errors import DataError
-from fxtrade.core.trading_types import Executions
+from fxtrade.core.order_types import Executions
 from fxtrade.core.types import Array, Bars, check_bars
 
 RESIDUE = 1e-9, 1e-12  # of the execution and of the asset's largest position: below, a position is a rounding error

@@ -24,7 +24,7 @@ WEEKDAYS = "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"
 
 @dataclasses.dataclass(frozen=True)
 class Attribution:
-    """Net profit by group, in units of the starting capital."""
+    """Net profit by group, in units of the starting capital; by side, that of the trades."""
 
     name: str
     groups: tuple[str, ...]
@@ -37,6 +37,7 @@ class TearSheet:
 
     Attributes:
         panel: the bars that were traded.
+        trades, capital: in the account's currency; everything else is in units of the capital at the start.
         closes: `[N + 1]` times of the start of the account and of the close of each bar.
         day_starts: `[D]` times. month_starts: `[M]` times, with the returns `month_returns` of the strategy.
         window: days of the rolling Sharpe ratio, 0 where the history is too short for one.
@@ -46,6 +47,7 @@ class TearSheet:
     warnings: tuple[str, ...]
     panel: Panel
     trades: Trades
+    capital: float
     closes: Int[np.ndarray, " closes"]
     day_starts: Int[np.ndarray, " D"]
     month_starts: Int[np.ndarray, " M"]
@@ -66,6 +68,7 @@ def tear_sheet(
     panel: Panel,
     result: Result,
     trades: Trades,
+    capital: float = 1.0,
     benchmark: Float[Array, " N"] | None = None,
     title: str = "Backtest",
     warnings: Sequence[str] = (),
@@ -76,7 +79,8 @@ def tear_sheet(
     Args:
         panel: the bars that were traded, N rows.
         result: of `backtest`, in units of the starting capital.
-        trades: of `backtest.trades`, likewise.
+        trades: those of its executions (`backtest.trades`), in the account's currency.
+        capital: of the account at the start, as it was given to the backtest.
         benchmark: equity of another account over the same bars, such as buy and hold.
         warnings: what the reader has to know, shown on top.
         trials: daily Sharpe ratio of every configuration tried before, NaN of one that was ruined; deflates the Sharpe
@@ -97,12 +101,13 @@ def tear_sheet(
     month_starts, month_returns = returns.by_period(times, result.equity, "month")
     strategy = metrics.curve(times, np.asarray(result.equity, np.float64), window)
     held = None if benchmark is None else metrics.curve(times, np.asarray(benchmark, np.float64), window)
-    cost = sum((_per_asset(cost, result.traded) for cost in result.costs.values()), np.zeros(shape))
+    net = np.asarray(result.pnl, np.float64) - sum(result.costs.values(), np.zeros(shape))
     return TearSheet(
         title=title,
         warnings=tuple(warnings),
         panel=panel,
         trades=trades,
+        capital=capital,
         closes=closes,
         day_starts=starts,
         month_starts=month_starts,
@@ -113,26 +118,21 @@ def tear_sheet(
         strategy_metrics=metrics.equity_metrics(times, strategy, starts, closes),
         benchmark_metrics=None if held is None else metrics.equity_metrics(times, held, starts, closes),
         trading_metrics=metrics.trading_metrics(result, trades, strategy, held, trials, closes),
-        attributions=_attributions(panel, np.asarray(result.pnl, np.float64) - cost, trades),
+        attributions=_attributions(panel, net, trades, capital),
     )
 
 
-def _per_asset(cost: Array, traded: Float[Array, "N A"]) -> Float[np.ndarray, "N A"]:
-    """Return a cost by asset; one that is known for the whole account only is shared out by the value traded."""
-    cost, traded = np.asarray(cost, np.float64), np.asarray(traded, np.float64)
-    if cost.ndim == 2:
-        return cost
-    return cost[:, None] * traded / np.maximum(traded.sum(1, keepdims=True), 1e-300)
-
-
-def _attributions(panel: Panel, net: Float[np.ndarray, "N A"], trades: Trades) -> tuple[Attribution, ...]:
+def _attributions(
+    panel: Panel, net: Float[np.ndarray, "N A"], trades: Trades, capital: float
+) -> tuple[Attribution, ...]:
     """Return the net profit by asset, by side, and by hour and weekday (UTC) in which the bar opens."""
     by_asset, by_bar = net.sum(0), net.sum(1)
     order = np.argsort(-by_asset, kind="stable")
     symbols = tuple(panel.symbols[a] for a in order)
+    sides = tuple(float(trades.net[trades.side == side].sum() / capital) for side in (1, -1))
     found = [
         Attribution("asset", symbols, tuple(by_asset[order].tolist())),
-        Attribution("side", ("long", "short"), tuple(float(trades.net[trades.side == s].sum()) for s in (1, -1))),
+        Attribution("side", ("long", "short"), sides),
     ]
     if panel.interval < DAY:
         hours = np.bincount(panel.times // HOUR % 24, by_bar, 24)

@@ -48,7 +48,7 @@ table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-
 th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap }
 th { color: var(--soft); font-weight: 600 }
 .word { text-align: left }
-.pair td { white-space: normal }
+.pair td.word { white-space: normal }
 footer { margin-top: 2rem }
 @media (max-width: 500px) { table { font-size: .78rem } th, td { padding: .25rem .3rem } }
 :is(.infolayer, .updatemenu-container, [class$="tick"]) text { fill: var(--soft) !important }

@@ -22,7 +22,6 @@ EQUITY = {  # name and form of each metric of an equity curve
     "sortino": ("Sortino ratio (annual)", number),
     "calmar": ("Calmar ratio", number),
     "max_drawdown": ("maximum drawdown", percent),
-    "drawdowns": ("from peak to trough", lambda x: f"{_date(x[0].peak)} to {_date(x[0].trough)}" if x else DASH),
     "max_drawdown_days": ("longest drawdown (days)", number),
     "win_rate_day": ("winning days", percent),
     "win_rate_week": ("winning weeks", percent),
@@ -48,10 +47,10 @@ TRIALS, BENCHMARK = {"dsr", "trials"}, {"alpha", "alpha_t", "beta"}  # rows that
 
 
 CONVENTIONS = (
-    "Times are UTC. Profits are net of costs, in percent of the starting capital. A year has 365 days; "
-    "ratios are of daily returns, and the interval of the Sharpe ratio is from resampled blocks of ten days. MAE and "
-    "MFE are the worst and the best move of the price against the mean entry price while the position was held. Long "
-    "lines are thinned such that their extremes stay."
+    "Times are UTC. Profits are net of costs, in percent of the starting capital; by side, those of the trades, "
+    "without funding and interest. A year has 365 days. Ratios are of daily returns, and the interval of the Sharpe "
+    "ratio is from resampled blocks of ten days. MAE and MFE are the worst and the best move of the price against the "
+    "mean entry price while the position was held. Long lines are thinned such that their extremes stay."
 )
 
 
@@ -101,10 +100,18 @@ def tables(sheet: TearSheet) -> tuple[Table, ...]:
 
 def _equity(sheet: TearSheet) -> Table:
     columns = [x for x in (sheet.strategy_metrics, sheet.benchmark_metrics) if x is not None]
-    rows = [(name, *(form(getattr(x, key)) for x in columns)) for key, (name, form) in EQUITY.items()]
-    ends = [f"{fixed(x.sharpe.low, 2)} to {fixed(x.sharpe.high, 2)}" for x in columns]
-    rows.insert(1 + list(EQUITY).index("sharpe"), ("its 95 % interval", *ends))
-    return Table("Returns and risk", ("", "strategy", "benchmark")[: 1 + len(columns)], tuple(rows))
+    deepest = [x.drawdowns[0] if x.drawdowns else None for x in columns]
+    details = {
+        "sharpe": [["its 95 % interval", *(f"{fixed(x.sharpe.low, 2)} to {fixed(x.sharpe.high, 2)}" for x in columns)]],
+        "max_drawdown": [
+            ["from its peak", *(_date(x.peak) if x else DASH for x in deepest)],
+            ["to its trough", *(_date(x.trough) if x else DASH for x in deepest)],
+        ],
+    }
+    rows = []
+    for key, (name, form) in EQUITY.items():
+        rows += [[name, *(form(getattr(x, key)) for x in columns)], *details.get(key, [])]
+    return Table("Returns and risk", ("", "strategy", "benchmark")[: 1 + len(columns)], tuple(map(tuple, rows)))
 
 
 def _trading(sheet: TearSheet) -> Table:
@@ -143,7 +150,7 @@ def _trades(sheet: TearSheet, trades: Trades, title: str) -> Table:
     rows = tuple(
         (
             *(row["symbol"], row["side"], f"{row['entry_time']:%Y-%m-%d}", f"{row['exit_time']:%Y-%m-%d}"),
-            *(profit(row["net"]), gain(row["ret"]), percent(row["mae"]), percent(row["mfe"])),
+            *(profit(row["net"] / sheet.capital), gain(row["ret"]), percent(row["mae"]), percent(row["mfe"])),
             *(count(row["bars"]), row["reason"]),
         )
         for row in trades.to_frame(sheet.panel.times, sheet.panel.symbols).iter_rows(named=True)

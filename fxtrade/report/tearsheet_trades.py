@@ -59,7 +59,7 @@ def _traces(sheet: TearSheet, asset: int, visible: bool) -> list[go.Scatter]:
     for t in own.to_frame(times, sheet.panel.symbols).iter_rows(named=True):
         texts.append(
             f"{t['side']}, {t['size']:.6g} units<br>in {t['entry_price']:.6g}, out {t['exit_price']:.6g}<br>"
-            f"net profit {profit(t['net'])}, return {gain(t['ret'])}<br>"
+            f"net profit {profit(t['net'] / sheet.capital)}, return {gain(t['ret'])}<br>"
             f"{t['bars']:,} bars, MAE {percent(t['mae'])}, MFE {percent(t['mfe'])}<br>exit: {t['reason']}"
         )
     gap = np.full(len(own), np.nan)  # between two trades

@@ -12,9 +12,9 @@ from fxtrade.backtest import engine
 from fxtrade.backtest.trade_table import OPEN, Trades
 from fxtrade.backtest.trades import trades
 from fxtrade.core.errors import DataError, FxtradeError
-from fxtrade.core.trading_types import Executions, Reason
+from fxtrade.core.order_types import Bracket, Executions, Order, Reason
 from fxtrade.market.costs import market
-from tests.helpers import executions as made
+from tests.helpers import markets
 
 HOUR = 3_600 * 10**9
 
@@ -22,7 +22,9 @@ HOUR = 3_600 * 10**9
 def draw(seed: int, rows: int, moments: int, assets: int, busy: float, step: float = 0.125):
     """Random executions, in multiples of `step` so that positions are exact, at prices within each bar."""
     rng = np.random.default_rng(seed)
-    bars = made.bars(np.exp(np.cumsum(rng.normal(0, 0.02, (rows, assets)), 0)), rng, gap=0.2)
+    gaps = rng.random((rows, assets)) < 0.2
+    gaps[0] = False
+    bars = markets.gap(markets.bars(rows, assets, seed), *np.nonzero(gaps))
     ok = np.asarray(bars.ok)[:, None]
     low, high = (np.where(ok, np.asarray(x, np.float64)[:, None], 1.0) for x in (bars.low, bars.high))
     shape = (rows, moments, assets)
@@ -122,22 +124,35 @@ def test_profits_sum_to_the_change_of_the_account(seed, step):
     assert (got.mae <= 1e-12).all() and (got.mfe >= -1e-12).all()
 
 
-@given(seed=st.integers(0, 2**32 - 1))
-def test_profits_of_a_backtest_sum_to_its_equity(seed):
-    rng = np.random.default_rng(seed)
-    bars = made.bars(np.exp(np.cumsum(rng.normal(0, 0.02, (80, 2)), 0)), rng)
+@given(seed=st.integers(0, 2**32 - 1), capital=st.sampled_from([1.0, 1e6]))
+def test_profits_of_a_backtest_sum_to_its_equity(seed, capital):
+    rng, bars = np.random.default_rng(seed), markets.bars(80, seed=seed)
     target = np.where(rng.random((80, 2)) < 0.5, rng.choice([-0.5, 0.0, 0.3, 0.7], (80, 2)), np.nan)
-    result = engine.backtest(bars, target, market(10, 1))
-    got = trades(made.of_result(bars, result), bars)
-    assert got.net.sum() == pytest.approx(result.equity[-1] - 1, abs=1e-12)
+    result = engine.backtest(bars, target, market(10, 1), capital=capital, record=True)
+    got = trades(result.executions, bars)
+    assert got.net.sum() == pytest.approx(capital * (result.equity[-1] - 1), abs=1e-12 * capital)
     # a position of weight 0 leaves rounding errors of units, which are no trades
     signs = np.sign(np.concatenate([np.zeros((1, 2)), result.weight]))
     assert len(got) == np.count_nonzero((signs[1:] != signs[:-1]) & (signs[1:] != 0))
 
 
+@given(seed=st.integers(0, 2**32 - 1))
+def test_exits_of_brackets_are_named(seed):
+    bars, shape = markets.bars(60, seed=seed), (60, 2)
+    rng = np.random.default_rng(seed)
+    weight = np.where(rng.random(shape) < 0.2, rng.choice([-0.4, 0.4], shape), np.nan)
+    exits = Bracket(stop=np.full(shape, 0.01), target=np.full(shape, 0.015))
+    result = engine.backtest(bars, Order(weight, bracket=exits), market(10), record=True)
+    got = trades(result.executions, bars)
+    assert got.net.sum() == pytest.approx(result.equity[-1] - 1, abs=1e-12)
+    by_stop, by_target = (got.select(got.reason == reason) for reason in (Reason.STOP, Reason.TARGET))
+    assert (by_target.gross > 0).all() and len(by_stop) + len(by_target) > 0
+    # a position that was opened once is stopped at a loss of 1 % or, after a gap, of more
+    assert (by_stop.select(by_stop.bars == 0).gross < 0).all()
+
+
 def test_a_reversal_splits_its_cost():
-    rng = np.random.default_rng(0)
-    bars = made.bars(np.full((5, 1), 100.0), rng)
+    bars = markets.bars(5, 1)
     units, price, cost = np.zeros((3, 5, 1, 1))
     units[[0, 2, 4], 0, 0], price[[0, 2, 4], 0, 0], cost[2] = (1.0, -4.0, 3.0), (100, 110, 90), 0.8
     got = trades(Executions(units, price, cost, np.full(units.shape, Reason.STOP)), bars)
@@ -150,9 +165,7 @@ def test_a_reversal_splits_its_cost():
 
 
 def test_extremes_outside_the_time_held_do_not_count():
-    rng = np.random.default_rng(0)
-    bars = made.bars(np.full((4, 1), 100.0), rng)
-    bars = bars.replace(
+    bars = markets.bars(4, 1).replace(
         open=np.float32([[100], [101], [99], [100]]), close=np.float32([[102], [100], [101], [100]]),
         high=np.float32([[500], [110], [600], [999]]), low=np.float32([[1], [95], [2], [3]]),
     )  # fmt: skip

@@ -6,7 +6,6 @@ import pytest
 from fxtrade.backtest.trades import trades
 from fxtrade.core.errors import DataError
 from fxtrade.evaluate.tearsheet import tear_sheet
-from tests.helpers import executions
 from tests.helpers import tearsheet_sample as sample
 
 
@@ -54,13 +53,12 @@ def test_attributions_sum_to_the_profit(data, sheet):
         assert profit == pytest.approx(steps[weekday == i].sum(), abs=1e-12)
 
 
-def test_costs_may_be_of_the_account_or_of_each_asset(data, sheet):
-    made = sample.result(data)
-    share = made.traded / np.maximum(made.traded.sum(1, keepdims=True), 1e-300)
-    split = {name: cost.reshape(len(cost), -1) * (share if cost.ndim == 1 else 1) for name, cost in made.costs.items()}
-    other = tear_sheet(data, made._replace(costs=split), sheet.trades)
-    assert other.trading_metrics.costs == pytest.approx(sheet.trading_metrics.costs)
-    assert other.attributions[0].profit == pytest.approx(sheet.attributions[0].profit)
+def test_the_capital_changes_nothing_but_the_trades(data, sheet):
+    rich = sample.sheet(data, capital=1e6)
+    np.testing.assert_allclose(rich.trades.net, 1e6 * sheet.trades.net, rtol=1e-9)
+    np.testing.assert_allclose(rich.strategy.equity, sheet.strategy.equity, rtol=1e-12)
+    for ours, theirs in zip(rich.attributions, sheet.attributions, strict=True):
+        np.testing.assert_allclose(ours.profit, theirs.profit, atol=1e-12)
 
 
 def test_long_bars_have_no_hours():
@@ -74,7 +72,7 @@ def test_long_bars_have_no_hours():
 def test_a_short_history_has_no_numbers_that_it_cannot_have(bars):
     data = sample.panel(bars)
     made = sample.result(data)
-    sheet = tear_sheet(data, made, trades(executions.of_result(data.bars, made), data.bars))
+    sheet = tear_sheet(data, made, trades(made.executions, data.bars))
     assert sheet.window == 0 and sheet.strategy.rolling_sharpe.size == 0 and sheet.benchmark is None
     assert np.isnan(sheet.strategy_metrics.sharpe.low) and np.isnan(sheet.trading_metrics.dsr)
 

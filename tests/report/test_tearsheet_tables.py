@@ -27,6 +27,9 @@ def test_strategy_and_benchmark_side_by_side(sheet):
     assert rows["total return"] == tuple(gain(x.total_return) for x in both)
     assert rows["maximum drawdown"] == tuple(percent(x.max_drawdown) for x in both)
     assert rows["its 95 % interval"] == tuple(f"{x.sharpe.low:.2f} to {x.sharpe.high:.2f}" for x in both)
+    deepest = [x.drawdowns[0] for x in both]
+    assert rows["to its trough"] == tuple(str(np.datetime64(d.trough, "ns"))[:10] for d in deepest)
+    assert list(rows)[:4] == ["total return", "annual return, compounded", "annual volatility", "Sharpe ratio (annual)"]
     alone = table(sample.sheet(benchmark=None, trials=None), "Returns and risk")
     assert alone.header == ("", "strategy") and all(len(row) == 2 for row in alone.rows)
 
