@@ -120,19 +120,23 @@ def equity_axes(axes: Axes, title: str) -> None:
     """Add title and dates to the curves drawn so far; logarithmic where they span more than a factor of four."""
     values = np.concatenate([line.get_ydata() for line in axes.lines])
     values = values[np.isfinite(values)]
-    low, high = values.min(initial=1), values.max(initial=1)
+    log_if_wide(axes, values.min(initial=1), values.max(initial=1))
+    axes.axhline(1, color="black", lw=0.8, ls=DOTS)
+    date_ticks(axes)
+    decorate(axes, title, "", "equity (start = 1)")
+
+
+def log_if_wide(axes: Axes, low: float, high: float) -> None:
+    """Make the vertical axis logarithmic if values from `low` to `high` span more than a factor of four."""
     if 0 < 4 * low < high:
         axes.set_yscale("log")
         steps = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5) if high < 100 * low else (1,)
         axes.yaxis.set_major_locator(LogLocator(subs=steps))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.axhline(1, color="black", lw=0.8, ls=DOTS)
-    _date_ticks(axes)
-    decorate(axes, title, "", "equity (start = 1)")
 
 
-def _date_ticks(axes: Axes) -> None:
+def date_ticks(axes: Axes) -> None:
     """Label dates with their year, at even distances."""
     if 5 < axes.dataLim.width < 100:  # days; those of AutoDateLocator begin again with each month, and overlap
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=(1, 2, 3, 4, 5, 7, 10)))

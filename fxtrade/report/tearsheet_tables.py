@@ -1,0 +1,167 @@
+"""The words and tables of a tear sheet, as text for HTML and for Markdown."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from fxtrade.backtest.trade_table import Trades
+from fxtrade.core.text import plural
+from fxtrade.data.times import format_interval, format_time
+from fxtrade.evaluate.tearsheet import TearSheet
+from fxtrade.report.formatting import DASH, count, fixed, gain, number, percent, probability
+
+LISTED = 10  # best and worst trades
+EQUITY = {  # name and form of each metric of an equity curve
+    "total_return": ("total return", gain),
+    "annual_return": ("annual return, compounded", gain),
+    "annual_volatility": ("annual volatility", percent),
+    "sharpe": ("Sharpe ratio (annual)", lambda x: fixed(x.value, 2)),
+    "sortino": ("Sortino ratio (annual)", number),
+    "calmar": ("Calmar ratio", number),
+    "max_drawdown": ("maximum drawdown", percent),
+    "max_drawdown_days": ("longest drawdown (days)", number),
+    "win_rate_day": ("winning days", percent),
+    "win_rate_week": ("winning weeks", percent),
+    "win_rate_month": ("winning months", percent),
+}
+TRADING = {  # likewise of trades and account
+    "trades": ("trades", count),
+    "open_trades": ("open at the end", count),
+    "win_rate": ("winning trades", percent),
+    "profit_factor": ("profit factor of the trades", number),
+    "mean_return": ("mean return of a trade", gain),
+    "mean_bars": ("mean bars held", number),
+    "turnover_a_year": ("annual turnover (times equity, buys plus sells)", number),
+    "exposure": ("mean gross exposure", percent),
+    "psr": ("probability that the true Sharpe ratio is above 0", probability),
+    "dsr": ("the same, deflated for the number of trials", probability),
+    "trials": ("trials", count),
+    "alpha": ("annual alpha to the benchmark", gain),
+    "alpha_t": ("t statistic of alpha (HAC errors)", partial(fixed, digits=2)),
+    "beta": ("beta to the benchmark", number),
+}
+TRIALS, BENCHMARK = {"dsr", "trials"}, {"alpha", "alpha_t", "beta"}  # rows that need them
+
+
+CONVENTIONS = (
+    "Times are UTC. Profits are net of costs, in percent of the starting capital; by side, those of the trades, "
+    "without funding and interest. A year has 365 days. Ratios are of daily returns, and the interval of the Sharpe "
+    "ratio is from resampled blocks of ten days. MAE and MFE are the worst and the best move of the price against the "
+    "mean entry price while the position was held. Long lines are thinned such that their extremes stay."
+)
+
+
+class Table(NamedTuple):
+    """A titled table of text; the columns `words` are words, the others numbers."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: tuple[int, ...] = (0,)
+
+
+def describe(sheet: TearSheet) -> str:
+    """Return the span, the bars and the assets in words."""
+    panel, shown = sheet.panel, ", ".join(sheet.panel.symbols[:12])
+    more = f" and {len(panel.symbols) - 12} more" if len(panel.symbols) > 12 else ""
+    span = f"{format_time(sheet.closes[0], 'D')} to {format_time(sheet.closes[-1], 'D')}"
+    made = " of a simulated market" if panel.simulated else ""
+    return f"{span}, {plural(len(panel.times), 'bar')} of {format_interval(panel.interval)}{made}: {shown}{more}"
+
+
+def headline(sheet: TearSheet) -> tuple[tuple[str, str], ...]:
+    """Return the name and text of the few numbers on top."""
+    equity, trading = sheet.strategy_metrics, sheet.trading_metrics
+    return (
+        ("total return", gain(equity.total_return)),
+        ("annual return", gain(equity.annual_return)),
+        ("Sharpe ratio", fixed(equity.sharpe.value, 2)),
+        ("maximum drawdown", percent(equity.max_drawdown)),
+        ("trades", count(trading.trades)),
+        ("costs paid", percent(sum(trading.costs.values()))),
+    )
+
+
+def tables(sheet: TearSheet) -> tuple[Table, ...]:
+    """Return every table that has rows."""
+    best, worst = by_profit(sheet.trades)
+    made = (
+        _equity(sheet),
+        _trading(sheet),
+        _drawdowns(sheet),
+        _trades(sheet, best, "Best trades"),
+        _trades(sheet, worst, "Worst trades"),
+    )
+    return tuple(table for table in made if table.rows)
+
+
+def _equity(sheet: TearSheet) -> Table:
+    columns = [x for x in (sheet.strategy_metrics, sheet.benchmark_metrics) if x is not None]
+    deepest = [x.drawdowns[0] if x.drawdowns else None for x in columns]
+    details = {
+        "sharpe": [["its 95 % interval", *(f"{fixed(x.sharpe.low, 2)} to {fixed(x.sharpe.high, 2)}" for x in columns)]],
+        "max_drawdown": [
+            ["from its peak", *(_date(x.peak) if x else DASH for x in deepest)],
+            ["to its trough", *(_date(x.trough) if x else DASH for x in deepest)],
+        ],
+    }
+    rows = []
+    for key, (name, form) in EQUITY.items():
+        rows += [[name, *(form(getattr(x, key)) for x in columns)], *details.get(key, [])]
+    return Table("Returns and risk", ("", "strategy", "benchmark")[: 1 + len(columns)], tuple(map(tuple, rows)))
+
+
+def _trading(sheet: TearSheet) -> Table:
+    metrics = sheet.trading_metrics
+    left_out = (set() if metrics.trials else TRIALS) | (set() if sheet.benchmark else BENCHMARK)
+    rows = [(name, form(getattr(metrics, key))) for key, (name, form) in TRADING.items() if key not in left_out]
+    costs = [
+        (f"{name.replace('_', '-')} paid (of the starting capital)", percent(x)) for name, x in metrics.costs.items()
+    ]
+    return Table("Trading and costs", ("", "strategy"), (*rows, *costs))
+
+
+def _drawdowns(sheet: TearSheet) -> Table:
+    rows = tuple(
+        (
+            _date(d.peak),
+            _date(d.trough),
+            "not yet" if d.recovery is None else _date(d.recovery),
+            percent(d.depth),
+            number(d.days),
+        )
+        for d in sheet.strategy_metrics.drawdowns
+    )
+    return Table("Deepest drawdowns", ("peak", "trough", "recovery", "depth", "days"), rows, (0, 1, 2))
+
+
+def by_profit(trades: Trades) -> tuple[Trades, Trades]:
+    """Return the trades with the highest profits, and those with the largest losses."""
+    order = np.argsort(trades.net, kind="stable")
+    best, worst = order[::-1][:LISTED], order[:LISTED]
+    return trades.select(best[trades.net[best] > 0]), trades.select(worst[trades.net[worst] < 0])
+
+
+def _trades(sheet: TearSheet, trades: Trades, title: str) -> Table:
+    header = ("asset", "side", "entry", "exit", "net profit", "return", "MAE", "MFE", "bars", "exit by")
+    rows = tuple(
+        (
+            *(row["symbol"], row["side"], f"{row['entry_time']:%Y-%m-%d}", f"{row['exit_time']:%Y-%m-%d}"),
+            *(profit(row["net"] / sheet.capital), gain(row["ret"]), percent(row["mae"]), percent(row["mfe"])),
+            *(count(row["bars"]), row["reason"]),
+        )
+        for row in trades.to_frame(sheet.panel.times, sheet.panel.symbols).iter_rows(named=True)
+    )
+    return Table(title, header, rows, (0, 1, 2, 3, 9))
+
+
+def profit(x: float) -> str:
+    """Format a profit in units of the starting capital in percent, with digits enough for a small one."""
+    return f"{100 * x:+,.{0 if abs(x) >= 1 else 2}f} %"
+
+
+def _date(ns: int) -> str:
+    return format_time(ns, "D")

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fxtrade.report import tearsheet_tables
+from fxtrade.report.formatting import gain, percent
+from tests.helpers import tearsheet_sample as sample
+
+
+@pytest.fixture(scope="module")
+def sheet():
+    return sample.sheet()
+
+
+def table(sheet, title):
+    return next(t for t in tearsheet_tables.tables(sheet) if t.title == title)
+
+
+def test_strategy_and_benchmark_side_by_side(sheet):
+    made = table(sheet, "Returns and risk")
+    assert made.header == ("", "strategy", "benchmark")
+    rows = {row[0]: row[1:] for row in made.rows}
+    both = sheet.strategy_metrics, sheet.benchmark_metrics
+    assert rows["total return"] == tuple(gain(x.total_return) for x in both)
+    assert rows["maximum drawdown"] == tuple(percent(x.max_drawdown) for x in both)
+    assert rows["its 95 % interval"] == tuple(f"{x.sharpe.low:.2f} to {x.sharpe.high:.2f}" for x in both)
+    deepest = [x.drawdowns[0] for x in both]
+    assert rows["to its trough"] == tuple(str(np.datetime64(d.trough, "ns"))[:10] for d in deepest)
+    assert list(rows)[:4] == ["total return", "annual return, compounded", "annual volatility", "Sharpe ratio (annual)"]
+    alone = table(sample.sheet(benchmark=None, trials=None), "Returns and risk")
+    assert alone.header == ("", "strategy") and all(len(row) == 2 for row in alone.rows)
+
+
+def test_rows_that_need_a_benchmark_or_trials(sheet):
+    names = {row[0] for row in table(sheet, "Trading and costs").rows}
+    alone = {row[0] for row in table(sample.sheet(benchmark=None, trials=None), "Trading and costs").rows}
+    assert names - alone == {
+        "the same, deflated for the number of trials", "trials", "annual alpha to the benchmark",
+        "t statistic of alpha (HAC errors)", "beta to the benchmark",
+    }  # fmt: skip
+    assert {"fee paid (of the starting capital)", "half-spread paid (of the starting capital)"} <= alone
+
+
+def test_best_and_worst_trades_in_order(sheet):
+    best, worst = tearsheet_tables.by_profit(sheet.trades)
+    net = np.sort(sheet.trades.net)
+    assert best.net.tolist() == net[::-1][:10].tolist() and worst.net.tolist() == net[:10].tolist()
+    rows = table(sheet, "Worst trades").rows
+    assert [row[4] for row in rows] == [tearsheet_tables.profit(x) for x in worst.net]
+    assert {row[0] for row in rows} <= set(sample.SYMBOLS)
+
+
+def test_gains_are_not_among_the_worst():
+    few = sample.sheet(sample.panel(60))
+    _, worst = tearsheet_tables.by_profit(few.trades)
+    assert 0 < len(worst) < 10 and (worst.net < 0).all()
+
+
+@pytest.mark.parametrize("x, text", [(0.00123, "+0.12 %"), (-0.5, "-50.00 %"), (2.5, "+250 %"), (-12.5, "-1,250 %")])
+def test_profits(x, text):
+    assert tearsheet_tables.profit(x) == text
+
+
+def test_description(sheet):
+    span = "2024-01-01 to 2024-03-21, 1,920 bars of 1h of a simulated market"
+    assert tearsheet_tables.describe(sheet) == f"{span}: {', '.join(sample.SYMBOLS)}"
+    many = dataclasses.replace(sheet.panel, symbols=tuple(f"A{i}" for i in range(15)), simulated=False)
+    assert tearsheet_tables.describe(dataclasses.replace(sheet, panel=many)).endswith(
+        "bars of 1h: " + ", ".join(f"A{i}" for i in range(12)) + " and 3 more"
+    )
