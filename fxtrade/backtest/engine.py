@@ -165,7 +165,8 @@ def make_trader(
             return TraderState(decide(account, order), memory), result
         orders, number = state.in_flight
         orders = jax.tree.map(lambda ring, new: ring.at[number % size].set(new), orders, order)
-        arrived = jax.tree.map(lambda ring: ring[(number - market.latency) % size], orders)
+        decided = jnp.mod(number - market.latency, size)
+        arrived = jax.tree.map(lambda ring: ring[decided], orders)
         return TraderState(decide(account, arrived), memory, InFlight(orders, number + 1)), result
 
     return state, step

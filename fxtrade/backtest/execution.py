@@ -59,6 +59,7 @@ class Trade(NamedTuple):
         where: assets that trade.
         maker: whether the order rested in the book; None: no order did.
         reason: a `Reason` for all assets, or one each.
+        penalty: what a liquidation costs besides the usual costs; None: nothing.
     """
 
     wanted: Float[Array, " A"]
@@ -66,6 +67,7 @@ class Trade(NamedTuple):
     where: Bool[Array, " A"]
     maker: Bool[Array, " A"] | None
     reason: Reason | Int[Array, " A"]
+    penalty: Float[Array, " A"] | None = None
 
 
 def begin(context: Context, account: Account) -> Progress:
@@ -74,7 +76,7 @@ def begin(context: Context, account: Account) -> Progress:
     if limits is not None and limits.participation is not None:
         volume = jnp.asarray(context.row.bar.volume).astype(zero.dtype)
         left = jnp.where(jnp.isnan(volume), jnp.inf, limits.participation * volume)
-    costs = dict.fromkeys(_cost_names(context), zero)
+    costs: dict[str, Array] = dict.fromkeys(_cost_names(context), zero)
     return Progress(account, account.cash, jnp.zeros(zero.shape, bool), zero, costs, zero, left, Counts())
 
 
@@ -125,14 +127,23 @@ def execute(
         left = left - jnp.abs(position - units)
 
     account, costs = accounts.settle(account, fill(position), market)
-    log = progress.log
-    if context.record:
-        paid = sum(costs.values(), jnp.zeros_like(price))
-        reason = jnp.broadcast_to(jnp.asarray(trade.reason, jnp.int8), price.shape)
-        log = (*log, Executions(position - units, price, paid, reason))
+    if trade.penalty is not None:
+        costs = costs | {"liquidation": trade.penalty}
+        account = accounts.pay(account, {"liquidation": trade.penalty})
+    log = log_of(context, progress, position - units, sum(costs.values(), jnp.zeros_like(price)), trade.reason)
     traded = progress.traded + jnp.abs((position - units) * price)
     progress = progress._replace(account=account, traded=traded, left=left, counts=counts, log=log)
     return _count(progress, costs), waits
+
+
+def log_of(
+    context: Context, progress: Progress, units: Float[Array, " A"], cost: Float[Array, " A"], reason: Reason | Array
+) -> tuple[Executions, ...]:
+    """Return the log with one more moment, at which units were bought at the mark; as it is where nothing is recorded."""
+    if not context.record:
+        return progress.log
+    every = jnp.broadcast_to(jnp.asarray(reason, jnp.int8), units.shape)
+    return (*progress.log, Executions(units, progress.account.mark, cost, every))
 
 
 def _count(progress: Progress, costs: dict[str, Float[Array, " A"]]) -> Progress:

@@ -57,8 +57,8 @@ def advance(
     progress = move(begin(context, account), opened.price)
     if funding is not None:
         progress = pay(progress, {"funding": carry.funding(funding.at_open, account.units, opened.price)})
-    account, equity = accounts.revalue(progress.account, opened.price)
-    progress = progress._replace(account=account, equity=equity)
+    progress, equity = _revalue(context, progress)
+    progress = progress._replace(equity=equity)
     progress = _close_delisted(context, progress)
     progress = _liquidate(context, progress, opened)
 
@@ -175,22 +175,36 @@ def _liquidate(context: Context, progress: Progress, quote: Quote) -> Progress:
     order = fills.cancel(account.order, jnp.broadcast_to(where.any(), where.shape))
     fee = jnp.where(where, terms.fee_bps * BPS * jnp.abs(account.units) * price, 0.0)
     progress = progress._replace(account=account._replace(order=order))
-    progress = _force(context, progress, price, where, Reason.LIQUIDATION)
+    progress = _force(context, progress, price, where, Reason.LIQUIDATION, fee)
     counts = progress.counts
     counts = counts._replace(liquidated=counts.liquidated + jnp.sum(where, dtype=jnp.int32))
-    return pay(progress._replace(counts=counts), {"liquidation": fee})
+    return progress._replace(counts=counts)
 
 
 def _force(
-    context: Context, progress: Progress, price: Float[Array, " A"], where: Bool[Array, " A"], reason: Reason
+    context: Context,
+    progress: Progress,
+    price: Float[Array, " A"],
+    where: Bool[Array, " A"],
+    reason: Reason,
+    penalty: Float[Array, " A"] | None = None,
 ) -> Progress:
     """Close positions whatever limits and margin say, and remove their exits."""
-    trade = Trade(jnp.zeros_like(price), price, where, None, reason)
+    trade = Trade(jnp.zeros_like(price), price, where, None, reason, penalty)
     progress, _ = execute(context, progress, trade, forced=True)
     account = progress.account
     if account.exits is None:
         return progress
     return progress._replace(account=account._replace(exits=bracket.remove(account.exits, where)))
+
+
+def _revalue(context: Context, progress: Progress) -> tuple[Progress, Float[Array, ""]]:
+    """Return the progress and its equity; without equity the positions are written off at their marks."""
+    before = progress.account
+    account, equity = accounts.revalue(before, before.mark)
+    lost = account.units - before.units
+    log = log_of(context, progress, lost, jnp.zeros_like(lost), Reason.LIQUIDATION)
+    return progress._replace(account=account, log=log), equity
 
 
 def _count_ambiguous(context: Context, progress: Progress) -> Progress:
@@ -218,13 +232,12 @@ def _expire(progress: Progress) -> Progress:
 
 def _close(context: Context, progress: Progress, before: Account) -> tuple[Account, Result]:
     """Return the account at the close, and the result of the bar."""
+    progress, equity = _revalue(context, progress)
     row, account = context.row, progress.account
     if account.trailing is not None and row.days is not None:
         trailing = fees.update(account.trailing, row.days, jnp.sum(progress.traded))
         account = account._replace(trailing=trailing)
-    close = account.mark
-    account, equity = accounts.revalue(account, close)
-    weight = jnp.where(equity > 0, account.units * close / equity, 0.0)
+    weight = jnp.where(equity > 0, account.units * account.mark / equity, 0.0)
     delisted = jnp.sum(row.ended & (before.units != 0), dtype=jnp.int32)
     executions = None
     if context.record:

@@ -103,7 +103,7 @@ def summarize(
         turnover_a_year=returns.turnover(result.traded, result.equity) * len(times) / elapsed * YEAR,
         exposure=returns.exposure(result.weight),
         cost=float(cost.sum()),
-        delisted=int(result.counts.delisted),
+        delisted=int(np.asarray(result.counts.delisted)),
         **against,
     )
 
