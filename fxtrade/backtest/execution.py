@@ -76,7 +76,7 @@ def begin(context: Context, account: Account) -> Progress:
     if limits is not None and limits.participation is not None:
         volume = jnp.asarray(context.row.bar.volume).astype(zero.dtype)
         left = jnp.where(jnp.isnan(volume), jnp.inf, limits.participation * volume)
-    costs: dict[str, Array] = dict.fromkeys(_cost_names(context), zero)
+    costs = {name: zero for name in _cost_names(context)}
     return Progress(account, account.cash, jnp.zeros(zero.shape, bool), zero, costs, zero, left, Counts())
 
 
@@ -139,7 +139,7 @@ def execute(
 def log_of(
     context: Context, progress: Progress, units: Float[Array, " A"], cost: Float[Array, " A"], reason: Reason | Array
 ) -> tuple[Executions, ...]:
-    """Return the log with one more moment, at which units were bought at the mark; as it is where nothing is recorded."""
+    """Return the log with one more moment, units bought at the mark; the same log where nothing is recorded."""
     if not context.record:
         return progress.log
     every = jnp.broadcast_to(jnp.asarray(reason, jnp.int8), units.shape)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from fxtrade.backtest import account as accounts
-from fxtrade.backtest.execution import Context, Progress, Trade, begin, execute, move, pay
+from fxtrade.backtest.execution import Context, Progress, Trade, begin, execute, log_of, move, pay
 from fxtrade.core.market_types import ExecutionPolicy, Market, Row
 from fxtrade.core.order_types import Executions, Exits, Order, Reason
 from fxtrade.core.trading_types import Account, Phase, Quote, Result
