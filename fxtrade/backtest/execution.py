@@ -76,7 +76,7 @@ def begin(context: Context, account: Account) -> Progress:
     if limits is not None and limits.participation is not None:
         volume = jnp.asarray(context.row.bar.volume).astype(zero.dtype)
         left = jnp.where(jnp.isnan(volume), jnp.inf, limits.participation * volume)
-    costs = {name: zero for name in _cost_names(context)}
+    costs: dict[str, Array] = {name: zero for name in _cost_names(context)}
     return Progress(account, account.cash, jnp.zeros(zero.shape, bool), zero, costs, zero, left, Counts())
 
 
