@@ -108,7 +108,9 @@ def test_a_better_bar_is_no_loss(r, bar, gain):
     better = r.copy()
     better[bar % r.size] += gain
     names = ("annual_return", "win_rate", "expectancy", "var", "cvar", "profit_factor", "omega")
-    for name in set(names) - {"win_rate", "expectancy"} | ({"win_rate"} if (r != 0).all() and (better != 0).all() else set()):
+    for name in set(names) - {"win_rate", "expectancy"} | (
+        {"win_rate"} if (r != 0).all() and (better != 0).all() else set()
+    ):
         assert not ALL[name](better) < ALL[name](r) - 1e-9, name
 
 
@@ -133,7 +135,9 @@ def test_a_frame_is_refused_because_its_time_comes_first():
     assert returns.sharpe(frame["a"], 365) == returns.sharpe([0.1, 0.2], 365)
 
 
-@pytest.mark.parametrize("function", [tail.var, tail.cvar, tail.tail_ratio, lambda r, level: drawdown.cdar(1 + r, level)])
+@pytest.mark.parametrize(
+    "function", [tail.var, tail.cvar, tail.tail_ratio, lambda r, level: drawdown.cdar(1 + r, level)]
+)
 def test_levels_in_percent_are_refused(function):
     with refused(ConfigError, "0.95"):
         function(np.array([0.1, 0.2]), 95)
