@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Real
@@ -12,6 +13,7 @@ from fxtrade.core.text import plural
 from fxtrade.core.types import Array
 from fxtrade.metrics.series import Metric, Series, as_series, default_lags
 
+Factors = Real[Array, " N"] | Real[Array, "N K"] | Sequence[Any]  # one benchmark, or K factors
 EXACT = 1e-24  # share of the squared returns below which a residual is rounding error
 CONSTANT = 1e-12  # as well for the size of a factor less its mean
 
@@ -31,9 +33,7 @@ class AlphaBeta(NamedTuple):
     lags: int
 
 
-def alpha_beta(
-    r: Series, factors: Series | Real[Array, "bars factors"], periods: float, lags: int | None = None
-) -> AlphaBeta:
+def alpha_beta(r: Series, factors: Factors, periods: float, lags: int | None = None) -> AlphaBeta:
     """Fit r_t = alpha + sum_k beta_k * factor_tk + e_t by least squares, with HAC errors (Newey & West 1987).
 
     The error of a coefficient is the root of sum_t psi_t^2 + 2 sum_l (1 - l/(lags + 1)) sum_t psi_t psi_{t-l}, where

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.errors import DataError
 from fxtrade.metrics.returns import annual_return, equity_from_returns
-from fxtrade.metrics.series import Rows, Series, Times, as_equity, mean, of_equity, of_returns, ratio
+from fxtrade.metrics.series import Closes, Rows, Series, as_equity, mean, of_equity, of_returns, ratio
 from fxtrade.metrics.tail import cvar
 
 
@@ -69,7 +69,7 @@ def max_drawdown_duration(equity: Rows) -> Float[np.ndarray, " rows"]:
 
 
 @of_equity
-def longest_drawdown(equity: Rows, closes: Times) -> Float[np.ndarray, " rows"]:
+def longest_drawdown(equity: Rows, closes: Closes) -> Float[np.ndarray, " rows"]:
     """Return the longest time from a peak to the bar that reaches it again, or to the last bar.
 
     Args:
@@ -81,7 +81,7 @@ def longest_drawdown(equity: Rows, closes: Times) -> Float[np.ndarray, " rows"]:
     return longest_below(below_peak(equity), _checked(closes, equity.shape[-1]))
 
 
-def drawdowns(equity: Series, closes: Times | None = None) -> Drawdowns:
+def drawdowns(equity: Series, closes: Closes | None = None) -> Drawdowns:
     """Return the table of the drawdowns of one account.
 
     Its least depth is `max_drawdown` and its greatest duration `longest_drawdown`, where there is a drawdown.
@@ -128,7 +128,7 @@ def root_mean_square(below: Rows) -> Float[np.ndarray, " rows"]:
     return np.sqrt(mean(below * below))
 
 
-def longest_below(below: Rows, closes: Int[np.ndarray, " N+1"]) -> Float[np.ndarray, " rows"]:
+def longest_below(below: Rows, closes: Int[np.ndarray, " N_plus_1"]) -> Float[np.ndarray, " rows"]:
     """Return the longest drawdown by the times `closes`, of the drawdown of each bar."""
     bars = below.shape[-1]
     at_peak = np.concatenate([np.ones((len(below), 1), bool), below == 0], 1)
@@ -138,7 +138,7 @@ def longest_below(below: Rows, closes: Int[np.ndarray, " N+1"]) -> Float[np.ndar
     return np.where(np.isnan(below).any(1), np.nan, longest)
 
 
-def _checked(closes: Times, bars: int) -> Int[np.ndarray, " N+1"]:
+def _checked(closes: Closes, bars: int) -> Int[np.ndarray, " N_plus_1"]:
     closes = np.asarray(closes)
     if closes.shape != (bars + 1,):
         raise DataError(f"drawdown: closes {closes.shape} must be the start and the closes of {bars} bars, [N + 1]")

@@ -9,10 +9,14 @@ all conventions is docs/metrics.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.types import Array
 from fxtrade.metrics.series import (
     Metric,
     Rows,
@@ -27,6 +31,8 @@ from fxtrade.metrics.series import (
     std,
 )
 from fxtrade.metrics.trades import profit_factor
+
+Benchmark = Real[Array, "*others N"] | Sequence[Any]  # the same for all series, or one for each
 
 
 def returns_from_equity(equity: Series) -> Float[np.ndarray, "*batch N"]:
@@ -107,7 +113,7 @@ def omega(r: Rows, threshold: float = 0.0) -> Float[np.ndarray, " rows"]:
     return profit_factor(r - threshold)
 
 
-def information_ratio(r: Series, benchmark: Series, periods: float) -> Metric:
+def information_ratio(r: Series, benchmark: Benchmark, periods: float) -> Metric:
     """Return the Sharpe ratio of the returns less those of a benchmark, `[N]` or of the shape of `r`.
 
     sqrt(periods) * mean(r - b) / std(r - b), ddof = 1 (Grinold 1989).

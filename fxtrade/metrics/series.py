@@ -18,8 +18,9 @@ from jaxtyping import Float, Int, Real
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.types import Array
 
-Times = Int[Array, " N"] | Sequence[int]
+Times = Int[Array, " N"] | Sequence[int]  # of the bars
 Series = Real[Array, "*batch N"] | Sequence[Any]  # one series, or a batch with time last
+Closes = Int[Array, " N_plus_1"] | Sequence[int]  # the start of the account and the close of each bar
 Table = Real[Array, "*batch N A"] | Sequence[Any]
 Rows = Float[np.ndarray, "rows N"]
 Metric = Any  # a float of one series, an array `[...]` of a batch `[..., N]`
@@ -64,7 +65,7 @@ def _by_rows(x: Float[np.ndarray, "*batch N"], function: Callable[[Rows], np.nda
     return out if out.ndim else float(out)
 
 
-def as_series(name: str, x: Series) -> Float[np.ndarray, "*batch N"]:
+def as_series(name: str, x: Any) -> Float[np.ndarray, "*batch N"]:
     """Return `x` as contiguous float64; DataError if it is a number, or a frame, whose time comes first."""
     if hasattr(x, "columns"):
         raise DataError(f"{name} is a frame, with time first; pass one series, or frame.to_numpy().T for all columns")
@@ -74,7 +75,7 @@ def as_series(name: str, x: Series) -> Float[np.ndarray, "*batch N"]:
     return x
 
 
-def as_equity(equity: Series) -> Float[np.ndarray, "*batch N"]:
+def as_equity(equity: Any) -> Float[np.ndarray, "*batch N"]:
     """Return the equity as `as_series` does; DataError if a curve does not begin near 1."""
     equity = as_series("equity", equity)
     low, high = FIRST_EQUITY
@@ -116,7 +117,7 @@ def equity_before(equity: Float[np.ndarray, "*batch N"]) -> Float[np.ndarray, "*
 
 def mean(x: Float[np.ndarray, "*batch N"]) -> Float[np.ndarray, "*batch"]:
     """Return the mean over time; NaN without bars."""
-    return x.mean(-1) if x.shape[-1] else np.full(x.shape[:-1], np.nan)
+    return np.asarray(x.mean(-1) if x.shape[-1] else np.full(x.shape[:-1], np.nan))
 
 
 def std(x: Rows) -> Float[np.ndarray, " rows"]:

@@ -44,8 +44,23 @@ ORDERED = {"calmar", "lo_sharpe", *OF_EQUITY}
 
 
 def test_all_functions_are_among_those_tested():
-    names = {n for x in (returns, drawdown, tail, trades) for n, f in vars(x).items() if hasattr(f, "__wrapped__")}
-    assert names - {"longest_drawdown", "_tail"} <= set(ALL)
+    names = {
+        n
+        for x in (returns, drawdown, tail, trades)
+        for n, f in inspect.getmembers(x, inspect.isfunction)
+        if next(iter(inspect.signature(f).parameters), "") in ("r", "equity") and n[0] != "_"
+    }
+    of_bars = {
+        "drawdown",
+        "drawdowns",
+        "below_peak",
+        "returns_from_equity",
+        "equity_from_returns",
+        "equity_before",
+        "growth",
+    }
+    elsewhere = {"longest_drawdown", "var_and_cvar", "as_equity"}  # in the tests of their modules
+    assert names - of_bars - elsewhere == set(ALL)
 
 
 @pytest.mark.parametrize("name", ALL)
