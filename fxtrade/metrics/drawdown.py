@@ -117,8 +117,8 @@ def drawdowns(equity: Series, closes: Closes | None = None) -> Drawdowns:
 
 def below_peak(equity: Float[np.ndarray, "*batch N"]) -> Float[np.ndarray, "*batch N"]:
     """Return `drawdown` of an equity that was checked, or that was made from returns."""
-    peak = np.maximum.accumulate(equity, -1)
-    below = equity / np.maximum(peak, 1, out=peak)
+    below = np.maximum.accumulate(equity, -1)
+    np.divide(equity, np.maximum(below, 1, out=below), out=below)
     below -= 1
     return below
 

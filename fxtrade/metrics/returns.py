@@ -50,8 +50,9 @@ def equity_from_returns(r: Series) -> Float[np.ndarray, "*batch N"]:
 @of_returns
 def annual_return(r: Rows, periods: float) -> Float[np.ndarray, " rows"]:
     """Return the compound growth a year; a gain within a few minutes may annualise to inf."""
+    logs = np.maximum(r, -1)
     with np.errstate(divide="ignore", over="ignore"):  # ruin is log 0
-        return np.expm1(periods * mean(np.log1p(np.maximum(r, -1))))
+        return np.expm1(periods * mean(np.log1p(logs, out=logs)))
 
 
 @of_returns
