@@ -156,7 +156,7 @@ def test_both_peers_leave_out_unknown_returns(quantstats, empyrical):
 
 
 def test_a_loss_of_more_than_everything_is_ruin_and_no_more(empyrical):
-    """empyrical goes on with a negative wealth, of which a further loss makes a gain."""
+    """empyrical keeps compounding a negative wealth, of which a further loss makes a gain."""
     r = np.array([0.1, -1.2, -0.5])
     assert drawdown.max_drawdown(returns.equity_from_returns(r)) == -1 > empyrical.max_drawdown(r)
     assert returns.annual_return(r, 3) == -1
