@@ -28,9 +28,10 @@ TUNED_ALLOCATOR = {
     ":glibc.malloc.arena_max=1"
 }
 BEGAN = "BENCHMARK_BEGAN"  # environment variable: when the worker's process was started, seconds of time.time()
-PEERS = ("numba", "pandas", "polars")
+PEERS = ("numba", "pandas", "polars", "empyrical", "quantstats")
+DISTRIBUTIONS = {"empyrical": "empyrical-reloaded"}  # where it is not called as the package
 MODELS = ("tcn", "wavenet", "gnn", "cnn_lstm", "lru", "transformer", "attention_tcn")
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "rtdl_num_embeddings", "numpy", *PEERS)
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "rtdl_num_embeddings", "numpy", *PEERS, *DISTRIBUTIONS.values())
 
 
 class Spread(NamedTuple):
@@ -107,7 +108,7 @@ def arguments(description: str, models: Sequence[str] = ()) -> argparse.Namespac
     parser.add_argument("--rounds", type=int, help="rounds of every worker; default 5, with --quick 2")
     parser.add_argument("--cores", type=int, default=2, help="cores that each worker may use")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
-    parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has numba, pandas and polars")
+    parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has the other peers")
     parser.add_argument("--tuned-allocator", action="store_true", help="glibc that keeps its memory, for every worker")
     parser.add_argument("--cpu-time", action="store_true", help="with --cores 1, on a busy machine: time of the CPU")
     parser.add_argument("--wait", type=float, default=0, help="minutes to wait for an idle machine before each worker")
@@ -194,7 +195,7 @@ def check_packages(args: argparse.Namespace, workers: Iterable[str]) -> None:
         code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{package}') is None)"
         if subprocess.run([python, "-c", code]).returncode:
             flag = "--torch-python" if package == "torch" else "--peers-python"
-            install = shlex.join([python, "-m", "pip", "install", package])
+            install = shlex.join([python, "-m", "pip", "install", DISTRIBUTIONS.get(package, package)])
             sys.exit(
                 f"error: this benchmark needs {package}: {install}, or name an interpreter that has it with {flag}"
             )

@@ -194,7 +194,7 @@ class AuxiliaryResult:
 
 @dataclasses.dataclass(frozen=True)
 class TradingSummary:
-    """Metrics of one backtest; conventions in `metrics.returns` and `validate.significance`.
+    """Metrics of one backtest; conventions in docs/metrics.md and `validate.significance`.
 
     Attributes:
         trials: Sharpe ratios that `dsr` takes into account, this one included.

@@ -15,7 +15,7 @@ from fxtrade.core.types import Array
 from fxtrade.data.panel import Panel
 from fxtrade.evaluate import tearsheet_metrics as metrics
 from fxtrade.evaluate.tearsheet_metrics import DAY, Curve, EquityMetrics, TradingMetrics
-from fxtrade.metrics import returns
+from fxtrade.metrics.periods import by_period
 
 HOUR = 3600 * 10**9
 WINDOWS = 90, 30, 7  # days of the rolling Sharpe ratio: the first of which twice as many days exist
@@ -96,9 +96,9 @@ def tear_sheet(
     if result.weight.shape != shape or (len(trades) and trades.exit_row.max() >= len(times)):
         raise DataError(f"tear sheet: weights {result.weight.shape} or trades are not of the panel's bars {shape}")
     closes = np.append(times[0], times + panel.interval)
-    starts = returns.by_period(times, result.equity, "day")[0]
+    starts = by_period(times, result.equity, "day")[0]
     window = next((days for days in WINDOWS if len(starts) >= 2 * days), 0)
-    month_starts, month_returns = returns.by_period(times, result.equity, "month")
+    month_starts, month_returns = by_period(times, result.equity, "month")
     strategy = metrics.curve(times, np.asarray(result.equity, np.float64), window)
     held = None if benchmark is None else metrics.curve(times, np.asarray(benchmark, np.float64), window)
     net = np.asarray(result.pnl, np.float64) - sum(result.costs.values(), np.zeros(shape))

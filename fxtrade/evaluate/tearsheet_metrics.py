@@ -15,7 +15,9 @@ from jaxtyping import Float, Int
 from fxtrade.backtest.trade_table import Trades
 from fxtrade.core.trading_types import Result
 from fxtrade.evaluate.results import NAN, Estimate
-from fxtrade.metrics import alpha, bootstrap, returns
+from fxtrade.metrics import alpha, bootstrap, drawdown, exposure, returns
+from fxtrade.metrics.periods import by_period
+from fxtrade.metrics.trades import profit_factor, win_rate
 from fxtrade.validate import significance
 
 YEAR = 365  # trading days of crypto
@@ -81,7 +83,7 @@ class TradingMetrics:
         trades, open_trades: how many there are, and how many of them are open at the end.
         win_rate, profit_factor: of the net profit of each trade.
         mean_return, mean_bars: of a trade.
-        turnover_a_year, exposure: as in `metrics.returns`.
+        turnover_a_year, exposure: as in `metrics.exposure`.
         costs: paid, by name, in units of the starting capital.
         psr: probability that the true Sharpe ratio is above 0.
         dsr: the same, deflated for `trials`; NaN where the trials are not known.
@@ -108,13 +110,13 @@ class TradingMetrics:
 
 def curve(times: Int[np.ndarray, " N"], equity: Float[np.ndarray, " N"], window: int) -> Curve:
     """Return what is drawn of an equity curve, with a rolling Sharpe ratio over `window` days, or none for 0."""
-    days = returns.by_period(times, equity, "day")[1]
+    days = by_period(times, equity, "day")[1]
     rolling = np.zeros(0)
     if window:
         parts = np.lib.stride_tricks.sliding_window_view(days, window)
         spread = parts.std(1, ddof=1)
         rolling = np.sqrt(YEAR) * parts.mean(1) / np.where(spread > 1e-12, spread, np.nan)
-    return Curve(np.append(1.0, equity), np.append(0.0, returns.drawdown(equity)), days, rolling)
+    return Curve(np.append(1.0, equity), np.append(0.0, drawdown.drawdown(equity)), days, rolling)
 
 
 def _days_a_year(days: int, closes: Int[np.ndarray, " closes"]) -> float:
@@ -129,7 +131,7 @@ def equity_metrics(times: np.ndarray, curve: Curve, starts: np.ndarray, closes: 
         times: `[N]` opens of the bars. starts: `[D]` starts of the days. closes: `[N + 1]`, from the start on.
     """
     equity, days, periods = curve.equity[1:], curve.days, _days_a_year(len(curve.days), closes)
-    week, month = (returns.by_period(times, equity, name)[1] for name in ("week", "month"))
+    week, month = (by_period(times, equity, name)[1] for name in ("week", "month"))
     annual_return, deepest = returns.annual_return(days, periods), float(curve.drawdown.min())
     return EquityMetrics(
         total_return=float(equity[-1] - 1),
@@ -139,10 +141,10 @@ def equity_metrics(times: np.ndarray, curve: Curve, starts: np.ndarray, closes: 
         sortino=returns.sortino(days, periods),
         calmar=annual_return / -deepest if deepest else NAN,
         max_drawdown=deepest,
-        max_drawdown_days=returns.longest_drawdown(equity, closes) / DAY,
-        win_rate_day=returns.win_rate(days),
-        win_rate_week=returns.win_rate(week),
-        win_rate_month=returns.win_rate(month),
+        max_drawdown_days=drawdown.longest_drawdown(equity, closes) / DAY,
+        win_rate_day=win_rate(days),
+        win_rate_week=win_rate(week),
+        win_rate_month=win_rate(month),
         drawdowns=_drawdowns(curve.drawdown, closes),
     )
 
@@ -195,12 +197,12 @@ def trading_metrics(
     return TradingMetrics(
         trades=len(trades),
         open_trades=int(trades.is_open.sum()),
-        win_rate=returns.win_rate(trades.net),
-        profit_factor=returns.profit_factor(trades.net),
+        win_rate=win_rate(trades.net),
+        profit_factor=profit_factor(trades.net),
         mean_return=float(trades.ret.mean()) if len(trades) else NAN,
         mean_bars=float(trades.bars.mean()) if len(trades) else NAN,
-        turnover_a_year=returns.turnover(result.traded, result.equity) * len(result.equity) / years,
-        exposure=returns.exposure(result.weight),
+        turnover_a_year=exposure.turnover(result.traded, result.equity) * len(result.equity) / years,
+        exposure=exposure.exposure(result.weight),
         costs={name: float(np.sum(cost)) for name, cost in result.costs.items()},
         psr=float(significance.probabilistic_sharpe(moments)),
         dsr=NAN if trials is None else float(significance.probabilistic_sharpe(moments, by_chance)),

@@ -17,7 +17,7 @@ from fxtrade.core.trading_types import Observation, Result
 from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.evaluate.results import CostCell, EquityCurve, Estimate, TradingResult, TradingSummary
 from fxtrade.market import costs
-from fxtrade.metrics import alpha, returns
+from fxtrade.metrics import alpha, drawdown, exposure, periods, returns, trades
 from fxtrade.pipeline.build import build_market, build_rules, build_sizing
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.risk import sizing
@@ -26,7 +26,6 @@ from fxtrade.risk.toward import buy_and_hold
 from fxtrade.validate import significance, splits
 
 YEAR = 365  # trading days of crypto
-DAY = 86_400e9  # ns
 GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
 
 
@@ -47,7 +46,7 @@ def trade(
     grid = engine.stress(bars, target, markets, policy)
     return TradingResult(
         threshold=float(threshold),
-        strategy=summarize(times, strategy, trials, returns.by_period(times, held.equity, "day")[1]),
+        strategy=summarize(times, strategy, trials, periods.by_period(times, held.equity, "day")[1]),
         buy_and_hold=summarize(times, held),
         grid=tuple(_cell(times, *name, equity) for name, equity in zip(names, grid.equity, strict=True)),
         curve=_curve(times, strategy, held),
@@ -66,19 +65,19 @@ def summarize(
     trials: Sequence[float] = (),
     benchmark: Float[np.ndarray, " days"] | None = None,
 ) -> TradingSummary:
-    """Return the metrics of one backtest; conventions in `metrics.returns`, Sharpe inference on daily returns."""
+    """Return the metrics of one backtest; conventions in docs/metrics.md, Sharpe inference on daily returns."""
     closes, elapsed = _closes(times)
-    day = returns.by_period(times, result.equity, "day")[1]
+    day = periods.by_period(times, result.equity, "day")[1]
     days_a_year = YEAR * len(day) / elapsed  # the first and the last day may be parts of one
-    week, month = (returns.by_period(times, result.equity, p)[1] for p in ("week", "month"))
+    week, month = (periods.by_period(times, result.equity, p)[1] for p in ("week", "month"))
     moments = significance.moments(day)
     low, high = significance.sharpe_interval(moments)
     cost = sum(result.costs.values(), np.zeros_like(result.pnl))
-    trades = returns.trade_returns(result.weight, result.pnl, cost)
+    profits = trades.trade_returns(result.weight, result.pnl, cost)
     ratios = [r for r in (*trials, float(moments.sharpe)) if np.isfinite(r)]
     best_by_chance = significance.expected_maximum(len(trials) + 1, float(np.var(ratios)) if ratios else 0.0)
     annual_return = returns.annual_return(day, days_a_year)
-    max_drawdown = returns.max_drawdown(result.equity)
+    max_drawdown = drawdown.max_drawdown(result.equity)
     against = {}
     if benchmark is not None:
         fit = alpha.alpha_beta(day, benchmark, days_a_year)
@@ -94,14 +93,14 @@ def summarize(
         sortino=returns.sortino(day, days_a_year),
         calmar=annual_return / -max_drawdown if max_drawdown else float("nan"),
         max_drawdown=max_drawdown,
-        max_drawdown_days=returns.longest_drawdown(result.equity, closes) / DAY,
-        win_rate_trade=returns.win_rate(trades),
-        win_rate_day=returns.win_rate(day),
-        win_rate_week=returns.win_rate(week),
-        win_rate_month=returns.win_rate(month),
-        trades=len(trades),
-        turnover_a_year=returns.turnover(result.traded, result.equity) * len(times) / elapsed * YEAR,
-        exposure=returns.exposure(result.weight),
+        max_drawdown_days=drawdown.longest_drawdown(result.equity, closes) / periods.DAY,
+        win_rate_trade=trades.win_rate(profits),
+        win_rate_day=trades.win_rate(day),
+        win_rate_week=trades.win_rate(week),
+        win_rate_month=trades.win_rate(month),
+        trades=len(profits),
+        turnover_a_year=exposure.turnover(result.traded, result.equity) * len(times) / elapsed * YEAR,
+        exposure=exposure.exposure(result.weight),
         cost=float(cost.sum()),
         delisted=int(np.asarray(result.counts.delisted)),
         **against,
@@ -146,7 +145,7 @@ def _buy_and_hold(bars: Bars) -> Array:
 
 
 def _cell(times: np.ndarray, fee_bps: float, latency: int, equity: np.ndarray) -> CostCell:
-    day = returns.by_period(times, equity, "day")[1]
+    day = periods.by_period(times, equity, "day")[1]
     days_a_year = YEAR * len(day) / _closes(times)[1]
     return CostCell(float(fee_bps), int(latency), float(equity[-1] - 1), returns.sharpe(day, days_a_year))
 
@@ -157,7 +156,7 @@ def _closes(times: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " N+1"], floa
     Rows that are updates of a book close at their own times.
     """
     closes = np.append(times[0] - int(np.median(np.diff(times))), times)
-    return closes, float(closes[-1] - closes[0]) / DAY
+    return closes, float(closes[-1] - closes[0]) / periods.DAY
 
 
 def _curve(times: np.ndarray, strategy: Result, held: Result) -> EquityCurve:
@@ -166,7 +165,7 @@ def _curve(times: np.ndarray, strategy: Result, held: Result) -> EquityCurve:
     first = np.concatenate([[0], last[:-1] + 1])
 
     def daily(result: Result) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        drawdown = np.minimum.reduceat(returns.drawdown(result.equity), first)
-        return tuple(result.equity[last].tolist()), tuple(drawdown.tolist())
+        deepest = np.minimum.reduceat(drawdown.drawdown(result.equity), first)
+        return tuple(result.equity[last].tolist()), tuple(deepest.tolist())
 
     return EquityCurve(tuple(times[last].tolist()), *daily(strategy), *daily(held))

@@ -7,6 +7,9 @@ null distributions and periods need sums of the same products over blocks, lags 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Complex, Float, Int, Real
 from scipy import fft
@@ -56,6 +59,63 @@ def weighted_mean(x: Float[np.ndarray, "A ..."], weight: Float[np.ndarray, "A ..
     weight = np.where(np.isnan(x), 0, weight)
     total = weight.sum(0)
     return (weight * np.nan_to_num(x)).sum(0) / np.where(total > 0, total, np.nan)
+
+
+class Decay(NamedTuple):
+    """Information coefficients by horizon, with all bars up to it and with its last bar alone; rows of the former."""
+
+    horizons: Int[np.ndarray, " H"]
+    cumulative: Float[np.ndarray, " H"]
+    single: Float[np.ndarray, " H"]
+    rows: Int[np.ndarray, " H"]
+
+
+def decay(score: Real[Array, "N A"], ret: Real[Array, "N A"], horizons: Sequence[int]) -> Decay:
+    """Return the IC of a score with the returns that follow it, over growing horizons.
+
+    Ranks are taken within each asset; the IC of all assets is the mean of theirs, weighted by their rows.
+
+    Args:
+        score: known when the bar has closed; rows where it is not finite do not count.
+        ret: log return of each bar; row t is compared with bars t + 1 .. t + h, all of which must be finite, and for
+            `single` with bar t + h alone.
+        horizons: h, in bars.
+
+    Returns:
+        NaN where no asset has two rows, or all are constant.
+
+    Raises:
+        DataError: shapes differ, or a horizon is not within 1 .. N - 1.
+    """
+    score, ret = np.asarray(score, np.float64), np.asarray(ret, np.float64)
+    if score.ndim != 2 or score.shape != ret.shape:
+        raise DataError(f"ic.decay: score {score.shape} and ret {ret.shape} must be equal [N, A]")
+    bars = len(score)
+    if bad := [h for h in horizons if not 1 <= h < bars]:
+        raise DataError(f"ic.decay: horizon {bad[0]} must lie in 1..{bars - 1} for {bars} bars")
+    total = np.concatenate([np.zeros_like(ret[:1]), np.nancumsum(ret, 0)])
+    gaps = np.concatenate([np.zeros(ret[:1].shape, int), np.cumsum(~np.isfinite(ret), 0)])
+    ahead = [np.where(gaps[h + 1 :] == gaps[1:-h], total[h + 1 :] - total[1:-h], np.nan) for h in horizons]
+    cumulative = [_pooled(score[:-h], r) for h, r in zip(horizons, ahead, strict=True)]
+    single = [_pooled(score[:-h], ret[h:])[0] for h in horizons]
+    return Decay(
+        np.array(horizons, np.int64),
+        np.array([value for value, _ in cumulative]),
+        np.array(single),
+        np.array([rows for _, rows in cumulative], np.int64),
+    )
+
+
+def _pooled(score: Float[np.ndarray, "M A"], ret: Float[np.ndarray, "M A"]) -> tuple[float, int]:
+    """Return the IC over all assets, and the rows that have both."""
+    known = np.isfinite(score) & np.isfinite(ret)
+    f, r = (
+        np.concatenate([standard_ranks(x[ok]) for x, ok in zip(values.T, known.T, strict=True)])
+        for values in (score, ret)
+    )
+    asset = np.nonzero(known.T)[0]
+    correlation, rows = correlation_within(f, r, asset, score.shape[1])
+    return float(weighted_mean(correlation, rows)), int(known.sum())
 
 
 def spectrum(x: Float[np.ndarray, "A N"]) -> Complex[np.ndarray, "A frequencies"]:

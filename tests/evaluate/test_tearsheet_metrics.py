@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fxtrade.evaluate import tearsheet_metrics as metrics
-from fxtrade.metrics import returns
+from fxtrade.metrics import drawdown, returns
+from fxtrade.metrics.periods import by_period
 from fxtrade.validate import significance
 from tests.helpers import tearsheet_sample as sample
 
@@ -18,7 +19,7 @@ def of_equity(equity, interval=sample.DAY):
     equity = np.asarray(equity, float)
     times = sample.START + interval * np.arange(len(equity))
     curve = metrics.curve(times, equity, 0)
-    starts = returns.by_period(times, equity, "day")[0]
+    starts = by_period(times, equity, "day")[0]
     return metrics.equity_metrics(times, curve, starts, np.append(times[0], times + interval))
 
 
@@ -38,7 +39,7 @@ def test_a_curve_that_only_rises_has_none():
 
 def test_drawdowns_agree_with_the_metrics_of_returns(sheet):
     made, equity = sheet.strategy_metrics, sheet.strategy.equity[1:]
-    assert made.drawdowns[0].depth == made.max_drawdown == returns.max_drawdown(equity)
+    assert made.drawdowns[0].depth == made.max_drawdown == drawdown.max_drawdown(equity)
     depths = [d.depth for d in made.drawdowns]
     assert len(depths) <= metrics.DRAWDOWNS and depths == sorted(depths)
     assert made.max_drawdown_days >= max(d.days for d in made.drawdowns)

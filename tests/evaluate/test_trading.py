@@ -11,7 +11,7 @@ from fxtrade.core.files import to_jsonable
 from fxtrade.core.trading_types import Result
 from fxtrade.core.types import Forecast
 from fxtrade.evaluate import trading
-from fxtrade.metrics import returns
+from fxtrade.metrics import returns, trades
 from fxtrade.pipeline import dataset
 from fxtrade.pipeline.build import build_market, build_rules, build_sizing
 from fxtrade.validate import splits
@@ -111,7 +111,7 @@ class TestSummary:
         assert days_a_year > 365
         assert held.sharpe.value == pytest.approx(returns.sharpe(day, days_a_year))
         assert held.sharpe.value == pytest.approx(held.daily_sharpe * np.sqrt(days_a_year))
-        assert held.win_rate_day == pytest.approx(returns.win_rate(day))
+        assert held.win_rate_day == pytest.approx(trades.win_rate(day))
         assert held.annual_return == pytest.approx((1 + held.total_return) ** (365 * 24 / hours) - 1)
         assert held.calmar == pytest.approx(held.annual_return / -held.max_drawdown)
         assert held.sharpe.low < held.sharpe.value < held.sharpe.high

@@ -79,3 +79,57 @@ def test_bad_input_says_what_to_do():
         alpha_beta([0.1, 0.2], [0.1], 365)
     with pytest.raises(ConfigError, match=r"0\.\.3"):
         alpha_beta([0.1, 0.2, 0.3, 0.1], [0.1, 0.3, 0.2, 0.1], 365, lags=4)
+
+
+def several(seed=0, bars=400):
+    rng = np.random.default_rng(seed)
+    factors = rng.standard_t(4, (bars, 3)) @ rng.normal(size=(3, 3)) * [0.02, 1e-4, 3.0]
+    noise = np.convolve(rng.normal(size=bars + 4), np.ones(5), "valid") * 0.01
+    return 0.0005 + factors @ [0.4, 20.0, -0.001] + noise, factors
+
+
+@pytest.mark.parametrize("lags", [None, 0, 12])
+def test_several_factors_agree_with_statsmodels(lags):
+    api = pytest.importorskip("statsmodels.api")
+    r, factors = several()
+    ours = alpha_beta(r, factors, 365, lags)
+    fit = api.OLS(r, api.add_constant(factors)).fit(cov_type="HAC", cov_kwds={"maxlags": ours.lags})
+    np.testing.assert_allclose([ours.alpha, *ours.beta], fit.params * [365, 1, 1, 1], rtol=1e-8)
+    np.testing.assert_allclose([ours.alpha_error, *ours.beta_error], fit.bse * [365, 1, 1, 1], rtol=1e-8)
+    np.testing.assert_allclose([ours.alpha_t, *ours.beta_t], fit.tvalues, rtol=1e-8)
+
+
+def test_one_factor_as_a_column_is_the_benchmark():
+    r, benchmark = series()
+    one, column = alpha_beta(r, benchmark, 365), alpha_beta(r, benchmark[:, None], 365)
+    assert type(one.beta) is float and column.beta.shape == (1,)
+    np.testing.assert_allclose(np.hstack(column), one)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_batch_equals_a_loop_over_its_series(count):
+    r, factors = several()
+    batch = np.stack([r, r[::-1], 0 * r, factors[:, 0], 2 * r, -r]).reshape(2, 3, -1)
+    factors = factors[:, 0] if count == 1 else factors
+    got = alpha_beta(batch, factors, 365)
+    assert got.alpha.shape == (2, 3) and got.beta.shape == ((2, 3) if count == 1 else (2, 3, 3))
+    loop = [alpha_beta(one, factors, 365) for one in batch.reshape(6, -1)]
+    for name in got._fields[:6]:
+        expected = np.stack([getattr(one, name) for one in loop])
+        np.testing.assert_allclose(getattr(got, name).reshape(expected.shape), expected, 1e-8, 1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("change", ["repeated", "constant", "sum", "nan", "few bars"])
+def test_factors_that_do_not_determine_the_betas_give_nan(change):
+    r, factors = several()
+    if change == "repeated":
+        factors[:, 1] = 3 * factors[:, 0]
+    elif change == "constant":
+        factors[:, 1] = 0.1
+    elif change == "sum":
+        factors[:, 2] = factors[:, 0] + factors[:, 1] + 1
+    elif change == "nan":
+        factors[5, 1] = np.nan
+    else:
+        r, factors = r[:4], factors[:4]
+    assert np.isnan(np.hstack(alpha_beta(r, factors, 365)[:6])).all()

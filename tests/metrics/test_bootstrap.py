@@ -207,3 +207,30 @@ class TestPairedDifference:
             m.paired_difference((ours[0] * np.nan, ours[1]), theirs)
         with pytest.raises(ConfigError, match="level 1.5"):
             m.paired_difference(ours, theirs, level=1.5)
+
+
+@QUICK
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 99))
+def test_resampled_bars_are_blocks_on_the_circle(bars, block, seed):
+    block = min(block, bars)
+    (drawn,) = m.resampled_bars(bars, block, 7, seed)
+    assert drawn.shape == (7, bars) and 0 <= drawn.min() and drawn.max() < bars
+    steps = np.diff(drawn, axis=1) % bars
+    within = np.arange(1, bars) % block != 0
+    assert (steps[:, within] == 1 % bars).all()
+
+
+def test_every_bar_is_drawn_as_often_also_at_the_ends():
+    counts = np.bincount(np.concatenate(list(m.resampled_bars(30, 7, 20_000, 0))).ravel(), minlength=30)
+    np.testing.assert_allclose(counts, 20_000, rtol=0.05)
+
+
+def test_many_resamples_come_some_at_a_time(monkeypatch):
+    monkeypatch.setattr(m, "DRAWS_AT_ONCE", 100)
+    parts = list(m.resampled_bars(40, 4, 7, 0))
+    assert [len(p) for p in parts] == [2, 2, 2, 1]
+
+
+@pytest.mark.parametrize(("bars", "length"), [(1, 1), (8, 2), (9, 3), (1000, 10), (1001, 11)])
+def test_block_length_is_the_cube_root_rounded_up(bars, length):
+    assert m.block_length(bars) == length

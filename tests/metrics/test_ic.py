@@ -129,3 +129,47 @@ class TestStability:
     @pytest.mark.parametrize("whole, periods", [(np.nan, [0.1]), (0.1, [np.nan, np.nan])])
     def test_what_is_undefined(self, whole, periods):
         assert np.isnan(ic.stability(whole, np.array(periods))["same_sign"])
+
+
+class TestDecay:
+    @given(seeds, st.integers(6, 60), st.integers(1, 3))
+    def test_it_is_spearman_with_the_next_returns_of_each_asset(self, seed, bars, assets):
+        rng = np.random.default_rng(seed)
+        score, ret = rng.normal(size=(2, bars, assets))
+        got = ic.decay(score, ret, (1, 2, 4))
+        for place, h in enumerate((1, 2, 4)):
+            ahead = np.stack([ret[t + 1 : t + 1 + h].sum(0) for t in range(bars - h)])
+            pairs = [(s, a, r) for s, a, r in zip(score[:-h].T, ahead.T, ret[h:].T, strict=True)]
+            assert got.cumulative[place] == pytest.approx(np.mean([spearmanr(s, a)[0] for s, a, _ in pairs]))
+            assert got.single[place] == pytest.approx(np.mean([spearmanr(s, r)[0] for s, _, r in pairs]))
+            assert got.rows[place] == (bars - h) * assets
+
+    def test_gaps_are_left_out_and_assets_weigh_by_their_rows(self):
+        rng = np.random.default_rng(0)
+        score, ret = rng.normal(size=(2, 50, 2))
+        score[:20, 1], ret[30, 0] = np.nan, np.nan
+        got = ic.decay(score, ret, (1, 3))
+        ahead = np.stack([ret[t + 1 : t + 4].sum(0) for t in range(47)])
+        known = np.isfinite(score[:47]) & np.isfinite(ahead)
+        each = [spearmanr(score[:47, a][known[:, a]], ahead[:, a][known[:, a]])[0] for a in range(2)]
+        assert got.rows.tolist() == [49 + 29 - 1, known.sum()] and known.sum() == 44 + 27
+        assert got.cumulative[1] == pytest.approx(np.average(each, weights=known.sum(0)))
+
+    def test_a_signal_for_one_bar_decays_and_says_nothing_of_later_bars(self):
+        ret = np.random.default_rng(0).normal(size=(4000, 2))
+        score = np.roll(ret, -1, 0)
+        got = ic.decay(score[:-1], ret[:-1], (1, 4, 16))
+        np.testing.assert_allclose(got.cumulative, [1, 0.5, 0.25], atol=0.04)
+        np.testing.assert_allclose(got.single, [1, 0, 0], atol=0.04)
+
+    def test_without_rows_it_is_nan(self):
+        got = ic.decay(np.full((5, 1), np.nan), np.ones((5, 1)), (1,))
+        assert np.isnan(got.cumulative).all() and got.rows.tolist() == [0]
+
+    @pytest.mark.parametrize(
+        ("shape", "horizons", "message"),
+        [((5, 2), (1,), "equal"), ((5, 1), (1, 5), r"horizon 5 must lie in 1\.\.4"), ((5, 1), (0,), "horizon 0")],
+    )
+    def test_bad_input_says_what_to_do(self, shape, horizons, message):
+        with refused(DataError, message):
+            ic.decay(np.ones(shape), np.ones((5, 1)), horizons)

@@ -1,4 +1,4 @@
-"""Calendar periods and trades of `fxtrade.metrics.returns`."""
+"""Calendar periods in UTC."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.metrics import returns as m
+from fxtrade.metrics import periods as m
+from fxtrade.metrics.trades import win_rate
 from tests.helpers.refusals import refused
 
 HOUR = 3600 * 10**9
@@ -64,61 +65,13 @@ def test_the_last_bar_of_sunday_belongs_to_its_week():
     np.testing.assert_allclose(r, [0.1, 0.1])
 
 
-def test_trades_by_hand():
-    weight = np.array([[0.0, -1.0], [0.5, -1.0], [0.7, 1.0], [0.0, 3.0], [0.0, 3.0]])
-    pnl = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 10.0], [4.0, 20.0], [0.0, 40.0]])
-    cost = np.array([[0.0, 0.1], [0.2, 0.0], [0.1, 0.4], [0.3, 0.1], [0.0, 0.0]])
-    np.testing.assert_allclose(m.trade_returns(weight, pnl), [7, 3, 70])
-    np.testing.assert_allclose(m.trade_returns(weight, pnl, cost), [7 - 0.6, 3 - 0.1 - 0.2, 70 - 0.2 - 0.1])
-
-
-def test_a_reversal_splits_its_cost_by_the_two_sizes():
-    trades = m.trade_returns([[-1.0], [3.0]], [[0.0], [0.0]], [[0.0], [0.4]])
-    np.testing.assert_allclose(trades, [-0.1, -0.3])
-
-
-def test_a_trade_within_one_bar_is_a_trade_of_its_own():
-    weight, pnl = np.array([[1.0], [0.0], [0.0], [0.0]]), np.array([[1.0], [2.0], [-5.0], [0.0]])
-    np.testing.assert_allclose(m.trade_returns(weight, pnl), [3, -5])
-
-
-POSITIONS = st.tuples(st.integers(0, 25), st.integers(1, 3)).flatmap(
-    lambda shape: st.tuples(
-        hnp.arrays(np.float64, shape, elements=st.sampled_from([-2.0, -1.0, 0.0, 0.0, 0.5, 1.0])),
-        hnp.arrays(np.float64, shape, elements=st.integers(-50, 50).map(float)),
-        hnp.arrays(np.float64, shape, elements=st.integers(0, 8).map(float)),
-    )
-)
-
-
-def trades_bar_by_bar(weight, pnl, cost):
-    trades = []
-    for w, p, c in zip(weight.T, pnl.T, cost.T, strict=True):
-        before, current = 0.0, None
-        for t in range(len(w)):
-            if w[t] * before < 0:
-                exit_cost = c[t] * abs(before) / (abs(before) + abs(w[t]))
-                trades[current] -= exit_cost
-                trades.append(p[t] - (c[t] - exit_cost))
-                current = len(trades) - 1
-            elif w[t] != 0 and before == 0:
-                trades.append(p[t] - c[t])
-                current = len(trades) - 1
-            elif w[t] != 0 or before != 0:
-                trades[current] += p[t] - c[t]
-            elif p[t] != c[t]:
-                trades.append(p[t] - c[t])
-            before = w[t]
-    return trades
-
-
-@QUICK
-@given(POSITIONS)
-def test_trades_equal_a_walk_bar_by_bar_and_add_up_to_all_profit_less_cost(table):
-    weight, pnl, cost = table
-    trades = m.trade_returns(weight, pnl, cost)
-    np.testing.assert_allclose(trades, trades_bar_by_bar(weight, pnl, cost), atol=1e-9)
-    assert trades.sum() == pytest.approx(pnl.sum() - cost.sum(), abs=1e-9)
+def test_a_batch_of_curves_shares_the_times():
+    times = np.arange(100) * 7 * HOUR
+    equity = np.stack([random_equity(100, seed) for seed in range(6)]).reshape(2, 3, 100)
+    for period in ("day", "week", "month"):
+        starts, r = m.by_period(times, equity, period)
+        assert r.shape == (2, 3, len(starts)) and win_rate(r).shape == (2, 3)
+        np.testing.assert_array_equal(r[1, 2], m.by_period(times, equity[1, 2], period)[1])
 
 
 @pytest.mark.parametrize(
@@ -127,8 +80,6 @@ def test_trades_equal_a_walk_bar_by_bar_and_add_up_to_all_profit_less_cost(table
         (lambda: m.by_period([0, 1], [1.0, 1.0], "year"), ConfigError, "'month'"),
         (lambda: m.by_period([1, 0], [1.0, 1.0], "day"), DataError, "increase"),
         (lambda: m.by_period([1], [1.0, 1.0], "day"), DataError, "shape"),
-        (lambda: m.trade_returns(np.ones((3, 2)), np.ones((3, 1))), DataError, "equal"),
-        (lambda: m.trade_returns([[0.0], [np.nan]], np.ones((2, 1))), DataError, "bar 1, asset 0"),
     ],
 )
 def test_bad_input_says_what_to_do(call, error, message):
