@@ -1,0 +1,296 @@
+"""Backtests of many parameter sets: one compiled loop over the bars, with metrics that are updated bar by bar.
+
+The rule decides within the loop, and P sets are one `vmap` over the function that makes it. No array `[P, N]` exists:
+metrics are part of the state, and equity is kept at the end of each UTC day. Sets are run in chunks of bounded memory,
+sharded over the devices that JAX has; `compat.use_cores` makes one of each core of a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float, Int
+
+from fxtrade.backtest import engine
+from fxtrade.backtest.checks import check_market, check_policy, check_rows
+from fxtrade.backtest.grid import Grid
+from fxtrade.core import compat
+from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market
+from fxtrade.core.trading_types import Account, Observation, Result, Rule
+from fxtrade.core.types import Array, Bars
+from fxtrade.data.panel import Panel
+
+DAY = 86_400 * 10**9  # ns
+CHUNK = 2_048  # sets: their state fits into the cache of a core
+MEMORY = 256 * 2**20  # bytes that the daily equity of a chunk may take
+
+MakeRule = Callable[..., Rule]
+
+
+class Online(NamedTuple):
+    """Metrics of one set in the account's currency, updated bar by bar; exposure and turnover day by day.
+
+    Attributes:
+        equity, peak: last and highest.
+        max_drawdown: equity over its peak less 1, the lowest, <= 0.
+        traded: value in the day so far.
+        exposure: sum over days of the gross weight at the last close.
+        turnover: sum over days of the value traded over the equity at their start.
+        trades, wins: positions closed so far, and those of them with a profit after costs.
+        open_profit: of the open position of each asset, after costs.
+    """
+
+    equity: Float[Array, ""]
+    peak: Float[Array, ""]
+    max_drawdown: Float[Array, ""]
+    traded: Float[Array, ""]
+    exposure: Float[Array, ""]
+    turnover: Float[Array, ""]
+    trades: Float[Array, ""]
+    wins: Float[Array, ""]
+    open_profit: Float[Array, " A"]
+
+
+class Sweep(NamedTuple):
+    """The results of P sets, net of costs.
+
+    Attributes:
+        days: `[D]` starts of the UTC days in int64 ns.
+        equity: `[P, D]` at the end of each day, in units of the starting capital.
+        max_drawdown: `[P]` over all bars, <= 0.
+        exposure: `[P]` mean over days of the gross weight at the last close.
+        turnover: `[P]` mean over days of buys plus sells over the equity at the start of the day.
+        trades: `[P]` positions closed.
+        win_rate: `[P]` share of them with a profit after costs, NaN without one.
+    """
+
+    days: Int[np.ndarray, " D"]
+    equity: Float[np.ndarray, "P D"]
+    max_drawdown: Float[np.ndarray, " P"]
+    exposure: Float[np.ndarray, " P"]
+    turnover: Float[np.ndarray, " P"]
+    trades: Int[np.ndarray, " P"]
+    win_rate: Float[np.ndarray, " P"]
+
+    @property
+    def returns(self) -> Float[np.ndarray, "P D"]:
+        """Simple returns of each day; NaN after ruin."""
+        before = np.concatenate([np.ones((len(self.equity), 1)), self.equity[:, :-1]], axis=1)
+        return np.where(before > 0, self.equity / np.where(before > 0, before, 1) - 1, np.nan)
+
+
+def sweep(
+    panel: Panel,
+    make_rule: MakeRule,
+    grid: Grid,
+    market: Market,
+    policy: ExecutionPolicy = POLICY,
+    conditions: Conditions = engine.NO_CONDITIONS,
+    capital: float = 1.0,
+    max_latency: int = 0,
+    on_progress: Callable[[int], None] = lambda sets: None,
+) -> Sweep:
+    """Backtest every set of a grid.
+
+    Args:
+        make_rule: takes the parameters of the grid by name, which are traced numbers, and returns the rule.
+        market: one market, or a market for each set: then its leaves are `[P]` or `[P, A]`.
+        capital, max_latency: as in `engine.run_rule`.
+        on_progress: called with the number of sets just done.
+
+    Raises:
+        ConfigError: as `engine.backtest`; more memory is needed than is free; or the bars have no regular clock.
+        DataError: a price of an ok bar is not a positive number.
+    """
+    chunks = []
+    for chunk, (first, last) in run_chunks(panel, make_rule, grid, market, policy, conditions, capital, max_latency):
+        chunks.append(chunk)
+        on_progress(last - first)
+    return concatenate(chunks)
+
+
+def concatenate(chunks: list[Sweep]) -> Sweep:
+    """Return the results of several chunks as one."""
+    days = chunks[0].days
+    return Sweep(days, *(np.concatenate(leaves) for leaves in zip(*(chunk[1:] for chunk in chunks), strict=True)))
+
+
+def run_chunks(
+    panel: Panel,
+    make_rule: MakeRule,
+    grid: Grid,
+    market: Market,
+    policy: ExecutionPolicy = POLICY,
+    conditions: Conditions = engine.NO_CONDITIONS,
+    capital: float = 1.0,
+    max_latency: int = 0,
+    skip: Callable[[tuple[int, int]], bool] = lambda span: False,
+) -> Iterator[tuple[Sweep, tuple[int, int]]]:
+    """Yield the results of one chunk of sets after the other, each with its first set and the one after its last.
+
+    Args:
+        skip: says of a span whether it is left out, such as one that was run before.
+    """
+    batched = np.ndim(market.latency) > 0
+    _check(panel, market, policy, conditions, grid.size if batched else None)
+    days, blocks = split_days(panel.times, panel.interval)
+    size = chunk_size(grid.size, len(days))
+    program = _compile(make_rule, policy, blocks, max_latency, batched)
+    with compat.float64():
+        for first in range(0, grid.size, size):
+            span = first, min(first + size, grid.size)
+            if skip(span):
+                continue
+            # the last chunk is filled up with its last set: one shape is one program
+            rows = np.minimum(np.arange(first, first + size), grid.size - 1)
+            sets = {name: values[rows] for name, values in grid.sets().items()}
+            terms = jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], market) if batched else market
+            sets, terms = _shard(sets), _shard(terms) if batched else terms
+            equity, online = jax.device_get(program(panel.bars, conditions, sets, terms, capital))
+            yield _result(days, equity, online, span[1] - first), span
+
+
+def chunk_size(sets: int, days: int) -> int:
+    """Return the number of sets in a chunk, a multiple of the number of devices.
+
+    Raises:
+        ConfigError: the daily equity of all sets does not fit into the free memory.
+    """
+    needed, free = 3 * 8 * sets * days, compat.free_bytes()
+    if free is not None and needed > free:
+        raise ConfigError(
+            f"sweep: {sets:,} sets x {days:,} days need {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB "
+            "are free; sweep fewer sets, or fewer bars"
+        )
+    devices = jax.local_device_count()
+    size = max(min(sets, CHUNK, MEMORY // (8 * days)), 1)
+    return -(-size // devices) * devices
+
+
+def split_days(
+    times: Int[np.ndarray, " N"], interval: int
+) -> tuple[Int[np.ndarray, " D"], tuple[tuple[int, int], ...]]:
+    """Return the starts of the UTC days of the bars, and blocks of days `(number of days, bars in each)`.
+
+    Bars belong to the day in which they open. Only the first and the last day may have fewer bars than the others.
+
+    Raises:
+        ConfigError: the times are not regular.
+    """
+    if (np.diff(times) != interval).any():
+        raise ConfigError("sweep: the bars have no regular clock; read the books with config.data.clock, such as 1s")
+    starts, counts = np.unique(times // DAY * DAY, return_counts=True)
+    edges = np.flatnonzero(np.diff(counts)) + 1
+    return starts, tuple((len(part), int(part[0])) for part in np.split(counts, edges))
+
+
+def _compile(
+    make_rule: MakeRule, policy: ExecutionPolicy, blocks: tuple[tuple[int, int], ...], max_latency: int, batched: bool
+) -> Callable[..., Any]:
+    """Return the jitted program of one chunk: daily equity `[D, P]`, and the metrics of each set."""
+
+    def one(sets: Mapping[str, Array], market: Market, bars: Bars, conditions: Conditions, capital: Array):
+        seen = Observation(bars=bars)
+        state, step = engine.make_trader(make_rule(**sets), seen, market, policy, capital, max_latency)
+        rows = engine.rows_of(bars, policy, conditions), seen
+
+        def advance(carry, row):
+            state, online = carry
+            before = state.account.units
+            state, result = step(state, *row)
+            return (state, _update(online, result, before, state.account.units)), None
+
+        def day(carry, rows):
+            before = carry[1].equity
+            (state, online), _ = lax.scan(advance, carry, rows)
+            online = _end_day(online, before, state.account)
+            return (state, online), online.equity
+
+        start, zero = state.account.cash, jnp.zeros(())
+        online = Online(start, start, zero, zero, zero, zero, zero, zero, jnp.zeros(bars.ok.shape[1]))
+        carry, equity, first = (state, online), [], 0
+        for days, length in blocks:
+            last = first + days * length
+            block = jax.tree.map(lambda a, f=first, n=last, d=days: a[f:n].reshape(d, -1, *a.shape[1:]), rows)
+            carry, ends = lax.scan(day, carry, block)
+            equity.append(ends)
+            first = last
+        return jnp.concatenate(equity) / capital, carry[1]
+
+    def chunk(bars: Bars, conditions: Conditions, sets: Mapping[str, Array], market: Market, capital: Array):
+        bars, conditions = jax.tree.map(jnp.asarray, (bars, conditions))
+        vmapped = jax.vmap(one, in_axes=(0, 0 if batched else None, None, None, None), out_axes=(1, 0))
+        return vmapped(sets, market, bars, conditions, capital)
+
+    return jax.jit(chunk)
+
+
+def _update(online: Online, result: Result, before: Float[Array, " A"], units: Float[Array, " A"]) -> Online:
+    """Return the metrics after one more bar, from the units held at the close before it and at its own close."""
+    equity = result.equity
+    peak = jnp.maximum(online.peak, equity)
+    costs = sum(result.costs.values(), jnp.zeros_like(result.pnl))
+    profit = online.open_profit + result.pnl - costs
+    closed = (before != 0) & (before * units <= 0)
+    return online._replace(
+        equity=equity,
+        peak=peak,
+        max_drawdown=jnp.minimum(online.max_drawdown, equity / peak - 1),
+        traded=online.traded + jnp.sum(result.traded),
+        trades=online.trades + jnp.sum(jnp.where(closed, 1.0, 0.0)),
+        wins=online.wins + jnp.sum(jnp.where(closed & (profit > 0), 1.0, 0.0)),
+        open_profit=jnp.where(closed | (units == 0), 0.0, profit),
+    )
+
+
+def _end_day(online: Online, before: Float[Array, ""], account: Account) -> Online:
+    """Return the metrics after the last bar of a day, from the equity before its first."""
+    gross = jnp.sum(jnp.abs(account.units) * account.mark)
+    solvent, earlier = online.equity > 0, jnp.where(before > 0, before, jnp.inf)
+    return online._replace(
+        traded=jnp.zeros_like(online.traded),
+        exposure=online.exposure + jnp.where(solvent, gross / jnp.where(solvent, online.equity, 1.0), 0.0),
+        turnover=online.turnover + online.traded / earlier,
+    )
+
+
+def _shard(tree: Any) -> Any:
+    """Place the leading axis of all leaves on the devices, a part on each."""
+    devices = jax.local_devices()
+    sharding = NamedSharding(Mesh(np.array(devices), ("sets",)), PartitionSpec("sets"))
+    return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), tree)
+
+
+def _result(days: np.ndarray, equity: np.ndarray, online: Online, sets: int) -> Sweep:
+    equity, online = equity.T[:sets], jax.tree.map(lambda leaf: leaf[:sets], online)
+    trades = np.asarray(online.trades)
+    return Sweep(
+        days=days,
+        equity=np.ascontiguousarray(equity),
+        max_drawdown=online.max_drawdown,
+        exposure=online.exposure / len(days),
+        turnover=online.turnover / len(days),
+        trades=trades.astype(np.int64),
+        win_rate=np.where(trades > 0, online.wins / np.maximum(trades, 1), np.nan),
+    )
+
+
+def _check(panel: Panel, market: Market, policy: ExecutionPolicy, conditions: Conditions, markets: int | None) -> None:
+    check_policy(policy)
+    shape = np.shape(panel.bars.ok)
+    if not shape[0]:
+        raise DataError("sweep: there are no bars")
+    check_rows(panel.bars, conditions, shape, extremes=True)
+    check_market(market, shape[1], 0 if markets is None else 1)
+    if markets is not None and np.shape(market.latency) != (markets,):
+        raise ConfigError(
+            f"sweep: the market has {np.shape(market.latency)[0]} rows, the grid {markets} sets; give one market, or "
+            "one for each set"
+        )
