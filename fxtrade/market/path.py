@@ -52,11 +52,20 @@ def later_quotes(
     )
 
 
-def draw_low_first(policy: ExecutionPolicy, shape: tuple[int, ...]) -> Bool[Array, "N A"] | None:
-    """Return for each bar whether the low comes first, for the path "random"; None for the others."""
+def draw_low_first(policy: ExecutionPolicy, shape: tuple[int, int]) -> Bool[Array, "N A"] | None:
+    """Return for each bar whether the low comes first, for the path "random"; None for the others.
+
+    A row has a key of its own, so that rows that come later change nothing before them under any setting of JAX.
+    """
     if policy.path != "random":
         return None
-    return jax.random.bernoulli(jax.random.key(policy.seed), np.float32(0.5), shape)
+    num_bars, num_assets = shape
+    key, half = jax.random.key(policy.seed), np.float32(0.5)
+
+    def draw(row):
+        return jax.random.bernoulli(jax.random.fold_in(key, row), half, (num_assets,))
+
+    return jax.vmap(draw)(jnp.arange(num_bars, dtype=jnp.uint32))
 
 
 def _low_first(policy: Path, opened, low, high, close, held, ordered, drawn) -> Bool[Array, " A"]:
