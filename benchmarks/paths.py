@@ -27,10 +27,9 @@ import numpy as np
 
 from fxtrade.backtest import engine
 from fxtrade.core.market_types import ExecutionPolicy, Row
-from fxtrade.core.order_types import Bracket, Order, Reason
+from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.types import Bars
 from fxtrade.data import bars as files
-from fxtrade.data.panel import Panel
 from fxtrade.data.resample import resample
 from fxtrade.market import costs, path
 
