@@ -8,10 +8,11 @@ Real 1-minute bars (`FXTRADE_DATA`), made to hours; hours with a missing minute 
   a random walk of 60 minutes with 20 steps each.
 * Brackets: every 25 hours, at one of four hours drawn at random, a position of one unit is opened, and closed 20 hours
   later unless its bracket has closed it. The same orders run on hours under each policy and on minutes, in the same
-  engine and without costs. The truth is the mean of the pessimistic and the optimistic result on minutes; half their
-  difference is its error. The table has the difference of each policy from it, the share of trades whose outcome
-  (stop, target or time) the order of the extremes decides, and the share whose outcome differs from that on minutes;
-  trades whose outcome is open on minutes, too, do not count there. Long and short, all markets together.
+  engine and without costs; all markets together. The truth is the mean of the pessimistic and the optimistic result on
+  minutes; half their difference is its error.
+* Order matters: share of the trades whose results under the pessimistic and the optimistic policy differ by more than
+  10 bp. A policy is wrong where its result differs by as much from that of minutes. Trades whose result on minutes is
+  open by as much do not count.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 
 from fxtrade.backtest import engine
 from fxtrade.core.market_types import ExecutionPolicy, Row
-from fxtrade.core.order_types import Bracket, Order
+from fxtrade.core.order_types import Bracket, Executions, Order
 from fxtrade.core.types import Bars
 from fxtrade.data import bars as files
 from fxtrade.data.resample import resample
@@ -37,6 +38,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "SUIUSDT", "TAOUSDT")
 POLICIES = ("pessimistic", "optimistic", "nearest", "random")
 MINUTES, SLOT, STARTS, HOLD = 60, 25, 4, 20  # per hour; hours between entries, hours to draw from, longest position
 SPAN = 30 * SLOT  # hours of one backtest, whose executions are kept in memory
+WRONG = 10  # basis points
 NAN = np.nan
 SIZES = {
     **{f"stop {s} %, target {k * s} %": (s, k * s, NAN) for s in (0.5, 1, 2) for k in (1, 2)},
@@ -46,16 +48,14 @@ SIDES = {"long": 1.0, "short": -1.0}
 
 
 class Trades(NamedTuple):
-    """Trades `[columns, trades]`, a column for each bracket and side, side by side."""
+    """Results `[columns, trades]` as shares of the price of the entry; a column for each bracket and side."""
 
-    result: np.ndarray  # share of the price of the entry
-    reason: np.ndarray
+    result: np.ndarray
     ambiguous: int
 
     @staticmethod
     def join(parts: list[Trades]) -> Trades:
-        result, reason = (np.concatenate([part[i] for part in parts], 1) for i in (0, 1))
-        return Trades(result, reason, sum(int(part.ambiguous) for part in parts))
+        return Trades(np.concatenate([part.result for part in parts], 1), sum(int(part.ambiguous) for part in parts))
 
 
 def minutes_and_hours(symbol: str, quick: bool) -> tuple[Bars, Bars]:
@@ -145,42 +145,41 @@ def trade(bars: Bars, steps: int, policy: str) -> Trades:
         order = orders(SPAN, steps, number)
         span = rows(bars, slice(first, first + SPAN * steps), order.units.shape[1])
         result = engine.backtest(span, order, market, rules, capital=1e9, record=True)
-        parts.append(trades_of(result.executions)._replace(ambiguous=result.counts.ambiguous))
+        parts.append(Trades(results_of(result.executions), result.counts.ambiguous))
     return Trades.join(parts)
 
 
-def trades_of(executions) -> Trades:
-    """Pair the executions `[N, Q, A]` of each column: an entry and its exit by turns."""
+def results_of(executions: Executions) -> np.ndarray:
+    """Results `[A, trades]` of executions `[N, Q, A]`, which are an entry and its exit by turns."""
 
     def by_column(values):
         return np.moveaxis(values, 2, 0).reshape(values.shape[2], -1)
 
-    units, price, reason = (by_column(executions._asdict()[name]) for name in ("units", "price", "reason"))
-    done = [np.flatnonzero(column) for column in units]
-    at = np.stack([pairs.reshape(-1, 2) for pairs in done])
+    units, price = by_column(executions.units), by_column(executions.price)
+    at = np.stack([np.flatnonzero(column).reshape(-1, 2) for column in units])
     enter, leave = (np.take_along_axis(price, at[..., end], 1) for end in (0, 1))
     side = np.sign(np.take_along_axis(units, at[..., 0], 1))
-    return Trades(side * (leave / enter - 1), np.take_along_axis(reason, at[..., 1], 1), 0)
+    return side * (leave / enter - 1)
 
 
 def bracket_rows(hourly: dict[str, Trades], fine: list[Trades]) -> list[tuple[str, ...]]:
-    """Of the table of brackets, long and short together."""
-
-    def by_size(values):
-        return values.reshape(len(SIZES), -1)
-
-    low, high = (by_size(1e4 * trades.result).mean(1) for trades in fine)
-    known = by_size(fine[0].reason == fine[1].reason)
-    reason = {policy: by_size(trades.reason) for policy, trades in hourly.items()}
-    differ = {"matters": reason["pessimistic"] != reason["optimistic"]}
-    differ |= {policy: reason[policy] != by_size(fine[0].reason) for policy in POLICIES}
-    result = {policy: by_size(1e4 * trades.result).mean(1) for policy, trades in hourly.items()}
+    """Of the table of brackets; results in basis points of a long and of a short trade."""
+    low, high = (1e4 * trades.result for trades in fine)
+    truth = (low + high) / 2
+    result = {policy: 1e4 * trades.result for policy, trades in hourly.items()}
+    known = abs(high - low) <= WRONG
+    differ = {"matters": abs(result["optimistic"] - result["pessimistic"]) > WRONG}
+    differ |= {policy: abs(result[policy] - truth) > WRONG for policy in POLICIES}
     table = []
     for i, size in enumerate(SIZES):
-        truth = (low[i] + high[i]) / 2
-        errors = (f"{result[policy][i] - truth:+.1f}" for policy in POLICIES)
-        shares = (f"{100 * column[i][known[i]].mean():.1f}" for column in differ.values())
-        table.append((size, f"{truth:+.1f} ± {abs(high[i] - low[i]) / 2:.1f}", *errors, *shares))
+        sides = [len(SIDES) * i + side for side in range(len(SIDES))]
+
+        def both(values, form, sides=sides):
+            return " / ".join(format(values[side].mean(), form) for side in sides)
+
+        errors = (both(result[policy] - truth, "+.1f") for policy in POLICIES)
+        shares = (f"{100 * column[sides][known[sides]].mean():.1f}" for column in differ.values())
+        table.append((size, both(truth, "+.1f"), f"{abs((high - low)[sides].mean()) / 2:.1f}", *errors, *shares))
     return table
 
 
@@ -219,7 +218,10 @@ def main(args: argparse.Namespace) -> None:
     print(f"\nBrackets: {2 * truth[0].result.shape[1]:,} trades of each; bars that hold both exits: {ambiguous}\n")
     wrong = (f"{policy} is wrong, %" for policy in POLICIES)
     print(
-        measure.table(("", "minutes, bp a trade", *POLICIES, "order matters, %", *wrong), bracket_rows(joined, truth))
+        measure.table(
+            ("long / short", "minutes, bp a trade", "±", *POLICIES, "order matters, %", *wrong),
+            bracket_rows(joined, truth),
+        )
     )
 
     print(f"\nTotal return in %, {next(iter(SIZES))}, long\n")

@@ -89,6 +89,11 @@ def test_nearest_takes_the_extreme_nearer_to_the_open(given):
         assert low_is_first(given, "nearest") == expected
 
 
+@pytest.mark.parametrize("close, low", [(11, True), (10, True), (9, False)])
+def test_at_equal_distances_a_bar_that_rises_has_its_low_first(close, low):
+    assert low_is_first(row(10, 12, 8, close), "nearest") == low
+
+
 @each
 def test_without_a_bar_every_quote_is_the_last_known_price(policy):
     given = row(*[np.nan] * 4, ok=False, low_first=True)
