@@ -13,8 +13,8 @@ an exit of a position lies within the bar:
 Between two of the four prices the price moves without turning. A gap from one bar to the next is met at the open.
 
 With a stop and a target the first two enclose the truth, but for gaps within the bar. With a trailing stop they need
-not: four prices turn less often than a real path, and where the high of a long position comes first, it raises the stop
-above the low of the same bar. `benchmarks/paths.py` compares all four with real minutes.
+not: four prices turn less often than a real path, and where the high comes first, it raises the stop of a
+long position before the low is met. `benchmarks/paths.py` compares all four with real minutes.
 """
 
 from __future__ import annotations
