@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from fxtrade.core.market_types import Margin
 from fxtrade.core.types import Array, Number, PerAsset
@@ -58,7 +58,7 @@ def affordable(
 
 def liquidation_price(
     margin: Margin, cash: Number, units: PerAssetFloat, start: PerAssetFloat, price: PerAssetFloat
-) -> tuple[Float[Array, ""], PerAssetFloat]:
+) -> tuple[Bool[Array, ""], PerAssetFloat]:
     """Return whether the balance falls below the maintenance margin, and the prices at which it does.
 
     The prices of all assets move together and in a straight line from `start` to `price`, so the difference of balance
