@@ -63,7 +63,8 @@ def make(axes: Mapping[str, Sequence[float]], increasing: Sequence[str] = ()) ->
             raise ConfigError(f"grid: {name}={values!r} is not a list of finite numbers")
         if len(np.unique(numbers)) < numbers.size:
             raise ConfigError(f"grid: {name} has a value twice: {values!r}")
-        given[name] = tuple(numbers.tolist())
+        whole = bool((numbers == np.round(numbers)).all())  # such as windows in bars
+        given[name] = tuple((numbers.astype(np.int64) if whole else numbers).tolist())
     if unknown := [name for name in increasing if name not in given]:
         raise ConfigError(f"grid: increasing names '{unknown[0]}', which is not one of {', '.join(given)}")
     count = int(np.prod([len(values) for values in given.values()], dtype=float))

@@ -7,6 +7,7 @@ sharded over the devices that JAX has; `compat.use_cores` makes one of each core
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -191,6 +192,7 @@ def split_days(
     return starts, tuple((len(part), int(part[0])) for part in np.split(counts, edges))
 
 
+@functools.lru_cache(maxsize=8)  # other bars of the same clock are traded by the same program
 def _compile(
     make_rule: MakeRule, policy: ExecutionPolicy, blocks: tuple[tuple[int, int], ...], max_latency: int, batched: bool
 ) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from fxtrade.core.errors import FxtradeError, first_line
 
+WIDE_LOOP = 100_000_000  # bytes: no loop of a sweep is larger
 SMALL_LOOP = 65_536  # bytes that one row of a loop accesses; a training step accesses far more
 MEMORY = Path("/proc/meminfo")  # of Linux
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
@@ -96,6 +97,23 @@ def compile_small_loops() -> None:
     if "xla_backend_extra_options" not in flags:
         option = f"--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold={SMALL_LOOP}"
         os.environ["XLA_FLAGS"] = f"{flags} {option}".strip()
+
+
+def use_cores() -> None:
+    """Let wide loops use every core of a CPU, each as a device of its own, and its widest vectors.
+
+    For sweeps, whose sets are divided among the devices. Replaces the limit of `compile_small_loops` in `XLA_FLAGS`;
+    flags that the user has set are kept. XLA reads them at the first computation. Called by scripts, never at import.
+    """
+    flags = os.environ.get("XLA_FLAGS", "").replace(f"byte_threshold={SMALL_LOOP}", f"byte_threshold={WIDE_LOOP}")
+    for name, value in (
+        ("xla_force_host_platform_device_count", os.cpu_count()),
+        ("xla_backend_extra_options", f"xla_cpu_small_while_loop_byte_threshold={WIDE_LOOP}"),
+        ("xla_cpu_prefer_vector_width", 512),
+    ):
+        if name not in flags:
+            flags = f"{flags} --{name}={value}".strip()
+    os.environ["XLA_FLAGS"] = flags
 
 
 def is_cpu() -> bool:

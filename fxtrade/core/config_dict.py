@@ -20,7 +20,7 @@ from fxtrade.core.registry import from_mapping, option_types, require, to_dict
 OPTIONAL_TYPES = {int: int | None, float: float | int | None, str: str | None, tuple: tuple | list | None}  # of flags
 
 
-def to_config_dict(config: RunConfig | None = None) -> ConfigDict:
+def to_config_dict(config: Config | None = None) -> ConfigDict:
     """Return the config as a mutable `ConfigDict`, which config files edit and command-line flags override."""
     return ConfigDict(_references(config or RunConfig()))
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import json
 import math
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from fxtrade.core.codec import from_jsonable
 from fxtrade.core.errors import FxtradeError
@@ -27,6 +31,8 @@ class Trial:
         run: folder of the run, or of the comparison with the name of the cell.
         daily_sharpe: net of costs; NaN where nothing was traded, and of an account that was ruined.
         metrics: the headline numbers.
+        sweep: file in the folder of the ledger with the `daily_sharpe` of each of several trials, and their daily
+            returns; empty for a single one, whose ratio is `daily_sharpe`.
         symbols, test, simulated: of the data. Earlier versions did not write them.
     """
 
@@ -40,6 +46,7 @@ class Trial:
     symbols: tuple[str, ...] = ()
     test: tuple[Period, ...] = ()
     simulated: bool = False
+    sweep: str = ""
 
     def shares_data(self, other: Trial) -> bool:
         """Return whether both are tested on the same data, or on one symbol at one time.
@@ -58,17 +65,39 @@ class PastTrials(NamedTuple):
 
     Attributes:
         others: the last trial of every other configuration, by its hash.
+        results: folder of the ledger.
         opened: number of other runs that evaluated the same configuration on the test span.
     """
 
     others: Mapping[str, Trial]
     opened: int
+    results: Path = Path()
 
     @property
     def daily_sharpes(self) -> tuple[float, ...]:
-        """The ratio of each other configuration that was traded; NaN of one that was ruined."""
-        traded = (t for t in self.others.values() if t.daily_sharpe == t.daily_sharpe or t.metrics.get("total_return"))
-        return tuple(t.daily_sharpe for t in traded)
+        """The ratio of each other configuration that was traded, of each set of a sweep too; NaN of a ruined one.
+
+        Raises:
+            FxtradeError: the file of a sweep is missing or damaged.
+        """
+        others = self.others.values()
+        traded = (
+            t for t in others if not t.sweep and (t.daily_sharpe == t.daily_sharpe or t.metrics.get("total_return"))
+        )
+        swept = (read_sweep(self.results / t.sweep) for t in others if t.sweep)
+        return (*(t.daily_sharpe for t in traded), *itertools.chain.from_iterable(swept))
+
+
+def read_sweep(path: Path) -> list[float]:
+    """Return the daily Sharpe ratio of each set of a sweep. Raises FxtradeError if the file cannot be read."""
+    try:
+        with np.load(path) as stored:
+            return stored["daily_sharpe"].tolist()
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+        raise FxtradeError(
+            f"{path}, the trials of a sweep that the ledger counts, cannot be read ({e}); restore it, or run the sweep "
+            "again"
+        ) from e
 
 
 def read(results: Path) -> list[Trial]:
@@ -143,4 +172,4 @@ def past_trials(results: Path, own: Trial) -> PastTrials:
     trials = [t for t in read(results) if t.shares_data(own)]
     others = {t.config_hash: t for t in trials if t.config_hash != own.config_hash}
     opened = {t.run for t in trials if t.config_hash == own.config_hash and t.run != own.run}
-    return PastTrials(others, len(opened))
+    return PastTrials(others, len(opened), results)

@@ -1,0 +1,39 @@
+"""Sweep the parameters of a rule: every combination of a grid, in one compiled program.
+
+    python scripts/sweep.py --config configs/sweep.py            # moving averages on the simulated market, no data
+    python scripts/sweep.py --config configs/sweep.py:donchian --config.data.path=data/bars_1d
+    python scripts/sweep.py --config configs/sweep.py:sma --config.grid.fast="(5, 10, 20)"
+
+Variants: sma, ema, donchian, rsi, momentum. The result is `results/<name>/report.md` with the best sets, the plateau
+around the best one, heat maps, and the same sweep on surrogate markets, in which nothing can be found: a best set that
+is not better than theirs is luck. Ctrl-C stops a sweep, and the same command resumes it.
+"""
+
+from fxtrade.core.config_dict import to_config_dict
+from fxtrade.core.sweep_config import SweepConfig
+
+RULES = {  # rule, its grid, parameters that increase
+    "sma": ("sma_cross", {"fast": tuple(range(2, 51, 2)), "slow": tuple(range(10, 201, 5))}, ("fast", "slow")),
+    "ema": ("ema_cross", {"fast": tuple(range(2, 51, 2)), "slow": tuple(range(10, 201, 5))}, ("fast", "slow")),
+    "donchian": (
+        "donchian",
+        {"window": tuple(range(10, 201, 5)), "exit_window": tuple(range(5, 101, 5))},
+        ("exit_window", "window"),
+    ),
+    "rsi": (
+        "rsi_reversion",
+        {"window": tuple(range(5, 31)), "low": tuple(range(10, 45, 5)), "high": tuple(range(50, 90, 5))},
+        None,
+    ),
+    "momentum": ("momentum", {"lookback": tuple(range(5, 256, 2))}, None),
+}
+
+
+def get_config(variant: str = "sma"):
+    if variant not in RULES:
+        raise ValueError(f"there is no variant '{variant}'; choose one of {', '.join(RULES)}")
+    rule, grid, increasing = RULES[variant]
+    config = to_config_dict(SweepConfig(name=f"sweep-{variant}", grid=grid, increasing=increasing))
+    config.rule.name = rule
+    config.data.synth.bars, config.data.synth.interval, config.data.synth.assets = 20_000, "1h", 1
+    return config

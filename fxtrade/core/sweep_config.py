@@ -1,0 +1,44 @@
+"""The configuration of a sweep: a rule, its grid of parameters, and the market it is traded in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ml_collections import ConfigDict
+
+from fxtrade.core.config import Config, DataConfig, RuleConfig, TradeConfig, empty
+from fxtrade.core.registry import Natural, from_mapping, require
+
+Score = Literal["sharpe", "sortino", "calmar", "total_return"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepConfig(Config):
+    """The sets of a sweep are all combinations of the values of `grid`; `trade.rules` follow the rule."""
+
+    name: str = "sweep"
+    data: DataConfig = DataConfig()
+    rule: RuleConfig = RuleConfig("sma_cross")  # a key of risk.RULES that reads bars, and its fixed options
+    grid: Mapping[str, tuple[float, ...]] = (
+        empty()
+    )  # values by parameter of the rule, or of the bracket: "bracket.stop"
+    increasing: tuple[str, ...] | None = None  # parameters whose values must increase in this order
+    trade: TradeConfig = TradeConfig()  # the market; sizing and coverage are those of forecasts and not used
+    score: Score = "sharpe"  # by which the best set is chosen
+    null_paths: Natural = 10  # surrogate markets on which the sweep is repeated; 0: none
+    null_block: str = "1d"  # blocks of bars that are shuffled for a surrogate
+    seed: Natural = 0  # of the surrogates
+    max_hours: float = 24.0  # longest estimated time that is begun
+
+
+def freeze(values: Mapping[str, Any]) -> SweepConfig:
+    """Return the `SweepConfig` of nested mappings (a ConfigDict, parsed JSON).
+
+    Raises:
+        ConfigError: an unknown key (naming the nearest valid one), a wrong type or an impossible value.
+    """
+    config = from_mapping(SweepConfig, values.to_dict() if isinstance(values, ConfigDict) else values, "config")
+    require(bool(config.grid), "config.grid", {}, "have at least one parameter")
+    return config
