@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 
 from fxtrade.core.errors import DataError
 from fxtrade.core.registry import nearest
@@ -23,7 +23,6 @@ from fxtrade.data.times import format_time, to_nanoseconds
 TIME = ("timestamp",)
 SIGNALS = ("entry", "exit", "short_entry", "short_exit")
 OPPOSITE = (("entry", "exit"), ("short_entry", "short_exit"), ("entry", "short_entry"))  # not both in one row
-TRUTH = {"true": 1.0, "false": 0.0}
 ROUNDING = 1e-9  # of the largest exposure
 
 
@@ -41,12 +40,21 @@ class Targets(NamedTuple):
     source: str
 
 
-class _Cells(NamedTuple):
-    """The rows of a long table that lie within the bars: their place in the panel, and their number in the file."""
+class _Rows(NamedTuple):
+    """The rows of a long table, in any order; `number` is that in the file."""
 
-    row: Int[np.ndarray, " M"]
-    asset: Int[np.ndarray, " M"]
-    number: Int[np.ndarray, " M"]
+    path: Path
+    number: Int[np.ndarray, " R"]
+    time: Int64[np.ndarray, " R"]
+    asset: Int[np.ndarray, " R"]
+    symbols: tuple[str, ...]
+
+    def refuse(self, bad: Bool[np.ndarray, " R"], message: str) -> None:
+        """Raise DataError for the first row that is bad, by its number in the file, its time and its symbol."""
+        if bad.any():
+            first = int(bad.argmax())
+            place = f"{format_time(self.time[first])}, {self.symbols[self.asset[first]]}"
+            raise DataError(f"{self.path}, row {self.number[first]} ({place}): {message}")
 
 
 def read_weights(path: str | Path, panel: Panel, max_gross_exposure: float = 1.0, allow_short: bool = True) -> Targets:
@@ -65,15 +73,15 @@ def read_weights(path: str | Path, panel: Panel, max_gross_exposure: float = 1.0
             `max_gross_exposure`; or no row lies within the bars.
     """
     path = Path(path)
-    table, time = read_table(path, (), TIME)
+    table, _ = read_table(path, (), TIME)
     if "symbol" not in table.columns:
-        table = _melt(table, time, panel, path)
+        table = _melt(table, panel, path)
     elif "weight" not in table.columns:
         raise DataError(f"{path}: no column weight beside symbol (columns are {', '.join(table.columns)})")
-    else:
-        table = table.with_row_index("number")
-    weight = _finite(to_float64(table["weight"], path), table, path, "weight")
-    return _place(table, time, weight, panel, path, max_gross_exposure, allow_short)
+    rows = _rows(table, panel, path)
+    weight = to_float64(table["weight"], path).fill_null(float("nan")).to_numpy()
+    rows.refuse(~np.isfinite(weight), "the weight is not a finite number; leave the row out to keep the position")
+    return _place(rows, weight, panel, max_gross_exposure, allow_short)
 
 
 def read_signals(path: str | Path, panel: Panel, max_gross_exposure: float = 1.0, allow_short: bool = True) -> Targets:
@@ -92,114 +100,98 @@ def read_signals(path: str | Path, panel: Panel, max_gross_exposure: float = 1.0
         DataError: as `read_weights`; a signal is something else, two contradict each other, or a size is not positive.
     """
     path = Path(path)
-    table, time = read_table(path, ("symbol", "entry", "exit"), TIME)
-    table = table.with_row_index("number")
-    given = {name: _booleans(table, name, path) for name in SIGNALS}
+    table, _ = read_table(path, ("symbol", "entry", "exit"), TIME)
+    rows = _rows(table, panel, path)
+    given = {name: _truth(table, rows, name) for name in SIGNALS}
     for one, other in OPPOSITE:
-        _refuse(given[one] & given[other], table, path, f"{one} and {other} at once; keep one of them")
+        rows.refuse(given[one] & given[other], f"{one} and {other} at once; keep one of them")
+    size = np.full(len(table), 1 / len(panel.symbols))
     if "size" in table.columns:
-        size = _finite(to_float64(table["size"], path), table, path, "size")
-        _refuse(size <= 0, table, path, "size is not positive; a short entry has a column of its own")
-    else:
-        size = np.full(len(table), 1 / len(panel.symbols))
-    # the rows of each symbol in order of time
-    order = np.lexsort((to_nanoseconds(table[time], path).to_numpy(), table["symbol"].cast(pl.String).to_numpy()))
-    symbol, side = (x[order] for x in (table["symbol"].to_numpy(), given["entry"] * 1 - given["short_entry"] * 1))
-    before = _side_before(side, symbol)
+        size = to_float64(table["size"], path).fill_null(float("nan")).to_numpy()
+        rows.refuse(~((size > 0) & np.isfinite(size)), "size is not a positive share of equity")
+    order = np.lexsort((rows.time, rows.asset))
+    asset, side = (x[order] for x in (rows.asset, given["entry"] * 1 - given["short_entry"] * 1))
+    before = _side_before(side, asset)
     closes = (given["exit"][order] & (before >= 0)) | (given["short_exit"][order] & (before <= 0))
     weight = np.empty(len(table))
     weight[order] = np.where(side != 0, side * size[order], np.where(closes, 0.0, np.nan))
-    return _place(table, time, weight, panel, path, max_gross_exposure, allow_short)
+    return _place(rows, weight, panel, max_gross_exposure, allow_short)
 
 
-def _melt(table: pl.DataFrame, time: str, panel: Panel, path: Path) -> pl.DataFrame:
+def _melt(table: pl.DataFrame, panel: Panel, path: Path) -> pl.DataFrame:
     """Return a long table of a wide one, whose symbols are found whatever their case."""
     names = {symbol.lower(): symbol for symbol in panel.symbols}
-    columns = [column for column in table.columns if column != time]
+    if len(names) < len(panel.symbols):
+        raise DataError(f"{path}: some symbols differ by case alone; write timestamp, symbol and weight in its place")
+    columns = [column for column in table.columns if column not in TIME]
     for column in columns:
-        if column.lower() not in names:
+        if column not in names:
             raise DataError(f"{path}: column {column} is not a symbol of the bars{nearest(column, names)}")
-    times = to_nanoseconds(table[time], path)
-    _refuse(times.is_duplicated().to_numpy(), table.with_row_index("number"), path, "the same time twice", time)
-    parts = [
-        pl.DataFrame({"number": np.arange(len(table)), time: times, "weight": to_float64(table[column], path)})
-        .with_columns(symbol=pl.lit(names[column.lower()]))
-        .drop_nulls("weight")
-        for column in columns
-    ]
-    if not any(map(len, parts)):
+    table = table.with_columns(to_float64(table[column], path) for column in columns).with_row_index("number")
+    long = table.unpivot(columns, index=["number", *TIME], variable_name="symbol", value_name="weight")
+    long = long.drop_nulls("weight").with_columns(pl.col("symbol").replace(names))
+    if long.is_empty():
         raise DataError(f"{path}: no weight in any row; give timestamp, symbol and weight, or a column for each symbol")
-    return pl.concat(parts)
+    return long
 
 
-def _place(
-    table: pl.DataFrame, time: str, weight: Float[np.ndarray, " R"], panel: Panel, path: Path, largest: float, short: bool
-) -> Targets:
+def _rows(table: pl.DataFrame, panel: Panel, path: Path) -> _Rows:
+    """Return the rows of a long table. Raises DataError for an unknown symbol, and for one that is there twice."""
+    number = table["number"] if "number" in table.columns else np.arange(len(table))
+    symbols, place = table["symbol"].cast(pl.String), {symbol: a for a, symbol in enumerate(panel.symbols)}
+    asset = np.array([place.get(symbol, -1) for symbol in symbols])
+    if (asset < 0).any():
+        row = int(np.argmin(asset))
+        known = nearest(str(symbols[row]), panel.symbols)
+        raise DataError(f"{path}, row {number[row]}: there are no bars of symbol {symbols[row]}{known}")
+    time = to_nanoseconds(table[TIME[0]], path)
+    rows = _Rows(path, np.asarray(number), time.to_numpy(), asset, panel.symbols)
+    first = pl.select(pl.struct(time, pl.Series("asset", asset)).is_first_distinct()).to_series().to_numpy()
+    rows.refuse(~first, "this time and symbol are there twice; keep one of the rows")
+    return rows
+
+
+def _place(rows: _Rows, weight: Float[np.ndarray, " R"], panel: Panel, largest: float, short: bool) -> Targets:
     """Return the weights on the rows and assets of the panel."""
     if not short:
-        _refuse(weight < 0, table, path, "the weight is negative, but config.trade.allow_short is False")
-    cells, inside = _locate(table, time, panel, path)
-    target = np.full(panel.bars.ok.shape, np.nan)
-    target[cells.row, cells.asset] = weight[inside]
-    _check_exposure(target, cells, panel, path, largest)
-    outside = int(len(table) - inside.sum())
-    note = f" (rows left out, because they are outside the time of the bars: {outside:,})" if outside else ""
-    return Targets(target, outside, f"{path}{note}")
-
-
-def _locate(table: pl.DataFrame, time: str, panel: Panel, path: Path) -> tuple[_Cells, Bool[np.ndarray, " R"]]:
-    """Return the place of each row within the bars, and which rows these are."""
-    times = to_nanoseconds(table[time], path)
-    symbols = table["symbol"].cast(pl.String)
-    for bad in np.flatnonzero(~symbols.is_in(panel.symbols).fill_null(False).to_numpy())[:1]:
-        name = symbols[int(bad)]
-        raise DataError(
-            f"{path}, row {table['number'][int(bad)]}: there are no bars of symbol {name}"
-            f"{nearest(str(name), panel.symbols)}"
-        )
-    twice = pl.DataFrame({"time": times, "symbol": symbols}).is_duplicated().to_numpy()
-    _refuse(twice, table, path, "the same time and symbol twice; keep one of the rows", time)
-    opened = times.to_numpy()
-    inside = (opened >= panel.times[0]) & (opened <= panel.times[-1])
+        rows.refuse(weight < 0, "the weight is negative, and allow_short is False")
+    inside = (rows.time >= panel.times[0]) & (rows.time <= panel.times[-1])
     if not inside.any():
-        there, bars = (
-            f"{format_time(t.min(), 'm')} to {format_time(t.max(), 'm')}" for t in (opened, panel.times)
-        )
-        raise DataError(f"{path}: no row lies within the bars, {bars} (there are {there})")
-    row = np.searchsorted(panel.times, opened[inside])
-    off = np.zeros(len(opened), bool)
-    off[inside] = panel.times[row] != opened[inside]
-    _refuse(off, table, path, "its time is not the open of a bar; write the open of the bar that decides", time)
-    asset = np.array([panel.symbols.index(symbol) for symbol in symbols.filter(pl.Series(inside))])
-    return _Cells(row, asset, table["number"].to_numpy()[inside]), inside
+        there, bars = (f"{format_time(t.min(), 'm')} to {format_time(t.max(), 'm')}" for t in (rows.time, panel.times))
+        raise DataError(f"{rows.path}: no row lies within the bars, {bars} (there are {there})")
+    place = np.minimum(np.searchsorted(panel.times, rows.time), len(panel.times) - 1)
+    off = inside & (panel.times[place] != rows.time)
+    rows.refuse(off, "its time is not the open of a bar; write the open of the bar at whose close it is decided")
+    target = np.full(panel.bars.ok.shape, np.nan)
+    target[place[inside], rows.asset[inside]] = weight[inside]
+
+    gross = np.abs(_held(target)).sum(1)
+    beyond = inside & (gross[place] > largest * (1 + ROUNDING))
+    rows.refuse(
+        beyond & (place == place[beyond].min(initial=len(gross))),
+        f"the absolute weights held from then on sum to {gross[place[beyond].min(initial=len(gross) - 1)]:g}, above "
+        f"max_gross_exposure = {largest:g}; a weight is a share of equity, 0.4 for 40 %",
+    )
+    outside = int((~inside).sum())
+    note = f" (rows left out, because they are outside the time of the bars: {outside:,})" if outside else ""
+    return Targets(target, outside, f"{rows.path}{note}")
 
 
-def _check_exposure(target: Float[np.ndarray, "N A"], cells: _Cells, panel: Panel, path: Path, largest: float) -> None:
-    """Raise DataError for the first time at which the weights that hold exceed the largest exposure."""
+def _held(target: Float[np.ndarray, "N A"]) -> Float[np.ndarray, "N A"]:
+    """Return the last weight of each asset up to each row, 0 before the first."""
     last = np.maximum.accumulate(np.where(np.isnan(target), 0, np.arange(len(target))[:, None]), axis=0)
-    held = np.nan_to_num(np.take_along_axis(target, last, axis=0))
-    gross = np.abs(held).sum(1)
-    if (over := gross > largest * (1 + ROUNDING)).any():
-        row = int(over.argmax())
-        here = np.flatnonzero(cells.row == row)[0]
-        raise DataError(
-            f"{path}, row {cells.number[here]} ({format_time(panel.times[row])}, {panel.symbols[cells.asset[here]]}): the "
-            f"absolute weights held then sum to {gross[row]:g}, above max_gross_exposure = {largest:g}; a weight is a share "
-            "of equity, 0.4 for 40 %; for more leverage set config.trade.max_gross_exposure"
-        )
+    return np.nan_to_num(np.take_along_axis(target, last, axis=0))
 
 
-def _side_before(side: Int[np.ndarray, " R"], symbol: np.ndarray) -> Int[np.ndarray, " R"]:
-    """Return the side of the last entry before each row of a symbol, 0 without one; rows by symbol and time."""
-    rows = np.arange(len(side))
-    first = np.append(True, symbol[1:] != symbol[:-1])[: len(side)]
-    start = np.maximum.accumulate(np.where(first, rows, 0))
-    entry = np.maximum.accumulate(np.where(side != 0, rows, -1))
-    before = np.append(-1, entry[:-1])[: len(side)]
-    return np.where(before >= start, side[before], 0)
+def _side_before(side: Int[np.ndarray, " R"], asset: Int[np.ndarray, " R"]) -> Int[np.ndarray, " R"]:
+    """Return the side of the last entry before each row of an asset, 0 without one; rows by asset and time."""
+    rows, same = np.arange(len(side)), asset[1:] == asset[:-1]
+    start = np.maximum.accumulate(np.where(np.append(False, same), 0, rows))
+    entry = np.append(-1, np.maximum.accumulate(np.where(side != 0, rows, -1))[:-1])
+    return np.where(entry >= start, side[entry], 0)
 
 
-def _booleans(table: pl.DataFrame, name: str, path: Path) -> Bool[np.ndarray, " R"]:
+def _truth(table: pl.DataFrame, rows: _Rows, name: str) -> Bool[np.ndarray, " R"]:
     """Return a column of true and false or 1 and 0; false where the column or the value is not there."""
     if name not in table.columns:
         return np.zeros(len(table), bool)
@@ -207,24 +199,7 @@ def _booleans(table: pl.DataFrame, name: str, path: Path) -> Bool[np.ndarray, " 
     if column.dtype == pl.Boolean:
         return column.fill_null(False).to_numpy()
     if column.dtype == pl.String:
-        lower = column.str.strip_chars().str.to_lowercase()
-        column = lower.replace({text: str(number) for text, number in TRUTH.items()}).alias(name)
-    numbers = to_float64(column, path).fill_null(0.0).to_numpy()
-    _refuse((numbers != 0) & (numbers != 1), table, path, f"{name} is neither true nor false, 1 nor 0")
+        column = column.str.strip_chars().str.to_lowercase().replace({"true": "1", "false": "0"})
+    numbers = to_float64(column, rows.path).fill_null(0.0).to_numpy()
+    rows.refuse((numbers != 0) & (numbers != 1), f"{name} is neither true nor false, 1 nor 0")
     return numbers == 1
-
-
-def _finite(column: pl.Series, table: pl.DataFrame, path: Path, name: str) -> Float[np.ndarray, " R"]:
-    values = column.fill_null(float("nan")).to_numpy()
-    hint = "leave the row out to keep the position" if name == "weight" else "give a share of equity"
-    _refuse(~np.isfinite(values), table, path, f"{name} is not a finite number; {hint}")
-    return values
-
-
-def _refuse(bad: np.ndarray, table: pl.DataFrame, path: Path, message: str, time: str = "timestamp") -> None:
-    """Raise DataError for the first row that is bad, which names its number in the file, its time and its symbol."""
-    if bad.any():
-        row = int(bad.argmax())
-        when = format_time(to_nanoseconds(table[time][row : row + 1], path)[0])
-        symbol = f", {table['symbol'][row]}" if "symbol" in table.columns else ""
-        raise DataError(f"{path}, row {table['number'][row]} ({when}{symbol}): {message}")
