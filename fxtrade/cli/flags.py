@@ -79,8 +79,13 @@ class _ConfigFile(flags.ArgumentParser):
         return config
 
 
-def main(function: Callable[[], None]) -> int:
-    """Parse the flags and call `function`; return the exit code: 1 for an error, 128 + signal if interrupted."""
+def main(function: Callable[[], None], default_config: str = "") -> int:
+    """Parse the flags and call `function`; return the exit code: 1 for an error, 128 + signal if interrupted.
+
+    Args:
+        default_config: name of the file in `configs/` that is used without `--config`, unless there is a `--run` whose
+            config is used.
+    """
     if help.is_asked(sys.argv):
         print(help.text(sys.argv))
         return 0
@@ -88,7 +93,7 @@ def main(function: Callable[[], None]) -> int:
     compat.compile_small_loops()
     compat.use_compilation_cache()
     try:
-        parse(sys.argv)
+        parse(_with_config(sys.argv, default_config) if default_config else sys.argv)
         function()
     except Interrupted as e:
         return _fail(e, 128 + e.number)
@@ -158,6 +163,23 @@ def parse_shard(text: str) -> tuple[int, int]:
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise ConfigError(f"--shard {text} must be i/n with i from 1 to n, as 1/2 and 2/2 for two processes")
     return int(found[1]), int(found[2])
+
+
+def _with_config(argv: list[str], default: str) -> list[str]:
+    """Return the command line with a config: that of the run in `--run`, or the default one.
+
+    Raises:
+        ConfigError: there are both a run and a config.
+    """
+    given = {found[1]: found[2] or following for a, following in zip(argv, [*argv[1:], ""], strict=True)
+             if (found := re.fullmatch(r"--?(config|run)(?:=(.*))?", a))}  # fmt: skip
+    if "run" not in given:
+        file = Path(argv[0]).resolve().parents[1] / "configs" / default
+        return argv if "config" in given else [argv[0], f"--config={file}", *argv[1:]]
+    if "config" in given:
+        raise ConfigError("--config cannot be given with --run, which has a config of its own; override its keys")
+    run_dir.load_config(Path(given["run"]))  # says that it is not a run
+    return [argv[0], f"--config={Path(given['run']) / run_dir.CONFIG}", *argv[1:]]
 
 
 def _check_resume(argv: list[str]) -> None:

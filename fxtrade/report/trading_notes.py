@@ -9,7 +9,7 @@ from fxtrade.core.config import LimitsConfig, TradeConfig
 from fxtrade.core.text import plural
 from fxtrade.core.trading_types import Counts
 from fxtrade.evaluate.results import PathCell, TradingSummary
-from fxtrade.report.formatting import fixed, gain, number, percent
+from fxtrade.report.formatting import describe_costs, fixed, gain, number, percent
 
 EVENTS = {  # by name of a count: what was counted, and of what
     "liquidated": ("position", "liquidated for want of margin"),
@@ -46,6 +46,13 @@ def describe_paths(paths: Sequence[PathCell]) -> str:
 def describe_delisted(trade: TradeConfig) -> str:
     """Return what becomes of a position in an asset whose bars end."""
     return DELISTED[trade.delisted].format(haircut=percent(trade.haircut, 0))
+
+
+def describe_trade(trade: TradeConfig) -> str:
+    """Return the terms of trade in words: costs, latency, and what `describe_terms` says."""
+    late = f", {plural(trade.latency, 'bar')} later" if trade.latency else ""
+    paid = describe_costs(trade.costs, trade.fee_schedule)
+    return " ".join([f"Decisions fill from the next open on{late}, at {paid} a side.", *describe_terms(trade)])
 
 
 def describe_terms(trade: TradeConfig) -> list[str]:
