@@ -17,14 +17,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fxtrade import bundle, features, metrics, models
-    from fxtrade.api import build_features, build_model, forecast, load_run, read_bars, read_books, simulate
+    from fxtrade.api import (
+        build_features,
+        build_model,
+        forecast,
+        load_run,
+        read_bars,
+        read_books,
+        read_funding,
+        simulate,
+        tear_sheet,
+    )
     from fxtrade.backtest.simple import backtest
     from fxtrade.data.panel import Panel
 
 __version__ = "0.1.0"
 __all__ = [
     "Panel", "backtest", "build_features", "build_model", "bundle", "features", "forecast", "load_run", "metrics",
-    "models", "read_bars", "read_books", "simulate",
+    "models", "read_bars", "read_books", "read_funding", "simulate", "tear_sheet",
 ]  # fmt: skip
 _PACKAGES = ("backtest", "bundle", "features", "metrics", "models")
 

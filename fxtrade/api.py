@@ -1,4 +1,4 @@
-"""The functions that `import fxtrade as fx` offers, from bars to features and forecasts.
+"""The functions that `import fxtrade as fx` offers, from bars to features, forecasts and tear sheets.
 
 They combine functions of the packages, whose documentation has the details.
 """
@@ -9,21 +9,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxtyping import Float
+
 from fxtrade import bundle, features
+from fxtrade.backtest.trades import trades
 from fxtrade.bundle import Bundle
 from fxtrade.core import stream
 from fxtrade.core.config import Options, ScalerConfig
+from fxtrade.core.errors import DataError
 from fxtrade.core.files import expand_home
-from fxtrade.core.types import Bars, Features, Forecast
-from fxtrade.data import bars, book
+from fxtrade.core.trading_types import Result
+from fxtrade.core.types import Array, Bars, Features, Forecast
+from fxtrade.data import bars, book, funding
 from fxtrade.data.panel import Panel, bars_of
+from fxtrade.evaluate import tearsheet
+from fxtrade.evaluate.tearsheet import TearSheet
 from fxtrade.models import build as build_model
 from fxtrade.pipeline import dataset
+from fxtrade.report.trading_notes import describe_events
 
-__all__ = ["build_features", "build_model", "forecast", "load_run", "read_bars", "read_books", "simulate"]
+__all__ = [
+    "build_features", "build_model", "forecast", "load_run", "read_bars", "read_books", "read_funding", "simulate",
+    "tear_sheet",
+]  # fmt: skip
 
 read_bars = bars.read
 read_books = book.read
+read_funding = funding.read
 
 
 def simulate(**options: Any) -> Panel:
@@ -74,3 +86,35 @@ def forecast(run: Bundle, panel: Panel | Bars) -> Forecast:
     if isinstance(panel, Panel):
         bundle.check_symbols(run, panel.symbols)
     return stream.run(bundle.forecast(run), bars_of(panel))
+
+
+def tear_sheet(
+    panel: Panel,
+    result: Result,
+    folder: str | Path | None = None,
+    capital: float = 1.0,
+    benchmark: Float[Array, " N"] | None = None,
+    title: str = "Backtest",
+) -> TearSheet:
+    """Return the tear sheet of a backtest, and write it: the page `tearsheet.html`, Markdown with pictures, the trades.
+
+    Args:
+        panel: the bars that were traded.
+        result: of `backtest(panel, ..., record=True)`.
+        folder: gets the files; None writes none.
+        capital: as it was given to the backtest.
+        benchmark: equity of another account over the same bars, such as buy and hold.
+
+    Raises:
+        DataError: the result or the benchmark is not of these bars, or the result has no executions.
+        FxtradeError: the folder cannot be written.
+    """
+    if result.executions is None:
+        raise DataError("tear sheet: the result has no executions; make it with backtest(..., record=True)")
+    made = trades(result.executions, panel.bars)
+    sheet = tearsheet.tear_sheet(panel, result, made, capital, benchmark, title, describe_events(result.counts))
+    if folder is not None:
+        from fxtrade.report import tearsheet as report  # plotting takes a second to import
+
+        report.write(expand_home(Path(folder)), sheet)
+    return sheet

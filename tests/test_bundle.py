@@ -45,9 +45,9 @@ def backtested(folder, loaded):
     config = run_dir.load_config(folder)
     data = dataset.prepare(config, dataset.load(config.data))
     forecast = mixture([predict.score(build_model(config), params, data.features) for params in loaded.params])
-    _, times, threshold, orders = trading._orders(data, forecast, loaded.config.trade, config.label.horizon)
-    assert float(threshold) == loaded.threshold
-    return data.panel.bars, len(data.panel.times) - len(times), orders
+    panel, threshold, target = trading.orders(data, forecast, loaded.config.trade, config.label.horizon)
+    assert threshold == loaded.threshold
+    return data.panel.bars, len(data.panel.times) - len(panel.times), target
 
 
 def rows_of(bars, rows: slice):

@@ -1,4 +1,4 @@
-"""`backtest` of target weights with a fee, half a spread and a latency."""
+"""`backtest` of target weights with a fee, half a spread and a latency, or on any other terms of a market."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from fxtrade.backtest import engine
-from fxtrade.core.errors import DataError
-from fxtrade.core.market_types import Delisted, ExecutionPolicy, ZeroVolume
+from fxtrade.backtest.engine import NO_CONDITIONS
+from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.market_types import Conditions, Delisted, ExecutionPolicy, Market, ZeroVolume
+from fxtrade.core.order_types import Order
 from fxtrade.core.trading_types import Result
 from fxtrade.core.types import Array, Bars
 from fxtrade.data.panel import Panel, bars_of
@@ -18,20 +20,26 @@ from fxtrade.market import costs
 
 def backtest(
     panel: Panel | Bars,
-    target: Float[Array, "N A"],
+    target: Float[Array, "N A"] | Order,
     fee_bps: float = 10.0,
     half_spread_bps: float = 1.0,
     latency: int = 0,
     zero_volume: ZeroVolume = "wait",
     delisted: Delisted = "mark",
     max_gross_exposure: float = 10.0,
+    *,
+    market: Market | None = None,
+    policy: ExecutionPolicy | None = None,
+    conditions: Conditions = NO_CONDITIONS,
+    capital: float = 1.0,
+    record: bool = False,
 ) -> Result:
     """Return the backtest of target weights that are decided at the close of each bar; see `backtest.engine`.
 
     Args:
         target: share of equity for each bar and symbol, negative when short; NaN keeps the position. 0.4 holds 40 % of
             the equity. An array or a frame with a column for each symbol, which is chosen by its name if `panel` has
-            names.
+            names. Or an `Order`: targets in units, limits, stops and brackets.
         fee_bps, half_spread_bps: per side, in basis points.
         latency: bars that an order takes beyond the next open.
         zero_volume: in a bar of volume 0 an order must "wait", or may "fill"; see `ExecutionPolicy`.
@@ -39,20 +47,38 @@ def backtest(
             ("close"). `Result.counts` counts these positions.
         max_gross_exposure: largest sum of absolute weights of a bar. A larger one is refused, since it is more likely
             to be a number of units or a percentage than a leverage; `np.inf` allows all.
+        market: in place of `fee_bps`, `half_spread_bps` and `latency`: with other costs, margin, limits and carry.
+        policy: in place of `zero_volume` and `delisted`: with the path within a bar.
+        conditions: funding rates and spreads of each row.
+        capital: at the start, in the account's currency.
+        record: whether the result has executions, which `trades` and `tear_sheet` need.
 
     Raises:
         DataError: shapes differ, a target is infinite, or the weights of a bar exceed `max_gross_exposure`.
-        ConfigError: a cost or the latency is negative, or there is no such policy.
+        ConfigError: a cost or the latency is negative, there is no such policy, or an argument stands beside the one
+            that takes its place.
     """
-    market = costs.market(fee_bps, half_spread_bps, latency)
+    if market is None:
+        market = costs.market(fee_bps, half_spread_bps, latency)
+    elif (fee_bps, half_spread_bps, latency) != (10.0, 1.0, 0):
+        raise ConfigError("backtest: give fee_bps, half_spread_bps and latency, or a market, which has its own")
+    if policy is None:
+        policy = ExecutionPolicy(zero_volume, delisted)
+    elif (zero_volume, delisted) != ("wait", "mark"):
+        raise ConfigError("backtest: give zero_volume and delisted, or a policy, which has its own")
+    order = target if isinstance(target, Order) else Order(_weights(panel, target))
+    _check_exposure(np.asarray(order.weight), max_gross_exposure)
+    return engine.backtest(bars_of(panel), order, market, policy, conditions, capital, record)
+
+
+def _weights(panel: Panel | Bars, target: Any) -> Float[np.ndarray, "N A"]:
+    """Return the weights of an array or a frame. Raises DataError for anything else."""
     if isinstance(panel, Panel) and hasattr(target, "columns"):
         target = _ordered(target, panel.symbols)
     try:
-        weights = np.asarray(target, np.float64)
+        return np.asarray(target, np.float64)
     except (TypeError, ValueError) as e:
         raise DataError(f"backtest: target must be weights [N, A], got {type(target).__name__}: {e}") from e
-    _check_exposure(weights, max_gross_exposure)
-    return engine.backtest(bars_of(panel), weights, market, ExecutionPolicy(zero_volume, delisted))
 
 
 def _check_exposure(weights: Float[np.ndarray, "N A"], largest: float) -> None:

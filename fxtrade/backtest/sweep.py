@@ -271,16 +271,18 @@ def _shard(tree: Any) -> Any:
 
 
 def _result(days: np.ndarray, equity: np.ndarray, online: Online, sets: int) -> Sweep:
-    equity, online = equity.T[:sets], jax.tree.map(lambda leaf: leaf[:sets], online)
-    trades = np.asarray(online.trades)
+    drawdown, exposure, turnover, trades, wins = (
+        np.asarray(leaf)[:sets]
+        for leaf in (online.max_drawdown, online.exposure, online.turnover, online.trades, online.wins)
+    )
     return Sweep(
         days=days,
-        equity=np.ascontiguousarray(equity),
-        max_drawdown=online.max_drawdown,
-        exposure=online.exposure / len(days),
-        turnover=online.turnover / len(days),
+        equity=np.ascontiguousarray(equity.T[:sets]),
+        max_drawdown=drawdown,
+        exposure=exposure / len(days),
+        turnover=turnover / len(days),
         trades=trades.astype(np.int64),
-        win_rate=np.where(trades > 0, online.wins / np.maximum(trades, 1), np.nan),
+        win_rate=np.where(trades > 0, wins / np.maximum(trades, 1), np.nan),
     )
 
 

@@ -25,6 +25,7 @@ OPEN = (  # groups that take new keys, checked later: of runs, of comparisons
     *("features", "options", "synth", "costs"),
     *("market_budgets", "changes", "market_changes", "recipe_changes"),
 )
+REMOVABLE = ("features", "trade.costs")  # groups whose keys are removed by the value None
 KINDS = {"int": "a whole number such as 1000", "float": "a number", "bool": "true or false"}  # by type of a flag
 CONTINUED = "config.train.steps"  # the key that a resumed run may change
 
@@ -71,15 +72,20 @@ class _ConfigFile(flags.ArgumentParser):
         _check_groups([match[1] for match in found])
         for match in found:
             group, _, name = match[1].rpartition(".")
-            if group == "features" and match[2]:
-                _make_removable(config, name)
+            if group in REMOVABLE and match[2]:
+                _make_removable(config, group, name)
             else:
                 _add_keys(config, match[1].split("."))
         return config
 
 
-def main(function: Callable[[], None]) -> int:
-    """Parse the flags and call `function`; return the exit code: 1 for an error, 128 + signal if interrupted."""
+def main(function: Callable[[], None], default_config: str = "") -> int:
+    """Parse the flags and call `function`; return the exit code: 1 for an error, 128 + signal if interrupted.
+
+    Args:
+        default_config: name of the file in `configs/` that is used without `--config`, unless there is a `--run` whose
+            config is used.
+    """
     if help.is_asked(sys.argv):
         print(help.text(sys.argv))
         return 0
@@ -87,7 +93,7 @@ def main(function: Callable[[], None]) -> int:
     compat.compile_small_loops()
     compat.use_compilation_cache()
     try:
-        parse(sys.argv)
+        parse(_with_config(sys.argv, default_config) if default_config else sys.argv)
         function()
     except Interrupted as e:
         return _fail(e, 128 + e.number)
@@ -115,7 +121,7 @@ def parse(argv: list[str]) -> None:
     """Set absl's flags from the command line.
 
     Overrides are of keys that the config has; `--config.features.rsi="{'windows': (14,)}"` adds a feature to it, and
-    `--config.features.rsi=None` removes one.
+    `--config.features.rsi=None` removes one, as `--config.trade.costs.fee=None` does a cost.
 
     Raises:
         ConfigError: an unknown flag or config key, naming the nearest one, a wrong type, or words that are not flags.
@@ -134,7 +140,7 @@ def parse(argv: list[str]) -> None:
             raise ConfigError(f"--{value[1]}={value[2]}: the value must be {wanted}") from e
         raise ConfigError(str(e)) from e
     if "config" in flags.FLAGS and (config := flags.FLAGS["config"].value) is not None:
-        _remove_features(config)
+        _remove_keys(config)
     if rest:
         raise ConfigError(f"'{rest[0]}' is not a flag; overrides are written --config.train.steps=100")
 
@@ -157,6 +163,23 @@ def parse_shard(text: str) -> tuple[int, int]:
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise ConfigError(f"--shard {text} must be i/n with i from 1 to n, as 1/2 and 2/2 for two processes")
     return int(found[1]), int(found[2])
+
+
+def _with_config(argv: list[str], default: str) -> list[str]:
+    """Return the command line with a config: that of the run in `--run`, or the default one.
+
+    Raises:
+        ConfigError: there are both a run and a config.
+    """
+    given = {found[1]: found[2] or following for a, following in zip(argv, [*argv[1:], ""], strict=True)
+             if (found := re.fullmatch(r"--?(config|run)(?:=(.*))?", a))}  # fmt: skip
+    if "run" not in given:
+        file = Path(argv[0]).resolve().parents[1] / "configs" / default
+        return argv if "config" in given else [argv[0], f"--config={file}", *argv[1:]]
+    if "config" in given:
+        raise ConfigError("--config cannot be given with --run, which has a config of its own; override its keys")
+    run_dir.load_config(Path(given["run"]))  # says that it is not a run
+    return [argv[0], f"--config={Path(given['run']) / run_dir.CONFIG}", *argv[1:]]
 
 
 def _check_resume(argv: list[str]) -> None:
@@ -185,22 +208,30 @@ def _check_groups(names: list[str]) -> None:
                 )
 
 
-def _make_removable(config: ConfigDict, name: str) -> None:
-    """Let the feature `name` be set to None. Raises ConfigError if the config has no such feature."""
-    group: Any = config.get("features", {})
-    if name not in group:
-        raise ConfigError(f"config.features has no '{name}' that could be removed{nearest(name, group.keys())}")
-    with group.unlocked():
-        del group[name]
-        group[name] = placeholder(object)
+def _make_removable(config: ConfigDict, group: str, name: str) -> None:
+    """Let a key of a group be set to None. Raises ConfigError if the group has no such key."""
+    keys: Any = _group(config, group)
+    if name not in keys:
+        raise ConfigError(f"config.{group} has no '{name}' that could be removed{nearest(name, keys.keys())}")
+    with keys.unlocked():
+        del keys[name]
+        keys[name] = placeholder(object)
 
 
-def _remove_features(config: ConfigDict) -> None:
-    """Remove the features that are None."""
-    group: Any = config.get("features", ConfigDict())
-    with group.unlocked():
-        for name in [name for name, options in group.items() if options is None]:
-            del group[name]
+def _remove_keys(config: ConfigDict) -> None:
+    """Remove the keys that are None, in the groups of `REMOVABLE`."""
+    for group in REMOVABLE:
+        keys: Any = _group(config, group)
+        with keys.unlocked():
+            for name in [name for name, options in keys.items() if options is None]:
+                del keys[name]
+
+
+def _group(config: ConfigDict, path: str) -> ConfigDict:
+    """Return a group of a config; an empty one where there is none."""
+    for name in path.split("."):
+        config = config.get(name, ConfigDict())
+    return config
 
 
 def _add_keys(config: ConfigDict, path: list[str]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.market_types import Delisted, ExitsFrom, Path, ZeroVolume
 from fxtrade.core.registry import (
     Fraction,
     Interval,
@@ -31,6 +32,7 @@ Score = Literal["none", "teacher_loss", "abs_return", "volatility", "random"]  #
 Pace = Literal["linear", "root", "exponential", "step"]
 Meta = Literal["none", "reptile", "fomaml", "maml"]
 Task = Literal["blocks", "regimes"]
+_DEFAULT_FEE = {"rate_bps": 10.0}
 Baseline = Literal["logistic_regression", "boosted_trees", "mlp", "har", "seasonal_har"]
 
 
@@ -249,6 +251,63 @@ class RuleConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
+class MarginConfig(Config):
+    """The margin of the account, for all its assets together; see `market_types.Margin`."""
+
+    initial: Positive | None = None  # share of a position's value that opens it; None: no margin, no liquidation
+    maintenance: NonNegative = 0.0  # share below which positions are liquidated
+    collateral: Annotated[float, Interval(ge=0, le=1)] = 1.0  # share of a long position that backs others; 0 for coins
+    fee_bps: NonNegative = 0.0  # of a liquidation, besides the usual costs
+
+    def __post_init__(self):
+        super().__post_init__()
+        enough = self.initial is None or self.initial >= self.maintenance
+        require(enough, "initial", self.initial, f"be at least maintenance ({self.maintenance:g})")
+
+
+@dataclasses.dataclass(frozen=True)
+class LimitsConfig(Config):
+    """The exchange's limits of orders, for every asset; None: no such limit. See `market_types.OrderLimits`."""
+
+    lot: Positive | None = None  # units
+    tick: Positive | None = None  # of prices
+    min_notional: Positive | None = None  # smallest value of a trade
+    participation: Positive | None = None  # largest share of a bar's volume
+
+
+@dataclasses.dataclass(frozen=True)
+class CarryConfig(Config):
+    """Annual rates of what holding costs, 0.05 for 5 %, paid bar by bar; None: nothing."""
+
+    borrow: NonNegative | None = None  # of the value of short positions, unless `derivative`
+    interest: NonNegative | None = None  # of borrowed money
+    derivative: bool = False  # the assets are contracts such as perpetuals, neither borrowed nor financed
+
+
+@dataclasses.dataclass(frozen=True)
+class FundingConfig(Config):
+    """Funding rates of perpetuals; see `data.funding.read`."""
+
+    path: str | None = None  # folder of files such as BTCUSDT.parquet, or one file; None: no funding
+    symbols: tuple[str, ...] | None = None  # that pay funding; None: all that have a file
+    files: Mapping[str, str] = empty()  # names of files by symbol, where they differ: {"BTCUSDT_PERP": "BTCUSDT"}
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(not (self.symbols and self.files), "symbols", self.symbols, "be None beside files, which names them")
+
+
+@dataclasses.dataclass(frozen=True)
+class BracketConfig(Config):
+    """Exits of every position, as fractions of its entry price; None: none. See `order_types.Bracket`."""
+
+    stop: Fraction | None = None
+    target: Positive | None = None
+    trailing: Fraction | None = None
+    break_even: Positive | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class TradeConfig(Config):
     """Target weights are those of the sizing, changed by each of the rules in turn."""
 
@@ -258,11 +317,30 @@ class TradeConfig(Config):
     max_gross_exposure: NonNegative = 1.0  # largest sum of absolute weights
     allow_short: bool = True
     costs: Mapping[str, Options] = dataclasses.field(  # options by key of market.COSTS
-        default_factory=lambda: {"fee": {"rate_bps": 10.0}, "half_spread": {"rate_bps": 1.0}}, hash=False
+        default_factory=lambda: {"fee": _DEFAULT_FEE, "half_spread": {"rate_bps": 1.0}}, hash=False
     )
+    fee_schedule: str | None = (
+        None  # a key of market.fees.SCHEDULES: fees by trailing volume, in place of the cost "fee"
+    )
+    capital: Positive = 1.0  # at the start, in the account's currency: it matters for `fee_schedule` and `limits`
+    margin: MarginConfig = MarginConfig()
+    limits: LimitsConfig = LimitsConfig()
+    carry: CarryConfig = CarryConfig()
+    funding: FundingConfig = FundingConfig()
+    bracket: BracketConfig = BracketConfig()  # of every order
     latency: Annotated[int, Interval(ge=0, lt=2**31)] = 0  # bars after the first possible fill
-    zero_volume: Literal["wait", "fill"] = "wait"  # orders in a bar in which nobody traded
-    delisted: Literal["mark", "close"] = "mark"  # a position without further bars: at its last price, or sold at it
+    zero_volume: ZeroVolume = "wait"  # orders in a bar in which nobody traded
+    delisted: Delisted = "mark"  # a position without further bars: at its last price, or closed; see ExecutionPolicy
+    haircut: Annotated[float, Interval(ge=0, le=1)] = 0.5  # share of the last price lost by delisted = "haircut"
+    path: Path = "pessimistic"  # the order of a bar's extremes, see market.path
+    seed: Natural = 0  # of the path "random"
+    exits_from: ExitsFrom = "fill"  # a bracket is active from the fill on, or from the next bar
+
+    def __post_init__(self):
+        super().__post_init__()
+        fee = self.costs.get("fee", _DEFAULT_FEE)
+        alone = self.fee_schedule is None or dict(fee) == _DEFAULT_FEE
+        require(alone, "costs.fee", dict(fee), f"be left out beside fee_schedule = {self.fee_schedule!r}")
 
 
 @dataclasses.dataclass(frozen=True)

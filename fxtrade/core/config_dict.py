@@ -10,13 +10,14 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from ml_collections import ConfigDict, FieldReference
 
 from fxtrade.core.config import Config, RunConfig
 from fxtrade.core.registry import from_mapping, option_types, require, to_dict
 
+Group = TypeVar("Group", bound=Config)
 OPTIONAL_TYPES = {int: int | None, float: float | int | None, str: str | None, tuple: tuple | list | None}  # of flags
 
 
@@ -34,6 +35,15 @@ def freeze(values: Mapping[str, Any]) -> RunConfig:
     config = from_mapping(RunConfig, values.to_dict() if isinstance(values, ConfigDict) else values, "config")
     require(bool(config.features), "config.features", {}, "name at least one feature")
     return config
+
+
+def freeze_group(cls: type[Group], values: ConfigDict, key: str) -> Group:
+    """Return one group of a config, such as `freeze_group(TradeConfig, values, "trade")`.
+
+    Raises:
+        ConfigError: as `freeze`.
+    """
+    return from_mapping(cls, values.to_dict()[key], f"config.{key}")
 
 
 def _references(config: Config) -> dict[str, Any]:

@@ -165,4 +165,4 @@ class Rule(NamedTuple):
     """
 
     init: Callable[[Observation], Any]
-    update: Callable[[Float[Array, " A"], Any, Observation, Account | None], tuple[Float[Array, " A"], Any]]
+    update: Callable[[Float[Array, " A"], Any, Observation, Account | None], tuple[Float[Array, " A"] | Order, Any]]

@@ -202,6 +202,8 @@ class TradingSummary:
         cost: sum of all costs in units of the starting capital.
         delisted: positions whose asset had no more bars; `ExecutionPolicy` says what became of them.
         alpha, alpha_t, beta: against buy and hold; NaN of buy and hold itself.
+        liquidated, cut, dropped, expired, ambiguous: numbers of events, see `trading_types.Counts`. Earlier versions
+            did not write them.
     """
 
     total_return: float
@@ -227,6 +229,20 @@ class TradingSummary:
     alpha: float = NAN
     alpha_t: float = NAN
     beta: float = NAN
+    liquidated: int = 0
+    cut: int = 0
+    dropped: int = 0
+    expired: int = 0
+    ambiguous: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class PathCell:
+    """The strategy under another order of the extremes within each bar, see `market.path`."""
+
+    path: str
+    total_return: float
+    sharpe: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,6 +272,9 @@ class TradingResult:
 
     Attributes:
         threshold: confidence from which on a forecast is traded.
+        paths: the strategy under the pessimistic and the optimistic path; empty where no order depends on the path.
+            Earlier versions did not write them.
+        funding: source of the funding rates, with what was left out; "" without funding.
     """
 
     threshold: float
@@ -263,6 +282,8 @@ class TradingResult:
     buy_and_hold: TradingSummary
     grid: tuple[CostCell, ...]
     curve: EquityCurve
+    paths: tuple[PathCell, ...] = ()
+    funding: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,6 +59,7 @@ class TearSheet:
     benchmark_metrics: EquityMetrics | None
     trading_metrics: TradingMetrics
     attributions: tuple[Attribution, ...]
+    terms: str = ""
 
     def __repr__(self) -> str:
         return f"TearSheet({self.title!r}, {self.panel!r}, {self.trades!r})"
@@ -73,6 +74,7 @@ def tear_sheet(
     title: str = "Backtest",
     warnings: Sequence[str] = (),
     trials: Sequence[float] | None = None,
+    terms: str = "",
 ) -> TearSheet:
     """Return the tear sheet of one backtest.
 
@@ -85,6 +87,7 @@ def tear_sheet(
         warnings: what the reader has to know, shown on top.
         trials: daily Sharpe ratio of every configuration tried before, NaN of one that was ruined; deflates the Sharpe
             ratio. None: not known.
+        terms: costs and other terms of trade, in words.
 
     Raises:
         DataError: the result or the benchmark is not of these bars.
@@ -119,6 +122,7 @@ def tear_sheet(
         benchmark_metrics=None if held is None else metrics.equity_metrics(times, held, starts, closes),
         trading_metrics=metrics.trading_metrics(result, trades, strategy, held, trials, closes),
         attributions=_attributions(panel, net, trades, capital),
+        terms=terms,
     )
 
 

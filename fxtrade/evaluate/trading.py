@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple, get_args
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
 from fxtrade.backtest import engine
+from fxtrade.backtest.checks import needs_path
 from fxtrade.core.config import TradeConfig
-from fxtrade.core.market_types import ExecutionPolicy
+from fxtrade.core.market_types import Market, Path
+from fxtrade.core.order_types import Order
 from fxtrade.core.trading_types import Observation, Result
 from fxtrade.core.types import Array, Bars, Forecast
-from fxtrade.evaluate.results import CostCell, EquityCurve, Estimate, TradingResult, TradingSummary
+from fxtrade.data.panel import Panel
+from fxtrade.evaluate.results import CostCell, EquityCurve, Estimate, PathCell, TradingResult, TradingSummary
 from fxtrade.market import costs
 from fxtrade.metrics import alpha, drawdown, exposure, periods, returns, trades
-from fxtrade.pipeline.build import build_market, build_rules, build_sizing
+from fxtrade.pipeline.build import Terms, build_order, build_rules, build_sizing, build_terms
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.risk import sizing
 from fxtrade.risk.rule import chain, replay
@@ -27,6 +31,20 @@ from fxtrade.validate import significance, splits
 
 YEAR = 365  # trading days of crypto
 GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
+
+
+class Orders(NamedTuple):
+    """What a forecast trades.
+
+    Attributes:
+        panel: the bars of the test span.
+        threshold: confidence from which on a forecast is traded.
+        target: weights of each row, NaN keeps the position.
+    """
+
+    panel: Panel
+    threshold: float
+    target: Float[np.ndarray, "N A"]
 
 
 def trade(
@@ -38,25 +56,61 @@ def trade(
         trials: daily Sharpe ratio of every configuration tried on these data before, NaN of one that was ruined,
             which has none but counts; deflates the Sharpe ratio.
     """
-    bars, times, threshold, target = _orders(data, forecast, config, horizon)
-    market, policy = build_market(config), _policy(config)
-    strategy = engine.backtest(bars, target, market, policy)
-    held = engine.backtest(bars, np.asarray(_buy_and_hold(bars)), market, policy)
-    markets, names = costs.grid(GRID_FEES, GRID_LATENCY)
-    grid = engine.stress(bars, target, markets, policy)
+    panel, threshold, target = orders(data, forecast, config, horizon)
+    bars, times, terms, order = panel.bars, panel.times, build_terms(config, panel), build_order(config, target)
+    strategy = terms.backtest(bars, order)
+    held = hold(panel, terms)
+    markets, names = _grid(terms.market)
+    grid = engine.stress(bars, order, markets, terms.policy, terms.conditions, terms.capital)
     return TradingResult(
-        threshold=float(threshold),
+        threshold=threshold,
         strategy=summarize(times, strategy, trials, periods.by_period(times, held.equity, "day")[1]),
         buy_and_hold=summarize(times, held),
         grid=tuple(_cell(times, *name, equity) for name, equity in zip(names, grid.equity, strict=True)),
         curve=_curve(times, strategy, held),
+        paths=path_range(panel, order, terms),
+        funding=terms.funding,
     )
 
 
 def trade_alone(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> TradingSummary:
     """Return the summary of the strategy of `trade`, without benchmark and other trials."""
-    bars, times, _, target = _orders(data, forecast, config, horizon)
-    return summarize(times, engine.backtest(bars, target, build_market(config), _policy(config)))
+    panel, _, target = orders(data, forecast, config, horizon)
+    strategy = build_terms(config, panel).backtest(panel.bars, build_order(config, target))
+    return summarize(panel.times, strategy)
+
+
+def orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> Orders:
+    """Return the bars of the test span, the confidence threshold, and the target weights."""
+    traded = splits.trading_rows(data.split)
+    first, last = np.flatnonzero(traded)[[0, -1]]
+    span = slice(first, last + 1)
+    bars = jax.tree.map(lambda a: a[span], data.panel.bars)
+    # forecasts of rows that the model was fitted to are not traded
+    forecast = dataclasses.replace(forecast, ok=forecast.ok & ~data.split.train[:, None])
+    sure = np.asarray(sizing.confidence(forecast))
+    threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
+    target = np.asarray(_sized(forecast, threshold, config, horizon))
+    target = np.where(traded[:, None], target, 0)[span]
+    seen = Observation(jax.tree.map(lambda a: a[span], forecast), bars)
+    panel = dataclasses.replace(data.panel, bars=bars, times=data.panel.times[span], edge=None)
+    return Orders(panel, float(threshold), np.asarray(_ruled(seen, target, config)))
+
+
+def hold(panel: Panel, terms: Terms) -> Result:
+    """Return the backtest of buying every asset in equal parts and holding them."""
+    return terms.backtest(panel.bars, np.asarray(_buy_and_hold(panel.bars)))
+
+
+def path_range(panel: Panel, order: Order, terms: Terms) -> tuple[PathCell, ...]:
+    """Return the results under the pessimistic and the optimistic path; empty where no order depends on the path."""
+    if not needs_path(order, terms.market):
+        return ()
+    made = []
+    for path in get_args(Path)[:2]:
+        result = terms._replace(policy=terms.policy._replace(path=path)).backtest(panel.bars, order)
+        made.append(PathCell(path, *_return_and_sharpe(panel.times, result.equity)))
+    return tuple(made)
 
 
 def summarize(
@@ -102,29 +156,9 @@ def summarize(
         turnover_a_year=exposure.turnover(result.traded, result.equity) * len(times) / elapsed * YEAR,
         exposure=exposure.exposure(result.weight),
         cost=float(cost.sum()),
-        delisted=int(np.asarray(result.counts.delisted)),
+        **{name: int(np.asarray(number)) for name, number in result.counts._asdict().items()},
         **against,
     )
-
-
-def _policy(config: TradeConfig) -> ExecutionPolicy:
-    return ExecutionPolicy(config.zero_volume, config.delisted)
-
-
-def _orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int):
-    """Return bars and times of the test span, the confidence threshold, and the target weights `[N, A]`."""
-    traded = splits.trading_rows(data.split)
-    first, last = np.flatnonzero(traded)[[0, -1]]
-    span = slice(first, last + 1)
-    bars = jax.tree.map(lambda a: a[span], data.panel.bars)
-    # forecasts of rows that the model was fitted to are not traded
-    forecast = dataclasses.replace(forecast, ok=forecast.ok & ~data.split.train[:, None])
-    sure = np.asarray(sizing.confidence(forecast))
-    threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
-    target = np.asarray(_sized(forecast, threshold, config, horizon))
-    target = np.where(traded[:, None], target, 0)[span]
-    seen = Observation(jax.tree.map(lambda a: a[span], forecast), bars)
-    return bars, data.panel.times[span], threshold, np.asarray(_ruled(seen, target, config))
 
 
 @partial(jax.jit, static_argnames=("config", "horizon"))
@@ -144,10 +178,21 @@ def _buy_and_hold(bars: Bars) -> Array:
     return replay(buy_and_hold(), Observation(bars=bars))
 
 
+def _grid(market: Market) -> tuple[Market, tuple[tuple[float | int, int], ...]]:
+    """Return the market with every fee and latency of the grid in place of its costs, and their labels."""
+    markets, names = costs.grid(GRID_FEES, GRID_LATENCY)
+    others = {"margin": market.margin, "limits": market.limits, "carry": market.carry}
+    return markets._replace(**jax.tree.map(lambda leaf: np.full(len(names), leaf), others)), names
+
+
 def _cell(times: np.ndarray, fee_bps: float, latency: int, equity: np.ndarray) -> CostCell:
+    return CostCell(float(fee_bps), int(latency), *_return_and_sharpe(times, equity))
+
+
+def _return_and_sharpe(times: np.ndarray, equity: np.ndarray) -> tuple[float, float]:
     day = periods.by_period(times, equity, "day")[1]
     days_a_year = YEAR * len(day) / _closes(times)[1]
-    return CostCell(float(fee_bps), int(latency), float(equity[-1] - 1), returns.sharpe(day, days_a_year))
+    return float(equity[-1] - 1), returns.sharpe(day, days_a_year)
 
 
 def _closes(times: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " N+1"], float]:

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -41,7 +42,7 @@ from fxtrade.validate.surrogates import Surrogate
 def evaluate_run(
     job: Job, trained: Trained, record: RunRecord, metrics: list[dict], folder: Path, began: float, console: Console
 ) -> RunReport:
-    """Evaluate a trained model. No other function reads the test span of a run.
+    """Evaluate a trained model. `backtest.of_run` alone reads the test span of a run, too.
 
     Args:
         metrics: rows of metrics.jsonl.
@@ -49,7 +50,7 @@ def evaluate_run(
     """
     config, data = job.config, job.data
     with console.bar("scoring", len(data.panel.times) * config.train.ensemble.size, "bars") as on_progress:
-        forecast, rates = forecasts(config, trained, data, on_progress)
+        forecast, rates = forecasts(config, trained.model, trained.fit.params, data, on_progress)
     past = ledger.past_trials(folder.parent, identify_trial(job, folder.name))
     label, nulls = labels.spec(config.label), {}
     if config.report.null_baseline:
@@ -128,11 +129,19 @@ def evaluate_baselines(
 
 
 def forecasts(
-    config: RunConfig, trained: Trained, data: Dataset, on_progress: Callable[[int], None] = lambda n: None
+    config: RunConfig,
+    model: models.Network,
+    params: Any,
+    data: Dataset,
+    on_progress: Callable[[int], None] = lambda n: None,
 ) -> tuple[Forecast, list[float | None]]:
-    """Return the forecast of every row, with online fine-tuning if configured, and the learning rate of each member."""
-    each = members.unstack(trained.fit.params, config.train.ensemble.size)
-    made = online_finetune.score(trained.model, build_loss(config), each, data, config.adapt, on_progress)
+    """Return the forecast of every row, with online fine-tuning if configured, and the learning rate of each member.
+
+    Args:
+        params: of several members stacked.
+    """
+    each = members.unstack(params, config.train.ensemble.size)
+    made = online_finetune.score(model, build_loss(config), each, data, config.adapt, on_progress)
     return mixture.mixture([m.forecast for m in made]), [m.rate for m in made]
 
 
@@ -163,7 +172,7 @@ def null_baseline(config: RunConfig, panel: Panel, console: Console, kind: str) 
     trained = training.train_all_stages(config, data, load_initial_params(config, data), open_stage)
     say_if_early(console, f"null baseline: {kind}, training", trained.fit)
     blocks = accuracy.bootstrap_blocks(data, config.report)
-    return coverage_table(config, data, blocks, forecasts(config, trained, data)[0])
+    return coverage_table(config, data, blocks, forecasts(config, trained.model, trained.fit.params, data)[0])
 
 
 def say_if_early(console: Console, title: str, fit: FitResult) -> None:

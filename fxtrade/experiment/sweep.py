@@ -151,8 +151,10 @@ def _sweep(job: Job, panel: Panel, parts: Path, on_progress: Callable[[int], Non
         return True
 
     trade = job.config.trade
-    market, policy = build.build_market(trade), build.build_policy(trade)
-    chunks = run_chunks(panel, job.factory, job.grid, market, policy, max_latency=trade.latency, skip=skip)
+    terms, late = build.build_terms(trade, panel), trade.latency
+    chunks = run_chunks(
+        panel, job.factory, job.grid, terms.market, terms.policy, terms.conditions, terms.capital, late, skip
+    )
     for chunk, (first, last) in chunks:
         stored[first] = chunk
         store.write_chunk(parts / f"{first}.npz", chunk)
@@ -185,7 +187,7 @@ def scores(name: str, result: Sweep) -> Float[np.ndarray, " P"]:
     if name == "total_return":
         return result.equity[:, -1] - 1
     functions = {"sharpe": returns.sharpe, "sortino": returns.sortino, "calmar": drawdown.calmar}
-    alive = np.isfinite(result.returns).all(axis=1)
+    alive = np.asarray(np.isfinite(result.returns).all(axis=1))
     score = np.full(len(alive), np.nan)
     if alive.any():
         score[alive] = functions[name](result.returns[alive], YEAR)

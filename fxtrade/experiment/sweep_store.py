@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def write_returns(path: Path, grid: Grid, result: Sweep) -> None:
     _write_npz(path, days=result.days, returns=daily.astype(np.float32), daily_sharpe=sharpe, **grid.sets())
 
 
-def _write_npz(path: Path, **arrays: np.ndarray) -> None:
+def _write_npz(path: Path, **arrays: Any) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     try:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from fxtrade.core import compat, registry
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.market_types import Market
+from fxtrade.core.market_types import FeeSchedule, Market
 from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Fill
 from fxtrade.core.types import Array, PerAsset
@@ -111,13 +111,16 @@ def check_costs(market: Market) -> None:
     registry.check_names(market.costs, COSTS, "there is no cost")
 
 
-def build(costs: Mapping[str, Mapping[str, Any]], latency: int = 0, where: str = "market") -> Market:
+def build(
+    costs: Mapping[str, Mapping[str, Any]], latency: int = 0, where: str = "market", fees: FeeSchedule | None = None
+) -> Market:
     """Return one market, with scalar leaves.
 
     Args:
         costs: options of each cost, by its name in `COSTS`.
         latency: bars that pass between the first possible fill, the open of t+1, and the actual one.
         where: the config key of `costs`, for error messages.
+        fees: tiers of the cost "tiered_fee".
 
     Raises:
         ConfigError: an unknown cost or option, an impossible value, or `latency` is not a whole number >= 0.
@@ -126,13 +129,18 @@ def build(costs: Mapping[str, Mapping[str, Any]], latency: int = 0, where: str =
     leaves: dict[str, dict[str, PerAsset]] = {
         name: {key: np.float64(value) for key, value in cost.keywords.items()} for name, cost in made.items()
     }
-    return Market(leaves, np.int32(_bars("latency", latency)))
+    return Market(leaves, np.int32(_bars("latency", latency)), fees=fees)
 
 
 def cost_per_value(market: Market) -> float:
-    """Return what trading a value of 1 costs; NaN if a cost depends on more than the value, such as the volume."""
+    """Return what trading a value of 1 costs a taker, at the first tier of fees.
+
+    NaN if a cost depends on more than the value, such as the volume.
+    """
     one, unknown = np.ones(1), np.full(1, np.nan)
     fill = Fill(one, one, one, volume=unknown, volatility=unknown, spread=unknown, time=np.zeros((), np.int32))
+    if market.fees is not None:
+        fill = fill._replace(maker_bps=market.fees.maker_bps[0], taker_bps=market.fees.taker_bps[0])
     with compat.float64():
         return sum(float(cost[0]) for cost in charge(market, fill).values())
 

@@ -98,10 +98,16 @@ def _time(ns: int) -> str:
     return f"{size} {NAMES[unit]}{'' if size == '1' else 's'}"
 
 
-def describe_costs(costs: Mapping[str, Options]) -> str:
-    """Format the costs of a trade as "10 bps of fee and 1 bps of half-spread"."""
-    texts = []
+def describe_costs(costs: Mapping[str, Options], fee_schedule: str | None = None) -> str:
+    """Format the costs of a trade as "10 bps of fee and 1 bps of half-spread".
+
+    Args:
+        fee_schedule: name of the one that takes the place of the fee.
+    """
+    texts = [f"fees of {fee_schedule}"] if fee_schedule else []
     for name, options in costs.items():
+        if fee_schedule and name in ("fee", "tiered_fee"):
+            continue
         rate = f"{options['rate_bps']:g} bps of " if "rate_bps" in options else ""
         others = {key: value for key, value in options.items() if key != "rate_bps"}
         texts.append(rate + describe_options(name.replace("_", "-"), others))

@@ -114,7 +114,7 @@ def equity(report: RunReport) -> Figure | None:
     for name, color, metrics, equity, drawdown in (held, own):
         upper.plot(when, equity, lw=1.3, color=color, label=f"{name}: {gain(metrics.total_return)}")
         lower.plot(when, 100 * np.array(drawdown), lw=1, color=color)
-    paid = f"{describe_costs(report.config.trade.costs)} a side"
+    paid = f"{describe_costs(report.config.trade.costs, report.config.trade.fee_schedule)} a side"
     equity_axes(upper, f"Equity net of {paid}, test span")
     decorate(lower, "", "date (UTC)", "drawdown (%)")
     return with_legend(figure, upper)

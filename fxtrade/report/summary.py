@@ -142,8 +142,9 @@ def _trading(trading: TradingResult, config: TradeConfig) -> str:
     ratio = fixed(net.sharpe.value, 2) + ("" if missing(net.sharpe.low) else bounds)
     own = "without a Sharpe ratio" if missing(net.sharpe.value) else f"with a Sharpe ratio of {ratio}"
     other = "no Sharpe ratio" if missing(held.sharpe.value) else number(held.sharpe.value)
+    paid = describe_costs(config.costs, config.fee_schedule)
     text = (
-        f"Traded at {describe_costs(config.costs)} a side, its return is {gain(net.total_return)}, {own} and with a "
+        f"Traded at {paid} a side, its return is {gain(net.total_return)}, {own} and with a "
         f"maximum drawdown of {percent(net.max_drawdown)} (buy and hold: {gain(held.total_return)}, {other}, "
         f"{percent(held.max_drawdown)}): **it {survival(trading)}**."
     )

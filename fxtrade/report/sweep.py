@@ -183,9 +183,9 @@ def _verdict(report: SweepReport) -> str:
         above = sum(null >= best.score for null in report.null_best)
         middle, highest = np.median(report.null_best), max(report.null_best)
         text += (
-            f" On {plural(len(report.null_best), 'surrogate market')}, in which the order of the bars is lost, the best "
-            f"set has {fixed(float(middle), 2)} in the median and {fixed(highest, 2)} at most; {above} of them reach the "
-            "best set's score."
+            f" On {plural(len(report.null_best), 'surrogate market')}, in which the order of the bars is lost, the "
+            f"best set has {fixed(float(middle), 2)} in the median and {fixed(highest, 2)} at most; {above} of them "
+            "reach the best set's score."
         )
     return text
 

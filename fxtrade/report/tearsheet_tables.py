@@ -64,12 +64,13 @@ class Table(NamedTuple):
 
 
 def describe(sheet: TearSheet) -> str:
-    """Return the span, the bars and the assets in words."""
+    """Return the span, the bars, the assets and the terms of trade in words."""
     panel, shown = sheet.panel, ", ".join(sheet.panel.symbols[:12])
     more = f" and {len(panel.symbols) - 12} more" if len(panel.symbols) > 12 else ""
     span = f"{format_time(sheet.closes[0], 'D')} to {format_time(sheet.closes[-1], 'D')}"
     made = " of a simulated market" if panel.simulated else ""
-    return f"{span}, {plural(len(panel.times), 'bar')} of {format_interval(panel.interval)}{made}: {shown}{more}"
+    terms = f". {sheet.terms}" if sheet.terms else ""
+    return f"{span}, {plural(len(panel.times), 'bar')} of {format_interval(panel.interval)}{made}: {shown}{more}{terms}"
 
 
 def headline(sheet: TearSheet) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fxtrade.evaluate.results import TradingResult
-from fxtrade.report import run_warnings, summary
+from fxtrade.evaluate.tearsheet import TearSheet
+from fxtrade.report import run_warnings, summary, tearsheet_tables
 from fxtrade.report.coverage_rows import at, target_coverages
 from fxtrade.report.formatting import DASH, estimate, fixed, gain, interval, missing, percent, probability
 from fxtrade.report.progress import Console
@@ -28,6 +29,20 @@ def table(console: Console, report: RunReport, folder: Path) -> None:
     for text in run_warnings.warnings(report):
         console.rich.print(Text(text, style="bold red"), soft_wrap=False)
     console.say(f"report: {folder / 'report.md'}")
+
+
+def sheet_tables(console: Console, sheet: TearSheet, folder: Path) -> None:
+    """Print returns, risk, trades and costs of a tear sheet, its warnings and the path of its page."""
+    for table in tearsheet_tables.tables(sheet)[:2]:
+        made = plain_table(table.title)
+        for column, name in enumerate(table.header):
+            made.add_column(name, justify="left" if column in table.words else "right", no_wrap=True)
+        for row in table.rows:
+            made.add_row(*map(Text, row))
+        console.rich.print(made, soft_wrap=False)
+    for text in sheet.warnings:
+        console.say(f"{text}.")
+    console.say(f"tear sheet: {folder / 'tearsheet.html'}")
 
 
 def coverage_columns(made: Table, targets: list[float] | tuple[float, ...]) -> Table:

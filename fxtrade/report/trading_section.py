@@ -20,6 +20,7 @@ from fxtrade.report.formatting import (
 )
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import grid
+from fxtrade.report.trading_notes import describe_delisted, describe_events, describe_paths, describe_terms
 from fxtrade.risk import SIZING
 
 ratio = partial(fixed, digits=2)
@@ -66,6 +67,7 @@ def trading(report: RunReport, equity: str, costs: str) -> list[str]:
         equity,
         "Net of costs; in brackets the 95 % interval. A year has 365 days.",
         grid(["", "strategy", "buy and hold"], rows),
+        *_notes(t),
         "### Sensitivity to costs and latency",
         "Annual Sharpe ratio (total return) by fee and by latency of the fills, without a spread.",
         costs,
@@ -76,6 +78,13 @@ def trading(report: RunReport, equity: str, costs: str) -> list[str]:
     ]
 
 
+def _notes(t: TradingResult) -> list[str]:
+    """Return the range over paths, the events of the strategy and the source of funding, as a list of lines."""
+    lines = [describe_paths(t.paths), *describe_events(t.strategy), f"Funding rates: {t.funding}" if t.funding else ""]
+    listed = "\n".join(f"* {line}." for line in lines if line)
+    return [listed] if listed else []
+
+
 def _rule(trading: TradingResult, report: RunReport) -> str:
     trade = report.config.trade
     held = trade.sizing.options.get("horizon", report.label.horizon)
@@ -84,10 +93,9 @@ def _rule(trading: TradingResult, report: RunReport) -> str:
     late = f", {plural(trade.latency, 'bar')} late" if trade.latency else ""
     names = ", ".join(describe_options(rule.name, rule.options) for rule in trade.rules or ())
     rules = "" if trade.rules == TradeConfig().rules else f" Rules after the sizing: {names or 'none'}."
-    ended = ""
+    ended, terms = "", "".join(f" {sentence}" for sentence in describe_terms(trade))
     if trading.strategy.delisted or trading.buy_and_hold.delisted:
-        ended = " A position in an asset whose bars end before the data "
-        ended += "keeps its last price." if trade.delisted == "mark" else "is sold at its last price."
+        ended = f" A position in an asset whose bars end before the data {describe_delisted(trade)}."
     entry, threshold = SIZING[trade.sizing.name], ""
     chosen = entry.description.format(coverage=percent(trade.coverage, 0))
     if entry.has_threshold:
@@ -99,5 +107,6 @@ def _rule(trading: TradingResult, report: RunReport) -> str:
         f"{chosen}, {sides}, each held for {plural(held, 'bar')}, with at most "
         f"{percent(trade.max_gross_exposure, 0)} of the equity invested. {threshold}"
         f"A decision at the close of a bar fills at the "
-        f"next open{wait}{late}, at {describe_costs(trade.costs)} a side (1 bps is 0.01 %).{rules}{ended}"
+        f"next open{wait}{late}, at {describe_costs(trade.costs, trade.fee_schedule)} a side (1 bps is 0.01 %)."
+        f"{rules}{ended}{terms}"
     )

@@ -1,5 +1,7 @@
 """The record of a run, `run.json`: what its weights belong to, what they have learnt from, and its result.
 
+`BacktestRecord` is that of a backtest by `scripts/backtest.py`, `backtest.json`.
+
 Change `version` whenever a field changes its name or meaning.
 """
 
@@ -10,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fxtrade.core.codec import Versioned
-from fxtrade.core.config import LabelConfig, ScalerConfig
-from fxtrade.runs.provenance import Provenance
+from fxtrade.core.config import LabelConfig, ScalerConfig, TradeConfig
+from fxtrade.runs.provenance import Environment, Provenance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,4 +102,25 @@ class RunRecord(Versioned):
     provenance: Provenance
     result: RunResult | None = None
     continued: tuple[Continuation, ...] = ()
+    version: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class BacktestRecord(Versioned):
+    """A backtest of a finished run on other terms, or of targets or signals of a file.
+
+    Attributes:
+        source: of what was traded. bars: source of the bars.
+        traded: open times of the first and the last bar.
+        metrics: the headline numbers.
+    """
+
+    source: str
+    bars: str
+    data_fingerprint: str
+    symbols: tuple[str, ...]
+    traded: Period
+    trade: TradeConfig
+    environment: Environment
+    metrics: Mapping[str, float]
     version: int = 1

@@ -189,8 +189,9 @@ class TestRules:
     def test_the_default_trades_the_changes_of_the_sizing(self, data):
         made = guess(data, 1.0)
         for horizon in (1, 8):
-            (_, _, _, quiet), (_, _, _, every) = (
-                trading._orders(data, made, config, horizon) for config in (FREE, dataclasses.replace(FREE, rules=None))
+            quiet, every = (
+                trading.orders(data, made, config, horizon).target
+                for config in (FREE, dataclasses.replace(FREE, rules=None))
             )
             kept = np.concatenate([[np.zeros(every.shape[1], bool)], every[1:] == every[:-1]])
             np.testing.assert_array_equal(quiet, np.where(kept, np.nan, every))
@@ -202,7 +203,7 @@ class TestRules:
 
     def test_the_option_horizon_holds_slices_for_longer(self, data):
         longer = dataclasses.replace(FREE, sizing=RuleConfig("threshold", {"horizon": 8}))
-        one, two = (trading._orders(data, guess(data, 1.0), *given)[3] for given in ((longer, 1), (FREE, 8)))
+        one, two = (trading.orders(data, guess(data, 1.0), *given).target for given in ((longer, 1), (FREE, 8)))
         np.testing.assert_array_equal(one, two)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fxtrade.core.config import EncodingConfig, RuleConfig, ScalerConfig
 from fxtrade.evaluate.results import AuxiliaryResult, Estimate, ReturnScores, ReturnsResult, TradingSummary
-from fxtrade.report import markdown, trading_section
+from fxtrade.report import markdown, trading_notes, trading_section
 from fxtrade.report.plots import PLOTS
 from fxtrade.risk import SIZING
 from tests.helpers import report_sample
@@ -101,7 +101,7 @@ def test_positions_in_assets_that_ended_are_counted_and_explained():
 
 def test_every_metric_of_a_backtest_is_shown():
     fields = {f.name for f in dataclasses.fields(TradingSummary)}
-    assert fields - {"daily_sharpe"} == trading_section.METRICS.keys()
+    assert fields - {"daily_sharpe"} == trading_section.METRICS.keys() | trading_notes.EVENTS.keys()
 
 
 def test_how_to_repeat_the_run(full):

@@ -1,0 +1,218 @@
+"""Backtests apart from training: of a finished run on other terms, and of targets or signals of a file.
+
+Each writes a tear sheet and `backtest.json` into a folder. That of a run is a trial, which the ledger counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from fxtrade import labels
+from fxtrade.backtest.trades import trades
+from fxtrade.core import compat
+from fxtrade.core.config import DataConfig, RunConfig, TradeConfig
+from fxtrade.core.errors import ConfigError, DataError, FxtradeError
+from fxtrade.core.files import check_writable
+from fxtrade.core.trading_types import Observation
+from fxtrade.data import targets
+from fxtrade.data.panel import Panel
+from fxtrade.data.times import UNITS
+from fxtrade.evaluate import trading
+from fxtrade.evaluate.headline import trading_headline
+from fxtrade.evaluate.tearsheet import TearSheet, tear_sheet
+from fxtrade.experiment.evaluate_run import forecasts
+from fxtrade.pipeline import dataset
+from fxtrade.pipeline.build import build_market, build_model, build_order, build_rules, build_sizing, build_terms
+from fxtrade.pipeline.warm_start import best_params
+from fxtrade.report import tearsheet
+from fxtrade.report.progress import Console
+from fxtrade.report.terminal import sheet_tables
+from fxtrade.report.trading_notes import describe_events, describe_paths, describe_trade
+from fxtrade.risk.rule import chain, replay
+from fxtrade.runs import ledger, provenance, run_dir
+from fxtrade.runs.ledger import Trial
+from fxtrade.runs.provenance import Environment
+from fxtrade.runs.record import BacktestRecord, Period, RunRecord
+
+RECORD = "backtest.json"
+READERS = {"weights": targets.read_weights, "signals": targets.read_signals}
+
+
+class _Traded(NamedTuple):
+    """A backtest: its tear sheet, and its headline numbers."""
+
+    sheet: TearSheet
+    metrics: dict[str, float]
+
+
+def of_run(
+    folder: Path, config: RunConfig, out: Path | None = None, name: str = "", console: Console | None = None
+) -> Path:
+    """Trade the forecasts of a finished run's test span again; return the folder of the backtest.
+
+    The forecasts are computed again, with the weights and the config of the run. The trial is counted in its ledger.
+
+    Args:
+        config: that of the run with other keys of `trade`; `data.path` may differ, too.
+        out: folder around that of the backtest; None: the run's.
+        name: the folder is `backtest-<name>`; without one the time.
+
+    Raises:
+        ConfigError: other keys differ, or the run is not finished or not traded.
+        FxtradeError: another mistake that the user can correct; the message says how.
+    """
+    console, own = console or Console(), run_dir.load_config(folder)
+    record = _check_run(folder, own, config)
+    target_folder = _new_folder(out or folder, name)
+    ledger.check(folder.parent, console.say)
+    with console.task("reading bars"):
+        panel = dataset.load(config.data)
+    fingerprint = panel.fingerprint()
+    if fingerprint != record.identity.data_fingerprint:
+        raise DataError(f"{config.data.path}: these are not the bars of {folder}, whose fingerprint differs")
+    with console.bar("features", len(panel.times), "bars") as on_progress:
+        data = dataset.prepare(own, panel, on_progress)
+    params = best_params(folder, own, record.identity, *data.features.x.shape[1:])
+    with console.bar("scoring", len(panel.times) * own.train.ensemble.size, "bars") as on_progress:
+        forecast, _ = forecasts(own, build_model(own), params, data, on_progress)
+    environment = provenance.environment()
+    trial = Trial(
+        config_hash=provenance.config_hash(config),
+        data_fingerprint=fingerprint,
+        run=f"{folder.name}/{target_folder.name}",
+        started=environment.started,
+        code=environment.code,
+        symbols=panel.symbols,
+        test=record.spans.test,
+        simulated=panel.simulated,
+    )
+    past = ledger.past_trials(folder.parent, trial).daily_sharpes
+    with console.task("backtest"):
+        traded, _, target = trading.orders(data, forecast, config.trade, own.label.horizon)
+        made = _trade(traded, target, config.trade, f"{folder.name}, test span", (), past)
+    daily_sharpe = made.metrics["daily_sharpe"]
+    ledger.append_trial(folder.parent, dataclasses.replace(trial, daily_sharpe=daily_sharpe, metrics=made.metrics))
+    _write(target_folder, made, str(folder), fingerprint, config.trade, environment, console)
+    return target_folder
+
+
+def of_file(
+    path: Path,
+    kind: Literal["weights", "signals"],
+    trade: TradeConfig,
+    data: DataConfig,
+    out: Path | None = None,
+    name: str = "",
+    console: Console | None = None,
+) -> Path:
+    """Trade the target weights or the signals of a file; return the folder of the backtest.
+
+    Args:
+        path: see `data.targets`.
+        trade: whose rules change the targets.
+        data: of the bars.
+        out, name: as of `of_run`; without `out` the folder is in `results`.
+
+    Raises:
+        FxtradeError: a mistake that the user can correct; the message says how.
+    """
+    console, target_folder = console or Console(), _new_folder(out or Path("results"), name)
+    if data.path is None:
+        raise ConfigError(f"{path}: name the folder or file of its bars with --data")
+    _check_terms(trade)
+    with console.task("reading bars"):
+        panel = dataset.load(data)
+    read = READERS[kind](path, panel, trade.max_gross_exposure, trade.allow_short)
+    target = read.weight
+    if trade.rules:
+        with compat.float64():
+            target = np.asarray(replay(chain(*build_rules(trade)), Observation(bars=panel.bars), target))
+    notes = (f"{read.outside:,} rows of {path} left out, because they are outside the time of the bars",)
+    with console.task("backtest"):
+        made = _trade(panel, target, trade, path.stem, notes if read.outside else (), None)
+    _write(target_folder, made, read.source, panel.fingerprint(), trade, provenance.environment(), console)
+    return target_folder
+
+
+def _trade(
+    panel: Panel,
+    target: np.ndarray,
+    trade: TradeConfig,
+    title: str,
+    notes: Sequence[str],
+    trials: Sequence[float] | None,
+) -> _Traded:
+    terms, order = build_terms(trade, panel), build_order(trade, target)
+    result, held = terms.backtest(panel.bars, order, record=True), trading.hold(panel, terms)
+    assert result.executions is not None, "they are recorded"
+    paths = describe_paths(trading.path_range(panel, order, terms))
+    funding = f"funding rates: {terms.funding}" if terms.funding else ""
+    warnings = [text for text in (*notes, paths, funding, *describe_events(result.counts)) if text]
+    made = trades(result.executions, panel.bars)
+    sheet = tear_sheet(panel, result, made, trade.capital, held.equity, title, warnings, trials, describe_trade(trade))
+    return _Traded(sheet, trading_headline(trading.summarize(panel.times, result, trials or ())))
+
+
+def _write(
+    folder: Path,
+    made: _Traded,
+    source: str,
+    fingerprint: str,
+    trade: TradeConfig,
+    environment: Environment,
+    console: Console,
+) -> None:
+    """Write the tear sheet and the record, and show the tables."""
+    panel = made.sheet.panel
+    span = Period(int(panel.times[0]), int(panel.times[-1]))
+    record = BacktestRecord(source, panel.source, fingerprint, panel.symbols, span, trade, environment, made.metrics)
+    with console.task("tear sheet"):
+        tearsheet.write(folder, made.sheet)
+        record.write(folder / RECORD)
+    sheet_tables(console, made.sheet, folder)
+
+
+def _check_run(folder: Path, own: RunConfig, wanted: RunConfig) -> RunRecord:
+    """Return the record of a run that can be traded on other terms."""
+    same = dataclasses.replace(wanted, trade=own.trade, data=dataclasses.replace(wanted.data, path=own.data.path))
+    if same != own:
+        changed = [
+            field.name for field in dataclasses.fields(own) if getattr(same, field.name) != getattr(own, field.name)
+        ]
+        raise ConfigError(
+            f"config.{changed[0]} of {folder} cannot change: its weights depend on it; only config.trade and "
+            "config.data.path may"
+        )
+    if not labels.spec(own.label).directional:
+        raise ConfigError(f"{folder}: the label '{own.label.name}' is not traded")
+    record = RunRecord.read(folder / run_dir.RECORD)
+    if record.result is None:
+        raise ConfigError(
+            f"{folder} holds no finished run; resume it first with {shlex.join(['--resume', str(folder)])}"
+        )
+    build_sizing(wanted.trade, wanted.label.horizon)
+    _check_terms(wanted.trade)
+    return record
+
+
+def _check_terms(trade: TradeConfig) -> None:
+    """Raise ConfigError for costs and rules that do not exist, before anything is computed."""
+    build_market(trade, UNITS["d"])
+    build_rules(trade)
+
+
+def _new_folder(around: Path, name: str) -> Path:
+    """Return the folder of a backtest, which is not there yet. Raises FxtradeError if it cannot be made."""
+    if name and Path(name).name != name:
+        raise ConfigError(f"--name {name} must be a plain name; choose the folder around it with --out")
+    for folder in run_dir.candidates(around, f"backtest-{name}" if name else "", "backtest"):
+        if not folder.exists():
+            check_writable(folder)
+            return folder
+    raise FxtradeError(f"{around / f'backtest-{name}'} exists already; give another --name")

@@ -1,0 +1,81 @@
+"""Notes on a backtest in words: its terms of trade, its events, and its results under other paths within a bar."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from fxtrade.core.config import LimitsConfig, TradeConfig
+from fxtrade.core.text import plural
+from fxtrade.core.trading_types import Counts
+from fxtrade.evaluate.results import PathCell, TradingSummary
+from fxtrade.report.formatting import describe_costs, fixed, gain, number, percent
+
+EVENTS = {  # by name of a count: what was counted, and of what
+    "liquidated": ("position", "liquidated for want of margin"),
+    "cut": ("order", "cut for want of margin"),
+    "dropped": ("order", "dropped, smaller than a lot or than the smallest value of a trade"),
+    "expired": ("order", "expired"),
+    "ambiguous": (
+        "bar",
+        "in whose range both the stop and the target of a position lie, so that their order is assumed",
+    ),
+}
+DELISTED = {
+    "mark": "keeps its last price",
+    "close": "is sold at its last price",
+    "haircut": "is closed: a long one {haircut} below its last price, a short one at that price",
+    "zero": "is closed: a long one at nothing, a short one at its last price",
+}
+
+
+def describe_events(counts: Counts | TradingSummary) -> list[str]:
+    """Return a line for each number of events that is not 0: "3 orders cut for want of margin"."""
+    found = ((int(getattr(counts, name)), *words) for name, words in EVENTS.items())
+    return [f"{plural(count, noun)} {what}" for count, noun, what in found if count]
+
+
+def describe_paths(paths: Sequence[PathCell]) -> str:
+    """Return the range of results over the order of the extremes in a bar; "" where nothing depends on it."""
+    if not paths:
+        return ""
+    texts = [f"{gain(x.total_return)} (Sharpe ratio {fixed(x.sharpe, 2)}) {x.path}" for x in paths]
+    return f"A bar does not tell which extreme came first; total return by path: {', '.join(texts)}"
+
+
+def describe_delisted(trade: TradeConfig) -> str:
+    """Return what becomes of a position in an asset whose bars end."""
+    return DELISTED[trade.delisted].format(haircut=percent(trade.haircut, 0))
+
+
+def describe_trade(trade: TradeConfig) -> str:
+    """Return the terms of trade in words: costs, latency, and what `describe_terms` says."""
+    late = f", {plural(trade.latency, 'bar')} later" if trade.latency else ""
+    paid = describe_costs(trade.costs, trade.fee_schedule)
+    return " ".join([f"Decisions fill from the next open on{late}, at {paid} a side.", *describe_terms(trade)])
+
+
+def describe_terms(trade: TradeConfig) -> list[str]:
+    """Return a sentence for each part of the terms of trade that the config sets besides costs and latency."""
+    made, exits = [], _given(trade.bracket, percent)
+    if exits:
+        later = " from the bar after it on" if trade.exits_from == "next_bar" else ""
+        made.append(f"Each position has exits, as shares of its entry price{later}: {exits}; path {trade.path}.")
+    if trade.margin.initial is not None:
+        made.append(
+            f"Initial margin {percent(trade.margin.initial)}, maintenance margin {percent(trade.margin.maintenance)}."
+        )
+    if trade.limits != LimitsConfig():
+        made.append(f"Limits of orders: {_given(trade.limits, number)}.")
+    if trade.limits != LimitsConfig() or trade.fee_schedule:
+        made.append(f"The account starts with {number(trade.capital)}.")
+    if trade.carry.borrow is not None or trade.carry.interest is not None:
+        rates = f"borrow {percent(trade.carry.borrow or 0.0)}, interest {percent(trade.carry.interest or 0.0)}"
+        made.append(f"Annual rates: {rates}.")
+    return made
+
+
+def _given(group: object, form) -> str:
+    """Return the keys of a group that are not None with their values: "stop 5.0 %, target 10.0 %"."""
+    values = {field.name: getattr(group, field.name) for field in dataclasses.fields(group)}  # type: ignore[arg-type]
+    return ", ".join(f"{name.replace('_', ' ')} {form(value)}" for name, value in values.items() if value is not None)

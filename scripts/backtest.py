@@ -1,0 +1,52 @@
+"""Trade a run again on other terms, or your own targets or signals: equity, trades, costs and a tear sheet.
+
+python scripts/backtest.py --run results/wavenet-sim-20250101-120000 --config.trade.latency=1
+python scripts/backtest.py --targets weights.csv --data bars --config.trade.costs.fee.rate_bps=5
+python scripts/backtest.py --signals signals.parquet --data bars --config.trade.bracket.stop=0.05
+
+docs/trading.md describes the files and all keys of config.trade.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from fxtrade.cli import flags as cli
+from fxtrade.cli import process
+from fxtrade.core import compat
+from fxtrade.core.config import DataConfig, TradeConfig
+from fxtrade.core.config_dict import freeze, freeze_group
+from fxtrade.core.errors import ConfigError
+
+CONFIG = cli.config_flag()
+RUN = flags.DEFINE_string("run", "", "Folder of a finished run whose forecasts of its test span are traded.")
+TARGETS = flags.DEFINE_string("targets", "", "Parquet or CSV file of target weights.")
+SIGNALS = flags.DEFINE_string("signals", "", "Parquet or CSV file of entries and exits.")
+DATA = flags.DEFINE_string("data", "", "Folder or file of the bars for --targets and --signals (config.data.path).")
+OUT = flags.DEFINE_string("out", "", "Folder that gets the backtest's folder; default: that of the run, or results.")
+NAME = flags.DEFINE_string("name", "", "The backtest's folder is backtest-<name>; default: the time.")
+
+
+def main() -> None:
+    given = [flag.name for flag in (RUN, TARGETS, SIGNALS) if flag.value]
+    if len(given) != 1:
+        raise ConfigError(f"give one of --run, --targets and --signals, not {' and '.join(given) or 'none'}")
+    if RUN.value and DATA.value:
+        raise ConfigError("--data cannot be given with --run, which has its own; --config.data.path says where it lies")
+    config = CONFIG.value
+    if DATA.value:
+        config.data.path = DATA.value
+    compat.start_backend()
+    from fxtrade.experiment import backtest  # takes seconds, so it comes after all that may be wrong before
+
+    place = Path(OUT.value) if OUT.value else None, NAME.value
+    if RUN.value:
+        backtest.of_run(Path(RUN.value), freeze(config), *place)
+    else:
+        trade, data = freeze_group(TradeConfig, config, "trade"), freeze_group(DataConfig, config, "data")
+        kind = "weights" if TARGETS.value else "signals"
+        backtest.of_file(Path(TARGETS.value or SIGNALS.value), kind, trade, data, *place)
+
+
+if __name__ == "__main__":
+    process.leave(lambda: cli.main(main, default_config="backtest.py"))
