@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Int
 
@@ -185,7 +186,7 @@ def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:
     known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions)
     day = jnp.asarray(bars.second_of_week) // 86_400
     days = jnp.diff(day, prepend=day[:1]) % 7
-    return Row(bars, fills.has_ended(bars.ok), path.draw_low_first(policy, bars.ok.shape), days, known)
+    return Row(bars, fills.has_ended(bars.ok), path.draw_low_first(policy, np.shape(bars.ok)), days, known)
 
 
 def finish(result: Result, capital: Number) -> Result:

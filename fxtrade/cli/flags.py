@@ -22,7 +22,7 @@ from fxtrade.core.registry import closest, nearest
 from fxtrade.runs import run_dir
 
 OPEN = (  # groups that take new keys, checked later: of runs, of comparisons
-    *("features", "options", "synth", "costs"),
+    *("features", "options", "synth", "costs", "grid"),
     *("market_budgets", "changes", "market_changes", "recipe_changes"),
 )
 REMOVABLE = ("features", "trade.costs")  # groups whose keys are removed by the value None

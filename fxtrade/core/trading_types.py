@@ -158,7 +158,8 @@ class Rule(NamedTuple):
 
     `init(obs) -> state` gets the shapes of one row. `update(target, state, obs, account) -> (target, state)` is called
     at the close of each bar. A target is the weight to hold, NaN to keep the current units. The input target is that of
-    the previous rule in a chain, NaN for the first rule; the returned target has the same dtype. `account` is None
+    the previous rule in a chain, NaN for the first rule; the returned target has the same dtype. The last rule of a
+    chain may return an `Order` in place of weights; then it needs an engine. `account` is None
     where a rule runs without one.
 
     Numeric parameters may be traced: P parameter sets are one `vmap` over the function that makes the rule.

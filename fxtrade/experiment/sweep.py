@@ -41,7 +41,7 @@ from fxtrade.train.interrupt import Interrupt
 from fxtrade.validate import surrogates
 
 YEAR = 365  # days
-BRACKET = "bracket."  # beginning of the parameters of a bracket
+BRACKET = "bracket_"  # beginning of the parameters of a bracket
 SET_BARS_A_SECOND = 2e7  # sets x bars x assets, a careful estimate of two cores
 
 
@@ -52,12 +52,14 @@ def run(config: SweepConfig, results: Path, name: str = "", console: Console | N
         FxtradeError: a mistake that the user can correct; the message says how.
     """
     console, began = console or Console(), time.time()
-    job = Job(config, make_grid(config), rule_factory(config))
+    grid = make_grid(config)
+    rule_factory(config)  # its errors come before bars are read
     folder = run_dir.run_folder(results, name or config.name)
     files.check_writable(folder)
     ledger.check(results, console.say)
     with console.task("reading bars"):
         panel = dataset.load(config.data)
+    job = Job(config, grid, rule_factory(config, len(panel.symbols)))
     identity = store.identify(config, panel)
     store.claim(folder, config, identity)
     _announce(job, panel, console)
@@ -104,8 +106,10 @@ def make_grid(config: SweepConfig) -> Grid:
     return grids.make(config.grid, config.increasing or ())
 
 
-def rule_factory(config: SweepConfig) -> Callable[..., Rule]:
+def rule_factory(config: SweepConfig, assets: int = 1) -> Callable[..., Rule]:
     """Return the function that makes the rule of one set from its parameters, which may be traced.
+
+    A rule that gives each asset a weight gets 1 over their number, unless the config has another.
 
     Raises:
         ConfigError: a rule or a parameter that does not exist, or a first set that is impossible.
@@ -117,8 +121,11 @@ def rule_factory(config: SweepConfig) -> Callable[..., Rule]:
     for rule, axes in ((name, own), ("bracket", exits)):
         parameters = inspect.signature(known[rule]).parameters
         registry.check_names(axes, parameters, f"config.grid: the rule {rule} has no parameter")
-    if "max_window" in inspect.signature(RULES[name]).parameters and "max_window" not in options and own:
+    accepted = inspect.signature(RULES[name]).parameters
+    if "max_window" in accepted and "max_window" not in options and own:
         options["max_window"] = int(max(map(max, own.values())))
+    if "weight" in accepted and "weight" not in {*options, *own}:
+        options["weight"] = 1 / assets
 
     def make(**parameters: Any) -> Rule:
         own, exits = _divide(parameters)

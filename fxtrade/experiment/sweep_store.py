@@ -56,7 +56,7 @@ def read_chunk(path: Path) -> Sweep | None:
     if not path.exists():
         return None
     try:
-        with np.load(path) as stored:
+        with np.load(io.BytesIO(path.read_bytes())) as stored:
             return Sweep(**{name: stored[name] for name in Sweep._fields})
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None

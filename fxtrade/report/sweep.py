@@ -26,6 +26,7 @@ from fxtrade.report.progress import Console
 from fxtrade.report.tables import commands, facts, grid, machine
 from fxtrade.runs.provenance import Environment
 
+WIDTH = 110  # of the table where the output is not a terminal
 SHOWN = 10  # best sets
 PAIRS = 3  # heat maps
 NAMES = {
@@ -77,12 +78,13 @@ def write(folder: Path, report: SweepReport) -> None:
 
 def table(console: Console, report: SweepReport, folder: Path) -> None:
     """Show the best sets on the screen, and where the report is."""
-    shown = Table(title=f"{report.name}: best of {plural(report.grid.size, 'set')}", box=SIMPLE_HEAD, pad_edge=False)
-    for heading in (*report.grid.axes, NAMES[report.config.score], *HEADER):
-        shown.add_column(heading, justify="right")
+    title = f"{report.name}: best of {plural(report.grid.size, 'set')}"
+    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, min_width=len(title))
+    for heading in (*report.grid.axes, report.config.score.replace("_", " "), *HEADER):
+        shown.add_column(heading, justify="right", no_wrap=True)
     for p in report.order[:SHOWN]:
         shown.add_row(*_cells(report, p))
-    console.rich.print(shown)
+    console.rich.print(shown, width=None if console.rich.is_terminal else WIDTH)
     console.say(_verdict(report))
     console.say(f"report: {folder / 'report.md'}")
 

@@ -20,7 +20,7 @@ def chain(*rules: Rule) -> Rule:
     def init(obs: Observation) -> tuple:
         return tuple(rule.init(obs) for rule in rules)
 
-    def update(target: Float[Array, " A"], states: tuple, obs: Observation, account: Account | None):
+    def update(target: Any, states: tuple, obs: Observation, account: Account | None):
         after = []
         for rule, state in zip(rules, states, strict=True):
             target, state = rule.update(target, state, obs, account)
@@ -44,7 +44,7 @@ def as_stream(rule: Rule, account: Account | None = None) -> Stream:
         observations = _observed(rows)
         no_target = jnp.full(observations.num_assets, jnp.nan)
 
-        def advance(state: Any, row: Observation) -> tuple[Any, Array]:
+        def advance(state: Any, row: Observation) -> tuple[Any, Any]:
             target, state = rule.update(no_target, state, row, account)
             return state, target
 
@@ -63,7 +63,7 @@ def replay(rule: Rule, rows: Forecast | Observation, target: Float[Array, "N A"]
     if target is None:
         return stream.step(state, rows)[1]
 
-    def advance(state: Any, row: tuple[Array, Observation]) -> tuple[Any, Array]:
+    def advance(state: Any, row: tuple[Array, Observation]) -> tuple[Any, Any]:
         target, state = rule.update(row[0], state, row[1], None)
         return state, target
 

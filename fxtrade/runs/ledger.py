@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import itertools
 import json
 import math
@@ -91,7 +92,7 @@ class PastTrials(NamedTuple):
 def read_sweep(path: Path) -> list[float]:
     """Return the daily Sharpe ratio of each set of a sweep. Raises FxtradeError if the file cannot be read."""
     try:
-        with np.load(path) as stored:
+        with np.load(io.BytesIO(path.read_bytes())) as stored:
             return stored["daily_sharpe"].tolist()
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
         raise FxtradeError(

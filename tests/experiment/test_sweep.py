@@ -1,0 +1,124 @@
+"""A sweep from its config to its folder: report, ledger, interruption, resumption."""
+
+import dataclasses
+import signal
+
+import numpy as np
+import polars as pl
+import pytest
+
+from configs import sweep as preset
+from fxtrade.core.config_dict import to_config_dict
+from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted
+from fxtrade.core.sweep_config import SweepConfig, freeze
+from fxtrade.experiment import sweep, sweep_store
+from fxtrade.report.progress import Console
+from fxtrade.runs import ledger
+
+QUIET = Console(quiet=True)
+
+
+def config(**changes) -> SweepConfig:
+    values = preset.get_config()
+    values.data.synth.bars, values.null_paths = 2_000, 2
+    values.grid = {"fast": (2, 5, 9), "slow": (6, 12)}
+    for key, value in changes.items():
+        values[key] = value
+    return freeze(values)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    return sweep.run(config(), results, console=QUIET)
+
+
+def test_the_folder_holds_the_report_every_set_and_their_returns(finished):
+    sets = pl.read_parquet(finished / "sets.parquet")
+    assert sets.height == 5 and {"fast", "slow", "sharpe", "max_drawdown", "trades"} <= set(sets.columns)
+    text = (finished / "report.md").read_text()
+    assert "The best set (fast " in text and "2 surrogate markets" in text
+    assert (finished / "plots" / "heatmap_0.png").stat().st_size > 5_000
+    with np.load(finished / "returns.npz") as stored:
+        assert stored["returns"].shape == (5, len(stored["days"]))
+        np.testing.assert_allclose(stored["daily_sharpe"] * np.sqrt(365), sets["sharpe"], rtol=1e-12)
+        assert stored["returns"].dtype == np.float32
+    assert not (finished / "parts").exists()
+
+
+def test_every_set_is_a_trial_of_the_ledger(finished):
+    (trial,) = ledger.read(finished.parent)
+    with np.load(finished / "returns.npz") as stored:
+        ratios = stored["daily_sharpe"].tolist()
+    later = dataclasses.replace(trial, config_hash="another", run="another", sweep="")
+    assert list(ledger.past_trials(finished.parent, later).daily_sharpes) == ratios
+    (finished / "returns.npz").rename(finished / "lost")
+    try:
+        with pytest.raises(FxtradeError, match="restore it, or run the sweep again"):
+            ledger.past_trials(finished.parent, later).daily_sharpes  # noqa: B018
+    finally:
+        (finished / "lost").rename(finished / "returns.npz")
+
+
+def test_a_finished_or_another_sweep_is_not_overwritten(finished):
+    with pytest.raises(FxtradeError, match="finished"):
+        sweep.run(config(), finished.parent, console=QUIET)
+    with pytest.raises(FxtradeError, match="another sweep"):
+        sweep.run(config(score="calmar"), finished.parent, console=QUIET)
+
+
+def test_an_interrupted_sweep_resumes_with_the_same_result(finished, tmp_path, monkeypatch):
+    written, keep = [], sweep_store.write_chunk
+
+    def write_and_stop(path, chunk):
+        keep(path, chunk)
+        written.append(path)
+        if len(written) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(sweep_store, "write_chunk", write_and_stop)
+    with pytest.raises(Interrupted, match="the same command resumes"):
+        sweep.run(config(), tmp_path, console=QUIET)
+    assert len(written) == 1 and not (tmp_path / ledger.LEDGER).exists()
+    folder = sweep.run(config(), tmp_path, console=QUIET)
+    assert written[0] not in written[1:]  # it was read
+    one, two = (pl.read_parquet(f / "sets.parquet") for f in (finished, folder))
+    assert one.equals(two)
+
+
+def test_a_damaged_chunk_is_computed_again(tmp_path):
+    path = tmp_path / "0.npz"
+    path.write_bytes(b"PK\x03\x04 not a zip")
+    assert sweep_store.read_chunk(path) is None and sweep_store.read_chunk(tmp_path / "1.npz") is None
+
+
+def test_exits_are_swept_by_their_prefix():
+    made = config(grid={"slow": (6, 12), "bracket_stop": (0.01, 0.05)}, increasing=None)
+    factory = sweep.rule_factory(made)
+    target = factory(**{"slow": 6, "bracket_stop": 0.01})
+    assert callable(target.update) and sweep.make_grid(made).size == 4
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"grid": {"fats": (1, 2)}, "increasing": None}, "has no parameter 'fats'"),
+        ({"grid": {"bracket_stpo": (0.1,)}, "increasing": None}, "bracket has no parameter 'stpo'"),
+        ({"rule": {"name": "sma_crss", "options": {}}}, "did you mean 'sma_cross'"),
+        ({"grid": {"fast": (2.5, 3), "slow": (5,)}}, "fast"),
+        ({"grid": {}}, "at least one parameter"),
+        ({"max_hours": 1e-9}, "more than config.max_hours"),
+        ({"score": "sharp"}, "did you mean 'sharpe'"),
+    ],
+)
+def test_mistakes_are_named_before_the_sweep_starts(changes, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        sweep.run(config(**changes), tmp_path, console=QUIET)
+
+
+@pytest.mark.parametrize("variant", preset.RULES)
+def test_every_variant_has_a_rule_that_fits_its_grid(variant):
+    made = freeze(preset.get_config(variant))
+    assert sweep.make_grid(made).size > 100
+    sweep.rule_factory(made)
+    assert freeze(to_config_dict(made)) == made
