@@ -21,6 +21,7 @@ import measure
 import numpy as np
 
 KERNELS = ("mean", "std", "maximum", "correlation", "rank", "median", "ew mean and std", "fourier", "modwt")
+PEERS = ("numba", "pandas", "polars")
 SAMPLES = 200
 COLUMNS = ("open", "high", "low", "close", "volume")
 PIPELINE = "pipeline of 17 columns"

@@ -12,16 +12,18 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fxtrade.backtest import engine
+from fxtrade.backtest.trades import trades
 from fxtrade.core import compat
 from fxtrade.core.market_types import POLICY, Market
 from fxtrade.core.order_types import Bracket, Order, Reason
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Bars
 from fxtrade.market import costs
+from tests.helpers.peer_bars import bars_of, executions_of, prices_of, walk
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages that it imports
-    peer = pytest.importorskip("backtesting", reason="parity with backtesting.py needs it: pip install backtesting")
+    peer = pytest.importorskip("backtesting", reason="needs backtesting.py: pip install -e '.[parity]'")
 
 N, NAN = 1_500, np.nan
 CASH, SIZE, FEE = 1e6, 100.0, 10e-4  # its units are whole numbers
@@ -29,36 +31,12 @@ TOLERANCE = 1e-10
 FREE = Market({}, np.int32(0))
 
 
-def walk(seed: int, scale: float = 0.004, wick: float = 0.0) -> Bars:
-    """Bars of one asset, float32; the first closes at its open, and asks for nothing.
-
-    Args:
-        scale: of the move within a bar; gaps are a quarter of it.
-        wick: mean way beyond open and close, upwards and downwards.
-    """
-    rng = np.random.default_rng(seed)
-    moves = rng.standard_normal((N, 4)) * scale * np.array([0.25, 1, 1, 1])
-    path = 100 * np.exp(np.cumsum(moves.ravel())).reshape(N, 4)
-    path[0] = path[0, 0]
-    wicks = 1 + rng.exponential(wick, (2, N))
-    return bars_of(path[:, 0], path.max(1) * wicks[0], path.min(1) / wicks[1], path[:, 3])
-
-
-def bars_of(opens, high, low, close) -> Bars:
-    prices = (np.asarray(a, np.float32)[:, None] for a in (opens, high, low, close))
-    ones = np.ones((len(close), 1))
-    return Bars(*prices, ones.astype(np.float32), ones > 0, np.zeros(len(close), np.int32))
-
-
-def frame(bars: Bars) -> pd.DataFrame:
-    columns = {name.title(): np.asarray(getattr(bars, name)[:, 0], float) for name in ("open", "high", "low", "close")}
-    return pd.DataFrame(columns, index=pd.date_range("2024-01-01", periods=len(bars.ok), freq="h"))
-
-
 def simulate(bars: Bars, strategy: type, fee: float = 0.0) -> pd.Series:
+    hours = pd.date_range("2024-01-01", periods=len(bars.ok), freq="h")
+    frame = pd.DataFrame({name.title(): price for name, price in prices_of(bars).items()}, hours)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of an open trade at the end, and of what the tests pin
-        return peer.Backtest(frame(bars), strategy, cash=CASH, commission=fee).run()
+        return peer.Backtest(frame, strategy, cash=CASH, commission=fee).run()
 
 
 class WithTheBar(peer.Strategy):
@@ -92,21 +70,12 @@ def with_the_bar(stop: float, target: float) -> Rule:
     return Rule(lambda obs: (), update)
 
 
-def all_executions(result) -> tuple[np.ndarray, ...]:
-    """Rows, units bought, prices and costs of all executions of one asset, in their order."""
-    done = result.executions
-    units = np.asarray(done.units[..., 0])
-    where = units != 0
-    price, cost, reason = (np.asarray(a[..., 0])[where] for a in (done.price, done.cost, done.reason))
-    return np.nonzero(where)[0], units[where], price, cost, reason
-
-
 @pytest.mark.parametrize(
     ("bars", "stop", "target", "ambiguous"),
     [
-        (walk(0), 0.01, 0.02, 0),
-        (walk(1), 0.02, 0.015, 0),
-        (walk(2, scale=0.001, wick=0.008), 0.01, 0.01, 20),
+        (walk(0, N), 0.01, 0.02, 0),
+        (walk(1, N), 0.02, 0.015, 0),
+        (walk(2, N, scale=0.001, wick=0.008), 0.01, 0.01, 20),
     ],
 )
 def test_stops_and_targets_from_the_bar_after_entry(bars, stop, target, ambiguous):
@@ -121,21 +90,17 @@ def test_stops_and_targets_from_the_bar_after_entry(bars, stop, target, ambiguou
         ours = jax.device_get(run(bars, rule, costs.market(FEE * 1e4), policy, capital=CASH, record=True))
     stats = simulate(bars, type("Strategy", (WithTheBar,), {"stop": stop, "target": target}), FEE)
 
-    rows, units, price, cost, reason = all_executions(ours)
-    trades = stats._trades.sort_values("EntryBar")
-    num = len(trades)
-    assert num > 100 and {Reason.STOP, Reason.TARGET} <= set(reason)
+    table, theirs = trades(ours.executions, bars), stats._trades.sort_values("EntryBar")
+    closed = ~table.is_open
+    assert closed.sum() > 100 and {Reason.STOP, Reason.TARGET} <= set(table.reason)
     assert ours.counts.ambiguous >= ambiguous
-    entry, leave = slice(0, 2 * num, 2), slice(1, 2 * num, 2)
-    assert_array_equal(rows[entry], trades["EntryBar"])
-    assert_array_equal(rows[leave], trades["ExitBar"])
-    assert_array_equal(units[entry], trades["Size"])
-    assert_array_equal(-units[leave], trades["Size"])
-    assert_allclose(price[entry], trades["EntryPrice"], rtol=TOLERANCE)
-    assert_allclose(price[leave], trades["ExitPrice"], rtol=TOLERANCE)
-    assert_allclose(cost[entry] + cost[leave], trades["Commission"], rtol=TOLERANCE)
-    pnl = -(units * price)[entry] - (units * price)[leave] - cost[entry] - cost[leave]
-    assert_allclose(pnl, trades["PnL"], rtol=0, atol=TOLERANCE * CASH)
+    for name, column in {"entry_row": "EntryBar", "exit_row": "ExitBar"}.items():
+        assert_array_equal(getattr(table, name)[closed], theirs[column])
+    assert_array_equal((table.side * table.size)[closed], theirs["Size"])
+    same = {"entry_price": "EntryPrice", "exit_price": "ExitPrice", "cost": "Commission"}
+    for name, column in same.items():
+        assert_allclose(getattr(table, name)[closed], theirs[column], rtol=TOLERANCE)
+    assert_allclose(table.net[closed], theirs["PnL"], rtol=0, atol=TOLERANCE * CASH)
     assert_allclose(ours.equity * CASH, stats._equity_curve["Equity"], rtol=TOLERANCE)
 
 
@@ -154,8 +119,9 @@ def test_a_stop_within_the_bar_of_a_limit_entry():
     """The stop on the day of the entry of backtesting.py's issue 119.
 
     A bar falls from 100 through the limit of an order to buy, 98, and through its stop, 96, to 95. On the way down the
-    limit comes before the stop, whatever the bar's path. backtesting.py puts the stop off to the next bar, which opens
-    at 97 and does not fall to 96 before it closes at 99: the position stays open. We close it in the bar at 96.
+    limit comes before the stop, whatever the bar's path. backtesting.py looks at exits in the entry bar of a market
+    order, but puts those of an entry at a price off to the next bar. That opens at 97 and does not fall to 96: the
+    position stays open. We close it in the entry bar at 96.
     """
     bars = bars_of([100, 100, 100, 97, 99], [100, 100, 100, 99, 99], [100, 100, 95, 97, 99], [100, 100, 97, 99, 99])
     stats = simulate(bars, LimitWithStop)
@@ -165,11 +131,11 @@ def test_a_stop_within_the_bar_of_a_limit_entry():
     row = np.arange(5)[:, None] == 1
     bracket = Bracket(np.full((5, 1), 2 / 98))
     order = Order(np.full((5, 1), NAN), np.where(row, SIZE, NAN), np.where(row, 98.0, NAN), bracket=bracket)
-    ours = engine.backtest(bars, order, FREE, capital=CASH, record=True)
-    rows, _, price, _, _ = all_executions(ours)
-    assert_array_equal(rows, [2, 2])
-    assert_allclose(price, [98, 96], rtol=1e-12)
-    assert_allclose(ours.equity[-1] * CASH, CASH + SIZE * (96 - 98), rtol=1e-12)
+    result = engine.backtest(bars, order, FREE, capital=CASH, record=True)
+    ours = executions_of(result)
+    assert_array_equal(ours["row"], [2, 2])
+    assert_allclose(ours["price"], [98, 96], rtol=1e-12)
+    assert_allclose(result.equity[-1] * CASH, CASH + SIZE * (96 - 98), rtol=1e-12)
 
 
 class BetweenTwoExits(peer.Strategy):
@@ -195,6 +161,6 @@ def test_a_gap_over_the_target_in_a_bar_that_falls_to_the_stop():
 
     units = np.where(np.arange(5)[:, None] == 1, SIZE, NAN)
     order = Order(np.full((5, 1), NAN), units, bracket=Bracket(np.full((5, 1), 0.05), np.full((5, 1), 0.05)))
-    rows, _, price, _, _ = all_executions(engine.backtest(bars, order, FREE, capital=CASH, record=True))
-    assert_array_equal(rows, [2, 3])
-    assert_allclose(price, [100, 106], rtol=1e-12)
+    ours = executions_of(engine.backtest(bars, order, FREE, capital=CASH, record=True))
+    assert_array_equal(ours["row"], [2, 3])
+    assert_allclose(ours["price"], [100, 106], rtol=1e-12)

@@ -12,38 +12,21 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fxtrade.backtest import engine
+from fxtrade.backtest.trades import trades
 from fxtrade.core.market_types import POLICY, Margin, Market
 from fxtrade.core.order_types import Bracket, Order, Reason
 from fxtrade.core.types import Bars
 from fxtrade.market import costs
+from tests.helpers.peer_bars import bars_of, executions_of, prices_of, walk
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages that it imports
-    vbt = pytest.importorskip("vectorbt", reason="parity with vectorbt needs it: pip install vectorbt")
+    vbt = pytest.importorskip("vectorbt", reason="needs vectorbt: pip install -e '.[parity]'")
 
 N, NAN = 3_000, np.nan
 FEE, SLIPPAGE = 10e-4, 5e-4
 TOLERANCE = 1e-10
-
-
-def walk(seed: int, gap: float = 0.002) -> Bars:
-    """Bars of one asset, float32: each opens with a gap."""
-    rng = np.random.default_rng(seed)
-    scale = np.array([gap, 0.004, 0.004, 0.004])
-    path = 100 * np.exp(np.cumsum((rng.standard_normal((N, 4)) * scale).ravel())).reshape(N, 4)
-    return bars_of(path[:, 0], path.max(1), path.min(1), path[:, 3])
-
-
-def bars_of(opens, high, low, close) -> Bars:
-    prices = (np.asarray(a, np.float32)[:, None] for a in (opens, high, low, close))
-    ones = np.ones((len(close), 1))
-    return Bars(*prices, ones.astype(np.float32), ones > 0, np.zeros(len(close), np.int32))
-
-
-def prices_of(bars: Bars) -> dict[str, np.ndarray]:
-    """The float32 prices as the float64 that both compute with."""
-    names = ("open", "high", "low", "close")
-    return {name: np.asarray(getattr(bars, name)[:, 0], np.float64) for name in names}
+FREE = Market({}, np.int32(0))
 
 
 def crossings(close: np.ndarray, fast: int, slow: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,32 +41,33 @@ def crossings(close: np.ndarray, fast: int, slow: int) -> tuple[np.ndarray, np.n
     return above & ~before, ~above & before
 
 
-def late(signal: np.ndarray) -> np.ndarray:
-    """The signals one row later."""
-    return np.append(False, signal[:-1])
-
-
 def simulate(bars: Bars, entries: np.ndarray, exits: np.ndarray, **options):
     prices = prices_of(bars)
-    given = {"price": prices["open"], "init_cash": 1.0, "freq": "1h"} | options
-    return vbt.Portfolio.from_signals(prices["close"], late(entries), late(exits), **given)
+    entries, exits = (np.append(False, signal[:-1]) for signal in (entries, exits))
+    hours = {name: prices[name] for name in ("open", "high", "low")}
+    given = hours | {"price": prices["open"], "init_cash": 1.0, "freq": "1h"} | options
+    return vbt.Portfolio.from_signals(prices["close"], entries, exits, **given)
 
 
-def all_executions(result) -> tuple[np.ndarray, ...]:
-    """Rows, units bought, prices and costs of all executions of one asset, in their order."""
-    done = result.executions
-    units = done.units[..., 0]
-    where = units != 0
-    return np.nonzero(where)[0], units[where], done.price[..., 0][where], done.cost[..., 0][where]
-
-
-def assert_same_orders(portfolio, rows, units, price, fee):
-    """Compare with vectorbt's orders; `price` is that after slippage."""
-    orders = portfolio.orders.values
-    assert_array_equal(rows, orders["idx"])
-    assert_allclose(units, np.where(orders["side"] == 0, 1, -1) * orders["size"], rtol=TOLERANCE)
-    assert_allclose(price, orders["price"], rtol=TOLERANCE)
+def assert_same(result, bars: Bars, portfolio, slippage: float = 0.0) -> None:
+    """Compare orders, trades and equity with vectorbt's, whose prices are those after slippage."""
+    ours, orders = executions_of(result), portfolio.orders.values
+    side = np.sign(ours["units"])
+    slipped = ours["price"] * (1 + slippage * side)
+    fee = ours["cost"] - slippage * np.abs(ours["units"]) * ours["price"]
+    assert_array_equal(ours["row"], orders["idx"])
+    assert_array_equal(side, np.where(orders["side"] == 0, 1, -1))
+    assert_allclose(np.abs(ours["units"]), orders["size"], rtol=TOLERANCE)
+    assert_allclose(slipped, orders["price"], rtol=TOLERANCE)
     assert_allclose(fee, orders["fees"], rtol=TOLERANCE)
+
+    table, records = trades(result.executions, bars), portfolio.trades.values
+    for name, theirs in {"entry_row": "entry_idx", "exit_row": "exit_idx"}.items():
+        assert_array_equal(getattr(table, name), records[theirs])
+    assert_array_equal(table.is_open, records["status"] == 0)
+    assert_allclose(table.size, records["size"], rtol=TOLERANCE)
+    assert_allclose(table.net, records["pnl"], rtol=0, atol=TOLERANCE)
+    assert_allclose(result.equity, portfolio.value().to_numpy(), rtol=TOLERANCE)
 
 
 @pytest.mark.parametrize(("seed", "fast", "slow"), [(0, 5, 20), (1, 10, 50), (2, 2, 3)])
@@ -92,25 +76,13 @@ def test_all_in_on_crossings_of_moving_averages(seed, fast, slow):
 
     vectorbt's size, all cash less the costs, is ours where nothing may be borrowed (`Margin()`).
     """
-    bars = walk(seed)
+    bars = walk(seed, N, gap=0.002)
     entries, exits = crossings(prices_of(bars)["close"], fast, slow)
     target = np.where(entries, 1.0, np.where(exits, 0.0, NAN))[:, None]
     terms = costs.build({"fee": {"rate_bps": FEE * 1e4}, "slippage": {"rate_bps": SLIPPAGE * 1e4}})
-    ours = engine.backtest(bars, target, terms._replace(margin=Margin()), record=True)
-    theirs = simulate(bars, entries, exits, fees=FEE, slippage=SLIPPAGE)
-
-    rows, units, price, cost = all_executions(ours)
-    slipped = price * (1 + SLIPPAGE * np.sign(units))
-    assert len(rows) > 40
-    assert_same_orders(theirs, rows, units, slipped, cost - SLIPPAGE * np.abs(units) * price)
-    assert_allclose(ours.equity, theirs.value().to_numpy(), rtol=TOLERANCE)
-
-    trades = theirs.trades.values
-    closed = len(rows) // 2
-    spent, earned = (units * price + cost)[::2], -(units * price + cost)[1::2]
-    assert_array_equal(rows[::2], trades["entry_idx"])
-    assert_array_equal(rows[1::2], trades["exit_idx"][:closed])
-    assert_allclose(earned - spent[:closed], trades["pnl"][:closed], rtol=0, atol=TOLERANCE)
+    result = engine.backtest(bars, target, terms._replace(margin=Margin()), record=True)
+    assert entries.sum() > 20
+    assert_same(result, bars, simulate(bars, entries, exits, fees=FEE, slippage=SLIPPAGE), SLIPPAGE)
 
 
 @pytest.mark.parametrize(("stop", "target"), [(0.01, 0.02), (0.03, 0.01)])
@@ -119,22 +91,14 @@ def test_brackets_from_the_bar_after_entry(stop, target):
 
     Entries are far apart, and each position is closed by its bracket before the next.
     """
-    bars, entries = walk(3), np.zeros(N, bool)
-    entries[100::200] = True
-    column = np.ones((N, 1))
-    bracket = Bracket(column * stop, column * target)
-    order = Order(column * NAN, np.where(entries, 0.005, NAN)[:, None], bracket=bracket)
-    policy = POLICY._replace(exits_from="next_bar")
-    ours = engine.backtest(bars, order, costs.market(FEE * 1e4), policy, record=True)
-    prices = prices_of(bars)
+    bars, entries = walk(3, N, gap=0.002), np.arange(N) % 200 == 100
+    units = np.where(entries, 0.005, NAN)[:, None]
+    bracket = Bracket(np.full((N, 1), stop), np.full((N, 1), target))
+    order, policy = Order(np.full((N, 1), NAN), units, bracket=bracket), POLICY._replace(exits_from="next_bar")
+    result = engine.backtest(bars, order, costs.market(FEE * 1e4), policy, record=True)
+    assert len(executions_of(result)["row"]) == 2 * entries.sum()
     levels = {"sl_stop": stop, "tp_stop": target, "stop_entry_price": "fillprice"}
-    hours = {name: prices[name] for name in ("open", "high", "low")}
-    theirs = simulate(bars, entries, np.zeros(N, bool), size=0.005, fees=FEE, **hours, **levels)
-
-    rows, units, price, cost = all_executions(ours)
-    assert len(rows) == 2 * entries.sum()
-    assert_same_orders(theirs, rows, units, price, cost)
-    assert_allclose(ours.equity, theirs.value().to_numpy(), rtol=TOLERANCE)
+    assert_same(result, bars, simulate(bars, entries, np.zeros(N, bool), size=0.005, fees=FEE, **levels))
 
 
 def test_a_target_within_the_entry_bar():
@@ -146,24 +110,17 @@ def test_a_target_within_the_entry_bar():
     `exits_from="next_bar"` we do as vectorbt does.
     """
     bars = bars_of([966, 965, 963.23, 964], [967, 965.5, 964, 965], [965, 963.1, 962, 963], [966, 963.2, 963.5, 964])
-    entries, none = np.array([True, False, False, False]), np.zeros(4, bool)
-    fraction = np.full((4, 1), 0.0015)
-    order = Order(np.full((4, 1), NAN), np.where(entries, -1e-3, NAN)[:, None], bracket=Bracket(target=fraction))
-    free = Market({}, np.int32(0))
-    prices = prices_of(bars)
-    hours = {name: prices[name] for name in ("open", "high", "low")}
+    entries = np.arange(4) == 0
     levels = {"size": 1e-3, "direction": "shortonly", "tp_stop": 0.0015, "stop_entry_price": "fillprice"}
-    theirs = simulate(bars, entries, none, **hours, **levels).orders.values
-    assert_array_equal(theirs["idx"], [1, 2])
-    assert_array_equal(theirs["price"], np.float32([965, 963.23]))
+    theirs = simulate(bars, entries, np.zeros(4, bool), **levels)
+    assert_array_equal(theirs.orders.values["idx"], [1, 2])
+    assert_array_equal(theirs.orders.values["price"], np.float32([965, 963.23]))
 
-    ours = engine.backtest(bars, order, free, record=True)
-    rows, _, price, _ = all_executions(ours)
-    assert_array_equal(rows, [1, 1])
-    assert_allclose(price, [965, 963.5525], rtol=1e-12)
-    assert (ours.executions.reason[1] == Reason.TARGET).any()
-
-    later = engine.backtest(bars, order, free, POLICY._replace(exits_from="next_bar"), record=True)
-    rows, _, price, _ = all_executions(later)
-    assert_array_equal(rows, theirs["idx"])
-    assert_array_equal(price, theirs["price"])
+    units, target = np.where(entries, -1e-3, NAN)[:, None], np.full((4, 1), 0.0015)
+    order = Order(np.full((4, 1), NAN), units, bracket=Bracket(target=target))
+    ours = executions_of(engine.backtest(bars, order, FREE, record=True))
+    assert_array_equal(ours["row"], [1, 1])
+    assert_array_equal(ours["reason"], [Reason.ORDER, Reason.TARGET])
+    assert_allclose(ours["price"], [965, 963.5525], rtol=1e-12)
+    later = engine.backtest(bars, order, FREE, POLICY._replace(exits_from="next_bar"), record=True)
+    assert_same(later, bars, theirs)
