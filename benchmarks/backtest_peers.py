@@ -4,7 +4,7 @@
 
 where ENV has vectorbt (with its Rust engine), backtesting and numba: `pip install "vectorbt[rust]" backtesting`.
 
-1. "account": ten assets of 100,000 bars. Whoever holds nothing at a close follows the direction of the bar, at the
+1. "account": ten assets of 100,000 bars. Where nothing is held at a close, the direction of the bar is followed at the
    next open, with a fixed number of units, fee 10 bp, stop 1 %, target 2 %, both active from the bar after the entry.
    fxtrade holds the ten in one account, whose rule sees it at every close, and pays funding every eight hours, which
    the others cannot; its time includes the table of trades. vectorbt's `from_signals` runs the ten as columns, each an
