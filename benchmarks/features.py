@@ -21,6 +21,7 @@ import measure
 import numpy as np
 
 KERNELS = ("mean", "std", "maximum", "correlation", "rank", "median", "ew mean and std", "fourier", "modwt")
+PEERS = ("numba", "pandas", "polars")
 SAMPLES = 200
 COLUMNS = ("open", "high", "low", "close", "volume")
 PIPELINE = "pipeline of 17 columns"
@@ -197,7 +198,7 @@ def conclude(args, answers) -> None:
     table = []
     for name in (*KERNELS, PIPELINE):
         line = [name, millions(ours, name), f"{ours[0][f'{name} compile']:.2g}"]
-        for kind in measure.PEERS:
+        for kind in PEERS:
             theirs = answers[kind]
             if name not in theirs[0]:
                 line.append("")
@@ -206,7 +207,7 @@ def conclude(args, answers) -> None:
             line.append(f"{millions(theirs, name)}: {ratio}")
         errors = [a[0].get(f"{name} error", float("nan")) for a in answers.values()]
         table.append([*line, ", ".join(f"{e:.0e}" for e in errors)])
-    names = (f"{kind}: faster by" for kind in measure.PEERS)
+    names = (f"{kind}: faster by" for kind in PEERS)
     print(measure.table(("million rows x 4 a second", "fxtrade", "compile, s", *names, "errors"), table))
 
 
@@ -215,5 +216,5 @@ def millions(answers, name: str) -> str:
 
 
 if __name__ == "__main__":
-    workers = {"fxtrade": fxtrade, **{kind: peer(kind) for kind in measure.PEERS}}
+    workers = {"fxtrade": fxtrade, **{kind: peer(kind) for kind in PEERS}}
     measure.main(measure.arguments(__doc__), workers, conclude)

@@ -28,7 +28,7 @@ TUNED_ALLOCATOR = {
     ":glibc.malloc.arena_max=1"
 }
 BEGAN = "BENCHMARK_BEGAN"  # environment variable: when the worker's process was started, seconds of time.time()
-PEERS = ("numba", "pandas", "polars", "empyrical", "quantstats")
+PEERS = ("numba", "pandas", "polars", "empyrical", "quantstats", "vectorbt", "backtesting")
 DISTRIBUTIONS = {"empyrical": "empyrical-reloaded"}  # where it is not called as the package
 MODELS = ("tcn", "wavenet", "gnn", "cnn_lstm", "lru", "transformer", "attention_tcn")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "rtdl_num_embeddings", "numpy", *PEERS, *DISTRIBUTIONS.values())

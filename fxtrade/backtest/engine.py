@@ -246,6 +246,6 @@ _run = jax.jit(run, static_argnames=("policy", "record"))
 
 @functools.partial(jax.jit, static_argnames="policy")
 def _run_markets(
-    bars: Bars, order: Order, markets: Market, policy: ExecutionPolicy, conditions: Conditions, capital: float
+    bars: Bars, order: Order, markets: Market, policy: ExecutionPolicy, conditions: Conditions, capital: Number
 ) -> Result:
     return jax.vmap(lambda market: run(bars, order, market, policy, conditions, capital))(markets)

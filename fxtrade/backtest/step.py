@@ -18,6 +18,8 @@ Equity changes by `sum(pnl) - sum(costs)`, exactly up to rounding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
@@ -62,16 +64,18 @@ def advance(
     progress = _close_delisted(context, progress)
     progress = _liquidate(context, progress, opened)
 
-    progress = _match(context, progress, opened)
+    progress = _match(context, progress, (opened,))
     account = progress.account
     if funding is not None:
         progress = pay(progress, {"funding": carry.funding(funding.within, account.units, opened.price)})
     if fills.has_price(account.order) or account.exits is not None or market.margin is not None:
         progress = _count_ambiguous(context, progress)
         ordered = fills.ordered_units(account.order, account.units, equity, opened.price)
-        for quote in path.later_quotes(row, policy.path, opened, account.units, ordered):
-            progress = _match(context, progress, quote)
-            progress = _liquidate(context, progress, quote)
+        quotes = path.later_quotes(row, policy.path, opened, account.units, ordered)
+        only_exits = not fills.has_price(account.order) and market.margin is None
+        for moves in [quotes] if only_exits else [(quote,) for quote in quotes]:
+            progress = _match(context, progress, moves)
+            progress = _liquidate(context, progress, moves[-1])
 
     close = jnp.where(row.bar.ok, jnp.asarray(row.bar.close).astype(opened.price.dtype), opened.price)
     progress = move(progress, close)
@@ -81,23 +85,24 @@ def advance(
     return _close(context, progress, before)
 
 
-def _match(context: Context, progress: Progress, quote: Quote) -> Progress:
-    """Match orders and exits with a quote.
+def _match(context: Context, progress: Progress, quotes: Sequence[Quote]) -> Progress:
+    """Match orders and exits with a quote, or exits alone with several.
 
     A round executes the orders that the price reaches before an exit, and then the exits. A second one is needed where
     an exit comes before an order; the position that the order opens may be closed in the same move.
     """
-    opening, exits = quote.phase == Phase.OPEN, progress.account.exits
+    first, last = quotes[0], quotes[-1]
+    opening, exits = first.phase == Phase.OPEN, progress.account.exits
     orders = opening or fills.has_price(progress.account.order)
-    start = quote.start
+    start = first.start
     for _ in range(2 if orders and exits is not None and not opening else 1):
         if orders:
-            progress, start = _enter(context, progress, quote, start)
+            progress, start = _enter(context, progress, first, start)
         if progress.account.exits is not None:
-            progress, start = _exit(context, progress, progress.account.exits, quote, start)
+            progress, start = _exit(context, progress, progress.account.exits, quotes, start)
     account = progress.account
     if account.exits is not None:
-        exits = bracket.follow(account.exits, _guarded(context, progress), quote.price, context.market.limits)
+        exits = bracket.follow(account.exits, _guarded(context, progress), last.price, context.market.limits)
         progress = progress._replace(account=account._replace(exits=exits))
     return progress
 
@@ -133,11 +138,15 @@ def _enter(
 
 
 def _exit(
-    context: Context, progress: Progress, exits: Exits, quote: Quote, start: Float[Array, " A"]
+    context: Context, progress: Progress, exits: Exits, quotes: Sequence[Quote], start: Float[Array, " A"]
 ) -> tuple[Progress, Float[Array, " A"]]:
     """Close the positions whose exits the price reaches; what cannot be sold in this bar waits as a market order."""
-    found = bracket.match(exits, _guarded(context, progress), start, quote.price)
-    where, maker, reason = found.hit & quote.ok, None, Reason.STOP
+    units = _guarded(context, progress)
+    found = bracket.match(exits, units, start, quotes[0].price)
+    for before, quote in zip(quotes, quotes[1:], strict=False):
+        exits = bracket.follow(exits, units, before.price, context.market.limits)
+        found = bracket.first(found, bracket.match(exits, units, quote.start, quote.price))
+    where, maker, reason = found.hit & quotes[0].ok, None, Reason.STOP
     if found.on_target is not None:
         maker, reason = found.on_target, jnp.where(found.on_target, Reason.TARGET, Reason.STOP)
     progress, waits = execute(context, progress, Trade(jnp.zeros_like(start), found.price, where, maker, reason))

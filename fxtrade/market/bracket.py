@@ -82,6 +82,11 @@ def match(exits: Exits, units: Float[Array, " A"], start: Float[Array, " A"], pr
     return Exit(stopped, on_target, jnp.where(on_target, side * jnp.maximum(side * exits.target, side * start), at))
 
 
+def first(one: Exit, other: Exit) -> Exit:
+    """Return for each position the first of two exits, of which `one` comes before `other`."""
+    return jax.tree.map(lambda a, b: jnp.where(one.hit, a, b), one, other)
+
+
 def follow(
     exits: Exits, units: Float[Array, " A"], price: Float[Array, " A"], limits: OrderLimits | None = None
 ) -> Exits:
