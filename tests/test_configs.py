@@ -21,7 +21,14 @@ from fxtrade.data.synth import SignalName
 from fxtrade.data.times import parse_interval
 from tests.helpers import markets
 
-ALONE = {"comparison", "learner", "presets", "common", "backtest"}  # of many runs or none; what the others share
+ALONE = {
+    "comparison",
+    "learner",
+    "presets",
+    "common",
+    "backtest",
+    "sweep",
+}  # of many runs or none; what the others share
 ROOT = Path(__file__).parents[1]
 FILES = sorted({p.stem for p in (ROOT / "configs").glob("*.py")} - ALONE)
 EVERY = [(file, variant) for file in FILES for variant in common.MARKETS]

@@ -8,7 +8,7 @@ sharded over the devices that JAX has; `compat.use_cores` makes one of each core
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -83,8 +83,15 @@ class Sweep(NamedTuple):
     @property
     def returns(self) -> Float[np.ndarray, "P D"]:
         """Simple returns of each day; NaN after ruin."""
-        before = np.concatenate([np.ones((len(self.equity), 1)), self.equity[:, :-1]], axis=1)
-        return np.where(before > 0, self.equity / np.where(before > 0, before, 1) - 1, np.nan)
+        made = np.empty_like(self.equity)
+        made[:, 0] = self.equity[:, 0] - 1
+        before = self.equity[:, :-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            np.divide(self.equity[:, 1:], before, out=made[:, 1:])
+        made[:, 1:] -= 1
+        if (ruined := before <= 0).any():
+            made[:, 1:][ruined] = np.nan
+        return made
 
 
 def sweep(
@@ -119,8 +126,11 @@ def sweep(
 
 def concatenate(chunks: list[Sweep]) -> Sweep:
     """Return the results of several chunks as one."""
-    days = chunks[0].days
-    return Sweep(days, *(np.concatenate(leaves) for leaves in zip(*(chunk[1:] for chunk in chunks), strict=True)))
+    if len(chunks) == 1:
+        return chunks[0]
+    leaves = zip(*(chunk[1:] for chunk in chunks), strict=True)
+    equity, *others = (np.concatenate([leaf.T for leaf in parts], axis=-1).T for parts in leaves)
+    return Sweep(chunks[0].days, equity, *others)
 
 
 def run_chunks(
@@ -155,7 +165,7 @@ def run_chunks(
             terms = jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], market) if batched else market
             sets, terms = _shard(sets), _shard(terms) if batched else terms
             equity, online = jax.device_get(program(panel.bars, conditions, sets, terms, capital))
-            yield _result(days, equity, online, span[1] - first), span
+            yield _result(days, equity, online, span[1] - first, capital), span
 
 
 def chunk_size(sets: int, days: int) -> int:
@@ -224,7 +234,7 @@ def _compile(
             carry, ends = lax.scan(day, carry, block)
             equity.append(ends)
             first = last
-        return jnp.concatenate(equity) / capital, carry[1]
+        return equity, carry[1]
 
     def chunk(bars: Bars, conditions: Conditions, sets: Mapping[str, Array], market: Market, capital: Array):
         bars, conditions = jax.tree.map(jnp.asarray, (bars, conditions))
@@ -270,14 +280,18 @@ def _shard(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), tree)
 
 
-def _result(days: np.ndarray, equity: np.ndarray, online: Online, sets: int) -> Sweep:
+def _result(days: np.ndarray, equity: Sequence[np.ndarray], online: Online, sets: int, capital: float) -> Sweep:
+    """Return the results of a chunk; `equity` has blocks of days `[D, P]` in the account's currency."""
+    daily = np.concatenate([block[:, :sets] for block in equity])
+    if capital != 1:
+        daily /= capital
     drawdown, exposure, turnover, trades, wins = (
         np.asarray(leaf)[:sets]
         for leaf in (online.max_drawdown, online.exposure, online.turnover, online.trades, online.wins)
     )
     return Sweep(
         days=days,
-        equity=np.ascontiguousarray(equity.T[:sets]),
+        equity=daily.T,  # a view: a day of all sets is contiguous, as the program writes it
         max_drawdown=drawdown,
         exposure=exposure / len(days),
         turnover=turnover / len(days),

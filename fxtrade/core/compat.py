@@ -105,10 +105,12 @@ def use_cores() -> None:
     For sweeps, whose sets are divided among the devices. Replaces the limit of `compile_small_loops` in `XLA_FLAGS`;
     flags that the user has set are kept. XLA reads them at the first computation. Called by scripts, never at import.
     """
-    flags = os.environ.get("XLA_FLAGS", "").replace(f"byte_threshold={SMALL_LOOP}", f"byte_threshold={WIDE_LOOP}")
+    small, wide = (f"xla_cpu_small_while_loop_byte_threshold={size}" for size in (SMALL_LOOP, WIDE_LOOP))
+    wide += ",xla_cpu_use_multi_output_fusion=true"  # such a loop stacks nothing but the ends of days
+    flags = os.environ.get("XLA_FLAGS", "").replace(small, wide)
     for name, value in (
         ("xla_force_host_platform_device_count", os.cpu_count()),
-        ("xla_backend_extra_options", f"xla_cpu_small_while_loop_byte_threshold={WIDE_LOOP}"),
+        ("xla_backend_extra_options", wide),
         ("xla_cpu_prefer_vector_width", 512),
     ):
         if name not in flags:

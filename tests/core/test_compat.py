@@ -50,6 +50,23 @@ def test_small_loops_are_asked_for_once_and_beside_other_flags(monkeypatch):
             assert os.environ["XLA_FLAGS"] == after
 
 
+def test_every_core_becomes_a_device_and_flags_of_the_user_stay(monkeypatch):
+    wide = "xla_cpu_small_while_loop_byte_threshold=100000000,xla_cpu_use_multi_output_fusion=true"
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    compat.compile_small_loops()
+    for _ in range(2):
+        compat.use_cores()
+        assert sorted(os.environ["XLA_FLAGS"].split()) == [
+            f"--xla_backend_extra_options={wide}",
+            "--xla_cpu_prefer_vector_width=512",
+            "--xla_force_host_platform_device_count=6",
+        ]
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2 --xla_backend_extra_options=a=1")
+    compat.use_cores()
+    assert "device_count=2" in os.environ["XLA_FLAGS"] and wide not in os.environ["XLA_FLAGS"]
+
+
 def test_the_compilation_cache_goes_where_it_is_told(tmp_path, monkeypatch):
     before = jax.config.jax_compilation_cache_dir
     try:

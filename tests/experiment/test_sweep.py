@@ -93,9 +93,9 @@ def test_a_damaged_chunk_is_computed_again(tmp_path):
 
 
 def test_exits_are_swept_by_their_prefix():
-    made = config(grid={"slow": (6, 12), "bracket_stop": (0.01, 0.05)}, increasing=None)
+    made = config(grid={"slow": (16, 32), "bracket_stop": (0.01, 0.05)}, increasing=None)
     factory = sweep.rule_factory(made)
-    target = factory(**{"slow": 6, "bracket_stop": 0.01})
+    target = factory(**{"slow": 16, "bracket_stop": 0.01})
     assert callable(target.update) and sweep.make_grid(made).size == 4
 
 
