@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from fxtrade.core.errors import FxtradeError, first_line
 
 WIDE_LOOP = 100_000_000  # bytes: no loop of a sweep is larger
-SMALL_LOOP = 65_536  # bytes that one row of a loop accesses; a training step accesses far more
+SMALL_LOOP = 131_072  # bytes that one row of a loop accesses: ten assets with margin do, a training step far more
 MEMORY = Path("/proc/meminfo")  # of Linux
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
@@ -89,9 +89,9 @@ def compile_small_loops() -> None:
     """Let XLA's CPU compiler turn loops over rows into single kernels, also where a row carries a kilobyte of state.
 
     Without it every operation of such a loop is dispatched again for every row: an exponentially weighted mean of 8
-    columns took 9 times as long, of 64 columns 4 times (CPU time on a busy machine, benchmarks/RESULTS.md). Sets
-    `XLA_FLAGS` unless they choose backend options already; XLA reads them at the first computation. Called by scripts,
-    never at import.
+    columns took 9 times as long, of 64 columns 4 times, an account with margin and ten assets 5 times
+    (benchmarks/RESULTS.md). Sets `XLA_FLAGS` unless they choose backend options already; XLA reads them at the first
+    computation. Called by scripts, never at import.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_backend_extra_options" not in flags:

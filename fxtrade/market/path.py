@@ -56,7 +56,7 @@ def later_quotes(
     )
 
 
-def draw_low_first(policy: ExecutionPolicy, shape: tuple[int, int]) -> Bool[Array, "N A"] | None:
+def draw_low_first(policy: ExecutionPolicy, shape: tuple[int, ...]) -> Bool[Array, "N A"] | None:
     """Return for each bar whether the low comes first, for the path "random"; None for the others.
 
     A row has a key of its own, so that rows that come later change nothing before them under any setting of JAX.
