@@ -109,7 +109,7 @@ def path_range(panel: Panel, order: Order, terms: Terms) -> tuple[PathCell, ...]
     made = []
     for path in get_args(Path)[:2]:
         result = terms._replace(policy=terms.policy._replace(path=path)).backtest(panel.bars, order)
-        made.append(PathCell(path, *_return_and_sharpe(panel.times, result.equity)))
+        made.append(PathCell(path, *_return_and_sharpe(panel.times, np.asarray(result.equity))))
     return tuple(made)
 
 
