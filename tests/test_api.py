@@ -17,6 +17,8 @@ from fxtrade.backtest import engine
 from fxtrade.core import stream
 from fxtrade.core.config import LabelConfig, ScalerConfig
 from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.market_types import Conditions, ExecutionPolicy, Margin
+from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.types import Bars, Features, Forecast
 from fxtrade.market import costs
 from fxtrade.models.tcn import TCN
@@ -151,3 +153,49 @@ def test_a_forecast_as_a_frame(panel):
         np.testing.assert_array_equal(part["mu"], forecast.mu[:, a])
         np.testing.assert_array_equal(part["ok"], forecast.ok[:, a])
     assert forecast.to_frame().columns[:2] == ["row", "asset"]
+
+
+class TestTradingOnAnyTerms:
+    """`fx.backtest` with a market, orders and conditions is the engine's, and `fx.tear_sheet` shows it."""
+
+    def test_everything_reaches_the_engine(self, panel, tmp_path):
+        rate = {"timestamp": panel.times[::8] // 10**6, "funding_rate": np.full(len(panel.times[::8]), 1e-4)}
+        write(tmp_path / "SIM1.parquet", rate)
+        weight = np.where(np.arange(300)[:, None] % 50 == 0, [0.4, -0.6], np.nan)
+        order = Order(weight, bracket=Bracket(stop=np.full(weight.shape, 0.02)))
+        market = costs.build({"fee": {"rate_bps": 3}})._replace(margin=Margin(np.float64(0.5), np.float64(0.1)))
+        conditions = Conditions(fx.read_funding(tmp_path, panel).rates)
+        policy = ExecutionPolicy(path="optimistic")
+        given = {"market": market, "policy": policy, "conditions": conditions, "capital": 1e4, "record": True}
+        found = fx.backtest(panel, order, **given)
+        expected = engine.backtest(panel.bars, order, *given.values())
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+        assert found.costs["funding"].any() and (found.executions.reason == 1).any()
+
+    @pytest.mark.parametrize(
+        "given, message",
+        [
+            ({"market": costs.market(1), "fee_bps": 5}, "give fee_bps, half_spread_bps and latency, or a market"),
+            ({"policy": ExecutionPolicy(), "delisted": "close"}, "give zero_volume and delisted, or a policy"),
+        ],
+    )
+    def test_two_that_say_the_same_are_refused(self, panel, given, message):
+        with pytest.raises(ConfigError, match=message):
+            fx.backtest(panel, np.zeros((300, 2)), **given)
+
+    @pytest.mark.parametrize("kind", [pl.DataFrame, pd.DataFrame])
+    def test_from_a_frame_to_a_tear_sheet(self, panel, tmp_path, kind):
+        frame = panel.to_frame()
+        again = fx.Panel.from_frame(kind(frame.to_dict(as_series=False)))
+        target = np.where(again.bars.close > again.bars.open, 0.5, 0.0)
+        result = fx.backtest(again, target, fee_bps=5, record=True)
+        sheet = fx.tear_sheet(again, result, tmp_path / "made", title="mine")
+        assert sheet.strategy_metrics.total_return == pytest.approx(result.equity[-1] - 1)
+        assert sheet.trading_metrics.trades == len(sheet.trades) > 0
+        names = {path.name for path in (tmp_path / "made").iterdir()}
+        assert names == {"tearsheet.html", "tearsheet.md", "plots", "trades.csv", "trades.parquet"}
+        assert (tmp_path / "made" / "tearsheet.md").read_text().startswith("# mine")
+
+    def test_a_result_without_executions_has_no_tear_sheet(self, panel):
+        with pytest.raises(DataError, match=r"the result has no executions; make it with backtest\(..., record=True\)"):
+            fx.tear_sheet(panel, fx.backtest(panel, np.zeros((300, 2))))

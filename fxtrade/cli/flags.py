@@ -229,9 +229,10 @@ def _remove_keys(config: ConfigDict) -> None:
 
 def _group(config: ConfigDict, path: str) -> ConfigDict:
     """Return a group of a config; an empty one where there is none."""
+    group: Any = config
     for name in path.split("."):
-        config = config.get(name, ConfigDict())
-    return config
+        group = group.get(name, ConfigDict())
+    return group
 
 
 def _add_keys(config: ConfigDict, path: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -31,6 +31,7 @@ from fxtrade.validate import significance, splits
 
 YEAR = 365  # trading days of crypto
 GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
+RANGE: tuple[Path, Path] = ("pessimistic", "optimistic")  # the paths between which results lie
 
 
 class Orders(NamedTuple):
@@ -107,9 +108,9 @@ def path_range(panel: Panel, order: Order, terms: Terms) -> tuple[PathCell, ...]
     if not needs_path(order, terms.market):
         return ()
     made = []
-    for path in get_args(Path)[:2]:
+    for path in RANGE:
         result = terms._replace(policy=terms.policy._replace(path=path)).backtest(panel.bars, order)
-        made.append(PathCell(path, *_return_and_sharpe(panel.times, result.equity)))
+        made.append(PathCell(path, *_return_and_sharpe(panel.times, np.asarray(result.equity))))
     return tuple(made)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import numpy as np
 from jaxtyping import Int
 
@@ -130,7 +131,7 @@ def evaluate_baselines(
 
 def forecasts(
     config: RunConfig,
-    model: models.Network,
+    model: nn.Module,
     params: Any,
     data: Dataset,
     on_progress: Callable[[int], None] = lambda n: None,

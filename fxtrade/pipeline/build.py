@@ -44,7 +44,7 @@ def build_model(config: RunConfig) -> models.Network:
 
 def build_loss(config: RunConfig) -> Callable[[Output, Segment], Array]:
     """Return the loss. Raises ConfigError for an unknown one, or options that do not fit it."""
-    cost = costs.cost_per_value(_build_costs(config.trade))
+    cost = costs.cost_per_value(build_costs(config.trade))
     return losses.build(config.loss, config.label, cost, config.auxiliary)
 
 
@@ -82,7 +82,7 @@ def build_market(config: TradeConfig, interval: int | None = None) -> Market:
     Raises:
         ConfigError: an unknown cost or fee schedule, options that do not fit it, or a carry without an interval.
     """
-    market, margin, limits, rates = _build_costs(config), config.margin, config.limits, config.carry
+    market, margin, limits, rates = build_costs(config), config.margin, config.limits, config.carry
     if margin.initial is not None:
         terms = Margin(margin.initial, margin.maintenance, margin.collateral, margin.fee_bps)
         market = market._replace(margin=jax.tree.map(np.float64, terms))
@@ -125,7 +125,7 @@ def build_order(config: TradeConfig, target: Float[np.ndarray, "N A"]) -> Order:
     return Order(target, bracket=Bracket(*(None if x is None else np.full(target.shape, x) for x in exits)))
 
 
-def _build_costs(config: TradeConfig) -> Market:
+def build_costs(config: TradeConfig) -> Market:
     """Return the market with its costs alone, which need no bars."""
     options, schedule = dict(config.costs), None
     if config.fee_schedule is not None:

@@ -45,6 +45,14 @@ CASES = {
         "taker_imbalance, trade_size_zscore, volatility, volatility_season, volume_zscore); name others, or set "
         "--config.scaler.passthrough=None to scale all",
     ),
+    "removal of a cost that is not there": (
+        [WAVENET, "--config.trade.costs.fees=None"],
+        "config.trade.costs has no 'fees' that could be removed; did you mean 'fee'? (known: fee, half_spread)",
+    ),
+    "fee beside a schedule": (
+        [WAVENET, "--config.trade.fee_schedule=binance_spot", "--config.trade.costs.fee.rate_bps=5"],
+        "config.trade.costs.fee must be left out beside fee_schedule = 'binance_spot'",
+    ),
     "feature and its option": (
         [WAVENET, "--config.features.rsi={}", "--config.features.rsi.windows=(7,)"],
         "--config.features.rsi sets all keys of its group, so --config.features.rsi.windows cannot be given beside it",

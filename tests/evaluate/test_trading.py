@@ -5,7 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fxtrade.core.config import RuleConfig, RunConfig, ScalerConfig, TradeConfig
+from fxtrade.core.config import (
+    BracketConfig,
+    LimitsConfig,
+    MarginConfig,
+    RuleConfig,
+    RunConfig,
+    ScalerConfig,
+    TradeConfig,
+)
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.files import to_jsonable
 from fxtrade.core.trading_types import Result
@@ -269,3 +277,39 @@ def test_the_policies_of_the_config_reach_the_backtest(data):
     marked = trading.trade(short, made, costly, 1, {}).buy_and_hold
     closed = trading.trade(short, made, dataclasses.replace(costly, delisted="close"), 1, {}).buy_and_hold
     assert marked.delisted == closed.delisted == 1 and closed.cost > marked.cost
+
+
+class TestPaths:
+    """A stop or a target that lies within a bar: results under both orders of its extremes."""
+
+    TIGHT = dataclasses.replace(FREE, bracket=BracketConfig(stop=0.004, target=0.004))
+
+    def test_the_pessimistic_and_the_optimistic_one_are_two_backtests(self, data):
+        made = guess(data, 0.5)
+        outcome = trading.trade(data, made, self.TIGHT, 8)
+        assert [cell.path for cell in outcome.paths] == ["pessimistic", "optimistic"]
+        worse, better = outcome.paths
+        assert worse.total_return < better.total_return and worse.sharpe < better.sharpe
+        for cell in outcome.paths:
+            alone = trading.trade_alone(data, made, dataclasses.replace(self.TIGHT, path=cell.path), 8)
+            assert (alone.total_return, alone.sharpe.value) == (cell.total_return, pytest.approx(cell.sharpe))
+        assert outcome.strategy.total_return == worse.total_return
+        assert outcome.strategy.ambiguous > 0 == outcome.buy_and_hold.ambiguous
+
+    def test_the_grid_has_the_same_orders(self, data):
+        outcome = trading.trade(data, guess(data, 0.5), self.TIGHT, 8)
+        free = next(cell for cell in outcome.grid if (cell.fee_bps, cell.latency) == (0, 0))
+        assert free.total_return == pytest.approx(outcome.strategy.total_return, rel=1e-9)
+
+    def test_without_prices_there_is_nothing_to_bracket(self, foreseen):
+        assert foreseen.paths == () and foreseen.funding == ""
+
+
+def test_margin_and_limits_are_those_of_the_config_in_strategy_and_grid(data):
+    made = guess(data, 1.0)
+    strict = dataclasses.replace(FREE, margin=MarginConfig(initial=4.0), limits=LimitsConfig(min_notional=0.01))
+    outcome = trading.trade(data, made, strict, 1)
+    assert outcome.strategy.cut > 0 and outcome.strategy.liquidated == 0
+    assert outcome.strategy.exposure < trading.trade(data, made, FREE, 1).strategy.exposure
+    free = next(cell for cell in outcome.grid if (cell.fee_bps, cell.latency) == (0, 0))
+    assert free.total_return == pytest.approx(outcome.strategy.total_return, rel=1e-9)

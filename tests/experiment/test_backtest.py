@@ -1,0 +1,199 @@
+"""Backtests of a finished copy on other terms, and of files: equal to the report's and the engine's own numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import fxtrade as fx
+from fxtrade.core.config import DataConfig, LabelConfig, RuleConfig, TradeConfig, TrainConfig
+from fxtrade.core.errors import ConfigError, DataError, FxtradeError
+from fxtrade.data import bars as bar_files
+from fxtrade.experiment import backtest
+from fxtrade.market import costs
+from fxtrade.report.progress import Console
+from fxtrade.runs import ledger, run_dir
+from fxtrade.runs.record import BacktestRecord, RunRecord
+from tests.helpers import tiny
+from tests.helpers.run_folder import report
+
+QUIET = Console(quiet=True)
+FILES = {"backtest.json", "plots", "tearsheet.html", "tearsheet.md", "trades.csv", "trades.parquet"}
+FREE = TradeConfig(rules=None, costs={})
+
+
+class TestRun:
+    def test_on_its_own_terms_it_is_the_backtest_of_the_report(self, copy):
+        made = backtest.of_run(copy, run_dir.load_config(copy), name="same", console=QUIET)
+        assert made == copy / "backtest-same" and {p.name for p in made.iterdir()} == FILES
+        record, then = BacktestRecord.read(made / backtest.RECORD), report(copy).trading.strategy
+        assert record.metrics["total_return"] == then.total_return
+        assert record.metrics["daily_sharpe"] == pytest.approx(then.daily_sharpe, nan_ok=True)
+        assert record.data_fingerprint == RunRecord.read(copy / run_dir.RECORD).identity.data_fingerprint
+        assert len(pl.read_parquet(made / "trades.parquet")) == then.trades
+
+    def test_other_terms_are_another_trial_of_the_same_test_span(self, copy, tmp_path):
+        config, before = run_dir.load_config(copy), ledger.read(copy.parent)
+        later = dataclasses.replace(config, trade=dataclasses.replace(config.trade, latency=2))
+        made = backtest.of_run(copy, later, out=tmp_path / "out", console=QUIET)
+        assert made.parent == tmp_path / "out" and made.name.startswith("backtest-2")
+        *same, own = ledger.read(copy.parent)
+        assert list(map(repr, same)) == list(map(repr, before))
+        first = next(trial for trial in before if trial.run == copy.name)
+        assert own.run == f"{copy.name}/{made.name}" and own.test == first.test and own.symbols == first.symbols
+        assert own.config_hash != first.config_hash and own.data_fingerprint == first.data_fingerprint
+        record = BacktestRecord.read(made / backtest.RECORD)
+        assert record.trade.latency == 2 and record.metrics["total_return"] == own.metrics["total_return"]
+        assert own.metrics["total_return"] != first.metrics["total_return"]
+
+    @pytest.mark.parametrize(
+        "changes, message",
+        [
+            ({"train": TrainConfig(steps=7)}, "config.train of .* cannot change: its weights depend on it"),
+            ({"data": DataConfig(start="2024-02-01")}, "config.data of .* cannot change"),
+            ({"trade": TradeConfig(costs={"fees": {}})}, "there is no cost 'fees'"),
+            ({"trade": TradeConfig(rules=(RuleConfig("x"),))}, r"rules\[0\]: there is no rule 'x'"),
+            ({"trade": TradeConfig(sizing=RuleConfig("x"))}, "sizing: there is no rule 'x'"),
+        ],
+    )
+    def test_what_cannot_be_traded_is_refused_before_anything_is_read(self, copy, changes, message):
+        config = dataclasses.replace(run_dir.load_config(copy), **changes)
+        with pytest.raises(ConfigError, match=message):
+            backtest.of_run(copy, config, console=QUIET)
+        assert not list(copy.glob("backtest-*"))
+
+    def test_a_run_that_is_not_finished_or_not_traded_is_refused(self, copy):
+        config, path = run_dir.load_config(copy), copy / run_dir.CONFIG
+        record = RunRecord.read(copy / run_dir.RECORD)
+        dataclasses.replace(record, result=None).write(copy / run_dir.RECORD)
+        with pytest.raises(ConfigError, match="holds no finished run; resume it first with --resume"):
+            backtest.of_run(copy, config, console=QUIET)
+        volatile = dataclasses.replace(config, label=LabelConfig(name="volatility_direction"))
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"label": {"name": "volatility_direction"}}))
+        with pytest.raises(ConfigError, match="the label 'volatility_direction' is not traded"):
+            backtest.of_run(copy, volatile, console=QUIET)
+
+    def test_other_bars_are_refused(self, copy):
+        config, path = run_dir.load_config(copy), copy / run_dir.RECORD
+        record = RunRecord.read(path)
+        dataclasses.replace(record, identity=dataclasses.replace(record.identity, data_fingerprint="x")).write(path)
+        with pytest.raises(DataError, match="these are not the bars of"):
+            backtest.of_run(copy, config, console=QUIET)
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory):
+    """A folder of bars, a panel of them, and random weights of some rows."""
+    folder, drawn = tmp_path_factory.mktemp("bars"), fx.simulate(bars=400, assets=2, interval="1h", seed=3)
+    for (symbol,), part in drawn.to_frame().partition_by("symbol", as_dict=True).items():
+        part.drop("symbol").write_parquet(folder / f"{symbol}.parquet")
+    panel, rng = bar_files.read(folder), np.random.default_rng(0)
+    weight = np.where(rng.random((400, 2)) < 0.1, rng.choice([-0.4, 0.0, 0.5], (400, 2)), np.nan)
+    return folder, panel, weight
+
+
+def weights_file(path, panel, weight):
+    row, asset = np.nonzero(np.isfinite(weight))
+    frame = {
+        "timestamp": panel.times[row] // 10**6,
+        "symbol": [panel.symbols[a] for a in asset],
+        "weight": weight[row, asset],
+    }
+    pl.DataFrame(frame).write_csv(path)
+    return path
+
+
+class TestFile:
+    def test_weights_are_traded_as_the_engine_trades_them(self, market, tmp_path):
+        folder, panel, weight = market
+        file = weights_file(tmp_path / "w.csv", panel, weight)
+        trade = dataclasses.replace(FREE, costs={"fee": {"rate_bps": 5.0}}, latency=1)
+        made = backtest.of_file(file, "weights", trade, DataConfig(path=str(folder)), tmp_path, "w", QUIET)
+        assert {p.name for p in made.iterdir()} == FILES
+        record = BacktestRecord.read(made / backtest.RECORD)
+        expected = fx.backtest(panel, weight, market=costs.market(5, latency=1)).equity[-1] - 1
+        assert record.metrics["total_return"] == pytest.approx(expected, rel=1e-12)
+        assert (record.source, record.symbols) == (str(file), panel.symbols)
+
+    def test_signals_are_weights_of_equal_parts(self, market, tmp_path):
+        folder, panel, _ = market
+        side = np.random.default_rng(1).integers(0, 12, 400)
+        table = {"timestamp": panel.times // 10**6, "symbol": panel.symbols[1], "entry": side == 1, "exit": side == 2}
+        pl.DataFrame(table).write_parquet(tmp_path / "s.parquet")
+        data = DataConfig(path=str(folder))
+        made = backtest.of_file(tmp_path / "s.parquet", "signals", FREE, data, tmp_path, "s", QUIET)
+        weight = np.full((400, 2), np.nan)
+        weight[:, 1] = np.select([side == 1, side == 2], [0.5, 0.0], np.nan)
+        expected = fx.backtest(panel, weight, market=costs.build({})).equity[-1] - 1
+        total = BacktestRecord.read(made / backtest.RECORD).metrics["total_return"]
+        assert total == pytest.approx(expected, rel=1e-12) and total != 0
+
+    def test_rules_change_the_targets_and_stops_give_a_range(self, market, tmp_path):
+        folder, panel, _ = market
+        file = weights_file(tmp_path / "w.csv", panel, np.full((400, 2), 0.5))
+        data, found = DataConfig(path=str(folder)), {}
+        once = (RuleConfig("only_changes"),)
+        for name, trade in {"all": FREE, "once": dataclasses.replace(FREE, rules=once)}.items():
+            made = backtest.of_file(file, "weights", trade, data, tmp_path, name, QUIET)
+            found[name] = BacktestRecord.read(made / backtest.RECORD).metrics["total_return"]
+        held = np.full((400, 2), np.nan)
+        held[0] = 0.5
+        assert found["once"] == pytest.approx(
+            fx.backtest(panel, held, market=costs.build({})).equity[-1] - 1, rel=1e-12
+        )
+        assert found["all"] != found["once"]
+        stopped = dataclasses.replace(FREE, bracket={"stop": 0.01, "target": 0.01})
+        made = backtest.of_file(file, "weights", stopped, data, tmp_path, "stopped", QUIET)
+        text = (made / "tearsheet.md").read_text()
+        assert "total return by path" in text and "stop 1.0 %, target 1.0 %" in text
+
+    def test_what_is_missing_or_there_already_is_named(self, market, tmp_path):
+        folder, panel, weight = market
+        file, data = weights_file(tmp_path / "w.csv", panel, weight), DataConfig(path=str(folder))
+        with pytest.raises(ConfigError, match="name the folder or file of its bars with --data"):
+            backtest.of_file(file, "weights", FREE, DataConfig(), tmp_path, "w", QUIET)
+        with pytest.raises(ConfigError, match="--name a/b must be a plain name"):
+            backtest.of_file(file, "weights", FREE, data, tmp_path, "a/b", QUIET)
+        (tmp_path / "backtest-w").mkdir()
+        with pytest.raises(FxtradeError, match="backtest-w exists already; give another --name"):
+            backtest.of_file(file, "weights", FREE, data, tmp_path, "w", QUIET)
+        with pytest.raises(DataError, match="above max_gross_exposure = 0.3"):
+            small = dataclasses.replace(FREE, max_gross_exposure=0.3)
+            backtest.of_file(file, "weights", small, data, tmp_path, "x", QUIET)
+
+
+def test_the_script(market, copy, tmp_path):
+    """The command line: a copy, a file, and mistakes in one line."""
+    folder, panel, weight = market
+    file = weights_file(tmp_path / "w.csv", panel, weight)
+    script = ("scripts/backtest.py", "--out", str(tmp_path / "made"))
+    commands = {
+        "file": ("--targets", file, "--data", folder, "--name=f", "--config.trade.costs.fee=None"),
+        "run": (f"--run={copy}", "--name", "r", "--config.trade.latency=1"),
+        "none": (),
+        "both": ("--run", copy, "--targets", file),
+        "config": ("--run", copy, "--config", "configs/wavenet.py"),
+        "key": ("--run", copy, "--config.train.steps=9"),
+        "value": ("--targets", file, "--data", folder, "--config.trade.path=best"),
+    }
+    started = {name: tiny.python(*script, *map(str, given)) for name, given in commands.items()}
+    answers = {name: (*process.communicate(timeout=120), process.returncode) for name, process in started.items()}
+    for name, letter in (("file", "f"), ("run", "r")):
+        out, err, code = answers[name]
+        assert code == 0, err
+        page = tmp_path / "made" / f"backtest-{letter}" / "tearsheet.html"
+        assert "total return" in out and f"tear sheet: {page}" in out
+    assert BacktestRecord.read(tmp_path / "made/backtest-f/backtest.json").trade.costs.keys() == {"half_spread"}
+    for name, message in {
+        "none": "give one of --run, --targets and --signals, not none",
+        "both": "give one of --run, --targets and --signals, not run and targets",
+        "config": "--config cannot be given with --run",
+        "key": "config.train of ",
+        "value": "config.trade.path must be 'pessimistic'",
+    }.items():
+        out, err, code = answers[name]
+        assert code == 1 and message in err and "Traceback" not in err

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from fxtrade.core.config import TradeConfig
+from fxtrade.core.trading_types import Counts
+from fxtrade.evaluate.results import PathCell
+from fxtrade.report import markdown, trading_notes
+from tests.helpers import report_sample
+
+PATHS = (PathCell("pessimistic", 0.05, 0.7), PathCell("optimistic", 0.12, 1.4))
+
+
+def test_every_count_but_that_of_the_table_has_words():
+    assert trading_notes.EVENTS.keys() == set(Counts._fields) - {"delisted"}
+
+
+def test_events_that_did_not_happen_are_not_listed():
+    assert trading_notes.describe_events(Counts(delisted=3)) == []
+    one, many = trading_notes.describe_events(Counts(liquidated=1, dropped=1_200))
+    assert one == "1 position liquidated for want of margin" and many.startswith("1,200 orders dropped, smaller than")
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({}, "Decisions fill from the next open on, at 10 bps of fee and 1 bps of half-spread a side."),
+        ({"latency": 2, "costs": {}}, "Decisions fill from the next open on, 2 bars later, at no costs a side."),
+        (
+            {"fee_schedule": "binance_spot", "capital": 5000.0},
+            "at fees of binance_spot and 1 bps of half-spread a side. The account starts with 5,000.",
+        ),
+        (
+            {"bracket": {"stop": 0.05, "break_even": 0.02}, "exits_from": "next_bar"},
+            "exits, as shares of its entry price from the bar after it on: stop 5.0 %, break even 2.0 %; path pess",
+        ),
+        ({"margin": {"initial": 0.1, "maintenance": 0.05}}, "Initial margin 10.0 %, maintenance margin 5.0 %."),
+        ({"limits": {"lot": 2}}, "Limits of orders: lot 2.00. The account starts with 1.00."),
+        ({"carry": {"interest": 0.08}}, "Annual rates: borrow 0.0 %, interest 8.0 %."),
+    ],
+)
+def test_the_terms_of_trade_in_words(changes, words):
+    assert words in trading_notes.describe_trade(TradeConfig(**changes))
+
+
+@pytest.mark.parametrize(
+    "delisted, words",
+    [
+        ("mark", "keeps its last price"),
+        ("close", "is sold at its last price"),
+        ("haircut", "is closed: a long one 25 % below its last price"),
+        ("zero", "is closed: a long one at nothing"),
+    ],
+)
+def test_what_becomes_of_a_delisted_position(delisted, words):
+    assert trading_notes.describe_delisted(TradeConfig(delisted=delisted, haircut=0.25)).startswith(words)
+
+
+def test_the_report_of_a_run_states_paths_events_and_funding():
+    plain = report_sample.report()
+    assert trading_notes.describe_paths(PATHS) not in markdown.document(plain, ())
+    strategy = dataclasses.replace(plain.trading.strategy, liquidated=2)
+    traded = dataclasses.replace(plain.trading, strategy=strategy, paths=PATHS, funding="data/funding")
+    text = markdown.document(dataclasses.replace(plain, trading=traded), ())
+    assert "* A bar does not tell which extreme came first; total return by path: +5.0 % (Sharpe ratio 0.70) p" in text
+    assert "+12.0 % (Sharpe ratio 1.40) optimistic." in text
+    assert "* 2 positions liquidated for want of margin." in text and "* Funding rates: data/funding." in text
