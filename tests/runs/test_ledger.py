@@ -89,7 +89,7 @@ class TestSharedData:
 
 def test_there_is_none_at_first(tmp_path):
     assert ledger.read(tmp_path) == []
-    assert ledger.past_trials(tmp_path, trial()) == ({}, 0)
+    assert ledger.past_trials(tmp_path, trial()) == ({}, 0, tmp_path)
 
 
 def test_no_trial_of_an_earlier_version_is_lost(tmp_path):
