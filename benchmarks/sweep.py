@@ -6,7 +6,7 @@ where ENV has vectorbt (with its Rust engine): `pip install "vectorbt[rust]"`.
 
 1. "sma": 4,851 pairs of simple moving averages on 3,000 daily bars, all in long, fee 10 bp, slippage 5 bp. The bars
    open at the close before, so that vectorbt's fills at the close are fxtrade's at the next open; the total returns of
-   all sets must agree to 1e-9. vectorbt's time is that of the averages, the signals, the portfolio and the three metrics.
+   all sets must agree to 1e-9. vectorbt is timed with its averages, signals, portfolio and the three metrics.
 2. "ema": 10,000 pairs of exponential moving averages on 200,000 bars of a minute with fees, fxtrade alone: what the
    fastest peer states for its own machine, 3.5 s on four cores and 344 MB, cannot be repeated here.
 
