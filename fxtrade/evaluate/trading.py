@@ -81,20 +81,26 @@ def trade_alone(data: Dataset, forecast: Forecast, config: TradeConfig, horizon:
     return summarize(panel.times, strategy)
 
 
+def traded_panel(data: Dataset) -> Panel:
+    """Return the bars of the test span, from the first to the last row in which a strategy is tested."""
+    rows = np.flatnonzero(splits.trading_rows(data.split))
+    span = slice(rows[0], rows[-1] + 1)
+    bars = jax.tree.map(lambda a: a[span], data.panel.bars)
+    return dataclasses.replace(data.panel, bars=bars, times=data.panel.times[span], edge=None)
+
+
 def orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> Orders:
     """Return the bars of the test span, the confidence threshold, and the target weights."""
-    traded = splits.trading_rows(data.split)
-    first, last = np.flatnonzero(traded)[[0, -1]]
-    span = slice(first, last + 1)
-    bars = jax.tree.map(lambda a: a[span], data.panel.bars)
+    panel, traded = traded_panel(data), splits.trading_rows(data.split)
+    first = int(traded.argmax())
+    span = slice(first, first + len(panel.times))
     # forecasts of rows that the model was fitted to are not traded
     forecast = dataclasses.replace(forecast, ok=forecast.ok & ~data.split.train[:, None])
     sure = np.asarray(sizing.confidence(forecast))
     threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
     target = np.asarray(_sized(forecast, threshold, config, horizon))
     target = np.where(traded[:, None], target, 0)[span]
-    seen = Observation(jax.tree.map(lambda a: a[span], forecast), bars)
-    panel = dataclasses.replace(data.panel, bars=bars, times=data.panel.times[span], edge=None)
+    seen = Observation(jax.tree.map(lambda a: a[span], forecast), panel.bars)
     return Orders(panel, float(threshold), np.asarray(_ruled(seen, target, config)))
 
 

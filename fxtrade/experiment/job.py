@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fxtrade import labels
 from fxtrade.core.config import RunConfig
 from fxtrade.data.times import parse_interval
+from fxtrade.evaluate.trading import traded_panel
 from fxtrade.pipeline import dataset, learned_baselines, training, warm_start
-from fxtrade.pipeline.build import build_model, identity
+from fxtrade.pipeline.build import build_model, build_terms, identity
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.report.progress import Console
 from fxtrade.runs import ledger, provenance
@@ -45,6 +47,8 @@ def prepare(config: RunConfig, results: Path, console: Console, earlier: tuple[S
     with console.bar("features", len(panel.times), "bars") as on_progress:
         data = dataset.prepare(config, panel, on_progress)
     console.say(dataset.describe(data))
+    if labels.spec(config.label).directional:
+        build_terms(config.trade, traded_panel(data))
     training.plans(config, data, build_model(config).receptive_field)
     params = warm_start.load_initial_params(config, data)
     source = provenance.provenance(config, fingerprint, earlier)

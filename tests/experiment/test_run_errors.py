@@ -27,6 +27,8 @@ BAD = {
     "horizon beyond the data": ({"label.horizon": 10**9}, "label.horizon: a label of 1,000,000,000 bars does not fit"),
     "block": ({"report.bootstrap_block": "1x"}, "'1x' is not an interval"),
     "resample": ({"data.resample": "90m"}, "data.resample = '90m' is not a multiple of the bars' own interval, 1h"),
+    "funding": ({"trade.funding.path": "none"}, "none: there is no such file or folder"),
+    "spread": ({"trade.costs": {"quoted_spread": {}}}, "config.trade.costs: quoted_spread needs order books"),
     "coverages": (
         {"report.coverages": (0.5,)},
         "config.report.coverages must start with 1.0 (all forecasts), got (0.5,)",

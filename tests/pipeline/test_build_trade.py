@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -95,6 +97,24 @@ def test_funding_is_that_of_the_files(panel, tmp_path, given):
     assert paid[:, 1].sum() > 0 and not paid[:, 0].any()
     by_hand = engine.backtest(panel.bars, target, costs.build({}), conditions=terms.conditions)
     np.testing.assert_array_equal(paid, by_hand.costs["funding"])
+
+
+def test_the_quoted_spread_is_that_of_the_last_book_before_the_bar(panel):
+    book = panel.bars.book
+    gap = np.arange(N) % 7 == 3
+    bid, ask = (np.where(gap[:, None, None], np.float32(np.nan), x) for x in (book.bid_price, book.ask_price))
+    bars = panel.bars.replace(book=book.replace(bid_price=bid, ask_price=ask))
+    config = TradeConfig(costs={"quoted_spread": {}})
+    found = build.build_conditions(config, dataclasses.replace(panel, bars=bars))[0].spread
+    expected, last = np.full((N, 2), np.nan), np.full(2, np.nan)
+    for row in range(N):
+        expected[row] = last
+        mid = (np.float64(bid[row, :, 0]) + ask[row, :, 0]) / 2
+        last = np.where(np.isnan(mid), last, (np.float64(ask[row, :, 0]) - bid[row, :, 0]) / mid)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert np.isnan(found[0]).all() and np.isfinite(found[1:]).all()
+    with pytest.raises(ConfigError, match="quoted_spread needs order books, .* use half_spread"):
+        build.build_conditions(config, dataclasses.replace(panel, bars=panel.bars.replace(book=None)))
 
 
 def test_the_loss_pays_the_first_tier_of_a_schedule():
