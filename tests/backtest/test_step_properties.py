@@ -75,7 +75,7 @@ def test_executions_are_what_was_traded_and_paid(seed):
         made = engine.backtest(*world, record=True)
         done = made.executions
         scale = max(1.0, made.traded.max())
-        solvent = np.minimum.accumulate(made.equity) > 0  # afterwards positions are written off, which is no trade
+        solvent = np.minimum.accumulate(made.equity) > 0  # afterwards positions are written off, which does not count as traded
         value = np.abs(done.units * done.price).sum(1) / world.capital
         np.testing.assert_allclose(value[solvent], made.traded[solvent], rtol=0, atol=1e-12 * scale)
         held = made.weight * made.equity[:, None] * world.capital
@@ -173,7 +173,7 @@ class TestHedgedCarry:
 
 
 def test_orders_are_not_changed_by_assets_beside_them():
-    """Without margin an asset's orders for units fill the same whoever stands beside it."""
+    """Without margin an asset's orders for units fill the same, whatever stands beside it."""
     world = make_world(structure(0), np.random.default_rng(3))
     market = world.market._replace(margin=None, carry=None)
     order = world.order._replace(weight=np.full((N, A), np.nan))
