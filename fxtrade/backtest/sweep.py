@@ -18,13 +18,14 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, Int
 
-from fxtrade.backtest import engine
+from fxtrade.backtest import engine, online
 from fxtrade.backtest.checks import check_market, check_policy, check_rows
 from fxtrade.backtest.grid import Grid
+from fxtrade.backtest.online import Online
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market
-from fxtrade.core.trading_types import Account, Observation, Result, Rule
+from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.core.types import Array, Bars
 from fxtrade.data.panel import Panel
 
@@ -33,30 +34,6 @@ CHUNK = 2_048  # sets: their state fits into the cache of a core
 MEMORY = 256 * 2**20  # bytes that the daily equity of a chunk may take
 
 MakeRule = Callable[..., Rule]
-
-
-class Online(NamedTuple):
-    """Metrics of one set in the account's currency, updated bar by bar; exposure and turnover day by day.
-
-    Attributes:
-        equity, peak: last and highest.
-        max_drawdown: equity over its peak less 1, the lowest, <= 0.
-        traded: value in the day so far.
-        exposure: sum over days of the gross weight at the last close.
-        turnover: sum over days of the value traded over the equity at their start.
-        trades, wins: positions closed so far, and those of them with a profit after costs.
-        open_profit: of the open position of each asset, after costs.
-    """
-
-    equity: Float[Array, ""]
-    peak: Float[Array, ""]
-    max_drawdown: Float[Array, ""]
-    traded: Float[Array, ""]
-    exposure: Float[Array, ""]
-    turnover: Float[Array, ""]
-    trades: Float[Array, ""]
-    wins: Float[Array, ""]
-    open_profit: Float[Array, " A"]
 
 
 class Sweep(NamedTuple):
@@ -164,8 +141,8 @@ def run_chunks(
             sets = {name: values[rows] for name, values in grid.sets().items()}
             terms = jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], market) if batched else market
             sets, terms = _shard(sets), _shard(terms) if batched else terms
-            equity, online = jax.device_get(program(panel.bars, conditions, sets, terms, capital))
-            yield _result(days, equity, online, span[1] - first, capital), span
+            equity, metrics = jax.device_get(program(panel.bars, conditions, sets, terms, capital))
+            yield _result(days, equity, metrics, span[1] - first, capital), span
 
 
 def chunk_size(sets: int, days: int) -> int:
@@ -214,20 +191,18 @@ def _compile(
         rows = engine.rows_of(bars, policy, conditions), seen
 
         def advance(carry, row):
-            state, online = carry
+            state, metrics = carry
             before = state.account.units
             state, result = step(state, *row)
-            return (state, _update(online, result, before, state.account.units)), None
+            return (state, online.update(metrics, result, before, state.account.units)), None
 
         def day(carry, rows):
             before = carry[1].equity
-            (state, online), _ = lax.scan(advance, carry, rows)
-            online = _end_day(online, before, state.account)
-            return (state, online), online.equity
+            (state, metrics), _ = lax.scan(advance, carry, rows)
+            metrics = online.end_day(metrics, before, state.account)
+            return (state, metrics), metrics.equity
 
-        start, zero = state.account.cash, jnp.zeros(())
-        online = Online(start, start, zero, zero, zero, zero, zero, zero, jnp.zeros(bars.ok.shape[1]))
-        carry, equity, first = (state, online), [], 0
+        carry, equity, first = (state, online.init(state.account)), [], 0
         for days, length in blocks:
             last = first + days * length
             block = jax.tree.map(lambda a, f=first, n=last, d=days: a[f:n].reshape(d, -1, *a.shape[1:]), rows)
@@ -244,35 +219,6 @@ def _compile(
     return jax.jit(chunk)
 
 
-def _update(online: Online, result: Result, before: Float[Array, " A"], units: Float[Array, " A"]) -> Online:
-    """Return the metrics after one more bar, from the units held at the close before it and at its own close."""
-    equity = result.equity
-    peak = jnp.maximum(online.peak, equity)
-    costs = sum(result.costs.values(), jnp.zeros_like(result.pnl))
-    profit = online.open_profit + result.pnl - costs
-    closed = (before != 0) & (before * units <= 0)
-    return online._replace(
-        equity=equity,
-        peak=peak,
-        max_drawdown=jnp.minimum(online.max_drawdown, equity / peak - 1),
-        traded=online.traded + jnp.sum(result.traded),
-        trades=online.trades + jnp.sum(jnp.where(closed, 1.0, 0.0)),
-        wins=online.wins + jnp.sum(jnp.where(closed & (profit > 0), 1.0, 0.0)),
-        open_profit=jnp.where(closed | (units == 0), 0.0, profit),
-    )
-
-
-def _end_day(online: Online, before: Float[Array, ""], account: Account) -> Online:
-    """Return the metrics after the last bar of a day, from the equity before its first."""
-    gross = jnp.sum(jnp.abs(account.units) * account.mark)
-    solvent, earlier = online.equity > 0, jnp.where(before > 0, before, jnp.inf)
-    return online._replace(
-        traded=jnp.zeros_like(online.traded),
-        exposure=online.exposure + jnp.where(solvent, gross / jnp.where(solvent, online.equity, 1.0), 0.0),
-        turnover=online.turnover + online.traded / earlier,
-    )
-
-
 def _shard(tree: Any) -> Any:
     """Place the leading axis of all leaves on the devices, a part on each."""
     devices = jax.local_devices()
@@ -280,14 +226,14 @@ def _shard(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), tree)
 
 
-def _result(days: np.ndarray, equity: Sequence[np.ndarray], online: Online, sets: int, capital: float) -> Sweep:
+def _result(days: np.ndarray, equity: Sequence[np.ndarray], metrics: Online, sets: int, capital: float) -> Sweep:
     """Return the results of a chunk; `equity` has blocks of days `[D, P]` in the account's currency."""
     daily = np.concatenate([block[:, :sets] for block in equity])
     if capital != 1:
         daily /= capital
     drawdown, exposure, turnover, trades, wins = (
         np.asarray(leaf)[:sets]
-        for leaf in (online.max_drawdown, online.exposure, online.turnover, online.trades, online.wins)
+        for leaf in (metrics.max_drawdown, metrics.exposure, metrics.turnover, metrics.trades, metrics.wins)
     )
     return Sweep(
         days=days,

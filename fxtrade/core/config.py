@@ -298,6 +298,14 @@ class FundingConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
+class SpreadConfig(Config):
+    """The spread that the cost "quoted_spread" charges: of order books, or estimated from the bars before."""
+
+    estimator: Literal["book", "roll", "corwin_schultz", "abdi_ranaldo", "edge"] = "book"  # "book": the last order book
+    window: Annotated[int, Interval(ge=4)] = 128  # bars
+
+
+@dataclasses.dataclass(frozen=True)
 class BracketConfig(Config):
     """Exits of every position, as fractions of its entry price; None: none. See `order_types.Bracket`."""
 
@@ -328,6 +336,7 @@ class TradeConfig(Config):
     carry: CarryConfig = CarryConfig()
     funding: FundingConfig = FundingConfig()
     bracket: BracketConfig = BracketConfig()  # of every order
+    spread: SpreadConfig = SpreadConfig()  # of the cost "quoted_spread"
     latency: Annotated[int, Interval(ge=0, lt=2**31)] = 0  # bars after the first possible fill
     zero_volume: ZeroVolume = "wait"  # orders in a bar in which nobody traded
     delisted: Delisted = "mark"  # a position without further bars: at its last price, or closed; see ExecutionPolicy

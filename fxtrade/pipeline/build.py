@@ -17,11 +17,12 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.market_types import Carry, Conditions, ExecutionPolicy, Margin, Market, OrderLimits
 from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.trading_types import Result, Rule
-from fxtrade.core.types import Array, Bars, Book, Number, Output, Segment
+from fxtrade.core.types import Array, Bars, Number, Output, Segment
 from fxtrade.data import funding
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import format_interval
 from fxtrade.market import carry, costs, fees
+from fxtrade.pipeline import spreads
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.risk import RULES, SIZING
 from fxtrade.runs.record import Identity
@@ -108,28 +109,15 @@ def build_conditions(config: TradeConfig, panel: Panel) -> tuple[Conditions, str
     """Return funding rates and spreads of each row, and the source of the rates with what was counted of them.
 
     Raises:
-        DataError: see `data.funding.read`. ConfigError: the cost "quoted_spread" without order books.
+        DataError: see `data.funding.read`. ConfigError: the cost "quoted_spread" without order books and estimator.
     """
     spread, given = None, config.funding
     if "quoted_spread" in config.costs:
-        if panel.bars.book is None:
-            raise ConfigError(
-                "config.trade.costs: quoted_spread needs order books, and these are bars without one; use half_spread"
-            )
-        spread = _last_spread(panel.bars.book)
+        spread = spreads.before_each_row(panel.bars, config.spread)
     if given.path is None:
         return Conditions(spread=spread), ""
     aligned = funding.read(given.path, panel, given.files or given.symbols)
     return Conditions(aligned.rates, spread), aligned.source
-
-
-def _last_spread(book: Book) -> Float[np.ndarray, "N A"]:
-    """Return the relative spread of the last book before each row, NaN before the first."""
-    bid, ask = (np.asarray(price[..., 0], np.float64) for price in (book.bid_price, book.ask_price))
-    spread = (ask - bid) / (ask + bid) * 2
-    row = np.where(np.isnan(spread), -1, np.arange(len(spread))[:, None])
-    last = np.maximum.accumulate(np.concatenate([np.full_like(row[:1], -1), row[:-1]]))
-    return np.where(last < 0, np.nan, np.take_along_axis(spread, np.maximum(last, 0), axis=0))
 
 
 def build_order(config: TradeConfig, target: Float[np.ndarray, "N A"]) -> Order:

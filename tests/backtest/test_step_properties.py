@@ -75,7 +75,9 @@ def test_executions_are_what_was_traded_and_paid(seed):
         made = engine.backtest(*world, record=True)
         done = made.executions
         scale = max(1.0, made.traded.max())
-        solvent = np.minimum.accumulate(made.equity) > 0  # afterwards positions are written off, which does not count as traded
+        solvent = (
+            np.minimum.accumulate(made.equity) > 0
+        )  # afterwards positions are written off, which does not count as traded
         value = np.abs(done.units * done.price).sum(1) / world.capital
         np.testing.assert_allclose(value[solvent], made.traded[solvent], rtol=0, atol=1e-12 * scale)
         held = made.weight * made.equity[:, None] * world.capital

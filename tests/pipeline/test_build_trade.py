@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from fxtrade.backtest import engine
-from fxtrade.core.config import RunConfig, TradeConfig
+from fxtrade.core import compat
+from fxtrade.core.config import RunConfig, SpreadConfig, TradeConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.market_types import Carry, Conditions, ExecutionPolicy, Margin, OrderLimits
 from fxtrade.core.order_types import Bracket, Order
 from fxtrade.data.panel import Panel
+from fxtrade.features.spread import ESTIMATORS
 from fxtrade.market import carry, costs, fees
 from fxtrade.pipeline import build
 from fxtrade.runs import provenance
@@ -115,6 +117,25 @@ def test_the_quoted_spread_is_that_of_the_last_book_before_the_bar(panel):
     assert np.isnan(found[0]).all() and np.isfinite(found[1:]).all()
     with pytest.raises(ConfigError, match="quoted_spread needs order books, .* use half_spread"):
         build.build_conditions(config, dataclasses.replace(panel, bars=panel.bars.replace(book=None)))
+
+
+@pytest.mark.parametrize("estimator", ["roll", "corwin_schultz", "abdi_ranaldo", "edge"])
+def test_the_estimated_spread_is_that_of_the_bars_before(panel, estimator):
+    config = TradeConfig(costs={"quoted_spread": {}}, spread=SpreadConfig(estimator, window=16))
+    found = build.build_conditions(config, panel)[0].spread
+    assert np.isnan(found[:16]).all() and np.isfinite(found[16:]).all() and (found[16:] >= 0).all()
+    prices = [np.asarray(x, np.float64) for x in (panel.bars.open, panel.bars.high, panel.bars.low, panel.bars.close)]
+    with compat.float64():
+        for row in (16, 40, N - 1):
+            square = ESTIMATORS[estimator](*(price[row - 16 : row] for price in prices), 16)
+            np.testing.assert_allclose(found[row], np.sqrt(np.maximum(square[0], 0)), rtol=1e-6, atol=1e-9)
+    later = panel.bars.replace(close=np.where(np.arange(N)[:, None] >= 40, panel.bars.high, panel.bars.close))
+    changed = build.build_conditions(config, dataclasses.replace(panel, bars=later))[0].spread
+    np.testing.assert_array_equal(changed[:41], found[:41])
+    charged = (
+        build.build_terms(config, panel).backtest(panel.bars, np.tile([[0.5, 0.1]], (N, 1))).costs["quoted_spread"]
+    )
+    assert charged.sum() > 0
 
 
 def test_the_loss_pays_the_first_tier_of_a_schedule():
