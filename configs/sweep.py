@@ -10,6 +10,7 @@ is not better than theirs is luck. Ctrl-C stops a sweep, and the same command re
 """
 
 from fxtrade.core.config_dict import to_config_dict
+from fxtrade.core.registry import check_names
 from fxtrade.core.sweep_config import SweepConfig
 
 RULES = {  # rule, its grid, parameters that increase
@@ -30,8 +31,7 @@ RULES = {  # rule, its grid, parameters that increase
 
 
 def get_config(variant: str = "sma"):
-    if variant not in RULES:
-        raise ValueError(f"there is no variant '{variant}'; choose one of {', '.join(RULES)}")
+    check_names([variant], RULES, f"configs/sweep.py has the variants {', '.join(RULES)}, and none is called")
     rule, grid, increasing = RULES[variant]
     config = to_config_dict(SweepConfig(name=f"sweep-{variant}", grid=grid, increasing=increasing))
     config.rule.name = rule

@@ -17,12 +17,12 @@ from jaxtyping import Float
 
 from fxtrade.backtest import grid as grids
 from fxtrade.backtest.grid import Grid
-from fxtrade.backtest.sweep import Sweep, concatenate, run_chunks
+from fxtrade.backtest.sweep import DAY, Sweep, concatenate, run_chunks
 from fxtrade.core import files, registry
 from fxtrade.core.errors import ConfigError, Interrupted
 from fxtrade.core.sweep_config import SweepConfig
 from fxtrade.core.text import plural
-from fxtrade.core.trading_types import Rule
+from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import format_time, parse_interval
 from fxtrade.experiment import sweep_store as store
@@ -34,7 +34,8 @@ from fxtrade.report.progress import Console
 from fxtrade.report.sweep import SweepReport
 from fxtrade.risk import RULES
 from fxtrade.risk.exits import bracket
-from fxtrade.risk.rule import chain
+from fxtrade.risk.rule import chain, replay
+from fxtrade.risk.toward import buy_and_hold
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.record import Period
 from fxtrade.train.interrupt import Interrupt
@@ -63,13 +64,16 @@ def run(config: SweepConfig, results: Path, name: str = "", console: Console | N
     identity = store.identify(config, panel)
     store.claim(folder, config, identity)
     _announce(job, panel, console)
+    if (folder / store.PARTS).exists():
+        console.say(f"resuming: {plural(len(list((folder / store.PARTS).rglob('*.npz'))), 'chunk')} finished before")
     markets = [panel, *(_surrogate(config, panel, k) for k in range(config.null_paths))]
     done = []
     with console.bar("sweep", job.grid.size * len(markets), "sets") as on_progress, Interrupt() as interrupt:
         for k, market in enumerate(markets):
             done.append(_sweep(job, market, folder / store.PARTS / str(k), on_progress, interrupt))
     with console.task("report"):
-        report = _report(job, folder.name, panel, done, began)
+        held = [_hold(job, market) for market in markets]
+        report = _report(job, folder.name, panel, done, held, began)
         sweep_report.write(folder, report)
         store.write_returns(folder / store.RETURNS, job.grid, done[0])
     _count(results, folder, panel, report, identity)
@@ -92,7 +96,7 @@ def _announce(job: Job, panel: Panel, console: Console) -> None:
     seconds = markets * job.grid.size * panel.bars.ok.size / SET_BARS_A_SECOND
     console.say(
         f"{plural(job.grid.size, 'set')} x {plural(len(panel.times), 'bar')} x {plural(len(panel.symbols), 'asset')} "
-        f"on {plural(markets, 'market')}, at most about {duration(seconds)}"
+        f"on {plural(markets, 'market')}, about {duration(seconds)} after compilation"
     )
     if seconds > 3600 * config.max_hours:
         raise ConfigError(
@@ -169,7 +173,7 @@ def _sweep(job: Job, panel: Panel, parts: Path, on_progress: Callable[[int], Non
     return concatenate([stored[first] for first in sorted(stored)])
 
 
-def _report(job: Job, name: str, panel: Panel, done: list[Sweep], began: float) -> SweepReport:
+def _report(job: Job, name: str, panel: Panel, done: list[Sweep], held: list[float], began: float) -> SweepReport:
     score = scores(job.config.score, done[0])
     return SweepReport(
         name=name,
@@ -185,8 +189,21 @@ def _report(job: Job, name: str, panel: Panel, done: list[Sweep], began: float) 
         result=done[0],
         plateau=grids.plateau(job.grid, score),
         null_best=tuple(float(np.nanmax(scores(job.config.score, other), initial=-np.inf)) for other in done[1:]),
+        hold=held[0],
+        null_hold=tuple(held[1:]),
         environment=provenance.environment(),
     )
+
+
+def _hold(job: Job, panel: Panel) -> float:
+    """Return the score of buying all assets in equal parts and holding them, on the terms of the sweep."""
+    target = np.asarray(replay(buy_and_hold(), Observation(bars=panel.bars)))
+    result = build.build_terms(job.config.trade, panel).backtest(panel.bars, target)
+    day = panel.times // DAY
+    last = np.flatnonzero(np.append(day[1:] != day[:-1], True))
+    zero = np.zeros(1)
+    held = Sweep(day[last] * DAY, np.asarray(result.equity)[None, last], zero, zero, zero, zero.astype(int), zero)
+    return float(scores(job.config.score, held)[0])
 
 
 def scores(name: str, result: Sweep) -> Float[np.ndarray, " P"]:

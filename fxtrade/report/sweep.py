@@ -28,6 +28,8 @@ from fxtrade.runs.provenance import Environment
 
 WIDTH = 110  # of the table where the output is not a terminal
 SHOWN = 10  # best sets
+NARROW = 100  # columns of a terminal below which the table has fewer
+LUCK = 0.05  # p-value above which the best set may be luck
 PAIRS = 3  # heat maps
 NAMES = {
     "sharpe": "Sharpe ratio (annual)",
@@ -40,7 +42,13 @@ HEADER = ("total return", "max. drawdown", "trades", "winning", "exposure", "dai
 
 @dataclasses.dataclass(frozen=True)
 class SweepReport:
-    """A finished sweep; `score [P]` is that of each set, `null_best` the best score on each surrogate market."""
+    """A finished sweep.
+
+    Attributes:
+        score: of each set.
+        null_best: the best score on each surrogate market.
+        hold, null_hold: the score of buy and hold on the data, and on each surrogate market.
+    """
 
     name: str
     seconds: float
@@ -55,6 +63,8 @@ class SweepReport:
     result: Sweep
     plateau: Plateau
     null_best: tuple[float, ...]
+    hold: float
+    null_hold: tuple[float, ...]
     environment: Environment
 
     @property
@@ -80,11 +90,14 @@ def table(console: Console, report: SweepReport, folder: Path) -> None:
     """Show the best sets on the screen, and where the report is."""
     title = f"{report.name}: best of {plural(report.grid.size, 'set')}"
     shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, min_width=len(title))
-    for heading in (*report.grid.axes, report.config.score.replace("_", " "), *HEADER):
+    width = console.rich.width if console.rich.is_terminal else WIDTH
+    headings = [*report.grid.axes, report.config.score.replace("_", " "), *HEADER]
+    columns = len(headings) if width >= NARROW else len(headings) - 3
+    for heading in headings[:columns]:
         shown.add_column(heading, justify="right", no_wrap=True)
     for p in report.order[:SHOWN]:
-        shown.add_row(*_cells(report, p))
-    console.rich.print(shown, width=None if console.rich.is_terminal else WIDTH)
+        shown.add_row(*_cells(report, p)[:columns])
+    console.rich.print(shown, width=width)
     console.say(_verdict(report))
     console.say(f"report: {folder / 'report.md'}")
 
@@ -102,6 +115,7 @@ def markdown(report: SweepReport) -> str:
         ("rule", config.rule.name),
         *values,
         ("sets", f"{report.grid.size:,}"),
+        ("surrogate markets", f"{config.null_paths}, shuffled in blocks of {config.null_block}"),
         ("costs", f"{describe_costs(config.trade.costs)} a side"),
         ("time", duration(report.seconds)),
         *machine(report.environment),
@@ -174,22 +188,33 @@ def _edges(values: tuple[float, ...]) -> Float[np.ndarray, " edges"]:
 def _verdict(report: SweepReport) -> str:
     """Return in words what the best set is worth."""
     best, name = report.plateau, NAMES[report.config.score]
-    text = f"The best set ({report.grid.describe(best.best)}) has a {name} of {fixed(best.score, 2)}"
+    sentences = [f"The best set ({report.grid.describe(best.best)}) has a {name} of {fixed(best.score, 2)}"]
     if best.neighbours:
-        text += (
-            f"; the {plural(best.neighbours, 'set')} next to it have {fixed(best.mean, 2)} on average and "
-            f"{fixed(best.worst, 2)} at the worst"
+        near = plural(best.neighbours, "set")
+        sentences[0] += (
+            f"; the {near} next to it have {fixed(best.mean, 2)} on average, {fixed(best.worst, 2)} at the worst"
         )
-    text += "."
+    sentences.append(f"Buy and hold has {fixed(report.hold, 2)}")
+    if edges := _at_the_edge(report):
+        sentences.append(f"The best set lies at the edge of the grid ({', '.join(edges)}): give more values there")
     if report.null_best:
-        above = sum(null >= best.score for null in report.null_best)
-        middle, highest = np.median(report.null_best), max(report.null_best)
-        text += (
-            f" On {plural(len(report.null_best), 'surrogate market')}, in which the order of the bars is lost, the "
-            f"best set has {fixed(float(middle), 2)} in the median and {fixed(highest, 2)} at most; {above} of them "
-            "reach the best set's score."
+        reach = sum(null >= best.score for null in report.null_best)
+        p = (1 + reach) / (1 + len(report.null_best))
+        found = "the best set may be luck" if p > LUCK else "the best set is unlikely to be luck"
+        middle, held = (fixed(float(np.median(scores)), 2) for scores in (report.null_best, report.null_hold))
+        sentences.append(
+            f"On {plural(len(report.null_best), 'surrogate market')}, whose bars are shuffled in blocks of "
+            f"{report.config.null_block}, so that only their drift and what lies within a block remain, the best set "
+            f"has {middle} in the median and buy and hold {held}. {reach} of them reach the best set's score: p = "
+            f"{fixed(p, 2)}, {found}"
         )
-    return text
+    return ". ".join(sentences) + "."
+
+
+def _at_the_edge(report: SweepReport) -> list[str]:
+    """Return the parameters whose value in the best set is the first or the last of several."""
+    place = zip(report.grid.axes.items(), report.grid.index[report.plateau.best], strict=True)
+    return [name for (name, values), k in place if len(values) > 1 and k in (0, len(values) - 1)]
 
 
 def _cells(report: SweepReport, p: int) -> list[str]:

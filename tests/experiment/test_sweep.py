@@ -37,13 +37,20 @@ def test_the_folder_holds_the_report_every_set_and_their_returns(finished):
     sets = pl.read_parquet(finished / "sets.parquet")
     assert sets.height == 5 and {"fast", "slow", "sharpe", "max_drawdown", "trades"} <= set(sets.columns)
     text = (finished / "report.md").read_text()
-    assert "The best set (fast " in text and "2 surrogate markets" in text
+    assert "The best set (fast " in text and "2 surrogate markets" in text and "Buy and hold has" in text
+    assert "p = 0.33, the best set may be luck" in text or "p = 0.67" in text or "p = 1.00" in text
     assert (finished / "plots" / "heatmap_0.png").stat().st_size > 5_000
     with np.load(finished / "returns.npz") as stored:
         assert stored["returns"].shape == (5, len(stored["days"]))
         np.testing.assert_allclose(stored["daily_sharpe"] * np.sqrt(365), sets["sharpe"], rtol=1e-12)
         assert stored["returns"].dtype == np.float32
     assert not (finished / "parts").exists()
+
+
+def test_a_best_set_at_the_edge_is_named(finished):
+    best = pl.read_parquet(finished / "sets.parquet").sort("sharpe", descending=True).row(0, named=True)
+    edges = [name for name, values in (("fast", (2, 9)), ("slow", (6, 12))) if best[name] in values]
+    assert f"edge of the grid ({', '.join(edges)})" in (finished / "report.md").read_text()
 
 
 def test_every_set_is_a_trial_of_the_ledger(finished):
@@ -114,6 +121,11 @@ def test_exits_are_swept_by_their_prefix():
 def test_mistakes_are_named_before_the_sweep_starts(changes, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         sweep.run(config(**changes), tmp_path, console=QUIET)
+
+
+def test_an_unknown_variant_is_named():
+    with pytest.raises(ConfigError, match="variants sma, ema, .*'smaa'; did you mean 'sma'"):
+        preset.get_config("smaa")
 
 
 @pytest.mark.parametrize("variant", preset.RULES)
