@@ -19,11 +19,18 @@ from fxtrade.market.fills import has_price
 
 
 def check(
-    bars: Bars, order: Order, market: Market, policy: ExecutionPolicy, conditions: Conditions, market_rank: int
+    bars: Bars,
+    order: Order,
+    market: Market,
+    policy: ExecutionPolicy,
+    conditions: Conditions,
+    capital: float,
+    market_rank: int,
 ) -> None:
     """Raise DataError or ConfigError for the first thing that is wrong; see `engine.backtest`."""
     check_bars(bars, "backtest")
     check_policy(policy)
+    check_capital(capital)
     shape = np.shape(order.weight)
     if len(shape) != 2:
         raise DataError(
@@ -44,6 +51,23 @@ def check_policy(policy: ExecutionPolicy) -> None:
         raise ConfigError(
             f"backtest: haircut={policy.haircut!r} is not a share of the price; give a number from 0 to 1"
         )
+
+
+def check_capital(capital: float) -> None:
+    """Raise ConfigError unless the capital is a positive number."""
+    if not 0 < capital < np.inf:
+        raise ConfigError(f"backtest: capital={capital!r} is not an amount of money; give a positive number")
+
+
+def check_latency(market: Market, max_latency: int) -> int:
+    """Return the largest latency that orders may have. Raises ConfigError if the market's is larger."""
+    latency = int(np.max(market.latency))
+    if latency > max_latency:
+        raise ConfigError(
+            f"backtest: the market has a latency of {latency} bars, more than max_latency={max_latency}; give "
+            f"max_latency={latency}"
+        )
+    return max_latency
 
 
 def needs_path(order: Order, market: Market) -> bool:
@@ -86,7 +110,9 @@ def check_rows(bars: Bars, conditions: Conditions, shape: tuple[int, ...], extre
             continue
         if np.shape(rate) != shape:
             raise DataError(f"backtest: conditions.{name} has shape {np.shape(rate)}, the bars {shape}; align them")
-        if name != "spread":
+        if name == "spread":
+            _refuse((np.asarray(rate) < 0) | np.isinf(np.asarray(rate)), "conditions.spread", "a share >= 0, or NaN")
+        else:
             _refuse(~np.isfinite(np.asarray(rate)), f"conditions.funding.{name}", "a finite rate, 0 where none settles")
 
 

@@ -27,7 +27,7 @@ from jax import lax
 from jaxtyping import Int
 
 from fxtrade.backtest.account import init, no_order
-from fxtrade.backtest.checks import check
+from fxtrade.backtest.checks import check, check_latency
 from fxtrade.backtest.step import advance, decide, step
 from fxtrade.core import compat
 from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market, Row
@@ -100,7 +100,10 @@ def run_rule(
     Args:
         rule: its target may be weights or an `Order`.
         forecast: rows for rules that read one.
-        max_latency: an upper bound of `market.latency`, which may be traced; static under `jit`.
+        max_latency: an upper bound of `market.latency` where that is traced; static under `jit`.
+
+    Raises:
+        ConfigError: the latency is larger than `max_latency`.
     """
     observations = Observation(forecast, bars)
     state, step = make_trader(rule, observations, market, policy, capital, max_latency)
@@ -145,6 +148,8 @@ def make_trader(
         observations: with the shapes of the rows to come, and a leading axis.
         max_latency: as in `run_rule`.
     """
+    if isinstance(market.latency, (int, np.number, np.ndarray)):  # otherwise it is traced
+        max_latency = check_latency(market, max_latency)
     one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), observations)
     num_assets, memory = one.num_assets, rule.init(one)
     no_target, size = jnp.full(num_assets, jnp.nan), max_latency + 1
@@ -184,8 +189,9 @@ def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:
     """Return the rows of a backtest, stacked."""
     real = jnp.result_type(float)
     known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions)
-    day = jnp.asarray(bars.second_of_week) // 86_400
-    days = jnp.diff(day, prepend=day[:1]) % 7
+    second = jnp.asarray(bars.second_of_week)
+    day, again = second // 86_400, jnp.diff(second, prepend=second[:1] - 1) == 0  # the same second is a week later
+    days = jnp.where(again, 7, jnp.diff(day, prepend=day[:1]) % 7)
     return Row(bars, fills.has_ended(bars.ok), path.draw_low_first(policy, np.shape(bars.ok)), days, known)
 
 
@@ -216,7 +222,7 @@ def backtest(
         ConfigError: the market is a batch of markets, or has a cost that is not registered; or there is no such policy.
     """
     order = target if isinstance(target, Order) else Order(target)
-    check(bars, order, market, policy, conditions, market_rank=0)
+    check(bars, order, market, policy, conditions, capital, market_rank=0)
     with compat.float64():
         return jax.device_get(_run(bars, order, market, policy, conditions, capital, record))
 
@@ -236,7 +242,7 @@ def stress(
         ConfigError: a leaf of `markets` does not have P rows, or a cost is not registered.
     """
     order = target if isinstance(target, Order) else Order(target)
-    check(bars, order, markets, policy, conditions, market_rank=1)
+    check(bars, order, markets, policy, conditions, capital, market_rank=1)
     with compat.float64():
         return jax.device_get(_run_markets(bars, order, markets, policy, conditions, capital))
 

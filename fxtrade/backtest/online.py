@@ -20,7 +20,8 @@ class Online(NamedTuple):
         traded: value in the day so far.
         exposure: sum over days of the gross weight at the last close.
         turnover: sum over days of the value traded over the equity at their start.
-        trades, wins: positions closed so far, and those of them with a profit after costs.
+        trades, wins: positions closed so far, and those of them with a profit after costs. A position that is closed
+            and opened again within one bar counts as one.
         open_profit: of the open position of each asset, after costs.
     """
 
@@ -47,7 +48,8 @@ def update(online: Online, result: Result, before: Float[Array, " A"], units: Fl
     peak = jnp.maximum(online.peak, equity)
     costs = sum(result.costs.values(), jnp.zeros_like(result.pnl))
     profit = online.open_profit + result.pnl - costs
-    closed = (before != 0) & (before * units <= 0)
+    within = (before == 0) & (units == 0) & (result.traded > 0)  # opened and closed in the bar
+    closed = ((before != 0) & (before * units <= 0)) | within
     return online._replace(
         equity=equity,
         peak=peak,

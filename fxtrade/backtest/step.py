@@ -7,7 +7,7 @@
    funding that settles within the bar is paid, on the position after these fills and at the open.
 3. **Match along the path**, only where orders have prices, positions have exits or the account has margin: from the
    open over the two extremes to the close (`market.path`). In each of the three moves the event that the price reaches
-   first comes first; stops follow the price at the end of a move; then margin is checked along the move.
+   first comes first: an order, an exit or a liquidation. Stops follow the price at the end of a move.
 4. **Close.** The account is marked at the close, interest is paid, and orders expire.
 5. **Decide.** An order that arrives takes the place of the one that waits. It was decided at this close, or with
    latency at an earlier one, and fills from the next open on.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
@@ -64,7 +65,7 @@ def advance(
     progress = _close_delisted(context, progress)
     progress = _liquidate(context, progress, opened)
 
-    progress = _match(context, progress, (opened,))
+    progress, _ = _match(context, progress, (opened,))
     account = progress.account
     if funding is not None:
         progress = pay(progress, {"funding": carry.funding(funding.within, account.units, opened.price)})
@@ -73,20 +74,41 @@ def advance(
         ordered = fills.ordered_units(account.order, account.units, equity, opened.price)
         quotes = path.later_quotes(row, policy.path, opened, account.units, ordered)
         only_exits = not fills.has_price(account.order) and market.margin is None
-        for moves in [quotes] if only_exits else [(quote,) for quote in quotes]:
-            progress = _match(context, progress, moves)
-            progress = _liquidate(context, progress, moves[-1])
+        if only_exits:
+            progress, _ = _match(context, progress, quotes)
+        else:
+            for quote in quotes:
+                progress = _move(context, progress, quote)
 
     close = jnp.where(row.bar.ok, jnp.asarray(row.bar.close).astype(opened.price.dtype), opened.price)
     progress = move(progress, close)
     if market.carry is not None:
-        progress = pay(progress, carry.interest(market.carry, progress.account.cash, progress.account.units, close))
+        account = progress.account
+        owed = carry.interest(market.carry, account.cash, account.units, close)
+        progress = pay(progress, jax.tree.map(lambda cost: jnp.where(equity > 0, cost, 0.0), owed))
     progress = _expire(progress)
     return _close(context, progress, before)
 
 
-def _match(context: Context, progress: Progress, quotes: Sequence[Quote]) -> Progress:
-    """Match orders and exits with a quote, or exits alone with several.
+def _move(context: Context, progress: Progress, quote: Quote) -> Progress:
+    """Match orders and exits along a move of the price, and check the margin.
+
+    Where the balance would fall below the maintenance margin, the move is divided there: what is reached before may
+    still save the account, or else it is liquidated before anything later.
+    """
+    terms, account = context.market.margin, progress.account
+    parts = [quote]
+    if terms is not None and (fills.has_price(account.order) or account.exits is not None):
+        _, level = margin.liquidation_price(terms, account.cash, account.units, quote.start, quote.price)
+        parts = [quote._replace(price=level), quote._replace(start=level)]
+    for part in parts:
+        progress, reached = _match(context, progress, (part,))
+        progress = _liquidate(context, progress, part._replace(start=reached))
+    return progress
+
+
+def _match(context: Context, progress: Progress, quotes: Sequence[Quote]) -> tuple[Progress, Float[Array, " A"]]:
+    """Match orders and exits with a quote, or exits alone with several; return also the price each asset has reached.
 
     A round executes the orders that the price reaches before an exit, and then the exits. A second one is needed where
     an exit comes before an order; the position that the order opens may be closed in the same move.
@@ -104,7 +126,7 @@ def _match(context: Context, progress: Progress, quotes: Sequence[Quote]) -> Pro
     if account.exits is not None:
         exits = bracket.follow(account.exits, _guarded(context, progress), last.price, context.market.limits)
         progress = progress._replace(account=account._replace(exits=exits))
-    return progress
+    return progress, start
 
 
 def _enter(

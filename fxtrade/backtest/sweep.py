@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, Int
 
 from fxtrade.backtest import engine, online
-from fxtrade.backtest.checks import check_market, check_policy, check_rows
+from fxtrade.backtest.checks import check_capital, check_market, check_policy, check_rows
 from fxtrade.backtest.grid import Grid
 from fxtrade.backtest.online import Online
 from fxtrade.core import compat
@@ -79,7 +79,6 @@ def sweep(
     policy: ExecutionPolicy = POLICY,
     conditions: Conditions = engine.NO_CONDITIONS,
     capital: float = 1.0,
-    max_latency: int = 0,
     on_progress: Callable[[int], None] = lambda sets: None,
 ) -> Sweep:
     """Backtest every set of a grid.
@@ -87,7 +86,7 @@ def sweep(
     Args:
         make_rule: takes the parameters of the grid by name, which are traced numbers, and returns the rule.
         market: one market, or a market for each set: then its leaves are `[P]` or `[P, A]`.
-        capital, max_latency: as in `engine.run_rule`.
+        capital: as in `engine.run_rule`.
         on_progress: called with the number of sets just done.
 
     Raises:
@@ -95,7 +94,7 @@ def sweep(
         DataError: a price of an ok bar is not a positive number.
     """
     chunks = []
-    for chunk, (first, last) in run_chunks(panel, make_rule, grid, market, policy, conditions, capital, max_latency):
+    for chunk, (first, last) in run_chunks(panel, make_rule, grid, market, policy, conditions, capital):
         chunks.append(chunk)
         on_progress(last - first)
     return concatenate(chunks)
@@ -118,7 +117,6 @@ def run_chunks(
     policy: ExecutionPolicy = POLICY,
     conditions: Conditions = engine.NO_CONDITIONS,
     capital: float = 1.0,
-    max_latency: int = 0,
     skip: Callable[[tuple[int, int]], bool] = lambda span: False,
 ) -> Iterator[tuple[Sweep, tuple[int, int]]]:
     """Yield the results of one chunk of sets after the other, each with its first set and the one after its last.
@@ -126,8 +124,8 @@ def run_chunks(
     Args:
         skip: says of a span whether it is left out, such as one that was run before.
     """
-    batched = np.ndim(market.latency) > 0
-    _check(panel, market, policy, conditions, grid.size if batched else None)
+    batched, max_latency = np.ndim(market.latency) > 0, int(np.max(market.latency))
+    _check(panel, market, policy, conditions, capital, grid.size if batched else None)
     days, blocks = split_days(panel.times, panel.interval)
     size = chunk_size(grid.size, len(days))
     program = _compile(make_rule, policy, blocks, max_latency, batched)
@@ -172,6 +170,8 @@ def split_days(
     Raises:
         ConfigError: the times are not regular.
     """
+    if interval > DAY:
+        raise ConfigError("sweep: bars of more than a day have no daily returns; sweep bars of a day or shorter ones")
     if (np.diff(times) != interval).any():
         raise ConfigError("sweep: the bars have no regular clock; read the books with config.data.clock, such as 1s")
     starts, counts = np.unique(times // DAY * DAY, return_counts=True)
@@ -246,13 +246,25 @@ def _result(days: np.ndarray, equity: Sequence[np.ndarray], metrics: Online, set
     )
 
 
-def _check(panel: Panel, market: Market, policy: ExecutionPolicy, conditions: Conditions, markets: int | None) -> None:
+def _check(
+    panel: Panel,
+    market: Market,
+    policy: ExecutionPolicy,
+    conditions: Conditions,
+    capital: float,
+    markets: int | None,
+) -> None:
     check_policy(policy)
+    check_capital(capital)
     shape = np.shape(panel.bars.ok)
     if not shape[0]:
         raise DataError("sweep: there are no bars")
     check_rows(panel.bars, conditions, shape, extremes=True)
     check_market(market, shape[1], 0 if markets is None else 1)
+    if np.max(market.latency) >= max(shape[0], 1):
+        raise ConfigError(
+            f"sweep: with a latency of {int(np.max(market.latency)):,} bars no order arrives within {shape[0]:,} bars"
+        )
     if markets is not None and np.shape(market.latency) != (markets,):
         raise ConfigError(
             f"sweep: the market has {np.shape(market.latency)[0]} rows, the grid {markets} sets; give one market, or "

@@ -42,7 +42,7 @@ class Order(NamedTuple):
         stop: price that must be reached before it becomes a market order, or with `limit` a limit order; NaN: none.
         bars: bars in which it may fill before it expires, NaN: until it fills or another order takes its place.
         reduce_only: the order may make the position smaller, but neither open nor reverse it.
-        bracket: exits of the position that it opens. They replace those of a position that it adds to.
+        bracket: exits of the position that it opens. Of a position that it adds to it may only improve the stop.
     """
 
     weight: Float[Array, "*N A"]

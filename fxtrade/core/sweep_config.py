@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 from fxtrade.core.config import Config, DataConfig, RuleConfig, TradeConfig, empty
 from fxtrade.core.registry import Natural, from_mapping, require
 
+UNUSED = ("sizing", "coverage", "max_gross_exposure", "allow_short", "bracket")  # keys of trade
+HINT = "the weights, sides and exits of a sweep are those of config.rule and config.grid, such as bracket_stop"
 Score = Literal["sharpe", "sortino", "calmar", "total_return"]
 
 
@@ -41,4 +43,7 @@ def freeze(values: Mapping[str, Any]) -> SweepConfig:
     """
     config = from_mapping(SweepConfig, values.to_dict() if isinstance(values, ConfigDict) else values, "config")
     require(bool(config.grid), "config.grid", {}, "have at least one parameter")
+    for key in UNUSED:
+        given, default = getattr(config.trade, key), getattr(TradeConfig(), key)
+        require(given == default, f"config.trade.{key}", given, f"stay {default}: {HINT}")
     return config

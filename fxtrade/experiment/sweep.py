@@ -42,6 +42,7 @@ from fxtrade.train.interrupt import Interrupt
 from fxtrade.validate import surrogates
 
 YEAR = 365  # days
+CHECKED = 20_000  # sets, at most, that are checked one by one before a sweep starts
 BRACKET = "bracket_"  # beginning of the parameters of a bracket
 SET_BARS_A_SECOND = 2e7  # sets x bars x assets, a careful estimate of two cores
 
@@ -74,9 +75,9 @@ def run(config: SweepConfig, results: Path, name: str = "", console: Console | N
     with console.task("report"):
         held = [_hold(job, market) for market in markets]
         report = _report(job, folder.name, panel, done, held, began)
-        sweep_report.write(folder, report)
         store.write_returns(folder / store.RETURNS, job.grid, done[0])
-    _count(results, folder, panel, report, identity)
+        _count(results, folder, panel, report, identity)
+        sweep_report.write(folder, report)  # last: it says that the sweep is finished
     shutil.rmtree(folder / store.PARTS, ignore_errors=True)
     sweep_report.table(console, report, folder)
     return folder
@@ -116,12 +117,17 @@ def rule_factory(config: SweepConfig, assets: int = 1) -> Callable[..., Rule]:
     A rule that gives each asset a weight gets 1 over their number, unless the config has another.
 
     Raises:
-        ConfigError: a rule or a parameter that does not exist, or a first set that is impossible.
+        ConfigError: a rule or a parameter that does not exist, or a set that is impossible.
     """
     name, options = config.rule.name, dict(config.rule.options)
     registry.check_names([name], RULES, "config.rule: there is no rule")
     rules, (own, exits) = build.build_rules(config.trade), _divide(config.grid)
     known = {name: RULES[name], "bracket": bracket}
+    for axis in own:
+        parameter = inspect.signature(RULES[name]).parameters.get(axis)
+        switch = parameter is not None and isinstance(parameter.default, bool)
+        if switch or axis in options or axis == "max_window":
+            raise ConfigError(f"config.grid: {axis} cannot be swept; give it in config.rule.options alone")
     for rule, axes in ((name, own), ("bracket", exits)):
         parameters = inspect.signature(known[rule]).parameters
         registry.check_names(axes, parameters, f"config.grid: the rule {rule} has no parameter")
@@ -136,8 +142,10 @@ def rule_factory(config: SweepConfig, assets: int = 1) -> Callable[..., Rule]:
         made = [RULES[name](**options, **own), *rules]
         return chain(*made, bracket(**exits)) if exits else chain(*made)
 
-    first = make_grid(config).sets(0, 1)
-    make(**{axis: values[0].item() for axis, values in first.items()})
+    sets = make_grid(config).sets()
+    count = len(next(iter(sets.values())))
+    for p in range(0, count, -(-count // CHECKED)):
+        make(**{axis: values[p].item() for axis, values in sets.items()})
     return make
 
 
@@ -155,17 +163,16 @@ def _sweep(job: Job, panel: Panel, parts: Path, on_progress: Callable[[int], Non
     def skip(span: tuple[int, int]) -> bool:
         if interrupt.signal is not None:
             raise Interrupted("stopped; the same command resumes the sweep", interrupt.signal)
-        if (chunk := store.read_chunk(parts / f"{span[0]}.npz")) is None:
+        chunk = store.read_chunk(parts / f"{span[0]}.npz")
+        if chunk is None or len(chunk.equity) != span[1] - span[0]:  # of another number of devices
             return False
         stored[span[0]] = chunk
         on_progress(span[1] - span[0])
         return True
 
     trade = job.config.trade
-    terms, late = build.build_terms(trade, panel), trade.latency
-    chunks = run_chunks(
-        panel, job.factory, job.grid, terms.market, terms.policy, terms.conditions, terms.capital, late, skip
-    )
+    terms = build.build_terms(trade, panel)
+    chunks = run_chunks(panel, job.factory, job.grid, terms.market, terms.policy, terms.conditions, terms.capital, skip)
     for chunk, (first, last) in chunks:
         stored[first] = chunk
         store.write_chunk(parts / f"{first}.npz", chunk)
@@ -220,6 +227,11 @@ def scores(name: str, result: Sweep) -> Float[np.ndarray, " P"]:
 
 def _surrogate(config: SweepConfig, panel: Panel, number: int) -> Panel:
     block = max(parse_interval(config.null_block, "null_block") // panel.interval, 1)
+    if 2 * block > len(panel.times):
+        raise ConfigError(
+            f"config.null_block={config.null_block} is more than half of {plural(len(panel.times), 'bar')}, so nothing "
+            "is shuffled; give a shorter one, or null_paths=0"
+        )
     return surrogates.shuffled(panel, block, config.seed + number)
 
 

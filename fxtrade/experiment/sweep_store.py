@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from fxtrade.data.panel import Panel
 from fxtrade.metrics import returns
 from fxtrade.runs import run_dir
 
-RETURNS, PARTS = "returns.npz", "parts"
+# what NumPy and zlib raise for damaged files
+DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+RETURNS, PARTS, REPORT = "returns.npz", "parts", "report.md"
 
 
 def identify(config: SweepConfig, panel: Panel) -> str:
@@ -42,7 +45,7 @@ def claim(folder: Path, config: SweepConfig, identity: str) -> None:
         held = None
     if held != identity:
         raise FxtradeError(f"{folder} holds another sweep or run; give another --run name")
-    if (folder / RETURNS).exists():
+    if (folder / REPORT).exists():
         raise FxtradeError(f"{folder} holds this sweep already, finished; see report.md, or give another --run name")
 
 
@@ -58,7 +61,7 @@ def read_chunk(path: Path) -> Sweep | None:
     try:
         with np.load(io.BytesIO(path.read_bytes())) as stored:
             return Sweep(**{name: stored[name] for name in Sweep._fields})
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except DAMAGED:
         return None
 
 

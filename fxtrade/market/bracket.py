@@ -13,6 +13,8 @@ from fxtrade.core.order_types import Bracket, Exits
 from fxtrade.core.types import Array, PerAsset
 from fxtrade.market.fills import on_tick
 
+ROUNDING = 1e-9  # of a position: smaller changes do not add to it
+
 
 class Exit(NamedTuple):
     """Positions that are closed at a quote: by the stop or by the target, and at which price."""
@@ -47,20 +49,21 @@ def attach(
 ) -> Exits:
     """Return the exits after orders with a bracket have changed the units from `before` to `units` at a price.
 
-    A position that is opened or reversed gets the bracket of its order, and so does one that is added to, if the order
-    has a bracket. A position that is closed has no exits.
+    A position that is opened or reversed gets the bracket of its order. An order that adds to a position may move its
+    stop to a better price, never to a worse one, and gives it the exits that it lacks. A position that is closed has no
+    exits.
     """
     side = jnp.sign(units)
     opened = (units != 0) & (side != jnp.sign(before))
-    given = [jnp.isfinite(field) for field in bracket if field is not None]
-    added = (jnp.abs(units) > jnp.abs(before)) & jax.tree.reduce(jnp.logical_or, given)
+    added = jnp.abs(units) - jnp.abs(before) > ROUNDING * jnp.abs(units)
     fresh = _levels(bracket, price, side, None if limits is None else limits.tick)
-    chosen, flat = opened | added, units == 0
+    stop = jnp.where(added, _better(side, exits.stop, fresh.stop), exits.stop)
 
     def choose(new, old):
-        return jnp.where(flat, jnp.nan, jnp.where(chosen, new, old))
+        kept = jnp.where(added & jnp.isnan(old), new, old)
+        return jnp.where(units == 0, jnp.nan, jnp.where(opened, new, kept))
 
-    return jax.tree.map(choose, fresh, exits)
+    return jax.tree.map(choose, fresh, exits._replace(stop=stop))
 
 
 def remove(exits: Exits, where: Bool[Array, " A"]) -> Exits:

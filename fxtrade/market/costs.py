@@ -75,7 +75,8 @@ def slippage(fill: Fill, *, rate_bps: NonNegativeRate = 1.0) -> Float[Array, " A
 
 def fixed_slippage(fill: Fill, *, amount: NonNegativeRate = 0.01) -> Float[Array, " A"]:
     """A price that is worse for takers than the quote, by an amount of money for each unit traded."""
-    return _of_takers(fill, amount * jnp.abs(fill.traded_value) / fill.price)
+    price = jnp.where(fill.price > 0, fill.price, 1.0)  # what is worthless has no value to trade either
+    return _of_takers(fill, amount * jnp.abs(fill.traded_value) / price)
 
 
 def _of_takers(fill: Fill, cost: Array) -> Float[Array, " A"]:

@@ -69,6 +69,8 @@ def liquidation_price(
         return balance(margin, cash, units, at) - requirement(margin.maintenance, units, at)
 
     first, last = excess(start), excess(price)
-    below = jnp.minimum(first, last) < 0
-    share = jnp.where(first < 0, 0.0, jnp.where(below, first / jnp.where(below, first - last, 1.0), 1.0))
-    return below, start + share * (price - start)
+    rounding = ROUNDING * (jnp.abs(cash) + jnp.sum(jnp.abs(units) * price))
+    below = jnp.minimum(first, last) < rounding
+    share = jnp.where(last < first, first / jnp.where(last < first, first - last, 1.0), 1.0)
+    share = jnp.where(first < rounding, 0.0, jnp.clip(share, 0.0, 1.0))
+    return below, start + jnp.where(below, share, 1.0) * (price - start)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import PerAsset
@@ -20,7 +23,16 @@ def bracket(
 
     All are fractions of the price at which the position opens, see `core.order_types.Bracket`. The target becomes an
     `Order`, so this is the last rule of a chain, and it needs an engine.
+
+    Raises:
+        ConfigError: a fraction is not positive, or a stop is 1 or more.
     """
+
+    given = {"stop": stop, "target": target, "trailing": trailing, "break_even": break_even}
+    for name, fraction in given.items():
+        highest = 1.0 if name in ("stop", "trailing") else math.inf
+        if isinstance(fraction, (int, float)) and not 0 < fraction < highest:
+            raise ConfigError(f"bracket: {name}={fraction!r} is not a fraction of the price; give e.g. 0.05 for 5 %")
 
     def init(obs):
         return ()

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from fxtrade.backtest import engine
-from fxtrade.core.market_types import Carry, Conditions, Funding, Margin, Market
-from fxtrade.core.order_types import Order
+from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.market_types import Carry, Conditions, ExecutionPolicy, Funding, Margin, Market
+from fxtrade.core.order_types import Bracket, Order, Reason
 from fxtrade.core.types import Bars
 from fxtrade.market import costs
+from fxtrade.risk import toward
 from tests.helpers.trading_worlds import A, N, World, make_world, structure
 
 WORLDS = 8
@@ -188,3 +190,85 @@ def test_orders_are_not_changed_by_assets_beside_them():
         capital=1e6,
     )
     np.testing.assert_array_equal(both.traded[:, 0], alone.traded[:, 0])
+
+
+def bracketed(prices: np.ndarray, weight, **exits) -> tuple[Bars, Order]:
+    """Bars `[N, 4]` of one asset, and an order for a weight in every row."""
+    price = np.asarray(prices, np.float32)
+    bars = Bars(*(price[:, k, None] for k in range(4)), np.ones((len(price), 1)), np.ones((len(price), 1), bool), np.zeros(len(price), np.int32))
+    parts = {name: np.full((len(price), 1), value) for name, value in exits.items()}
+    return bars, Order(np.broadcast_to(np.asarray(weight, float), (len(price),))[:, None], bracket=Bracket(**parts))
+
+
+@pytest.mark.parametrize("exits", [{"stop": 0.05}, {"trailing": 0.05}])
+def test_rebalancing_does_not_move_the_stop_away(exits):
+    """A constant weight buys at every lower price, and still the stop of the first price holds."""
+    path = 100 * 0.98 ** np.arange(30.0)
+    bars, order = bracketed(np.stack([path, path, path * 0.98, path * 0.98], 1), 0.5, **exits)
+    made = engine.backtest(bars, order, costs.market(0), record=True)
+    stopped = (made.executions.reason == Reason.STOP) & (made.executions.units != 0)
+    assert stopped.any() and np.argwhere(stopped)[0][0] < 5
+
+
+class TestMarginOnTheWay:
+    BAR = (100.0, 100.0, 100.0, 100.0)
+
+    def run(self, bar, order, margin, market=None):
+        price = np.asarray([self.BAR, bar, bar[3:] * 4, bar[3:] * 4], np.float32)
+        bars = Bars(*(price[:, k, None] for k in range(4)), np.ones((4, 1)), np.ones((4, 1), bool), np.zeros(4, np.int32))
+        rows = jax.tree.map(lambda x: np.array([[x]] + [[np.nan]] * 3), order)
+        return engine.backtest(bars, rows, (market or Market({}, np.int32(0)))._replace(margin=margin), record=True)
+
+    def test_a_position_is_not_liquidated_at_a_price_from_before_its_entry(self):
+        order = Order(10.0, stop=105.0)
+        made = self.run((100.0, 110.0, 100.0, 110.0), order, Margin(np.float64(0.1), np.float64(0.07)))
+        assert made.counts.liquidated == 0
+        np.testing.assert_allclose(made.equity[1], 1 + 10 / 105 * 5, rtol=1e-6)  # sized at its stop, entered there
+
+    @pytest.mark.parametrize("stop, liquidated", [(0.15, 1), (0.04, 0)])
+    def test_what_the_price_reaches_first_comes_first(self, stop, liquidated):
+        """Ten times long from 100 with a maintenance margin of 5 %: 1 + 10 (p/100 - 1) = 0.5 p/100 at p = 94.74."""
+        order = Order(10.0, bracket=Bracket(stop=stop))
+        margin = Margin(np.float64(0.1), np.float64(0.05))
+        made = self.run((100.0, 100.0, 80.0, 80.0), order, margin)
+        assert made.counts.liquidated == liquidated
+        level = 900 / 9.5 if liquidated else 100 * (1 - stop)
+        np.testing.assert_allclose(made.equity[1], 1 + 10 * (level / 100 - 1), rtol=1e-6)
+
+
+def test_a_week_of_one_bar_is_a_week_of_seven_days():
+    times = np.zeros(4, np.int32)
+    bars = flat_bars([100, 100, 100, 100]).replace(second_of_week=times)
+    np.testing.assert_array_equal(engine.rows_of(bars, ExecutionPolicy(), Conditions()).days, [0, 7, 7, 7])
+    daily = bars.replace(second_of_week=(np.array([5, 6, 0, 1]) * 86_400).astype(np.int32))
+    np.testing.assert_array_equal(engine.rows_of(daily, ExecutionPolicy(), Conditions()).days, [0, 1, 1, 1])
+
+
+def test_worthless_coins_are_closed_without_slippage():
+    bars = flat_bars(np.full((5, 2), 100.0))
+    gone = np.arange(5)[:, None] >= np.array([3, 9])
+    bars = jax.tree.map(lambda a: np.where(gone, np.nan, a) if a.shape == (5, 2) and a.dtype != bool else a, bars)
+    bars = bars.replace(ok=~gone)
+    market = costs.build({"fixed_slippage": {"amount": 0.01}})
+    made = engine.backtest(bars, np.full((5, 2), 0.4), market, ExecutionPolicy(delisted="zero"))
+    assert np.isfinite(made.equity).all()
+    np.testing.assert_allclose(made.equity[-1], 0.6, atol=2e-3)
+
+
+@pytest.mark.parametrize("capital", [0.0, -1.0, np.nan, np.inf])
+def test_a_capital_that_is_no_money_is_refused(capital):
+    with pytest.raises(ConfigError, match="capital=.* give a positive number"):
+        engine.backtest(flat_bars([1, 1]), np.zeros((2, 1)), costs.market(0), capital=capital)
+
+
+@pytest.mark.parametrize("spread", [-0.01, np.inf])
+def test_a_spread_that_makes_money_is_refused(spread):
+    with pytest.raises(DataError, match="conditions.spread at row 0, asset 0"):
+        conditions = Conditions(spread=np.full((2, 1), spread))
+        engine.backtest(flat_bars([1, 1]), np.zeros((2, 1)), costs.market(0), conditions=conditions)
+
+
+def test_a_latency_that_a_rule_was_not_prepared_for_is_refused():
+    late = costs.market(0, latency=3)
+    with pytest.raises(ConfigError, match="latency of 3 bars, more than max_latency=1; give max_latency=3"):
+        engine.run_rule(flat_bars([1, 1, 1]), toward.only_changes(), late, max_latency=1)

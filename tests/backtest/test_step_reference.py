@@ -205,17 +205,26 @@ class Simulator:
 
     def attach(self, x, order, before, price):
         opened = x.units != 0 and before * x.units <= 0
-        added = abs(x.units) > abs(before) and any(not math.isnan(part) for part in order.bracket)
+        added = abs(x.units) - abs(before) > 1e-9 * abs(x.units)
         if not (opened or added):
             return
         side = math.copysign(1, x.units)
         stop, target, trailing, break_even = order.bracket
-        x.stop = self.tick(price * (1 - side * stop), -side)
+        new = {
+            "stop": self.tick(price * (1 - side * stop), -side),
+            "target": self.tick(price * (1 + side * target), side),
+            "trailing": trailing,
+            "break_even": self.tick(price * (1 + side * break_even), side),
+            "entry": price,
+        }
         follows = self.tick(price * (1 - side * trailing), -side)
-        if math.isnan(x.stop) or side * (follows - x.stop) > 0:
-            x.stop = follows
-        x.target, x.trailing = self.tick(price * (1 + side * target), side), trailing
-        x.break_even, x.entry = self.tick(price * (1 + side * break_even), side), price
+        if math.isnan(new["stop"]) or side * (follows - new["stop"]) > 0:
+            new["stop"] = follows
+        if not opened and not math.isnan(x.stop) and not side * (new["stop"] - x.stop) > 0:
+            new["stop"] = x.stop
+        for name, value in new.items():
+            if opened or name == "stop" or math.isnan(getattr(x, name)):
+                setattr(x, name, value)
 
     def clear(self, x):
         x.stop = x.target = x.trailing = x.break_even = x.entry = NAN
@@ -270,9 +279,18 @@ class Simulator:
             x.at = price
 
     def meet(self, t, start, end, equity, opening):
+        priced = self.w.order.limit is not None or self.w.order.stop is not None
+        if opening or self.m.margin is None or not (priced or self.has_exits):
+            self.part(t, start, end, equity, opening, priced)
+            return
+        share, _ = self.margin_call(start, end)
+        middle = [s + share * (e - s) for s, e in zip(start, end, strict=True)]
+        self.part(t, start, middle, equity, opening, priced)
+        self.part(t, middle, end, equity, opening, priced)
+
+    def part(self, t, start, end, equity, opening, priced):
         for a, x in enumerate(self.assets):
             x.at = start[a]
-        priced = self.w.order.limit is not None or self.w.order.stop is not None
         for _ in range(2 if priced and self.has_exits and not opening else 1):
             if opening or priced:
                 self.enter(t, end, equity, opening)
@@ -288,24 +306,33 @@ class Simulator:
             for level in candidates:
                 if not math.isnan(level) and (math.isnan(x.stop) or side * (level - x.stop) > 0):
                     x.stop = level
-        self.liquidate(t, start, end)
+        if not opening:
+            self.liquidate(t, [x.at for x in self.assets], end)
 
-    def liquidate(self, t, start, end):
-        if self.m.margin is None:
-            return
+    def margin_call(self, start, end):
+        """Share of the way at which the margin is used up, 1 if it is not, by bisection; and whether it is."""
         units = [x.units for x in self.assets]
+        rounding = 1e-12 * (abs(self.cash) + sum(abs(u) * p for u, p in zip(units, end, strict=True)))
 
         def excess(share):
             prices = [s + share * (e - s) for s, e in zip(start, end, strict=True)]
             lack = self.required(self.m.margin.maintenance, units, prices)
             return self.balance(self.cash, units, prices) - lack
 
-        if min(excess(0), excess(1)) >= 0:
-            return
-        low, high = 0.0, 0.0 if excess(0) < 0 else 1.0
+        if min(excess(0), excess(1)) >= rounding:
+            return 1.0, False
+        low, high = 0.0, 0.0 if excess(0) < rounding else 1.0
         for _ in range(200):
             middle = (low + high) / 2
             low, high = (middle, high) if excess(middle) >= 0 else (low, middle)
+        return high, True
+
+    def liquidate(self, t, start, end):
+        if self.m.margin is None:
+            return
+        share, called = self.margin_call(start, end)
+        if not called:
+            return
         closed = [
             a
             for a, x in enumerate(self.assets)
@@ -315,7 +342,7 @@ class Simulator:
             for x in self.assets:
                 x.order = None
         for a in closed:
-            price = start[a] + high * (end[a] - start[a])
+            price = start[a] + share * (end[a] - start[a])
             fee = 50e-4 * abs(self.assets[a].units) * price
             self.trade(a, 0.0, price, False)
             self.pay("liquidation", a, fee)
@@ -360,7 +387,7 @@ class Simulator:
         close = [prices[3, t, a] if ok[t, a] else opened[a] for a in range(A)]
         for a in range(A):
             self.move(a, close[a])
-        if self.m.carry is not None:
+        if self.m.carry is not None and equity > 0:
             self.interest(close)
         self.expire_and_decide(t)
         equity = self.ruin()

@@ -51,7 +51,7 @@ def one_by_one(panel, make, sets, market, **options):
 @pytest.mark.parametrize("latency", [0, 2])
 def test_every_set_equals_its_own_backtest(latency):
     panel, market = panel_of(), MARKET._replace(latency=np.int32(latency))
-    got = sweeps.sweep(panel, rule, GRID, market, max_latency=latency)
+    got = sweeps.sweep(panel, rule, GRID, market)
     alone = one_by_one(panel, rule, GRID.sets(), lambda p: market, max_latency=latency)
     day = panel.times // sweeps.DAY
     last = np.flatnonzero(np.append(day[1:] != day[:-1], True))
@@ -144,3 +144,22 @@ def test_what_cannot_be_swept_is_refused_before_it_starts(monkeypatch):
     monkeypatch.setattr(compat, "free_bytes", lambda: 1000)
     with pytest.raises(ConfigError, match=f"{GRID.size} sets x 9 days"):
         sweeps.sweep(panel, rule, GRID, MARKET)
+
+
+def test_bars_of_more_than_a_day_and_endless_latencies_are_refused():
+    weekly = panel_of(interval=7 * sweeps.DAY)
+    with pytest.raises(ConfigError, match="more than a day"):
+        sweeps.sweep(weekly, rule, GRID, MARKET)
+    with pytest.raises(ConfigError, match="no order arrives"):
+        sweeps.sweep(panel_of(), rule, GRID, MARKET._replace(latency=np.int32(10**6)))
+
+
+def test_positions_of_a_single_bar_count():
+    tight = grid.make({"stop": (0.0001,)})
+    make = lambda stop: chain(rule(2, 5), exits.bracket(stop=stop))  # noqa: E731
+    panel = panel_of()
+    got = sweeps.sweep(panel, make, tight, MARKET)
+    (result,) = one_by_one(panel, make, tight.sets(), lambda p: MARKET)
+    table = trades(result.executions, panel.bars)
+    assert (table.entry_row == table.exit_row).sum() > 10
+    assert got.trades[0] == (~table.is_open).sum()

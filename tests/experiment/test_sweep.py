@@ -1,6 +1,7 @@
 """A sweep from its config to its folder: report, ledger, interruption, resumption."""
 
 import dataclasses
+import io
 import signal
 
 import numpy as np
@@ -93,9 +94,24 @@ def test_an_interrupted_sweep_resumes_with_the_same_result(finished, tmp_path, m
     assert one.equals(two)
 
 
+def test_keys_that_a_sweep_does_not_use_are_refused():
+    values = preset.get_config()
+    values.trade.bracket.stop = 0.05
+    with pytest.raises(ConfigError, match="config.trade.bracket must stay .*bracket_stop"):
+        freeze(values)
+
+
 def test_a_damaged_chunk_is_computed_again(tmp_path):
     path = tmp_path / "0.npz"
     path.write_bytes(b"PK\x03\x04 not a zip")
+    made = io.BytesIO()
+    np.savez_compressed(made, days=np.arange(1000))
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        damaged = bytearray(made.getvalue())
+        damaged[rng.integers(len(damaged))] ^= 0xFF
+        (tmp_path / "2.npz").write_bytes(bytes(damaged[: rng.integers(10, len(damaged))]))
+        assert sweep_store.read_chunk(tmp_path / "2.npz") is None
     assert sweep_store.read_chunk(path) is None and sweep_store.read_chunk(tmp_path / "1.npz") is None
 
 
@@ -111,6 +127,12 @@ def test_exits_are_swept_by_their_prefix():
     [
         ({"grid": {"fats": (1, 2)}, "increasing": None}, "has no parameter 'fats'"),
         ({"grid": {"bracket_stpo": (0.1,)}, "increasing": None}, "bracket has no parameter 'stpo'"),
+        ({"grid": {"fast": (2, 5), "slow": (3, 30)}, "increasing": None}, "fast=5 is not shorter than slow=3"),
+        ({"grid": {"slow": (30,), "allow_short": (0, 1)}, "increasing": None}, "allow_short cannot be swept"),
+        ({"grid": {"slow": (30,), "max_window": (40, 50)}, "increasing": None}, "max_window cannot be swept"),
+        ({"grid": {"slow": (30,), "bracket_stop": (0.1, 1.5)}, "increasing": None}, "stop=1.5 is not a fraction"),
+        ({"rule": {"name": "sma_cross", "options": {"fast": 3}}}, "fast cannot be swept"),
+        ({"null_block": "100d"}, "more than half of 2,000 bars"),
         ({"rule": {"name": "sma_crss", "options": {}}}, "did you mean 'sma_cross'"),
         ({"grid": {"fast": (2.5, 3), "slow": (5,)}}, "fast"),
         ({"grid": {}}, "at least one parameter"),

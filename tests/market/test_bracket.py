@@ -67,7 +67,8 @@ def test_fields_that_orders_lack_do_not_exist():
 
 STANDS = (90.0, 120.0, NAN, 105.0, 100.0)
 CHANGES = [  # units before and after, whether the order has a bracket, whose exits stand afterwards
-    (1, 2, True, "new"),
+    (1, 2, True, "better"),
+    (1, 1 + 1e-12, True, "old"),
     (1, 2, False, "old"),
     (2, 1, True, "old"),
     (2, 0, True, "none"),
@@ -84,7 +85,10 @@ def test_whose_exits_a_position_has(side, before, after, has, whose):
     old = Exits(*map(one, STANDS))
     given = orders(0.05, 0.1, NAN, 0.02) if has else orders()
     found = values(attach(given, 110.0, side * before, side * after, old))
-    expected = {"new": values(attach(given, 110.0, 0.0, side * after)), "old": STANDS, "none": [NAN] * 4}[whose]
+    new = values(attach(given, 110.0, 0.0, side * after))
+    stop = (max if side > 0 else min)(new[0], STANDS[0])  # an order that adds may improve the stop alone
+    better = (stop, STANDS[1], new[2], *STANDS[3:])
+    expected = {"new": new, "better": better, "old": STANDS, "none": [NAN] * 4}[whose]
     np.testing.assert_array_equal(found[:4], expected[:4])
     if whose != "none":
         assert found[4] == expected[4]
