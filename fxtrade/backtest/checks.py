@@ -55,6 +55,7 @@ def check_orders(order: Order, shape: tuple[int, ...]) -> None:
     """Raise DataError for orders of another shape, infinite sizes, and prices or fractions that are not positive."""
     for name, field in _fields(order):
         values = np.asarray(field)
+        values = values if values.ndim else np.broadcast_to(values, shape)
         if values.shape != shape:
             raise DataError(f"backtest: order.{name} has shape {values.shape}, target {shape}; align them")
         where = "target" if name == "weight" else f"order.{name}"

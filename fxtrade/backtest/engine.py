@@ -174,10 +174,18 @@ def make_trader(
 
 
 def as_order(target: Array | Order) -> Order:
-    """Return orders for targets: weights are those of market orders. Money is computed in JAX's default float."""
-    order = target if isinstance(target, Order) else Order(target)
-    real = jnp.result_type(float)
-    return jax.tree.map(lambda a: jnp.asarray(a, None if a.dtype == bool else real), jax.tree.map(jnp.asarray, order))
+    """Return orders for targets: weights are those of market orders, a number is that of every order.
+
+    Money is computed in JAX's default float.
+    """
+    order = jax.tree.map(jnp.asarray, target if isinstance(target, Order) else Order(target))
+    real, shape = jnp.result_type(float), order.weight.shape
+
+    def whole(field):
+        field = jnp.asarray(field, None if field.dtype == bool else real)
+        return field if field.ndim else jnp.broadcast_to(field, shape)
+
+    return jax.tree.map(whole, order)
 
 
 def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:

@@ -6,6 +6,7 @@ from fxtrade.backtest import engine
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.market_types import ExecutionPolicy, Market
+from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.trading_types import Observation
 from fxtrade.core.types import Bars, Book
 from fxtrade.market.costs import grid, market
@@ -308,3 +309,21 @@ def test_rates_an_asset():
     np.testing.assert_allclose(fees[1], 0.25e-4 * rates, rtol=1e-12)
     both = Market({"fee": {"rate_bps": np.stack([rates, 2 * rates])}}, np.zeros(2, np.int32))
     np.testing.assert_allclose(engine.stress(bars, target, both).costs["fee"], np.stack([fees, 2 * fees]), rtol=1e-9)
+
+
+def test_a_number_in_an_order_counts_for_all():
+    rng = np.random.default_rng(3)
+    bars, weight = walk(rng, 60), targets(rng, 60)
+    bars = bars.replace(high=np.fmax(bars.open, bars.close), low=np.fmin(bars.open, bars.close))
+    whole = Order(weight, limit=np.full((60, A), 1.0), bracket=Bracket(np.full((60, A), 0.01), np.full((60, A), 0.03)))
+    short = Order(weight, limit=np.float64(1), bracket=Bracket(stop=0.01, target=np.float32(0.03)))
+    expected = engine.backtest(bars, whole._replace(reduce_only=np.zeros((60, A), bool)), FREE, record=True)
+    found = engine.backtest(bars, short._replace(reduce_only=False), FREE, record=True)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, expected)
+    assert {1, 2} <= set(found.executions.reason.ravel())
+    markets, _ = grid(fee_bps=(0,), latency=(0,))
+    np.testing.assert_allclose(engine.stress(bars, short, markets).equity[0], found.equity, rtol=1e-12)
+    with pytest.raises(DataError, match="order.bracket.stop at row 0, asset 0 is unusable"):
+        engine.backtest(bars, Order(weight, bracket=Bracket(stop=-0.01)), FREE)
+    with pytest.raises(DataError, match=r"target has shape \(\)"):
+        engine.backtest(bars, Order(0.5), FREE)
