@@ -19,9 +19,12 @@ from fxtrade.core import compat
 from fxtrade.core.config import DataConfig, RunConfig, TradeConfig
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
 from fxtrade.core.files import check_writable
+from fxtrade.core.text import plural
 from fxtrade.core.trading_types import Observation
 from fxtrade.data import targets
+from fxtrade.data.files import find_files
 from fxtrade.data.panel import Panel
+from fxtrade.data.targets import Targets
 from fxtrade.data.times import UNITS
 from fxtrade.evaluate import trading
 from fxtrade.evaluate.headline import trading_headline
@@ -116,7 +119,8 @@ def of_file(
     Args:
         path: see `data.targets`.
         trade: whose rules change the targets.
-        data: of the bars.
+        data: of the bars. Without `symbols`, those of a folder that the file names are read, with `align="union"`. The
+            backtest begins at the first row of the file.
         out, name: as of `of_run`; without `out` the folder is in `results`.
 
     Raises:
@@ -127,17 +131,35 @@ def of_file(
         raise ConfigError(f"{path}: name the folder or file of its bars with --data")
     _check_terms(trade)
     with console.task("reading bars"):
-        panel = dataset.load(data)
-    read = READERS[kind](path, panel, trade.max_gross_exposure, trade.allow_short)
-    target = read.weight
+        panel = dataset.load(_only_named(path, data))
+    read, fingerprint = READERS[kind](path, panel, trade.max_gross_exposure, trade.allow_short), panel.fingerprint()
+    first = min(read.first, len(panel.times) - 2)  # two bars have an interval
+    panel, target = panel.rows(slice(first, None)), read.weight[first:]
     if trade.rules:
         with compat.float64():
             target = np.asarray(replay(chain(*build_rules(trade)), Observation(bars=panel.bars), target))
-    notes = (f"{read.outside:,} rows of {path} left out, because they are outside the time of the bars",)
     with console.task("backtest"):
-        made = _trade(panel, target, trade, path.stem, notes if read.outside else (), None)
-    _write(target_folder, made, read.source, panel.fingerprint(), trade, provenance.environment(), console)
+        made = _trade(panel, target, trade, path.stem, _notes(path, read, first), None)
+    _write(target_folder, made, read.source, fingerprint, trade, provenance.environment(), console)
     return target_folder
+
+
+def _only_named(path: Path, data: DataConfig) -> DataConfig:
+    """Return the config that reads those symbols of a folder that the file names, unless it chooses symbols itself."""
+    if data.path is None or data.symbols is not None:
+        return data
+    named = targets.read_symbols(path, tuple(find_files(Path(data.path), None)))
+    return dataclasses.replace(data, symbols=named, align="union") if named else data
+
+
+def _notes(path: Path, read: Targets, first: int) -> list[str]:
+    """Return what was left out, and what was carried in."""
+    notes = (
+        (first, "bar", "before the first decision left out"),
+        (read.carried, "row", f"of {path} before the bars carried in, decided at the first bar"),
+        (read.outside, "row", f"of {path} outside the time of the bars left out"),
+    )
+    return [f"{plural(count, noun)} {what}" for count, noun, what in notes if count]
 
 
 def _trade(
