@@ -22,6 +22,7 @@ from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.types import Bars, Features, Forecast
 from fxtrade.market import costs
 from fxtrade.models.tcn import TCN
+from fxtrade.risk import RULES
 from tests.helpers.bar_files import columns, write
 from tests.helpers.book_tables import snapshots
 
@@ -197,6 +198,13 @@ class TestTradingOnAnyTerms:
         expected = engine.backtest(panel.bars, order, *given.values())
         jax.tree.map(np.testing.assert_array_equal, found, expected)
         assert found.costs["funding"].any() and (found.executions.reason == 1).any()
+
+    def test_a_rule_is_run_by_the_engine(self, panel):
+        rule = RULES["sma_cross"](fast=3, slow=9, weight=0.4)
+        expected = engine.backtest_rule(panel.bars, rule, costs.market(5, 2, 1), capital=10.0, record=True)
+        found = fx.backtest(panel, rule, 5, 2, 1, capital=10.0, record=True)
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+        assert found.traded.any()
 
     @pytest.mark.parametrize(
         "given, message",

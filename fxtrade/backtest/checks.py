@@ -34,6 +34,19 @@ def check(
     check_market(market, shape[1], market_rank)
 
 
+def check_rule(bars: Bars, market: Market, policy: ExecutionPolicy, conditions: Conditions) -> None:
+    """Raise DataError or ConfigError for the first thing that is wrong; see `engine.backtest_rule`."""
+    check_bars(bars, "backtest")
+    check_policy(policy)
+    shape = np.shape(bars.ok)
+    if len(shape) != 2:
+        raise DataError(
+            f"backtest: bars have shape {shape}; give [N, A], a row for each bar and a column for each asset"
+        )
+    check_rows(bars, conditions, shape, extremes=True)
+    check_market(market, shape[1], rank=0)
+
+
 def check_policy(policy: ExecutionPolicy) -> None:
     """Raise ConfigError for a policy that does not exist."""
     for name, hint in typing.get_type_hints(ExecutionPolicy).items():

@@ -1,4 +1,4 @@
-"""`backtest` of target weights with a fee, half a spread and a latency, or on any other terms of a market."""
+"""`backtest` of target weights or a rule with a fee, half a spread and a latency, or on any other terms of a market."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fxtrade.backtest.engine import NO_CONDITIONS
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.market_types import Conditions, Delisted, ExecutionPolicy, Market, ZeroVolume
 from fxtrade.core.order_types import Order
-from fxtrade.core.trading_types import Result
+from fxtrade.core.trading_types import Result, Rule
 from fxtrade.core.types import Array, Bars
 from fxtrade.data.frames import row_times
 from fxtrade.data.panel import Panel, bars_of
@@ -22,7 +22,7 @@ from fxtrade.market import costs
 
 def backtest(
     panel: Panel | Bars,
-    target: Float[Array, "N A"] | Order,
+    target: Float[Array, "N A"] | Order | Rule,
     fee_bps: float = 10.0,
     half_spread_bps: float = 1.0,
     latency: int = 0,
@@ -43,7 +43,8 @@ def backtest(
             the equity. An array or a frame with a column for each symbol, which is chosen by its name if `panel` has
             names. If a frame has times, a column `timestamp` or a pandas index of times (UTC if they name no zone),
             they must be those of the panel; without them rows count by their order. Or an `Order`: targets in units,
-            limits, stops and brackets.
+            limits, stops and brackets. Or a `Rule` that reads bars, and the account if it likes; it decides within the
+            loop, is compiled once, and its exposure is its own affair.
         fee_bps, half_spread_bps: per side, in basis points.
         latency: bars that an order takes beyond the next open.
         zero_volume: in a bar of volume 0 an order must "wait", or may "fill"; see `ExecutionPolicy`.
@@ -71,6 +72,8 @@ def backtest(
         policy = ExecutionPolicy(zero_volume, delisted)
     elif (zero_volume, delisted) != ("wait", "mark"):
         raise ConfigError("backtest: give zero_volume and delisted, or a policy, which has its own")
+    if isinstance(target, Rule):
+        return engine.backtest_rule(bars_of(panel), target, market, policy, conditions, capital, record)
     order = target if isinstance(target, Order) else Order(_weights(panel, target))
     _check_exposure(np.asarray(order.weight), max_gross_exposure)
     return engine.backtest(bars_of(panel), order, market, policy, conditions, capital, record)
