@@ -36,7 +36,7 @@ from fxtrade.pipeline.warm_start import best_params
 from fxtrade.report import tearsheet
 from fxtrade.report.progress import Console
 from fxtrade.report.terminal import sheet_tables
-from fxtrade.report.trading_notes import describe_events, describe_paths, describe_trade
+from fxtrade.report.trading_notes import describe_events, describe_first_tier, describe_paths, describe_trade
 from fxtrade.risk.rule import chain, replay
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.ledger import Trial
@@ -44,6 +44,7 @@ from fxtrade.runs.provenance import Environment
 from fxtrade.runs.record import BacktestRecord, Period, RunRecord
 
 RECORD = "backtest.json"
+HELD = "Buy and hold: equal weights, the same costs and funding"
 READERS = {"weights": targets.read_weights, "signals": targets.read_signals}
 
 
@@ -173,11 +174,22 @@ def _trade(
     terms, order = build_terms(trade, panel), build_order(trade, target)
     result, held = terms.backtest(panel.bars, order, record=True), trading.hold(panel, terms)
     assert result.executions is not None, "they are recorded"
-    paths = describe_paths(trading.path_range(panel, order, terms))
-    funding = f"funding rates: {terms.funding}" if terms.funding else ""
-    warnings = [text for text in (*notes, paths, funding, *describe_events(result.counts)) if text]
-    made = trades(result.executions, panel.bars)
-    sheet = tear_sheet(panel, result, made, trade.capital, held.equity, title, warnings, trials, describe_trade(trade))
+    warnings = [describe_paths(trading.path_range(panel, order, terms)), *describe_events(result.counts)]
+    funding = f"Funding rates: {terms.funding}" if terms.funding else ""
+    notes = [HELD, *notes, describe_first_tier(trade), funding]
+    sheet = tear_sheet(
+        panel,
+        result,
+        trades(result.executions, panel.bars),
+        trade.capital,
+        held.equity,
+        title,
+        list(filter(None, warnings)),
+        trials,
+        describe_trade(trade),
+        list(filter(None, notes)),
+        "buy and hold",
+    )
     return _Traded(sheet, trading_headline(trading.summarize(panel.times, result, trials or ())))
 
 

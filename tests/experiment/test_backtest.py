@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import fxtrade as fx
-from fxtrade.core.config import DataConfig, LabelConfig, RuleConfig, TradeConfig, TrainConfig
+from fxtrade.core.config import DataConfig, FundingConfig, LabelConfig, RuleConfig, TradeConfig, TrainConfig
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
 from fxtrade.data import bars as bar_files
 from fxtrade.experiment import backtest
@@ -182,6 +182,29 @@ class TestFile:
         made = backtest.of_file(file, "weights", stopped, data, tmp_path, "stopped", QUIET)
         text = (made / "tearsheet.md").read_text()
         assert "total return by path" in text and "stop 1.0 %, target 1.0 %" in text
+
+    def test_page_markdown_and_terminal_name_the_benchmark_and_give_notes(self, market, tmp_path, capsys):
+        folder, panel, weight = market
+        file, data = weights_file(tmp_path / "w.csv", panel, weight), DataConfig(path=str(folder))
+        rates = {"timestamp": (panel.times[0] // 10**6 + 8 * 3_600_000 * np.arange(-1, 50)), "funding_rate": 1e-5}
+        (tmp_path / "funding").mkdir()
+        pl.DataFrame(rates).write_csv(tmp_path / "funding" / f"{panel.symbols[0]}.csv")
+        funding = FundingConfig(path=str(tmp_path / "funding"))
+        trade = dataclasses.replace(FREE, fee_schedule="binance_spot", funding=funding)
+        made = backtest.of_file(file, "weights", trade, data, tmp_path, "w", Console())
+        page, text, shown = (
+            (made / "tearsheet.html").read_text(),
+            (made / "tearsheet.md").read_text(),
+            capsys.readouterr(),
+        )
+        for words in (
+            "Buy and hold: equal weights, the same costs and funding.",
+            "A capital of 1 always pays the first tier of binance_spot: give config.trade.capital.",
+            "settlements left out, because they are outside the time of the bars",
+        ):
+            assert words in page and words in text and words in " ".join((shown.out + shown.err).split())
+        assert "| strategy | buy and hold |" in text and "Warning" not in text
+        assert '"name":"buy and hold"' in page and '<ul class="warnings">' not in page
 
     def test_what_is_missing_or_there_already_is_named(self, market, tmp_path):
         folder, panel, weight = market
