@@ -1,6 +1,7 @@
 """Backtests apart from training: of a finished run on other terms, and of targets or signals of a file.
 
-Each writes a tear sheet and `backtest.json` into a folder. That of a run is a trial, which the ledger counts.
+Each writes a tear sheet, `equity.parquet` and `backtest.json` into a folder. That of a run is a trial, which the ledger
+counts.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from fxtrade import labels
 from fxtrade.backtest.trades import trades
 from fxtrade.core import compat
 from fxtrade.core.config import DataConfig, RunConfig, TradeConfig
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
-from fxtrade.core.files import check_writable
+from fxtrade.core.files import atomic_path, check_writable
 from fxtrade.core.text import plural
 from fxtrade.core.trading_types import Observation
 from fxtrade.data import targets
@@ -27,6 +29,7 @@ from fxtrade.data.panel import Panel
 from fxtrade.data.targets import Targets
 from fxtrade.data.times import UNITS
 from fxtrade.evaluate import trading
+from fxtrade.evaluate.equity_table import equity_table
 from fxtrade.evaluate.headline import trading_headline
 from fxtrade.evaluate.tearsheet import TearSheet, tear_sheet
 from fxtrade.experiment.evaluate_run import forecasts
@@ -49,10 +52,11 @@ READERS = {"weights": targets.read_weights, "signals": targets.read_signals}
 
 
 class _Traded(NamedTuple):
-    """A backtest: its tear sheet, and its headline numbers."""
+    """A backtest: its tear sheet, its headline numbers, and its equity bar by bar."""
 
     sheet: TearSheet
     metrics: dict[str, float]
+    equity: pl.DataFrame
 
 
 def of_run(
@@ -190,7 +194,8 @@ def _trade(
         list(filter(None, notes)),
         "buy and hold",
     )
-    return _Traded(sheet, trading_headline(trading.summarize(panel.times, result, trials or ())))
+    metrics = trading_headline(trading.summarize(panel.times, result, trials or ()))
+    return _Traded(sheet, metrics, equity_table(panel, result, held.equity))
 
 
 def _write(
@@ -202,12 +207,14 @@ def _write(
     environment: Environment,
     console: Console,
 ) -> None:
-    """Write the tear sheet and the record, and show the tables."""
+    """Write the tear sheet, the equity and the record, and show the tables."""
     panel = made.sheet.panel
     span = Period(int(panel.times[0]), int(panel.times[-1]))
     record = BacktestRecord(source, panel.source, fingerprint, panel.symbols, span, trade, environment, made.metrics)
     with console.task("tear sheet"):
         tearsheet.write(folder, made.sheet)
+        with atomic_path(folder / "equity.parquet") as temporary:
+            made.equity.write_parquet(temporary)
         record.write(folder / RECORD)
     sheet_tables(console, made.sheet, folder)
 

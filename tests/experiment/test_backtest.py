@@ -22,7 +22,7 @@ from tests.helpers import tiny
 from tests.helpers.run_folder import report
 
 QUIET = Console(quiet=True)
-FILES = {"backtest.json", "plots", "tearsheet.html", "tearsheet.md", "trades.csv", "trades.parquet"}
+FILES = {"backtest.json", "equity.parquet", "plots", "tearsheet.html", "tearsheet.md", "trades.csv", "trades.parquet"}
 FREE = TradeConfig(rules=None, costs={})
 
 
@@ -115,6 +115,7 @@ class TestFile:
         made = backtest.of_file(file, "weights", trade, DataConfig(path=str(folder)), tmp_path, "w", QUIET)
         assert {p.name for p in made.iterdir()} == FILES
         record = BacktestRecord.read(made / backtest.RECORD)
+        assert pl.read_parquet(made / "equity.parquet")["equity"][-1] - 1 == record.metrics["total_return"]
         first = int(np.isfinite(weight).any(1).argmax())
         own = fx.backtest(panel.rows(slice(first, None)), weight[first:], market=costs.market(5, latency=1))
         expected = own.equity[-1] - 1
