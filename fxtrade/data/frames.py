@@ -54,7 +54,8 @@ def split_frame(frame: Any, symbol: str) -> dict[str, pl.DataFrame]:
 def row_times(frame: Any, name: str) -> Int64[np.ndarray, " N"] | None:
     """Return the times of the rows of a pandas or polars frame in ns, UTC if they name no zone; None without times.
 
-    They are its column `timestamp`, or its index of times. Raises DataError, with `name`, for a value that cannot be read as a time.
+    They are its column `timestamp`, or its index of times. Raises DataError, with `name`, for a value that cannot be
+    read as a time.
     """
     if "timestamp" in frame.columns:
         column = frame["timestamp"]
