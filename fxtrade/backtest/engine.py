@@ -246,7 +246,7 @@ def backtest_rule(
         ConfigError: as `backtest`.
     """
     check_rule(bars, market, policy, conditions)
-    late = int(market.latency)
+    late = int(np.asarray(market.latency))
     with compat.float64():
         return jax.device_get(_run_rule(bars, rule, market, policy, conditions, capital, record, forecast, late))
 
