@@ -22,6 +22,7 @@ from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.types import Bars, Features, Forecast
 from fxtrade.market import costs
 from fxtrade.models.tcn import TCN
+from fxtrade.risk import RULES
 from tests.helpers.bar_files import columns, write
 from tests.helpers.book_tables import snapshots
 
@@ -106,6 +107,32 @@ class TestWrongKinds:
         with pytest.raises(DataError, match="the target's columns are SIM0, BTC, the panel's symbols SIM0, SIM1"):
             fx.backtest(panel, frame)
 
+    @pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+    def test_the_index_of_a_pandas_frame_is_that_of_the_bars(self, panel, zone):
+        weight = np.random.default_rng(0).uniform(-0.5, 0.5, (300, 2))
+        index = pd.DatetimeIndex(panel.times.astype("datetime64[ns]"))
+        index = index if zone is None else index.tz_localize("UTC").tz_convert(zone)
+        frame = pd.DataFrame(weight, index, ["SIM0", "SIM1"])
+        expected = fx.backtest(panel, weight).equity
+        np.testing.assert_array_equal(fx.backtest(panel, frame).equity, expected)
+        for wrong, row in ((frame[::-1], 0), (frame.shift(freq="1h"), 0), (frame[:-1], 299), (frame.drop(index[7]), 7)):
+            with pytest.raises(DataError, match=f"row {row} of the target is .*, that of the bars 2"):
+                fx.backtest(panel, wrong)
+        np.testing.assert_array_equal(
+            fx.backtest(panel.bars, frame[::-1]).equity, fx.backtest(panel, weight[::-1]).equity
+        )
+
+    @pytest.mark.parametrize("kind", [pl.DataFrame, pd.DataFrame])
+    def test_a_column_of_times_is_that_of_the_bars_and_no_weight(self, panel, kind):
+        weight = np.full((300, 2), 0.4)
+        for times in (panel.times, panel.times.astype("datetime64[ns]"), panel.times // 10**6):
+            frame = kind({"timestamp": times, "SIM1": weight[:, 1], "SIM0": weight[:, 0]})
+            for bars in (panel, panel.bars):
+                np.testing.assert_array_equal(fx.backtest(bars, frame).equity, fx.backtest(panel, weight).equity)
+        swapped = kind({"timestamp": np.roll(panel.times, 1), "SIM1": weight[:, 1], "SIM0": weight[:, 0]})
+        with pytest.raises(DataError, match="row 0 of the target is .*; give a row for each bar"):
+            fx.backtest(panel, swapped)
+
     @pytest.mark.parametrize("names", [{}, ["log_return"], "log_return"])
     def test_features_without_options_by_name(self, panel, names):
         with pytest.raises(ConfigError, match="features are options by name"):
@@ -171,6 +198,13 @@ class TestTradingOnAnyTerms:
         expected = engine.backtest(panel.bars, order, *given.values())
         jax.tree.map(np.testing.assert_array_equal, found, expected)
         assert found.costs["funding"].any() and (found.executions.reason == 1).any()
+
+    def test_a_rule_is_run_by_the_engine(self, panel):
+        rule = RULES["sma_cross"](fast=3, slow=9, weight=0.4)
+        expected = engine.backtest_rule(panel.bars, rule, costs.market(5, 2, 1), capital=10.0, record=True)
+        found = fx.backtest(panel, rule, 5, 2, 1, capital=10.0, record=True)
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+        assert found.traded.any()
 
     @pytest.mark.parametrize(
         "given, message",

@@ -41,6 +41,19 @@ def check(
     check_market(market, shape[1], market_rank)
 
 
+def check_rule(bars: Bars, market: Market, policy: ExecutionPolicy, conditions: Conditions) -> None:
+    """Raise DataError or ConfigError for the first thing that is wrong; see `engine.backtest_rule`."""
+    check_bars(bars, "backtest")
+    check_policy(policy)
+    shape = np.shape(bars.ok)
+    if len(shape) != 2:
+        raise DataError(
+            f"backtest: bars have shape {shape}; give [N, A], a row for each bar and a column for each asset"
+        )
+    check_rows(bars, conditions, shape, extremes=True)
+    check_market(market, shape[1], rank=0)
+
+
 def check_policy(policy: ExecutionPolicy) -> None:
     """Raise ConfigError for a policy that does not exist."""
     for name, hint in typing.get_type_hints(ExecutionPolicy).items():
@@ -79,6 +92,7 @@ def check_orders(order: Order, shape: tuple[int, ...]) -> None:
     """Raise DataError for orders of another shape, infinite sizes, and prices or fractions that are not positive."""
     for name, field in _fields(order):
         values = np.asarray(field)
+        values = values if values.ndim else np.broadcast_to(values, shape)
         if values.shape != shape:
             raise DataError(f"backtest: order.{name} has shape {values.shape}, target {shape}; align them")
         where = "target" if name == "weight" else f"order.{name}"

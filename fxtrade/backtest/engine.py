@@ -10,8 +10,8 @@ Others count differently. A bar's time is its open here; engines that stamp an o
 the next open a look-ahead or the same moment, and some fill at the close that was just seen. `docs/trading.md` lists
 where the results of other libraries differ.
 
-`run` and `run_rule` are pure and unjitted, for `jit`, `vmap` and sweeps. `backtest` and `stress` check their inputs and
-are compiled.
+`run` and `run_rule` are pure and unjitted, for `jit`, `vmap` and sweeps. `backtest`, `backtest_rule` and `stress` check
+their inputs and are compiled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from jax import lax
 from jaxtyping import Int
 
 from fxtrade.backtest.account import init, no_order
-from fxtrade.backtest.checks import check, check_latency
+from fxtrade.backtest.checks import check, check_capital, check_latency, check_rule
 from fxtrade.backtest.step import advance, decide, step
 from fxtrade.core import compat
 from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market, Row
@@ -179,10 +179,18 @@ def make_trader(
 
 
 def as_order(target: Array | Order) -> Order:
-    """Return orders for targets: weights are those of market orders. Money is computed in JAX's default float."""
-    order = target if isinstance(target, Order) else Order(target)
-    real = jnp.result_type(float)
-    return jax.tree.map(lambda a: jnp.asarray(a, None if a.dtype == bool else real), jax.tree.map(jnp.asarray, order))
+    """Return orders for targets: weights are those of market orders, a number is that of every order.
+
+    Money is computed in JAX's default float.
+    """
+    order = jax.tree.map(jnp.asarray, target if isinstance(target, Order) else Order(target))
+    real, shape = jnp.result_type(float), order.weight.shape
+
+    def whole(field):
+        field = jnp.asarray(field, None if field.dtype == bool else real)
+        return field if field.ndim else jnp.broadcast_to(field, shape)
+
+    return jax.tree.map(whole, order)
 
 
 def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:
@@ -227,6 +235,29 @@ def backtest(
         return jax.device_get(_run(bars, order, market, policy, conditions, capital, record))
 
 
+def backtest_rule(
+    bars: Bars,
+    rule: Rule,
+    market: Market,
+    policy: ExecutionPolicy = POLICY,
+    conditions: Conditions = NO_CONDITIONS,
+    capital: float = 1.0,
+    record: bool = False,
+    forecast: Forecast | None = None,
+) -> Result:
+    """`run_rule`, compiled for each rule, in float64 where the backend has it; the Result holds NumPy arrays.
+
+    Raises:
+        DataError: shapes differ, or a price of an ok bar is not a positive number or not between its low and high.
+        ConfigError: as `backtest`.
+    """
+    check_rule(bars, market, policy, conditions)
+    check_capital(capital)
+    late = int(np.asarray(market.latency))
+    with compat.float64():
+        return jax.device_get(_run_rule(bars, rule, market, policy, conditions, capital, record, forecast, late))
+
+
 def stress(
     bars: Bars,
     target: Array | Order,
@@ -248,6 +279,7 @@ def stress(
 
 
 _run = jax.jit(run, static_argnames=("policy", "record"))
+_run_rule = jax.jit(run_rule, static_argnames=("rule", "policy", "record", "max_latency"))
 
 
 @functools.partial(jax.jit, static_argnames="policy")

@@ -1,26 +1,28 @@
-"""`backtest` of target weights with a fee, half a spread and a latency, or on any other terms of a market."""
+"""`backtest` of target weights or a rule with a fee, half a spread and a latency, or on any other terms of a market."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from fxtrade.backtest import engine
 from fxtrade.backtest.engine import NO_CONDITIONS
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.market_types import Conditions, Delisted, ExecutionPolicy, Market, ZeroVolume
 from fxtrade.core.order_types import Order
-from fxtrade.core.trading_types import Result
+from fxtrade.core.trading_types import Result, Rule
 from fxtrade.core.types import Array, Bars
+from fxtrade.data.frames import row_times
 from fxtrade.data.panel import Panel, bars_of
+from fxtrade.data.times import format_time
 from fxtrade.market import costs
 
 
 def backtest(
     panel: Panel | Bars,
-    target: Float[Array, "N A"] | Order,
+    target: Float[Array, "N A"] | Order | Rule,
     fee_bps: float = 10.0,
     half_spread_bps: float = 1.0,
     latency: int = 0,
@@ -39,7 +41,10 @@ def backtest(
     Args:
         target: share of equity for each bar and symbol, negative when short; NaN keeps the position. 0.4 holds 40 % of
             the equity. An array or a frame with a column for each symbol, which is chosen by its name if `panel` has
-            names. Or an `Order`: targets in units, limits, stops and brackets.
+            names. If a frame has times, a column `timestamp` or a pandas index of times (UTC if they name no zone),
+            they must be those of the panel; without them rows count by their order. Or an `Order`: targets in units,
+            limits, stops and brackets. Or a `Rule` that reads bars, and the account if it likes; it decides within the
+            loop, is compiled once, and its exposure is its own affair.
         fee_bps, half_spread_bps: per side, in basis points.
         latency: bars that an order takes beyond the next open.
         zero_volume: in a bar of volume 0 an order must "wait", or may "fill"; see `ExecutionPolicy`.
@@ -54,7 +59,8 @@ def backtest(
         record: whether the result has executions, which `trades` and `tear_sheet` need.
 
     Raises:
-        DataError: shapes differ, a target is infinite, or the weights of a bar exceed `max_gross_exposure`.
+        DataError: shapes differ, a target is infinite, the times of a frame differ from the panel's, or the weights of
+            a bar exceed `max_gross_exposure`.
         ConfigError: a cost or the latency is negative, there is no such policy, or an argument stands beside the one
             that takes its place.
     """
@@ -66,6 +72,8 @@ def backtest(
         policy = ExecutionPolicy(zero_volume, delisted)
     elif (zero_volume, delisted) != ("wait", "mark"):
         raise ConfigError("backtest: give zero_volume and delisted, or a policy, which has its own")
+    if isinstance(target, Rule):
+        return engine.backtest_rule(bars_of(panel), target, market, policy, conditions, capital, record)
     order = target if isinstance(target, Order) else Order(_weights(panel, target))
     _check_exposure(np.asarray(order.weight), max_gross_exposure)
     return engine.backtest(bars_of(panel), order, market, policy, conditions, capital, record)
@@ -73,12 +81,28 @@ def backtest(
 
 def _weights(panel: Panel | Bars, target: Any) -> Float[np.ndarray, "N A"]:
     """Return the weights of an array or a frame. Raises DataError for anything else."""
-    if isinstance(panel, Panel) and hasattr(target, "columns"):
-        target = _ordered(target, panel.symbols)
+    if hasattr(target, "columns"):
+        if isinstance(panel, Panel):
+            _check_times(panel, row_times(target, "backtest: the target"))
+        target = target[[name for name in target.columns if name != "timestamp"]]
+        target = _ordered(target, panel.symbols) if isinstance(panel, Panel) else target
     try:
         return np.asarray(target, np.float64)
     except (TypeError, ValueError) as e:
         raise DataError(f"backtest: target must be weights [N, A], got {type(target).__name__}: {e}") from e
+
+
+def _check_times(panel: Panel, times: Int64[np.ndarray, " M"] | None) -> None:
+    """Raise DataError for the first time that is not that of the bar in its row."""
+    if times is None or np.array_equal(times, panel.times):
+        return
+    rows = min(len(times), len(panel.times))
+    row = int(np.append(times[:rows] != panel.times[:rows], True).argmax())
+    there, wanted = (format_time(x[row]) if row < len(x) else "missing" for x in (times, panel.times))
+    raise DataError(
+        f"backtest: row {row} of the target is {there}, that of the bars {wanted}; give a row for each bar, in order, "
+        "with the open of the bar as its time"
+    )
 
 
 def _check_exposure(weights: Float[np.ndarray, "N A"], largest: float) -> None:

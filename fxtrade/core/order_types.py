@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from jaxtyping import Bool, Float, Int
 
-from fxtrade.core.types import Array
+from fxtrade.core.types import Array, Number
 
 
 class Bracket(NamedTuple):
     """Exits of the position that an order opens, one cancels the other; NaN: the order has no such exit.
 
-    All are fractions of the price of the fill that opens the position, so 0.05 is 5 %.
+    All are fractions of the price of the fill that opens the position, so 0.05 is 5 %. A number counts for all orders.
 
     Attributes:
         stop: loss at which the position is closed, by a stop order.
@@ -26,10 +26,10 @@ class Bracket(NamedTuple):
         break_even: profit from which on the stop is no worse than the price of the fill.
     """
 
-    stop: Float[Array, "*N A"] | None = None
-    target: Float[Array, "*N A"] | None = None
-    trailing: Float[Array, "*N A"] | None = None
-    break_even: Float[Array, "*N A"] | None = None
+    stop: Float[Array, "*N A"] | Number | None = None
+    target: Float[Array, "*N A"] | Number | None = None
+    trailing: Float[Array, "*N A"] | Number | None = None
+    break_even: Float[Array, "*N A"] | Number | None = None
 
 
 class Order(NamedTuple):

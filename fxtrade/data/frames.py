@@ -6,11 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import polars as pl
+from jaxtyping import Int64
 
 from fxtrade.core.errors import DataError
 from fxtrade.data.bar_table import FLOW, REQUIRED
 from fxtrade.data.tables import standard_names
+from fxtrade.data.times import to_nanoseconds
 
 SYMBOL_COLUMNS = ("symbol", "ticker", "asset", "pair", "coin", "instrument")
 _FIELD = f"(?P<field>{'|'.join((*FLOW, *REQUIRED))})"
@@ -46,6 +49,23 @@ def split_frame(frame: Any, symbol: str) -> dict[str, pl.DataFrame]:
     if "close" in table.columns:
         return {symbol: table}
     return _split_wide(table)
+
+
+def row_times(frame: Any, name: str) -> Int64[np.ndarray, " N"] | None:
+    """Return the times of the rows of a pandas or polars frame in ns, UTC if they name no zone; None without times.
+
+    They are its column `timestamp`, or its index of times. Raises DataError, with `name`, for a value that cannot be
+    read as a time.
+    """
+    if "timestamp" in frame.columns:
+        column = frame["timestamp"]
+    elif getattr(getattr(getattr(frame, "index", None), "dtype", None), "kind", "") == "M":
+        column = frame.index.to_series()
+    else:
+        return None
+    if not isinstance(column, pl.Series):
+        column = pl.Series("timestamp", _plain(column), strict=False)
+    return to_nanoseconds(column, name).to_numpy()
 
 
 def _split_wide(table: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -92,6 +92,11 @@ class Panel:
         )
         return frame.sort("timestamp", "symbol", maintain_order=True)
 
+    def rows(self, span: slice) -> Panel:
+        """Return a stretch of the bars."""
+        bars, edge = jax.tree.map(lambda a: a[span], (self.bars, self.edge))
+        return dataclasses.replace(self, bars=bars, times=self.times[span], edge=edge)
+
     def __repr__(self) -> str:
         kind, bars = "simulated, " if self.simulated else "", plural(len(self.times), "bar")
         shown, more = ", ".join(self.symbols[:4]), len(self.symbols) - 4

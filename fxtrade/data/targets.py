@@ -1,11 +1,12 @@
 """Read target weights, or entries and exits, from a file, and place them on the bars of a `Panel`.
 
-Times are the opens of bars: a row holds what is decided when the bar that opens then has closed. Rows before the first
-bar or after the last one are left out and counted.
+Times are the opens of bars: a row holds what is decided when the bar that opens then has closed. The last weight of a
+symbol before the first bar is decided at that bar; other rows before it or after the last one are left out and counted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +32,15 @@ class Targets(NamedTuple):
 
     Attributes:
         weight: decided at the close of each bar; NaN keeps the position.
-        outside: rows of the file before the first bar or after the last one.
+        first: row of the panel at which the file begins.
+        carried: weights before the first bar that are decided at it.
+        outside: rows of the file before the first bar or after the last one that are left out.
         source: description of where the targets come from, for reports.
     """
 
     weight: Float[np.ndarray, "N A"]
+    first: int
+    carried: int
     outside: int
     source: str
 
@@ -55,6 +60,20 @@ class _Rows(NamedTuple):
             first = int(bad.argmax())
             place = f"{format_time(self.time[first])}, {self.symbols[self.asset[first]]}"
             raise DataError(f"{self.path}, row {self.number[first]} ({place}): {message}")
+
+
+def read_symbols(path: str | Path, known: Sequence[str]) -> tuple[str, ...] | None:
+    """Return those of the known symbols that a file of targets or signals names; None if it names an unknown one.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    table, _ = read_table(Path(path), (), TIME)
+    if "symbol" in table.columns:
+        named = set(table["symbol"].cast(pl.String))
+        return tuple(s for s in known if s in named) if named <= set(known) else None
+    named = {column for column in table.columns if column not in TIME}
+    return tuple(s for s in known if s.lower() in named) if named <= {s.lower() for s in known} else None
 
 
 def read_weights(path: str | Path, panel: Panel, max_gross_exposure: float = 1.0, allow_short: bool = True) -> Targets:
@@ -159,22 +178,38 @@ def _place(rows: _Rows, weight: Float[np.ndarray, " R"], panel: Panel, largest: 
     if not inside.any():
         there, bars = (f"{format_time(t.min(), 'm')} to {format_time(t.max(), 'm')}" for t in (rows.time, panel.times))
         raise DataError(f"{rows.path}: no row lies within the bars, {bars} (there are {there})")
-    place = np.minimum(np.searchsorted(panel.times, rows.time), len(panel.times) - 1)
+    before, place = (
+        rows.time < panel.times[0],
+        np.minimum(np.searchsorted(panel.times, rows.time), len(panel.times) - 1),
+    )
     off = inside & (panel.times[place] != rows.time)
     rows.refuse(off, "its time is not the open of a bar; write the open of the bar at whose close it is decided")
     target = np.full(panel.bars.ok.shape, np.nan)
-    target[place[inside], rows.asset[inside]] = weight[inside]
+    carried = _last(before & np.isfinite(weight), rows)
+    target[0, rows.asset[carried]] = weight[carried]
+    given = inside & np.isfinite(weight)
+    target[place[given], rows.asset[given]] = weight[given]
 
     gross = np.abs(_held(target)).sum(1)
-    beyond = inside & (gross[place] > largest * (1 + ROUNDING))
+    beyond = (inside | carried) & (gross[place] > largest * (1 + ROUNDING))
     rows.refuse(
         beyond & (place == place[beyond].min(initial=len(gross))),
         f"the absolute weights held from then on sum to {gross[place[beyond].min(initial=len(gross) - 1)]:g}, above "
         f"max_gross_exposure = {largest:g}; a weight is a share of equity, 0.4 for 40 %",
     )
-    outside = int((~inside).sum())
+    first = 0 if before.any() else int(place[inside].min())
+    outside = int((~inside & ~carried).sum())
     note = f" (rows left out, because they are outside the time of the bars: {outside:,})" if outside else ""
-    return Targets(target, outside, f"{rows.path}{note}")
+    return Targets(target, first, int(carried.sum()), outside, f"{rows.path}{note}")
+
+
+def _last(chosen: Bool[np.ndarray, " R"], rows: _Rows) -> Bool[np.ndarray, " R"]:
+    """Return the last of the chosen rows of each asset."""
+    number = np.flatnonzero(chosen)
+    number = number[np.lexsort((rows.time[number], rows.asset[number]))]
+    made = np.zeros_like(chosen)
+    made[number[np.append(rows.asset[number][1:] != rows.asset[number][:-1], True)[: len(number)]]] = True
+    return made
 
 
 def _held(target: Float[np.ndarray, "N A"]) -> Float[np.ndarray, "N A"]:

@@ -40,6 +40,7 @@ class TearSheet:
         trades, capital: in the account's currency; everything else is in units of the capital at the start.
         closes: `[N + 1]` times of the start of the account and of the close of each bar.
         day_starts: `[D]` times. month_starts: `[M]` times, with the returns `month_returns` of the strategy.
+        warnings, notes: what the reader has to know, and what explains the numbers.
         window: days of the rolling Sharpe ratio, 0 where the history is too short for one.
     """
 
@@ -60,6 +61,8 @@ class TearSheet:
     trading_metrics: TradingMetrics
     attributions: tuple[Attribution, ...]
     terms: str = ""
+    notes: tuple[str, ...] = ()
+    benchmark_name: str = "benchmark"
 
     def __repr__(self) -> str:
         return f"TearSheet({self.title!r}, {self.panel!r}, {self.trades!r})"
@@ -75,6 +78,8 @@ def tear_sheet(
     warnings: Sequence[str] = (),
     trials: Sequence[float] | None = None,
     terms: str = "",
+    notes: Sequence[str] = (),
+    benchmark_name: str = "benchmark",
 ) -> TearSheet:
     """Return the tear sheet of one backtest.
 
@@ -88,6 +93,8 @@ def tear_sheet(
         trials: daily Sharpe ratio of every configuration tried before, NaN of one that was ruined; deflates the Sharpe
             ratio. None: not known.
         terms: costs and other terms of trade, in words.
+        notes: what explains the numbers, such as what was left out.
+        benchmark_name: its heading.
 
     Raises:
         DataError: the result or the benchmark is not of these bars.
@@ -123,6 +130,8 @@ def tear_sheet(
         trading_metrics=metrics.trading_metrics(result, trades, strategy, held, trials, closes),
         attributions=_attributions(panel, net, trades, capital),
         terms=terms,
+        notes=tuple(notes),
+        benchmark_name=benchmark_name,
     )
 
 

@@ -84,9 +84,7 @@ def trade_alone(data: Dataset, forecast: Forecast, config: TradeConfig, horizon:
 def traded_panel(data: Dataset) -> Panel:
     """Return the bars of the test span, from the first to the last row in which a strategy is tested."""
     rows = np.flatnonzero(splits.trading_rows(data.split))
-    span = slice(rows[0], rows[-1] + 1)
-    bars = jax.tree.map(lambda a: a[span], data.panel.bars)
-    return dataclasses.replace(data.panel, bars=bars, times=data.panel.times[span], edge=None)
+    return dataclasses.replace(data.panel.rows(slice(rows[0], rows[-1] + 1)), edge=None)
 
 
 def orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> Orders:

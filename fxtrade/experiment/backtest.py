@@ -1,6 +1,7 @@
 """Backtests apart from training: of a finished run on other terms, and of targets or signals of a file.
 
-Each writes a tear sheet and `backtest.json` into a folder. That of a run is a trial, which the ledger counts.
+Each writes a tear sheet, `equity.parquet` and `backtest.json` into a folder. That of a run is a trial, which the ledger
+counts.
 """
 
 from __future__ import annotations
@@ -12,18 +13,23 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from fxtrade import labels
 from fxtrade.backtest.trades import trades
 from fxtrade.core import compat
 from fxtrade.core.config import DataConfig, RunConfig, TradeConfig
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
-from fxtrade.core.files import check_writable
+from fxtrade.core.files import atomic_path, check_writable
+from fxtrade.core.text import plural
 from fxtrade.core.trading_types import Observation
 from fxtrade.data import targets
+from fxtrade.data.files import find_files
 from fxtrade.data.panel import Panel
+from fxtrade.data.targets import Targets
 from fxtrade.data.times import UNITS
 from fxtrade.evaluate import trading
+from fxtrade.evaluate.equity_table import equity_table
 from fxtrade.evaluate.headline import trading_headline
 from fxtrade.evaluate.tearsheet import TearSheet, tear_sheet
 from fxtrade.experiment.evaluate_run import forecasts
@@ -33,7 +39,7 @@ from fxtrade.pipeline.warm_start import best_params
 from fxtrade.report import tearsheet
 from fxtrade.report.progress import Console
 from fxtrade.report.terminal import sheet_tables
-from fxtrade.report.trading_notes import describe_events, describe_paths, describe_trade
+from fxtrade.report.trading_notes import describe_events, describe_first_tier, describe_paths, describe_trade
 from fxtrade.risk.rule import chain, replay
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.ledger import Trial
@@ -41,14 +47,16 @@ from fxtrade.runs.provenance import Environment
 from fxtrade.runs.record import BacktestRecord, Period, RunRecord
 
 RECORD = "backtest.json"
+HELD = "Buy and hold: equal weights, the same costs and funding"
 READERS = {"weights": targets.read_weights, "signals": targets.read_signals}
 
 
 class _Traded(NamedTuple):
-    """A backtest: its tear sheet, and its headline numbers."""
+    """A backtest: its tear sheet, its headline numbers, and its equity bar by bar."""
 
     sheet: TearSheet
     metrics: dict[str, float]
+    equity: pl.DataFrame
 
 
 def of_run(
@@ -116,7 +124,8 @@ def of_file(
     Args:
         path: see `data.targets`.
         trade: whose rules change the targets.
-        data: of the bars.
+        data: of the bars. Without `symbols`, those of a folder that the file names are read, with `align="union"`. The
+            backtest begins at the first row of the file.
         out, name: as of `of_run`; without `out` the folder is in `results`.
 
     Raises:
@@ -127,17 +136,35 @@ def of_file(
         raise ConfigError(f"{path}: name the folder or file of its bars with --data")
     _check_terms(trade)
     with console.task("reading bars"):
-        panel = dataset.load(data)
-    read = READERS[kind](path, panel, trade.max_gross_exposure, trade.allow_short)
-    target = read.weight
+        panel = dataset.load(_only_named(path, data))
+    read, fingerprint = READERS[kind](path, panel, trade.max_gross_exposure, trade.allow_short), panel.fingerprint()
+    first = min(read.first, len(panel.times) - 2)  # two bars have an interval
+    panel, target = panel.rows(slice(first, None)), read.weight[first:]
     if trade.rules:
         with compat.float64():
             target = np.asarray(replay(chain(*build_rules(trade)), Observation(bars=panel.bars), target))
-    notes = (f"{read.outside:,} rows of {path} left out, because they are outside the time of the bars",)
     with console.task("backtest"):
-        made = _trade(panel, target, trade, path.stem, notes if read.outside else (), None)
-    _write(target_folder, made, read.source, panel.fingerprint(), trade, provenance.environment(), console)
+        made = _trade(panel, target, trade, path.stem, _notes(path, read, first), None)
+    _write(target_folder, made, read.source, fingerprint, trade, provenance.environment(), console)
     return target_folder
+
+
+def _only_named(path: Path, data: DataConfig) -> DataConfig:
+    """Return the config that reads those symbols of a folder that the file names, unless it chooses symbols itself."""
+    if data.path is None or data.symbols is not None:
+        return data
+    named = targets.read_symbols(path, tuple(find_files(Path(data.path), None)))
+    return dataclasses.replace(data, symbols=named, align="union") if named else data
+
+
+def _notes(path: Path, read: Targets, first: int) -> list[str]:
+    """Return what was left out, and what was carried in."""
+    notes = (
+        (first, "bar", "before the first decision left out"),
+        (read.carried, "row", f"of {path} before the bars carried in, decided at the first bar"),
+        (read.outside, "row", f"of {path} outside the time of the bars left out"),
+    )
+    return [f"{plural(count, noun)} {what}" for count, noun, what in notes if count]
 
 
 def _trade(
@@ -151,12 +178,24 @@ def _trade(
     terms, order = build_terms(trade, panel), build_order(trade, target)
     result, held = terms.backtest(panel.bars, order, record=True), trading.hold(panel, terms)
     assert result.executions is not None, "they are recorded"
-    paths = describe_paths(trading.path_range(panel, order, terms))
-    funding = f"funding rates: {terms.funding}" if terms.funding else ""
-    warnings = [text for text in (*notes, paths, funding, *describe_events(result.counts)) if text]
-    made = trades(result.executions, panel.bars)
-    sheet = tear_sheet(panel, result, made, trade.capital, held.equity, title, warnings, trials, describe_trade(trade))
-    return _Traded(sheet, trading_headline(trading.summarize(panel.times, result, trials or ())))
+    warnings = [describe_paths(trading.path_range(panel, order, terms)), *describe_events(result.counts)]
+    funding = f"Funding rates: {terms.funding}" if terms.funding else ""
+    notes = [HELD, *notes, describe_first_tier(trade), funding]
+    sheet = tear_sheet(
+        panel,
+        result,
+        trades(result.executions, panel.bars),
+        trade.capital,
+        held.equity,
+        title,
+        list(filter(None, warnings)),
+        trials,
+        describe_trade(trade),
+        list(filter(None, notes)),
+        "buy and hold",
+    )
+    metrics = trading_headline(trading.summarize(panel.times, result, trials or ()))
+    return _Traded(sheet, metrics, equity_table(panel, result, held.equity))
 
 
 def _write(
@@ -168,12 +207,14 @@ def _write(
     environment: Environment,
     console: Console,
 ) -> None:
-    """Write the tear sheet and the record, and show the tables."""
+    """Write the tear sheet, the equity and the record, and show the tables."""
     panel = made.sheet.panel
     span = Period(int(panel.times[0]), int(panel.times[-1]))
     record = BacktestRecord(source, panel.source, fingerprint, panel.symbols, span, trade, environment, made.metrics)
     with console.task("tear sheet"):
         tearsheet.write(folder, made.sheet)
+        with atomic_path(folder / "equity.parquet") as temporary:
+            made.equity.write_parquet(temporary)
         record.write(folder / RECORD)
     sheet_tables(console, made.sheet, folder)
 

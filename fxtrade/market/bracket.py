@@ -117,7 +117,7 @@ def _levels(bracket: Bracket, price: Float[Array, " A"], side: Float[Array, " A"
     return Exits(
         stop,
         away(bracket.target, side),
-        bracket.trailing,
+        None if bracket.trailing is None else jnp.asarray(bracket.trailing),
         away(bracket.break_even, side),
         price if breaks else None,
     )

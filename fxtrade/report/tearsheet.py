@@ -36,7 +36,8 @@ def markdown(sheet: TearSheet, pictures: tuple[str, ...]) -> str:
     parts += [facts(headline(sheet)), *(f"![{name.removeprefix('tearsheet_')}](plots/{name}.png)" for name in pictures)]
     for table in tables(sheet):
         parts += [f"## {table.title}", grid(table.header, table.rows, table.words)]
-    return "\n\n".join([*parts, CONVENTIONS]) + "\n"
+    notes = "\n".join(f"* {text}." for text in sheet.notes)
+    return "\n\n".join([*parts, *([notes] if notes else ()), CONVENTIONS]) + "\n"
 
 
 __all__ = ["markdown", "write"]

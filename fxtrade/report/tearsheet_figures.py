@@ -36,7 +36,7 @@ def curves(sheet: TearSheet) -> go.Figure:
         len(titles), 1, shared_xaxes=True, vertical_spacing=0.08, row_heights=heights, subplot_titles=titles
     )
     figure.update_annotations(x=0, xanchor="left", font_size=13)
-    drawn = [("strategy", BLUE, sheet.strategy), ("benchmark", ORANGE, sheet.benchmark)]
+    drawn = [("strategy", BLUE, sheet.strategy), (sheet.benchmark_name, ORANGE, sheet.benchmark)]
     for name, color, curve in reversed(drawn):
         if curve is not None:
             _add_curve(figure, sheet, curve, name, color)

@@ -90,7 +90,8 @@ def page(sheet: TearSheet) -> str:
         body.append(_section("Trades on the price", f"<p>{escape(_note(sheet))}</p>", plots["trades"]))
     parts = [_section(f"Net profit by {a.name}{_zone(a.name)}", plots[f"by_{a.name}"]) for a in sheet.attributions]
     body += [_pair(parts), *map(_table, listed.values())]
-    body += [f"<footer><p>{escape(CONVENTIONS)}</p></footer>", f"<script>{SCRIPT}</script>"]
+    notes = "".join(f"<p>{escape(text)}.</p>" for text in sheet.notes)
+    body += [f"<footer>{notes}<p>{escape(CONVENTIONS)}</p></footer>", f"<script>{SCRIPT}</script>"]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'

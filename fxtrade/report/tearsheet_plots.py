@@ -44,7 +44,7 @@ def curves(sheet: TearSheet) -> Figure:
     figure = new_figure(3.4 + 1.4 * rows)
     upper, *lower = figure.subplots(rows, 1, sharex=True, height_ratios=(3, 1.4, 1.6)[:rows])
     drawn = (
-        ("benchmark", ORANGE, sheet.benchmark, sheet.benchmark_metrics),
+        (sheet.benchmark_name, ORANGE, sheet.benchmark, sheet.benchmark_metrics),
         ("strategy", BLUE, sheet.strategy, sheet.strategy_metrics),
     )
     for name, color, curve, metrics in drawn:

@@ -112,13 +112,20 @@ def _equity(sheet: TearSheet) -> Table:
     rows = []
     for key, (name, form) in EQUITY.items():
         rows += [[name, *(form(getattr(x, key)) for x in columns)], *details.get(key, [])]
-    return Table("Returns and risk", ("", "strategy", "benchmark")[: 1 + len(columns)], tuple(map(tuple, rows)))
+    return Table(
+        "Returns and risk", ("", "strategy", sheet.benchmark_name)[: 1 + len(columns)], tuple(map(tuple, rows))
+    )
 
 
 def _trading(sheet: TearSheet) -> Table:
     metrics = sheet.trading_metrics
     left_out = (set() if metrics.trials else TRIALS) | (set() if sheet.benchmark else BENCHMARK)
-    rows = [(name, form(getattr(metrics, key))) for key, (name, form) in TRADING.items() if key not in left_out]
+    held = "the benchmark" if sheet.benchmark_name == "benchmark" else sheet.benchmark_name
+    rows = [
+        (name.replace("the benchmark", held), form(getattr(metrics, key)))
+        for key, (name, form) in TRADING.items()
+        if key not in left_out
+    ]
     costs = [
         (f"{name.replace('_', '-')} paid (of the starting capital)", percent(x)) for name, x in metrics.costs.items()
     ]

@@ -32,7 +32,7 @@ def table(console: Console, report: RunReport, folder: Path) -> None:
 
 
 def sheet_tables(console: Console, sheet: TearSheet, folder: Path) -> None:
-    """Print returns, risk, trades and costs of a tear sheet, its warnings and the path of its page."""
+    """Print returns, risk, trades and costs of a tear sheet, its warnings, its notes and the path of its page."""
     for table in tearsheet_tables.tables(sheet)[:2]:
         made = plain_table(table.title)
         for column, name in enumerate(table.header):
@@ -40,7 +40,7 @@ def sheet_tables(console: Console, sheet: TearSheet, folder: Path) -> None:
         for row in table.rows:
             made.add_row(*map(Text, row))
         console.rich.print(made, soft_wrap=False)
-    for text in sheet.warnings:
+    for text in (*sheet.warnings, *sheet.notes):
         console.say(f"{text}.")
     console.say(f"tear sheet: {folder / 'tearsheet.html'}")
 

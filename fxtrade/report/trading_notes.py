@@ -21,6 +21,7 @@ EVENTS = {  # by name of a count: what was counted, and of what
         "in whose range both the stop and the target of a position lie, so that their order is assumed",
     ),
 }
+SAME = 0.001  # paths whose total returns differ by no more need no words
 DELISTED = {
     "mark": "keeps its last price",
     "close": "is sold at its last price",
@@ -36,11 +37,21 @@ def describe_events(counts: Counts | TradingSummary) -> list[str]:
 
 
 def describe_paths(paths: Sequence[PathCell]) -> str:
-    """Return the range of results over the order of the extremes in a bar; "" where nothing depends on it."""
-    if not paths:
+    """Return the range of results over the order of the extremes in a bar; "" where little or nothing depends on it."""
+    returns = [x.total_return for x in paths]
+    if not paths or max(returns) - min(returns) <= SAME:
         return ""
     texts = [f"{gain(x.total_return)} (Sharpe ratio {fixed(x.sharpe, 2)}) {x.path}" for x in paths]
     return f"A bar does not tell which extreme came first; total return by path: {', '.join(texts)}"
+
+
+def describe_first_tier(trade: TradeConfig) -> str:
+    """Return that the capital is too small for the tiers of a fee schedule; "" where it was given."""
+    if not trade.fee_schedule or trade.capital != TradeConfig().capital:
+        return ""
+    return (
+        f"A capital of {trade.capital:g} always pays the first tier of {trade.fee_schedule}: give config.trade.capital"
+    )
 
 
 def describe_delisted(trade: TradeConfig) -> str:

@@ -20,7 +20,13 @@ from fxtrade.report.formatting import (
 )
 from fxtrade.report.schema import RunReport
 from fxtrade.report.tables import grid
-from fxtrade.report.trading_notes import describe_delisted, describe_events, describe_paths, describe_terms
+from fxtrade.report.trading_notes import (
+    describe_delisted,
+    describe_events,
+    describe_first_tier,
+    describe_paths,
+    describe_terms,
+)
 from fxtrade.risk import SIZING
 
 ratio = partial(fixed, digits=2)
@@ -67,7 +73,7 @@ def trading(report: RunReport, equity: str, costs: str) -> list[str]:
         equity,
         "Net of costs; in brackets the 95 % interval. A year has 365 days.",
         grid(["", "strategy", "buy and hold"], rows),
-        *_notes(t),
+        *_notes(t, report.config.trade),
         "### Sensitivity to costs and latency",
         "Annual Sharpe ratio (total return) by fee and by latency of the fills, without a spread.",
         costs,
@@ -78,9 +84,10 @@ def trading(report: RunReport, equity: str, costs: str) -> list[str]:
     ]
 
 
-def _notes(t: TradingResult) -> list[str]:
-    """Return the range over paths, the events of the strategy and the source of funding, as a list of lines."""
-    lines = [describe_paths(t.paths), *describe_events(t.strategy), f"Funding rates: {t.funding}" if t.funding else ""]
+def _notes(t: TradingResult, trade: TradeConfig) -> list[str]:
+    """Return the range over paths, the events of the strategy, the tier and the source of funding, as lines."""
+    funding = f"Funding rates: {t.funding}" if t.funding else ""
+    lines = [describe_paths(t.paths), *describe_events(t.strategy), describe_first_tier(trade), funding]
     listed = "\n".join(f"* {line}." for line in lines if line)
     return [listed] if listed else []
 

@@ -57,6 +57,7 @@ def replay(rule: Rule, rows: Forecast | Observation, target: Float[Array, "N A"]
     """Return the targets of a rule over a whole history, from its first row on; pure, for `jit` and `vmap`.
 
     `target` is the input of the rule, such as your own weights; without it the input is NaN, as in `as_stream`.
+    There is no account here: a rule that reads it runs in `engine.backtest_rule`, or by `fx.backtest(panel, rule)`.
     """
     stream = as_stream(rule)
     state = stream.init(rows)

@@ -6,7 +6,8 @@ from fxtrade.backtest import engine
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.market_types import ExecutionPolicy, Market
-from fxtrade.core.trading_types import Observation
+from fxtrade.core.order_types import Bracket, Order
+from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.core.types import Bars, Book
 from fxtrade.market.costs import grid, market
 from fxtrade.risk import RULES
@@ -308,3 +309,74 @@ def test_rates_an_asset():
     np.testing.assert_allclose(fees[1], 0.25e-4 * rates, rtol=1e-12)
     both = Market({"fee": {"rate_bps": np.stack([rates, 2 * rates])}}, np.zeros(2, np.int32))
     np.testing.assert_allclose(engine.stress(bars, target, both).costs["fee"], np.stack([fees, 2 * fees]), rtol=1e-9)
+
+
+def test_a_number_in_an_order_counts_for_all():
+    rng = np.random.default_rng(3)
+    bars, weight = walk(rng, 60), targets(rng, 60)
+    bars = whole(bars)
+    full = Order(weight, limit=np.full((60, A), 1.0), bracket=Bracket(np.full((60, A), 0.01), np.full((60, A), 0.03)))
+    short = Order(weight, limit=np.float64(1), bracket=Bracket(stop=0.01, target=np.float32(0.03)))
+    expected = engine.backtest(bars, full._replace(reduce_only=np.zeros((60, A), bool)), FREE, record=True)
+    found = engine.backtest(bars, short._replace(reduce_only=False), FREE, record=True)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, expected)
+    assert {1, 2} <= set(found.executions.reason[found.executions.units != 0])
+    markets, _ = grid(fee_bps=(0,), latency=(0,))
+    np.testing.assert_allclose(engine.stress(bars, short, markets).equity[0], found.equity, rtol=1e-12)
+    with pytest.raises(DataError, match="order.bracket.stop at row 0, asset 0 is unusable"):
+        engine.backtest(bars, Order(weight, bracket=Bracket(stop=-0.01)), FREE)
+    with pytest.raises(DataError, match=r"target has shape \(\)"):
+        engine.backtest(bars, Order(0.5), FREE)
+
+
+def whole(bars):
+    """The bars with a range that holds open and close."""
+    return bars.replace(high=np.fmax(bars.open, bars.close), low=np.fmin(bars.open, bars.close))
+
+
+@pytest.mark.parametrize("latency", [0, 2])
+def test_a_rule_that_reads_bars_alone_is_the_backtest_of_its_targets(latency):
+    bars, rule = whole(walk(np.random.default_rng(4), 80)), RULES["sma_cross"](fast=2, slow=5, weight=0.3)
+    with compat.float64():
+        target = np.asarray(replay(rule, Observation(bars=bars)))
+    found = engine.backtest_rule(bars, rule, market(5, 1, latency), capital=100.0, record=True)
+    expected = engine.backtest(bars, target, market(5, 1, latency), capital=100.0, record=True)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15), found, expected)
+    assert isinstance(found.equity, np.ndarray) and found.equity.dtype == np.float64 and found.costs["fee"].any()
+
+
+def stop_of_equity(limit):
+    """Hold everything in the first asset until the account has lost `limit`, then nothing."""
+
+    def init(obs):
+        return np.zeros((), bool)
+
+    def update(target, stopped, obs, account):
+        equity = account.cash + (account.units * account.mark).sum()
+        stopped = stopped | (equity < 1 - limit)
+        return target.at[:].set(0.0).at[0].set(jax.numpy.where(stopped, 0.0, 1.0)), stopped
+
+    return Rule(init, update)
+
+
+def test_a_rule_may_read_the_account():
+    bars = whole(walk(np.random.default_rng(5), 120))
+    found = engine.backtest_rule(bars, stop_of_equity(0.02), FREE)
+    out = int((found.equity < 0.98).argmax())
+    assert 0 < out < 110 and (found.weight[1 : out + 1, 0] > 0).all() and not found.weight[out + 1 :].any()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"low": np.full((12, A), 2.0, np.float32)}, "bars.low or bars.high at row 0"),
+        ({"volume": np.ones(3, np.float32)}, "bars.volume has shape"),
+        ({"ok": np.ones(12, bool)}, r"bars have shape \(12,\)"),
+    ],
+)
+def test_bars_that_a_rule_cannot_be_backtested_on(changes, message):
+    bars = whole(walk(np.random.default_rng(0)))
+    with pytest.raises(DataError, match=message):
+        engine.backtest_rule(bars.replace(**changes), RULES["buy_and_hold"](), FREE)
+    with pytest.raises(ConfigError, match="give scalars"):
+        engine.backtest_rule(bars, RULES["buy_and_hold"](), grid(fee_bps=(1, 2), latency=(0,))[0])

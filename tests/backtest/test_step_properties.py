@@ -195,7 +195,12 @@ def test_orders_are_not_changed_by_assets_beside_them():
 def bracketed(prices: np.ndarray, weight, **exits) -> tuple[Bars, Order]:
     """Bars `[N, 4]` of one asset, and an order for a weight in every row."""
     price = np.asarray(prices, np.float32)
-    bars = Bars(*(price[:, k, None] for k in range(4)), np.ones((len(price), 1)), np.ones((len(price), 1), bool), np.zeros(len(price), np.int32))
+    bars = Bars(
+        *(price[:, k, None] for k in range(4)),
+        np.ones((len(price), 1)),
+        np.ones((len(price), 1), bool),
+        np.zeros(len(price), np.int32),
+    )
     parts = {name: np.full((len(price), 1), value) for name, value in exits.items()}
     return bars, Order(np.broadcast_to(np.asarray(weight, float), (len(price),))[:, None], bracket=Bracket(**parts))
 
@@ -215,7 +220,9 @@ class TestMarginOnTheWay:
 
     def run(self, bar, order, margin, market=None):
         price = np.asarray([self.BAR, bar, bar[3:] * 4, bar[3:] * 4], np.float32)
-        bars = Bars(*(price[:, k, None] for k in range(4)), np.ones((4, 1)), np.ones((4, 1), bool), np.zeros(4, np.int32))
+        bars = Bars(
+            *(price[:, k, None] for k in range(4)), np.ones((4, 1)), np.ones((4, 1), bool), np.zeros(4, np.int32)
+        )
         rows = jax.tree.map(lambda x: np.array([[x]] + [[np.nan]] * 3), order)
         return engine.backtest(bars, rows, (market or Market({}, np.int32(0)))._replace(margin=margin), record=True)
 

@@ -54,11 +54,28 @@ class TestWeights:
         made = targets.read_weights(write(tmp_path / "w.csv", table), panel_of())
         np.testing.assert_array_equal(made.weight, EXPECTED)
 
-    def test_rows_before_and_after_the_bars_are_left_out_and_counted(self, tmp_path):
-        table = long((-1, 3, N), ("BTC", "ETH", "BTC"), (0.3, 0.1, 0.2))
+    def test_the_last_row_before_the_bars_is_carried_in_and_others_are_counted(self, tmp_path):
+        table = long((-1, -2, 3, N), ("BTC", "BTC", "ETH", "BTC"), (0.3, 0.9, 0.1, 0.2))
         made = targets.read_weights(write(tmp_path / "w.csv", table), panel_of())
-        assert made.outside == 2 and "left out, because they are outside the time of the bars: 2" in made.source
-        assert np.isfinite(made.weight).sum() == 1 and made.weight[3, 1] == 0.1
+        assert (made.first, made.carried, made.outside) == (0, 1, 2)
+        assert "left out, because they are outside the time of the bars: 2" in made.source
+        assert np.isfinite(made.weight).sum() == 2 and made.weight[0, 0] == 0.3 and made.weight[3, 1] == 0.1
+        later = long((-1, 0, 3), ("BTC", "BTC", "ETH"), (0.3, -0.2, 0.1))
+        assert targets.read_weights(write(tmp_path / "w.csv", later), panel_of()).weight[0, 0] == -0.2
+        over = write(tmp_path / "w.csv", long((-1, -3, 3), ("BTC", "ETH", "ETH"), (0.6, 0.5, 0.1)))
+        refused(targets.read_weights, over, "row 0 (2023-12-31T23", "sum to 1.1", panel=panel_of())
+
+    def test_the_file_begins_at_its_first_row(self, tmp_path):
+        made = targets.read_weights(write(tmp_path / "w.csv", long((5, 4, 6))), panel_of())
+        assert (made.first, made.carried, made.outside) == (4, 0, 0)
+
+    def test_the_symbols_that_a_file_names(self, tmp_path):
+        known = ("ADA", "BTC", "ETH")
+        assert targets.read_symbols(write(tmp_path / "w.csv", long()), known) == ("BTC", "ETH")
+        assert targets.read_symbols(write(tmp_path / "w.csv", {"timestamp": times((0,)), "btc": [1]}), known) == (
+            "BTC",
+        )
+        assert targets.read_symbols(write(tmp_path / "w.csv", long()), ("ADA", "BTC")) is None
 
     @pytest.mark.parametrize(
         "table, words",

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import fxtrade as fx
-from fxtrade.core.config import DataConfig, LabelConfig, RuleConfig, TradeConfig, TrainConfig
+from fxtrade.core.config import DataConfig, FundingConfig, LabelConfig, RuleConfig, TradeConfig, TrainConfig
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
 from fxtrade.data import bars as bar_files
 from fxtrade.experiment import backtest
@@ -22,7 +22,7 @@ from tests.helpers import tiny
 from tests.helpers.run_folder import report
 
 QUIET = Console(quiet=True)
-FILES = {"backtest.json", "plots", "tearsheet.html", "tearsheet.md", "trades.csv", "trades.parquet"}
+FILES = {"backtest.json", "equity.parquet", "plots", "tearsheet.html", "tearsheet.md", "trades.csv", "trades.parquet"}
 FREE = TradeConfig(rules=None, costs={})
 
 
@@ -115,22 +115,55 @@ class TestFile:
         made = backtest.of_file(file, "weights", trade, DataConfig(path=str(folder)), tmp_path, "w", QUIET)
         assert {p.name for p in made.iterdir()} == FILES
         record = BacktestRecord.read(made / backtest.RECORD)
-        expected = fx.backtest(panel, weight, market=costs.market(5, latency=1)).equity[-1] - 1
+        assert pl.read_parquet(made / "equity.parquet")["equity"][-1] - 1 == record.metrics["total_return"]
+        first = int(np.isfinite(weight).any(1).argmax())
+        own = fx.backtest(panel.rows(slice(first, None)), weight[first:], market=costs.market(5, latency=1))
+        expected = own.equity[-1] - 1
+        assert first > 0 and record.traded.first == panel.times[first]
+        text = (made / "tearsheet.md").read_text()
+        assert f"{first} bars before the first decision left out" in text or first == 1
         assert record.metrics["total_return"] == pytest.approx(expected, rel=1e-12)
         assert (record.source, record.symbols) == (str(file), panel.symbols)
 
-    def test_signals_are_weights_of_equal_parts(self, market, tmp_path):
+    def test_signals_are_weights_of_equal_parts_of_the_symbols_in_the_file(self, market, tmp_path):
         folder, panel, _ = market
         side = np.random.default_rng(1).integers(0, 12, 400)
         table = {"timestamp": panel.times // 10**6, "symbol": panel.symbols[1], "entry": side == 1, "exit": side == 2}
         pl.DataFrame(table).write_parquet(tmp_path / "s.parquet")
         data = DataConfig(path=str(folder))
         made = backtest.of_file(tmp_path / "s.parquet", "signals", FREE, data, tmp_path, "s", QUIET)
-        weight = np.full((400, 2), np.nan)
-        weight[:, 1] = np.select([side == 1, side == 2], [0.5, 0.0], np.nan)
-        expected = fx.backtest(panel, weight, market=costs.build({})).equity[-1] - 1
+        weight = np.select([side == 1, side == 2], [1.0, 0.0], np.nan)[:, None]
+        alone = bar_files.read(folder, symbols=panel.symbols[1:])
+        expected = fx.backtest(alone, weight, market=costs.build({})).equity[-1] - 1
+        assert BacktestRecord.read(made / backtest.RECORD).symbols == panel.symbols[1:]
         total = BacktestRecord.read(made / backtest.RECORD).metrics["total_return"]
         assert total == pytest.approx(expected, rel=1e-12) and total != 0
+
+    def test_only_named_symbols_are_read_from_the_first_row_on_and_earlier_weights_are_carried_in(
+        self, market, tmp_path
+    ):
+        folder, panel, _ = market
+        frame = pl.read_parquet(folder / f"{panel.symbols[1]}.parquet")
+        here = tmp_path / "bars"
+        here.mkdir()
+        for symbol, part in (("LATE", frame[200:]), ("WHOLE", frame), ("OTHER", frame[:50])):
+            part.write_parquet(here / f"{symbol}.parquet")
+        table = {"timestamp": panel.times[[9, 250]] // 10**6, "symbol": ["WHOLE", "LATE"], "weight": [0.4, 0.5]}
+        pl.DataFrame(table).write_csv(tmp_path / "w.csv")
+        found = {}
+        for name, start in (("all", None), ("late", "2024-01-05")):
+            data = DataConfig(path=str(here), start=start)
+            made = backtest.of_file(tmp_path / "w.csv", "weights", FREE, data, tmp_path, name, QUIET)
+            found[name] = BacktestRecord.read(made / backtest.RECORD), (made / "tearsheet.md").read_text()
+        assert all(record.symbols == ("LATE", "WHOLE") for record, _ in found.values())
+        assert found["all"][0].traded.first == panel.times[9]
+        assert "9 bars before the first decision left out" in found["all"][1]
+        read = bar_files.read(here, ("LATE", "WHOLE"), start="2024-01-05", align="union")
+        weight = np.full(read.bars.ok.shape, np.nan)
+        weight[0, 1], weight[np.searchsorted(read.times, panel.times[250]), 0] = 0.4, 0.5
+        expected = fx.backtest(read, weight, market=costs.build({})).equity[-1] - 1
+        assert found["late"][0].metrics["total_return"] == pytest.approx(expected, rel=1e-12)
+        assert "1 row of " in found["late"][1] and "carried in, decided at the first bar" in found["late"][1]
 
     def test_rules_change_the_targets_and_stops_give_a_range(self, market, tmp_path):
         folder, panel, _ = market
@@ -150,6 +183,29 @@ class TestFile:
         made = backtest.of_file(file, "weights", stopped, data, tmp_path, "stopped", QUIET)
         text = (made / "tearsheet.md").read_text()
         assert "total return by path" in text and "stop 1.0 %, target 1.0 %" in text
+
+    def test_page_markdown_and_terminal_name_the_benchmark_and_give_notes(self, market, tmp_path, capsys):
+        folder, panel, weight = market
+        file, data = weights_file(tmp_path / "w.csv", panel, weight), DataConfig(path=str(folder))
+        rates = {"timestamp": (panel.times[0] // 10**6 + 8 * 3_600_000 * np.arange(-1, 50)), "funding_rate": 1e-5}
+        (tmp_path / "funding").mkdir()
+        pl.DataFrame(rates).write_csv(tmp_path / "funding" / f"{panel.symbols[0]}.csv")
+        funding = FundingConfig(path=str(tmp_path / "funding"))
+        trade = dataclasses.replace(FREE, fee_schedule="binance_spot", funding=funding)
+        made = backtest.of_file(file, "weights", trade, data, tmp_path, "w", Console())
+        page, text, shown = (
+            (made / "tearsheet.html").read_text(),
+            (made / "tearsheet.md").read_text(),
+            capsys.readouterr(),
+        )
+        for words in (
+            "Buy and hold: equal weights, the same costs and funding.",
+            "A capital of 1 always pays the first tier of binance_spot: give config.trade.capital.",
+            "settlements left out, because they are outside the time of the bars",
+        ):
+            assert words in page and words in text and words in " ".join((shown.out + shown.err).split())
+        assert "| strategy | buy and hold |" in text and "Warning" not in text
+        assert '"name":"buy and hold"' in page and '<ul class="warnings">' not in page
 
     def test_what_is_missing_or_there_already_is_named(self, market, tmp_path):
         folder, panel, weight = market

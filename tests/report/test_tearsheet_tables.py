@@ -30,6 +30,11 @@ def test_strategy_and_benchmark_side_by_side(sheet):
     deepest = [x.drawdowns[0] for x in both]
     assert rows["to its trough"] == tuple(str(np.datetime64(d.trough, "ns"))[:10] for d in deepest)
     assert list(rows)[:4] == ["total return", "annual return, compounded", "annual volatility", "Sharpe ratio (annual)"]
+    named = table(sample.sheet(benchmark_name="buy and hold"), "Returns and risk")
+    assert named.header == ("", "strategy", "buy and hold")
+    assert "beta to buy and hold" in {
+        row[0] for row in table(sample.sheet(benchmark_name="buy and hold"), "Trading and costs").rows
+    }
     alone = table(sample.sheet(benchmark=None, trials=None), "Returns and risk")
     assert alone.header == ("", "strategy") and all(len(row) == 2 for row in alone.rows)
 

@@ -23,6 +23,19 @@ def test_events_that_did_not_happen_are_not_listed():
     assert one == "1 position liquidated for want of margin" and many.startswith("1,200 orders dropped, smaller than")
 
 
+@pytest.mark.parametrize("apart, said", [(0.0, False), (0.0009, False), (0.0011, True), (-0.0011, True)])
+def test_paths_with_nearly_the_same_return_need_no_words(apart, said):
+    paths = (PathCell("pessimistic", 0.05, 0.7), PathCell("optimistic", 0.05 + apart, 0.7))
+    assert bool(trading_notes.describe_paths(paths)) is said and not trading_notes.describe_paths(())
+
+
+def test_a_schedule_without_a_capital_is_noted():
+    schedule = TradeConfig(fee_schedule="binance_spot")
+    assert "always pays the first tier of binance_spot" in trading_notes.describe_first_tier(schedule)
+    others = TradeConfig(), TradeConfig(capital=5.0), dataclasses.replace(schedule, capital=1e6)
+    assert [trading_notes.describe_first_tier(trade) for trade in others] == ["", "", ""]
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
