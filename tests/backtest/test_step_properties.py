@@ -192,15 +192,16 @@ def test_orders_are_not_changed_by_assets_beside_them():
     np.testing.assert_array_equal(both.traded[:, 0], alone.traded[:, 0])
 
 
+def bars_of(price: np.ndarray) -> Bars:
+    """Bars of one asset of rows `[N, 4]`: open, high, low, close."""
+    one = np.ones((len(price), 1))
+    return Bars(*(price[:, k, None] for k in range(4)), one, one > 0, np.zeros(len(price), np.int32))
+
+
 def bracketed(prices: np.ndarray, weight, **exits) -> tuple[Bars, Order]:
     """Bars `[N, 4]` of one asset, and an order for a weight in every row."""
     price = np.asarray(prices, np.float32)
-    bars = Bars(
-        *(price[:, k, None] for k in range(4)),
-        np.ones((len(price), 1)),
-        np.ones((len(price), 1), bool),
-        np.zeros(len(price), np.int32),
-    )
+    bars = bars_of(price)
     parts = {name: np.full((len(price), 1), value) for name, value in exits.items()}
     return bars, Order(np.broadcast_to(np.asarray(weight, float), (len(price),))[:, None], bracket=Bracket(**parts))
 
@@ -218,19 +219,18 @@ def test_rebalancing_does_not_move_the_stop_away(exits):
 class TestMarginOnTheWay:
     BAR = (100.0, 100.0, 100.0, 100.0)
 
-    def run(self, bar, order, margin, market=None):
-        price = np.asarray([self.BAR, bar, bar[3:] * 4, bar[3:] * 4], np.float32)
-        bars = Bars(
-            *(price[:, k, None] for k in range(4)), np.ones((4, 1)), np.ones((4, 1), bool), np.zeros(4, np.int32)
-        )
+    def run(self, bar, order, margin, policy=ExecutionPolicy()):  # noqa: B008
+        bars = bars_of(np.asarray([self.BAR, bar, bar[3:] * 4, bar[3:] * 4], np.float32))
         rows = jax.tree.map(lambda x: np.array([[x]] + [[np.nan]] * 3), order)
-        return engine.backtest(bars, rows, (market or Market({}, np.int32(0)))._replace(margin=margin), record=True)
+        return engine.backtest(bars, rows, Market({}, np.int32(0), margin), policy)
 
     def test_a_position_is_not_liquidated_at_a_price_from_before_its_entry(self):
-        order = Order(10.0, stop=105.0)
-        made = self.run((100.0, 110.0, 100.0, 110.0), order, Margin(np.float64(0.1), np.float64(0.07)))
+        order, margin = Order(10.0, stop=105.0), Margin(np.float64(0.1), np.float64(0.07))
+        made = self.run((100.0, 110.0, 100.0, 110.0), order, margin, ExecutionPolicy(path="optimistic"))
         assert made.counts.liquidated == 0
         np.testing.assert_allclose(made.equity[1], 1 + 10 / 105 * 5, rtol=1e-6)  # sized at its stop, entered there
+        worse = self.run((100.0, 110.0, 100.0, 110.0), order, margin)  # the low comes after the high
+        assert worse.counts.liquidated == 1
 
     @pytest.mark.parametrize("stop, liquidated", [(0.15, 1), (0.04, 0)])
     def test_what_the_price_reaches_first_comes_first(self, stop, liquidated):

@@ -162,4 +162,5 @@ def test_positions_of_a_single_bar_count():
     (result,) = one_by_one(panel, make, tight.sets(), lambda p: MARKET)
     table = trades(result.executions, panel.bars)
     assert (table.entry_row == table.exit_row).sum() > 10
-    assert got.trades[0] == (~table.is_open).sum()
+    # one that is closed and opened again within a bar counts once
+    assert (table.entry_row != table.exit_row).sum() < got.trades[0] <= (~table.is_open).sum()
