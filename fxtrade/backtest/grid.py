@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -43,7 +43,7 @@ class Grid:
         )
 
 
-def make(axes: Mapping[str, Sequence[float]], increasing: Sequence[str] = ()) -> Grid:
+def make(axes: Mapping[str, Sequence[Any]], increasing: Sequence[str] = ()) -> Grid:
     """Return every combination of the values of each parameter.
 
     Args:
