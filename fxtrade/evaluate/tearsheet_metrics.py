@@ -145,7 +145,7 @@ def equity_metrics(times: np.ndarray, curve: Curve, starts: np.ndarray, closes: 
         win_rate_day=win_rate(days),
         win_rate_week=win_rate(week),
         win_rate_month=win_rate(month),
-        drawdowns=_drawdowns(curve.drawdown, closes),
+        drawdowns=_drawdowns(curve.equity[1:], closes),
     )
 
 
@@ -163,21 +163,19 @@ def _sharpe(starts: Int[np.ndarray, " D"], days: Float[np.ndarray, " D"], period
     return Estimate(*(float(scale * x) for x in (ratio, *bootstrap.percentiles(drawn, 0.95))))
 
 
-def _drawdowns(below: Float[np.ndarray, " closes"], closes: Int[np.ndarray, " closes"]) -> tuple[Drawdown, ...]:
+def _drawdowns(equity: Float[np.ndarray, " N"], closes: Int[np.ndarray, " closes"]) -> tuple[Drawdown, ...]:
     """Return the deepest drawdowns, deepest first."""
-    turns = np.diff((below < 0).astype(np.int8), append=0)
-    peaks, ends = np.flatnonzero(turns == 1), np.flatnonzero(turns == -1)
-    recovered = ends + 1 < len(below)
-    ends = np.minimum(ends + 1, len(below) - 1)
-    depth = np.minimum.reduceat(below, peaks) if len(peaks) else np.zeros(0)
-    found = []
-    for i in np.argsort(depth, kind="stable")[:DRAWDOWNS]:
-        peak, end = peaks[i], ends[i]
-        trough = peak + int(below[peak : end + 1].argmin())
-        recovery = int(closes[end]) if recovered[i] else None
-        days = float(closes[end] - closes[peak]) / DAY
-        found.append(Drawdown(int(closes[peak]), int(closes[trough]), recovery, float(depth[i]), days))
-    return tuple(found)
+    table = drawdown.drawdowns(equity, closes)
+    return tuple(
+        Drawdown(
+            peak=int(table.start[i]),
+            trough=int(table.trough[i]),
+            recovery=int(table.end[i]) if table.recovered[i] else None,
+            depth=float(table.depth[i]),
+            days=float(table.duration[i]) / DAY,
+        )
+        for i in np.argsort(table.depth, kind="stable")[:DRAWDOWNS]
+    )
 
 
 def trading_metrics(

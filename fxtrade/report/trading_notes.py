@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from fxtrade.core.config import LimitsConfig, TradeConfig
 from fxtrade.core.text import plural
@@ -86,7 +87,7 @@ def describe_terms(trade: TradeConfig) -> list[str]:
     return made
 
 
-def _given(group: object, form) -> str:
+def _given(group: Any, form) -> str:
     """Return the keys of a group that are not None with their values: "stop 5.0 %, target 10.0 %"."""
-    values = {field.name: getattr(group, field.name) for field in dataclasses.fields(group)}  # type: ignore[arg-type]
+    values = {field.name: getattr(group, field.name) for field in dataclasses.fields(group)}
     return ", ".join(f"{name.replace('_', ' ')} {form(value)}" for name, value in values.items() if value is not None)
