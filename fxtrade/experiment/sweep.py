@@ -62,25 +62,32 @@ def run(config: SweepConfig, results: Path, name: str = "", console: Console | N
     with console.task("reading bars"):
         panel = dataset.load(config.data)
     job = Job(config, grid, rule_factory(config, len(panel.symbols)))
-    identity = store.identify(config, panel)
-    store.claim(folder, config, identity)
     _announce(job, panel, console)
-    if (folder / store.PARTS).exists():
-        console.say(f"resuming: {plural(len(list((folder / store.PARTS).rglob('*.npz'))), 'chunk')} finished before")
     markets = [panel, *(_surrogate(config, panel, k) for k in range(config.null_paths))]
+    with store.lock(folder):
+        report = _run(job, markets, folder, results, console, began)
+    sweep_report.table(console, report, folder)
+    return folder
+
+
+def _run(job: Job, markets: list[Panel], folder: Path, results: Path, console: Console, began: float) -> SweepReport:
+    """Run the sets on the markets, of which the first is the data, count them, and write the report."""
+    identity, parts = store.identify(job.config, markets[0]), folder / store.PARTS
+    store.claim(folder, job.config, identity)
+    if parts.exists():
+        console.say(f"resuming: {plural(len(list(parts.rglob('*.npz'))), 'chunk')} finished before")
     done = []
     with console.bar("sweep", job.grid.size * len(markets), "sets") as on_progress, Interrupt() as interrupt:
         for k, market in enumerate(markets):
-            done.append(_sweep(job, market, folder / store.PARTS / str(k), on_progress, interrupt))
+            done.append(_sweep(job, market, parts / str(k), on_progress, interrupt))
     with console.task("report"):
         held = [_hold(job, market) for market in markets]
-        report = _report(job, folder.name, panel, done, held, began)
+        report = _report(job, folder.name, markets[0], done, held, began)
         store.write_returns(folder / store.RETURNS, job.grid, done[0])
-        _count(results, folder, panel, report, identity)
+        _count(results, folder, markets[0], report, identity)
         sweep_report.write(folder, report)  # last: it says that the sweep is finished
-    shutil.rmtree(folder / store.PARTS, ignore_errors=True)
-    sweep_report.table(console, report, folder)
-    return folder
+    shutil.rmtree(parts, ignore_errors=True)
+    return report
 
 
 class Job(NamedTuple):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,19 @@ def identify(config: SweepConfig, panel: Panel) -> str:
     """Return a hash of the config and its data."""
     text = json.dumps(files.to_jsonable(to_dict(config)), sort_keys=True) + panel.fingerprint()
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep other processes from a sweep's folder. Raises FxtradeError: another process works in it."""
+    with contextlib.suppress(OSError):  # what is written in it fails by itself
+        folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(files.hold(folder / run_dir.LOCK))
+        except BlockingIOError as e:
+            raise FxtradeError(f"{folder}: another process sweeps in this folder; give another --run name") from e
+        yield
 
 
 def claim(folder: Path, config: SweepConfig, identity: str) -> None:

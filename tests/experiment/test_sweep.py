@@ -94,6 +94,17 @@ def test_an_interrupted_sweep_resumes_with_the_same_result(finished, tmp_path, m
     assert one.equals(two)
 
 
+def test_two_processes_do_not_share_a_folder(tmp_path):
+    with sweep_store.lock(tmp_path / "sweep-sma"), pytest.raises(FxtradeError, match="another process sweeps"):
+        sweep.run(config(), tmp_path, console=QUIET)
+
+
+def test_a_sweep_that_is_refused_leaves_no_folder(tmp_path):
+    with pytest.raises(ConfigError):
+        sweep.run(config(max_hours=1e-9), tmp_path, console=QUIET)
+    assert not list(tmp_path.iterdir())
+
+
 def test_keys_that_a_sweep_does_not_use_are_refused():
     values = preset.get_config()
     values.trade.bracket.stop = 0.05
