@@ -6,7 +6,7 @@ import pytest
 
 from fxtrade.backtest import engine
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.market_types import Carry, Conditions, ExecutionPolicy, Funding, Margin, Market
+from fxtrade.core.market_types import POLICY, Carry, Conditions, ExecutionPolicy, Funding, Margin, Market
 from fxtrade.core.order_types import Bracket, Order, Reason
 from fxtrade.core.types import Bars
 from fxtrade.market import costs
@@ -219,7 +219,7 @@ def test_rebalancing_does_not_move_the_stop_away(exits):
 class TestMarginOnTheWay:
     BAR = (100.0, 100.0, 100.0, 100.0)
 
-    def run(self, bar, order, margin, policy=ExecutionPolicy()):  # noqa: B008
+    def run(self, bar, order, margin, policy=POLICY):
         bars = bars_of(np.asarray([self.BAR, bar, bar[3:] * 4, bar[3:] * 4], np.float32))
         rows = jax.tree.map(lambda x: np.array([[x]] + [[np.nan]] * 3), order)
         return engine.backtest(bars, rows, Market({}, np.int32(0), margin), policy)

@@ -72,7 +72,10 @@ def test_every_set_equals_its_own_backtest(latency):
 
 def test_the_win_rate_counts_closed_positions_after_costs():
     panel = panel_of(assets=1)
-    long = lambda fast, slow: chain(trend.sma_cross(fast=fast, slow=slow, max_window=13), toward.only_changes())  # noqa: E731
+
+    def long(fast, slow):
+        return chain(trend.sma_cross(fast=fast, slow=slow, max_window=13), toward.only_changes())
+
     got = sweeps.sweep(panel, long, GRID, MARKET)
     for p, result in enumerate(one_by_one(panel, long, GRID.sets(), lambda p: MARKET)):
         table = trades(result.executions, panel.bars)
@@ -105,7 +108,10 @@ def test_every_set_may_have_its_own_market():
 
 def test_stops_and_margin_are_swept_too():
     sets = grid.make({"stop": (0.005, 0.02), "target": (0.01, 0.03)})
-    make = lambda stop, target: chain(rule(2, 5), exits.bracket(stop=stop, target=target))  # noqa: E731
+
+    def make(stop, target):
+        return chain(rule(2, 5), exits.bracket(stop=stop, target=target))
+
     panel, market = panel_of(), MARKET._replace(margin=Margin(np.float64(0.5), np.float64(0.1)))
     got = sweeps.sweep(panel, make, sets, market, capital=1000.0)
     alone = one_by_one(panel, make, sets.sets(), lambda p: market, capital=1000.0)
@@ -156,7 +162,10 @@ def test_bars_of_more_than_a_day_and_endless_latencies_are_refused():
 
 def test_positions_of_a_single_bar_count():
     tight = grid.make({"stop": (0.0001,)})
-    make = lambda stop: chain(rule(2, 5), exits.bracket(stop=stop))  # noqa: E731
+
+    def make(stop):
+        return chain(rule(2, 5), exits.bracket(stop=stop))
+
     panel = panel_of()
     got = sweeps.sweep(panel, make, tight, MARKET)
     (result,) = one_by_one(panel, make, tight.sets(), lambda p: MARKET)
