@@ -7,8 +7,9 @@ The targets are traded as they are, without a rule after them. `docs/trading.md`
 
 from ml_collections import ConfigDict
 
-from fxtrade.core.config import RunConfig, TradeConfig
+from fxtrade.core.config import RunConfig
 from fxtrade.core.config_dict import to_config_dict
+from fxtrade.core.trade_config import TradeConfig
 
 
 def get_config() -> ConfigDict:

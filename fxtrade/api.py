@@ -15,7 +15,8 @@ from fxtrade import bundle, features
 from fxtrade.backtest.trades import trades
 from fxtrade.bundle import Bundle
 from fxtrade.core import stream
-from fxtrade.core.config import Options, ScalerConfig
+from fxtrade.core.config import ScalerConfig
+from fxtrade.core.config_base import Options
 from fxtrade.core.errors import DataError
 from fxtrade.core.files import expand_home
 from fxtrade.core.trading_types import Result

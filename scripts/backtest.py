@@ -14,9 +14,10 @@ from absl import flags
 from fxtrade.cli import flags as cli
 from fxtrade.cli import process
 from fxtrade.core import compat
-from fxtrade.core.config import DataConfig, TradeConfig
+from fxtrade.core.config import DataConfig
 from fxtrade.core.config_dict import freeze, freeze_group
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.trade_config import TradeConfig
 
 CONFIG = cli.config_flag()
 RUN = flags.DEFINE_string("run", "", "Folder of a finished run whose forecasts of its test span are traded.")

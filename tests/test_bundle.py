@@ -12,9 +12,9 @@ import pytest
 
 from fxtrade import bundle
 from fxtrade.core import stream
-from fxtrade.core.config import RuleConfig
 from fxtrade.core.errors import ConfigError, FxtradeError
 from fxtrade.core.stream import Stream
+from fxtrade.core.trade_config import RuleConfig
 from fxtrade.ensemble.mixture import mixture
 from fxtrade.evaluate import trading
 from fxtrade.experiment import run

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from fxtrade.core import config_dict
-from fxtrade.core.config import Config, RunConfig
+from fxtrade.core.config import RunConfig
+from fxtrade.core.config_base import Config
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import Natural, check_names, from_mapping, require, to_dict
 

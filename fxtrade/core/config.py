@@ -9,44 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
+from fxtrade.core.config_base import Config, Options, empty
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.market_types import Delisted, ExitsFrom, Path, ZeroVolume
-from fxtrade.core.registry import (
-    Fraction,
-    Interval,
-    Natural,
-    NonNegative,
-    Positive,
-    Share,
-    convert,
-    option_types,
-    require,
-)
+from fxtrade.core.registry import Fraction, Interval, Natural, NonNegative, Positive, Share, require
+from fxtrade.core.trade_config import TradeConfig
 
-Options = Mapping[str, Any]  # of a registry entry; `registry.build` checks them
 Trainable = Literal["all", "heads"]  # "heads": all other parameters are frozen
 Mixup = Literal["none", "input", "manifold", "cutmix"]
 Score = Literal["none", "teacher_loss", "abs_return", "volatility", "random"]  # the difficulty of a segment
 Pace = Literal["linear", "root", "exponential", "step"]
 Meta = Literal["none", "reptile", "fomaml", "maml"]
 Task = Literal["blocks", "regimes"]
-_DEFAULT_FEE = {"rate_bps": 10.0}
 Baseline = Literal["logistic_regression", "boosted_trees", "mlp", "har", "seasonal_har"]
-
-
-def empty() -> Any:
-    """Return a dataclass field for a mapping, empty by default and not part of the hash."""
-    return dataclasses.field(default_factory=dict, hash=False)
-
-
-class Config:
-    """Base of config dataclasses: converts every field to its annotated type, or raises ConfigError naming it."""
-
-    def __post_init__(self):
-        for key, hint in option_types(type(self)).items():
-            object.__setattr__(self, key, convert(hint, getattr(self, key), key))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,114 +221,6 @@ class AdaptConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class RuleConfig(Config):
-    name: str  # a key of risk.RULES
-    options: Options = empty()  # of that rule
-
-
-@dataclasses.dataclass(frozen=True)
-class MarginConfig(Config):
-    """The margin of the account, for all its assets together; see `market_types.Margin`."""
-
-    initial: Positive | None = None  # share of a position's value that opens it; None: no margin, no liquidation
-    maintenance: NonNegative = 0.0  # share below which positions are liquidated
-    collateral: Annotated[float, Interval(ge=0, le=1)] = 1.0  # share of a long position that backs others; 0 for coins
-    fee_bps: NonNegative = 0.0  # of a liquidation, besides the usual costs
-
-    def __post_init__(self):
-        super().__post_init__()
-        enough = self.initial is None or self.initial >= self.maintenance
-        require(enough, "initial", self.initial, f"be at least maintenance ({self.maintenance:g})")
-
-
-@dataclasses.dataclass(frozen=True)
-class LimitsConfig(Config):
-    """The exchange's limits of orders, for every asset; None: no such limit. See `market_types.OrderLimits`."""
-
-    lot: Positive | None = None  # units
-    tick: Positive | None = None  # of prices
-    min_notional: Positive | None = None  # smallest value of a trade
-    participation: Positive | None = None  # largest share of a bar's volume
-
-
-@dataclasses.dataclass(frozen=True)
-class CarryConfig(Config):
-    """Annual rates of what holding costs, 0.05 for 5 %, paid bar by bar; None: nothing."""
-
-    borrow: NonNegative | None = None  # of the value of short positions, unless `derivative`
-    interest: NonNegative | None = None  # of borrowed money
-    derivative: bool = False  # the assets are contracts such as perpetuals, neither borrowed nor financed
-
-
-@dataclasses.dataclass(frozen=True)
-class FundingConfig(Config):
-    """Funding rates of perpetuals; see `data.funding.read`."""
-
-    path: str | None = None  # folder of files such as BTCUSDT.parquet, or one file; None: no funding
-    symbols: tuple[str, ...] | None = None  # that pay funding; None: all that have a file
-    files: Mapping[str, str] = empty()  # names of files by symbol, where they differ: {"BTCUSDT_PERP": "BTCUSDT"}
-
-    def __post_init__(self):
-        super().__post_init__()
-        require(not (self.symbols and self.files), "symbols", self.symbols, "be None beside files, which names them")
-
-
-@dataclasses.dataclass(frozen=True)
-class SpreadConfig(Config):
-    """The spread that the cost "quoted_spread" charges: of order books, or estimated from the bars before."""
-
-    estimator: Literal["book", "roll", "corwin_schultz", "abdi_ranaldo", "edge"] = "book"  # "book": the last order book
-    window: Annotated[int, Interval(ge=4)] = 128  # bars
-
-
-@dataclasses.dataclass(frozen=True)
-class BracketConfig(Config):
-    """Exits of every position, as fractions of its entry price; None: none. See `order_types.Bracket`."""
-
-    stop: Fraction | None = None
-    target: Positive | None = None
-    trailing: Fraction | None = None
-    break_even: Positive | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class TradeConfig(Config):
-    """Target weights are those of the sizing, changed by each of the rules in turn."""
-
-    sizing: RuleConfig = RuleConfig("threshold")  # of risk.SIZING, such as "proportional": p_up - p_down
-    rules: tuple[RuleConfig, ...] | None = (RuleConfig("only_changes"),)
-    coverage: Share = 0.1  # share of the forecasts that is traded, by a threshold of confidence from validation rows
-    max_gross_exposure: NonNegative = 1.0  # largest sum of absolute weights
-    allow_short: bool = True
-    costs: Mapping[str, Options] = dataclasses.field(  # options by key of market.COSTS
-        default_factory=lambda: {"fee": _DEFAULT_FEE, "half_spread": {"rate_bps": 1.0}}, hash=False
-    )
-    fee_schedule: str | None = (
-        None  # a key of market.fees.SCHEDULES: fees by trailing volume, in place of the cost "fee"
-    )
-    capital: Positive = 1.0  # at the start, in the account's currency: it matters for `fee_schedule` and `limits`
-    margin: MarginConfig = MarginConfig()
-    limits: LimitsConfig = LimitsConfig()
-    carry: CarryConfig = CarryConfig()
-    funding: FundingConfig = FundingConfig()
-    bracket: BracketConfig = BracketConfig()  # of every order
-    spread: SpreadConfig = SpreadConfig()  # of the cost "quoted_spread"
-    latency: Annotated[int, Interval(ge=0, lt=2**31)] = 0  # bars after the first possible fill
-    zero_volume: ZeroVolume = "wait"  # orders in a bar in which nobody traded
-    delisted: Delisted = "mark"  # a position without further bars: at its last price, or closed; see ExecutionPolicy
-    haircut: Annotated[float, Interval(ge=0, le=1)] = 0.5  # share of the last price lost by delisted = "haircut"
-    path: Path = "pessimistic"  # the order of a bar's extremes, see market.path
-    seed: Natural = 0  # of the path "random"
-    exits_from: ExitsFrom = "fill"  # a bracket is active from the fill on, or from the next bar
-
-    def __post_init__(self):
-        super().__post_init__()
-        fee = self.costs.get("fee", _DEFAULT_FEE)
-        alone = self.fee_schedule is None or dict(fee) == _DEFAULT_FEE
-        require(alone, "costs.fee", dict(fee), f"be left out beside fee_schedule = {self.fee_schedule!r}")
-
-
-@dataclasses.dataclass(frozen=True)
 class ReportConfig(Config):
     coverages: tuple[Share, ...] = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
     baselines: tuple[Baseline, ...] | None = get_args(Baseline)  # learned; None: none. HAR only for volatility
@@ -399,7 +267,7 @@ class RunConfig(Config):
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     adapt: AdaptConfig = AdaptConfig()
-    trade: TradeConfig = TradeConfig()
+    trade: TradeConfig = TradeConfig()  # its keys are in trade_config
     report: ReportConfig = ReportConfig()
     study: StudyConfig = StudyConfig()
 

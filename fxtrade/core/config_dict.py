@@ -14,7 +14,8 @@ from typing import Annotated, Any, TypeVar
 
 from ml_collections import ConfigDict, FieldReference
 
-from fxtrade.core.config import Config, RunConfig
+from fxtrade.core.config import RunConfig
+from fxtrade.core.config_base import Config
 from fxtrade.core.registry import from_mapping, option_types, require, to_dict
 
 Group = TypeVar("Group", bound=Config)

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
-from fxtrade.core.config import Config, DataConfig, RuleConfig, TradeConfig, empty
+from fxtrade.core.config import DataConfig
+from fxtrade.core.config_base import Config, empty
 from fxtrade.core.registry import Natural, from_mapping, require
+from fxtrade.core.trade_config import RuleConfig, TradeConfig
 
 UNUSED = ("sizing", "coverage", "max_gross_exposure", "allow_short", "bracket")  # keys of trade
 HINT = "the weights, sides and exits of a sweep are those of config.rule and config.grid, such as bracket_stop"

@@ -32,7 +32,7 @@ from jax import lax
 from jax.scipy.special import ndtr
 from jaxtyping import Float, Int32, Int64
 
-from fxtrade.core.config import Config
+from fxtrade.core.config_base import Config
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import Interval, require
 from fxtrade.core.types import Array, Bars

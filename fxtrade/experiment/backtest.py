@@ -18,10 +18,11 @@ import polars as pl
 from fxtrade import labels
 from fxtrade.backtest.trades import trades
 from fxtrade.core import compat
-from fxtrade.core.config import DataConfig, RunConfig, TradeConfig
+from fxtrade.core.config import DataConfig, RunConfig
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
 from fxtrade.core.files import atomic_path, check_writable
 from fxtrade.core.text import plural
+from fxtrade.core.trade_config import TradeConfig
 from fxtrade.core.trading_types import Observation
 from fxtrade.data import targets
 from fxtrade.data.files import find_files

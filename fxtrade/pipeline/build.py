@@ -12,10 +12,11 @@ from jaxtyping import Float
 from fxtrade import losses, models
 from fxtrade.backtest import engine
 from fxtrade.core import registry
-from fxtrade.core.config import BracketConfig, LimitsConfig, RunConfig, TradeConfig
+from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.market_types import Carry, Conditions, ExecutionPolicy, Margin, Market, OrderLimits
 from fxtrade.core.order_types import Bracket, Order
+from fxtrade.core.trade_config import BracketConfig, LimitsConfig, TradeConfig
 from fxtrade.core.trading_types import Result, Rule
 from fxtrade.core.types import Array, Bars, Number, Output, Segment
 from fxtrade.data import funding

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from fxtrade.core import compat
-from fxtrade.core.config import SpreadConfig
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.trade_config import SpreadConfig
 from fxtrade.core.types import Bars, Book
 from fxtrade.features.spread import ESTIMATORS
 

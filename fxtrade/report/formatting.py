@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeGuard
 
-from fxtrade.core.config import Options
+from fxtrade.core.config_base import Options
 from fxtrade.core.errors import DataError
 from fxtrade.core.text import plural
 from fxtrade.data.times import UNITS, parse_interval

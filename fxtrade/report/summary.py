@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fxtrade.core.config import TradeConfig
 from fxtrade.core.text import plural
+from fxtrade.core.trade_config import TradeConfig
 from fxtrade.evaluate.results import CoverageRow, CoverageTable, TradingResult
 from fxtrade.report.coverage_rows import at, coverage_name, target_coverages
 from fxtrade.report.formatting import (

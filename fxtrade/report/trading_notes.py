@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from fxtrade.core.config import LimitsConfig, TradeConfig
 from fxtrade.core.text import plural
+from fxtrade.core.trade_config import LimitsConfig, TradeConfig
 from fxtrade.core.trading_types import Counts
 from fxtrade.evaluate.results import PathCell, TradingSummary
 from fxtrade.report.formatting import describe_costs, fixed, gain, number, percent

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from fxtrade.core.config import TradeConfig
 from fxtrade.core.text import plural
+from fxtrade.core.trade_config import TradeConfig
 from fxtrade.evaluate.results import TradingResult
 from fxtrade.report.formatting import (
     count,

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fxtrade.core.codec import Versioned
-from fxtrade.core.config import LabelConfig, ScalerConfig, TradeConfig
+from fxtrade.core.config import LabelConfig, ScalerConfig
+from fxtrade.core.trade_config import TradeConfig
 from fxtrade.runs.provenance import Environment, Provenance
 
 

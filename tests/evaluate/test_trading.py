@@ -5,17 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fxtrade.core.config import (
-    BracketConfig,
-    LimitsConfig,
-    MarginConfig,
-    RuleConfig,
-    RunConfig,
-    ScalerConfig,
-    TradeConfig,
-)
+from fxtrade.core.config import RunConfig, ScalerConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.files import to_jsonable
+from fxtrade.core.trade_config import BracketConfig, LimitsConfig, MarginConfig, RuleConfig, TradeConfig
 from fxtrade.core.trading_types import Result
 from fxtrade.core.types import Forecast
 from fxtrade.evaluate import trading

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 import fxtrade as fx
-from fxtrade.core.config import DataConfig, FundingConfig, LabelConfig, RuleConfig, TradeConfig, TrainConfig
+from fxtrade.core.config import DataConfig, LabelConfig, TrainConfig
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
+from fxtrade.core.trade_config import FundingConfig, RuleConfig, TradeConfig
 from fxtrade.data import bars as bar_files
 from fxtrade.experiment import backtest
 from fxtrade.market import costs

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from configs import wavenet
-from fxtrade.core.config import RuleConfig
 from fxtrade.core.config_dict import freeze
+from fxtrade.core.trade_config import RuleConfig
 from fxtrade.evaluate import trading
 from fxtrade.pipeline import dataset, predict, training
 

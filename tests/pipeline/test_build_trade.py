@@ -10,10 +10,11 @@ import pytest
 
 from fxtrade.backtest import engine
 from fxtrade.core import compat
-from fxtrade.core.config import RunConfig, SpreadConfig, TradeConfig
+from fxtrade.core.config import RunConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.market_types import Carry, Conditions, ExecutionPolicy, Margin, OrderLimits
 from fxtrade.core.order_types import Bracket, Order
+from fxtrade.core.trade_config import SpreadConfig, TradeConfig
 from fxtrade.data.panel import Panel
 from fxtrade.features.spread import ESTIMATORS
 from fxtrade.market import carry, costs, fees

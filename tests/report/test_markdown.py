@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.core.config import EncodingConfig, RuleConfig, ScalerConfig
+from fxtrade.core.config import EncodingConfig, ScalerConfig
+from fxtrade.core.trade_config import RuleConfig
 from fxtrade.evaluate.results import AuxiliaryResult, Estimate, ReturnScores, ReturnsResult, TradingSummary
 from fxtrade.report import markdown, trading_notes, trading_section
 from fxtrade.report.plots import PLOTS

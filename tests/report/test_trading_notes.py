@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from fxtrade.core.config import TradeConfig
+from fxtrade.core.trade_config import TradeConfig
 from fxtrade.core.trading_types import Counts
 from fxtrade.evaluate.results import PathCell
 from fxtrade.report import markdown, trading_notes
