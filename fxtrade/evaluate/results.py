@@ -192,43 +192,65 @@ class AuxiliaryResult:
     returns: ReturnsResult | None
 
 
-@dataclasses.dataclass(frozen=True)
-class TradingSummary:
-    """Metrics of one backtest; conventions in docs/metrics.md and `validate.significance`.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EquityMetrics:
+    """Metrics of an equity curve; conventions in docs/metrics.md. Ratios are of daily returns.
 
     Attributes:
-        trials: Sharpe ratios that `dsr` takes into account, this one included.
         daily_sharpe: per day, not annualised.
-        cost: sum of all costs in units of the starting capital.
-        delisted: positions whose asset had no more bars; `ExecutionPolicy` says what became of them.
-        alpha, alpha_t, beta: against buy and hold; NaN of buy and hold itself.
-        liquidated, cut, dropped, expired, ambiguous: numbers of events, see `trading_types.Counts`. Earlier versions
-            did not write them.
     """
 
     total_return: float
     annual_return: float
     sharpe: Estimate
-    psr: float
-    dsr: float
-    trials: int
     daily_sharpe: float
     sortino: float
     calmar: float
     max_drawdown: float
     max_drawdown_days: float
-    win_rate_trade: float
     win_rate_day: float
     win_rate_week: float
     win_rate_month: float
-    trades: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AccountMetrics:
+    """How much an account trades and holds, and the significance of its returns, by chance and beside a benchmark.
+
+    Attributes:
+        turnover_a_year, exposure: as in `metrics.exposure`.
+        psr: probability that the true Sharpe ratio is above 0.
+        dsr: the same, deflated for `trials`; NaN where the trials are not known.
+        trials: number of configurations tried, this one included; 0: not known.
+        alpha, alpha_t, beta: annual alpha with its t statistic (HAC errors) and beta to the benchmark, NaN without one.
+    """
+
     turnover_a_year: float
     exposure: float
-    cost: float
-    delisted: int
+    psr: float
+    dsr: float
+    trials: int
     alpha: float = NAN
     alpha_t: float = NAN
     beta: float = NAN
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TradingSummary(EquityMetrics, AccountMetrics):
+    """Metrics of one backtest. The interval of the Sharpe ratio is that of `validate.significance`.
+
+    Attributes:
+        trades, win_rate_trade: of `metrics.trades.trade_returns`, which needs no record of executions.
+        cost: sum of all costs in units of the starting capital.
+        delisted: positions whose asset had no more bars; `ExecutionPolicy` says what became of them.
+        liquidated, cut, dropped, expired, ambiguous: numbers of events, see `trading_types.Counts`. Earlier versions
+            did not write them.
+    """
+
+    win_rate_trade: float
+    trades: int
+    cost: float
+    delisted: int
     liquidated: int = 0
     cut: int = 0
     dropped: int = 0

@@ -14,10 +14,9 @@ from fxtrade.core.trading_types import Result
 from fxtrade.core.types import Array
 from fxtrade.data.panel import Panel
 from fxtrade.evaluate import tearsheet_metrics as metrics
-from fxtrade.evaluate.tearsheet_metrics import DAY, Curve, EquityMetrics, TradingMetrics
-from fxtrade.metrics.periods import by_period
+from fxtrade.evaluate.tearsheet_metrics import Curve, CurveMetrics, TradingMetrics
+from fxtrade.metrics.periods import DAY, HOUR, by_period
 
-HOUR = 3600 * 10**9
 WINDOWS = 90, 30, 7  # days of the rolling Sharpe ratio: the first of which twice as many days exist
 WEEKDAYS = "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"
 
@@ -56,8 +55,8 @@ class TearSheet:
     window: int
     strategy: Curve
     benchmark: Curve | None
-    strategy_metrics: EquityMetrics
-    benchmark_metrics: EquityMetrics | None
+    strategy_metrics: CurveMetrics
+    benchmark_metrics: CurveMetrics | None
     trading_metrics: TradingMetrics
     attributions: tuple[Attribution, ...]
     terms: str = ""
@@ -125,9 +124,9 @@ def tear_sheet(
         window=window,
         strategy=strategy,
         benchmark=held,
-        strategy_metrics=metrics.equity_metrics(times, strategy, starts, closes),
-        benchmark_metrics=None if held is None else metrics.equity_metrics(times, held, starts, closes),
-        trading_metrics=metrics.trading_metrics(result, trades, strategy, held, trials, closes),
+        strategy_metrics=metrics.curve_metrics(times, closes, strategy),
+        benchmark_metrics=None if held is None else metrics.curve_metrics(times, closes, held),
+        trading_metrics=metrics.trading_metrics(times, closes, result, trades, trials, held),
         attributions=_attributions(panel, net, trades, capital),
         terms=terms,
         notes=tuple(notes),

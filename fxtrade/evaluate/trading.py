@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,17 +19,17 @@ from fxtrade.core.trade_config import TradeConfig
 from fxtrade.core.trading_types import Observation, Result
 from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.data.panel import Panel
-from fxtrade.evaluate.results import CostCell, EquityCurve, Estimate, PathCell, TradingResult, TradingSummary
+from fxtrade.evaluate.account_metrics import account_metrics, equity_metrics, years
+from fxtrade.evaluate.results import CostCell, EquityCurve, PathCell, TradingResult, TradingSummary
 from fxtrade.market import costs
-from fxtrade.metrics import alpha, drawdown, exposure, periods, returns, trades
+from fxtrade.metrics import drawdown, periods, returns, trades
 from fxtrade.pipeline.build import Terms, build_order, build_rules, build_sizing, build_terms
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.risk import sizing
 from fxtrade.risk.rule import chain, replay
 from fxtrade.risk.toward import buy_and_hold
-from fxtrade.validate import significance, splits
+from fxtrade.validate import splits
 
-YEAR = 365  # trading days of crypto
 GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
 RANGE: tuple[Path, Path] = ("pessimistic", "optimistic")  # the paths between which results lie
 
@@ -124,45 +124,17 @@ def summarize(
     trials: Sequence[float] = (),
     benchmark: Float[np.ndarray, " days"] | None = None,
 ) -> TradingSummary:
-    """Return the metrics of one backtest; conventions in docs/metrics.md, Sharpe inference on daily returns."""
-    closes, elapsed = _closes(times)
-    day = periods.by_period(times, result.equity, "day")[1]
-    days_a_year = YEAR * len(day) / elapsed  # the first and the last day may be parts of one
-    week, month = (periods.by_period(times, result.equity, p)[1] for p in ("week", "month"))
-    moments = significance.moments(day)
-    low, high = significance.sharpe_interval(moments)
-    cost = sum(result.costs.values(), np.zeros_like(result.pnl))
+    """Return the metrics of one backtest; arguments as in `account_metrics`."""
+    closes, cost = _closes(times), sum(result.costs.values(), np.zeros_like(result.pnl))
+    counts: dict[str, Any] = {name: int(np.asarray(number)) for name, number in result.counts._asdict().items()}
     profits = trades.trade_returns(result.weight, result.pnl, cost)
-    ratios = [r for r in (*trials, float(moments.sharpe)) if np.isfinite(r)]
-    best_by_chance = significance.expected_maximum(len(trials) + 1, float(np.var(ratios)) if ratios else 0.0)
-    annual_return = returns.annual_return(day, days_a_year)
-    max_drawdown = drawdown.max_drawdown(result.equity)
-    against = {}
-    if benchmark is not None:
-        fit = alpha.alpha_beta(day, benchmark, days_a_year)
-        against = {"alpha": fit.alpha, "alpha_t": fit.alpha_t, "beta": fit.beta}
     return TradingSummary(
-        total_return=float(result.equity[-1] - 1),
-        annual_return=annual_return,
-        sharpe=Estimate(*(float(ratio * np.sqrt(days_a_year)) for ratio in (moments.sharpe, low, high))),
-        psr=float(significance.probabilistic_sharpe(moments)),
-        dsr=float(significance.probabilistic_sharpe(moments, best_by_chance)),
-        trials=len(trials) + 1,
-        daily_sharpe=float(moments.sharpe),
-        sortino=returns.sortino(day, days_a_year),
-        calmar=annual_return / -max_drawdown if max_drawdown else float("nan"),
-        max_drawdown=max_drawdown,
-        max_drawdown_days=drawdown.longest_drawdown(result.equity, closes) / periods.DAY,
+        **vars(equity_metrics(times, closes, np.asarray(result.equity))),
+        **vars(account_metrics(times, closes, result, trials, benchmark)),
         win_rate_trade=trades.win_rate(profits),
-        win_rate_day=trades.win_rate(day),
-        win_rate_week=trades.win_rate(week),
-        win_rate_month=trades.win_rate(month),
         trades=len(profits),
-        turnover_a_year=exposure.turnover(result.traded, result.equity) * len(times) / elapsed * YEAR,
-        exposure=exposure.exposure(result.weight),
         cost=float(cost.sum()),
-        **{name: int(np.asarray(number)) for name, number in result.counts._asdict().items()},
-        **against,
+        **counts,
     )
 
 
@@ -196,17 +168,15 @@ def _cell(times: np.ndarray, fee_bps: float, latency: int, equity: np.ndarray) -
 
 def _return_and_sharpe(times: np.ndarray, equity: np.ndarray) -> tuple[float, float]:
     day = periods.by_period(times, equity, "day")[1]
-    days_a_year = YEAR * len(day) / _closes(times)[1]
-    return float(equity[-1] - 1), returns.sharpe(day, days_a_year)
+    return float(equity[-1] - 1), returns.sharpe(day, len(day) / years(_closes(times)))
 
 
-def _closes(times: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " N+1"], float]:
-    """Return the start of the account and the closes of all bars, up to the length of one, and the days elapsed.
+def _closes(times: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N_plus_1"]:
+    """Return the start of the account and the closes of all bars, up to the length of one.
 
     Rows that are updates of a book close at their own times.
     """
-    closes = np.append(times[0] - int(np.median(np.diff(times))), times)
-    return closes, float(closes[-1] - closes[0]) / periods.DAY
+    return np.append(times[0] - int(np.median(np.diff(times))), times)
 
 
 def _curve(times: np.ndarray, strategy: Result, held: Result) -> EquityCurve:

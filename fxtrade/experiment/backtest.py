@@ -195,8 +195,7 @@ def _trade(
         list(filter(None, notes)),
         "buy and hold",
     )
-    metrics = trading_headline(trading.summarize(panel.times, result, trials or ()))
-    return _Traded(sheet, metrics, equity_table(panel, result, held.equity))
+    return _Traded(sheet, trading_headline(sheet.strategy_metrics), equity_table(panel, result, held.equity))
 
 
 def _write(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from fxtrade.evaluate import tearsheet_metrics as metrics
-from fxtrade.metrics import drawdown, returns
-from fxtrade.metrics.periods import by_period
+from fxtrade.evaluate import trading
+from fxtrade.evaluate.results import AccountMetrics, EquityMetrics
+from fxtrade.metrics import drawdown, performance, returns
 from fxtrade.validate import significance
 from tests.helpers import tearsheet_sample as sample
 
@@ -19,8 +22,7 @@ def of_equity(equity, interval=sample.DAY):
     equity = np.asarray(equity, float)
     times = sample.START + interval * np.arange(len(equity))
     curve = metrics.curve(times, equity, 0)
-    starts = by_period(times, equity, "day")[0]
-    return metrics.equity_metrics(times, curve, starts, np.append(times[0], times + interval))
+    return metrics.curve_metrics(times, np.append(times[0], times + interval), curve)
 
 
 def test_drawdowns_by_hand():
@@ -60,6 +62,22 @@ def test_sharpe_interval_is_wider_for_dependent_days():
     made = of_equity(np.cumprod(1 + r)).sharpe
     low, high = significance.sharpe_interval(significance.moments(r))
     assert made.high - made.low > 1.5 * np.sqrt(365) * (high - low)
+
+
+def test_sharpe_interval_is_that_of_all_metrics():
+    days = np.random.default_rng(0).normal(0.001, 0.02, 300)
+    made = of_equity(np.cumprod(1 + days)).sharpe
+    _, low, high = performance.summary_intervals(days, 365, metrics.BLOCK, metrics.SAMPLES)
+    assert (made.low, made.high) == pytest.approx((low.sharpe, high.sharpe), rel=1e-9)
+
+
+def test_shared_metrics_are_those_of_the_summary_of_a_run(sheet):
+    data = sheet.panel
+    summary = trading.summarize(data.times, sample.result(data), (0.01, -0.02, np.nan), sheet.benchmark.days)
+    for group, made in ((EquityMetrics, sheet.strategy_metrics), (AccountMetrics, sheet.trading_metrics)):
+        names = [field.name for field in dataclasses.fields(group) if field.name != "sharpe"]
+        assert [getattr(made, name) for name in names] == [getattr(summary, name) for name in names]
+    assert sheet.strategy_metrics.sharpe.value == pytest.approx(summary.sharpe.value, rel=1e-12)
 
 
 def test_trading_metrics_are_those_of_the_trades(sheet):
