@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fxtrade.core.market_types import FeeSchedule, Market
+from fxtrade.core.market_types import FeeSchedule
 from fxtrade.core.order_types import Order
 from fxtrade.core.trading_types import Account, Fill
 from fxtrade.core.types import Array, Number
-from fxtrade.market import bracket, charge
+from fxtrade.market import bracket
 from fxtrade.market import fees as tiers
 
 
@@ -48,11 +48,10 @@ def revalue(account: Account, price: Float[Array, " A"]) -> tuple[Account, Float
     return account._replace(cash=cash, units=units, mark=price), equity
 
 
-def settle(account: Account, fill: Fill, market: Market) -> tuple[Account, dict[str, Float[Array, " A"]]]:
-    """Add the units of a fill, and pay for them and for every cost; return the account and the costs by name."""
-    costs = charge(market, fill)
+def settle(account: Account, fill: Fill, costs: dict[str, Float[Array, " A"]]) -> Account:
+    """Add the units of a fill, and pay for them and for its costs."""
     cash = account.cash - jnp.sum(fill.traded_value)
-    return pay(account._replace(cash=cash, units=fill.position), costs), costs
+    return pay(account._replace(cash=cash, units=fill.position), costs)
 
 
 def pay(account: Account, costs: dict[str, Float[Array, " A"]]) -> Account:

@@ -126,10 +126,10 @@ def execute(
     if left is not None:
         left = left - jnp.abs(position - units)
 
-    account, costs = accounts.settle(account, fill(position), market)
+    costs = charge(market, fill(position))
     if trade.penalty is not None:
         costs = costs | {"liquidation": trade.penalty}
-        account = accounts.pay(account, {"liquidation": trade.penalty})
+    account = accounts.settle(account, fill(position), costs)
     log = log_of(context, progress, position - units, sum(costs.values(), jnp.zeros_like(price)), trade.reason)
     traded = progress.traded + jnp.abs((position - units) * price)
     progress = progress._replace(account=account, traded=traded, left=left, counts=counts, log=log)

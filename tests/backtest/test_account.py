@@ -8,7 +8,7 @@ from fxtrade.backtest import account
 from fxtrade.core import compat
 from fxtrade.core.order_types import Order
 from fxtrade.core.trading_types import Account, Fill
-from fxtrade.market.costs import market
+from fxtrade.market.costs import charge, market
 
 A = 3
 
@@ -40,7 +40,8 @@ def test_a_fill_at_the_mark_changes_equity_by_its_costs_alone(seed):
     before = account_of(rng)
     fill = fill_of(rng, before)
     _, equity = account.revalue(before, fill.price)
-    after, paid = account.settle(before, fill, market(10, 5))
+    paid = charge(market(10, 5), fill)
+    after = account.settle(before, fill, paid)
     _, left = account.revalue(after, fill.price)
     assert paid.keys() == {"fee", "half_spread"}
     np.testing.assert_allclose(equity - left, np.sum(sum(paid.values())), rtol=0, atol=1e-12)
@@ -54,9 +55,9 @@ def test_there_and_back_without_costs_is_nothing():
     rng = np.random.default_rng(0)
     before = account_of(rng)
     fill = fill_of(rng, before)
-    there, _ = account.settle(before, fill, market(0))
+    there = account.settle(before, fill, {})
     back = Fill(fill.price, (before.units - fill.position) * fill.price, before.units)
-    after, _ = account.settle(there, back, market(0))
+    after = account.settle(there, back, {})
     np.testing.assert_allclose(after.cash, before.cash, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(after.units, before.units)
 
