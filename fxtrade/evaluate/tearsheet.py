@@ -11,14 +11,15 @@ from jaxtyping import Float, Int
 from fxtrade.backtest.trade_table import Trades
 from fxtrade.core.errors import DataError
 from fxtrade.core.trading_types import Result
-from fxtrade.core.types import Array
+from fxtrade.core.types import Array, Bars
 from fxtrade.data.panel import Panel
 from fxtrade.evaluate import tearsheet_metrics as metrics
 from fxtrade.evaluate.tearsheet_metrics import Curve, CurveMetrics, TradingMetrics
-from fxtrade.metrics.periods import DAY, HOUR, by_period
+from fxtrade.metrics import attribution
+from fxtrade.metrics.periods import DAY, by_period
 
 WINDOWS = 90, 30, 7  # days of the rolling Sharpe ratio: the first of which twice as many days exist
-WEEKDAYS = "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"
+VOLATILITY_DAYS, VOLATILITY_BARS = 20, 10  # before a bar, over which volatility is measured: days, at least bars
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,6 @@ def tear_sheet(
     month_starts, month_returns = by_period(times, result.equity, "month")
     strategy = metrics.curve(times, np.asarray(result.equity, np.float64), window)
     held = None if benchmark is None else metrics.curve(times, np.asarray(benchmark, np.float64), window)
-    net = np.asarray(result.pnl, np.float64) - sum(result.costs.values(), np.zeros(shape))
     return TearSheet(
         title=title,
         warnings=tuple(warnings),
@@ -127,29 +127,42 @@ def tear_sheet(
         strategy_metrics=metrics.curve_metrics(times, closes, strategy),
         benchmark_metrics=None if held is None else metrics.curve_metrics(times, closes, held),
         trading_metrics=metrics.trading_metrics(times, closes, result, trades, trials, held),
-        attributions=_attributions(panel, net, trades, capital),
+        attributions=_attributions(panel, result, trades, capital),
         terms=terms,
         notes=tuple(notes),
         benchmark_name=benchmark_name,
     )
 
 
-def _attributions(
-    panel: Panel, net: Float[np.ndarray, "N A"], trades: Trades, capital: float
-) -> tuple[Attribution, ...]:
-    """Return the net profit by asset, by side, and by hour and weekday (UTC) in which the bar opens."""
-    by_asset, by_bar = net.sum(0), net.sum(1)
-    order = np.argsort(-by_asset, kind="stable")
-    symbols = tuple(panel.symbols[a] for a in order)
+def _attributions(panel: Panel, result: Result, trades: Trades, capital: float) -> tuple[Attribution, ...]:
+    """Return the net profit by asset and side, by hour and weekday of the bar's open (UTC), and by volatility.
+
+    The volatility is that of each asset in its own `VOLATILITY_DAYS` before the bar, see `volatility_regime`. It is
+    left out where the history is too short for any regime.
+    """
+    times, interval, pnl = panel.times, panel.interval, result.pnl
+    cost = sum(result.costs.values(), np.zeros_like(pnl))
+    by_asset = sorted(attribution.by_asset(pnl, cost, panel.symbols), key=lambda part: -part.net)
     sides = tuple(float(trades.net[trades.side == side].sum() / capital) for side in (1, -1))
-    found = [
-        Attribution("asset", symbols, tuple(by_asset[order].tolist())),
-        Attribution("side", ("long", "short"), sides),
-    ]
-    if panel.interval < DAY:
-        hours = np.bincount(panel.times // HOUR % 24, by_bar, 24)
-        found.append(Attribution("hour", tuple(f"{hour:02d}" for hour in range(24)), tuple(hours.tolist())))
-    if panel.interval < 7 * DAY:
-        weekdays = np.bincount((panel.times // DAY + 3) % 7, by_bar, 7)  # 1970-01-01 was a Thursday
-        found.append(Attribution("weekday", WEEKDAYS, tuple(weekdays.tolist())))
+    found = [_net("asset", by_asset), Attribution("side", ("long", "short"), sides)]
+    if interval < DAY:
+        found.append(_net("hour", attribution.by_hour(pnl, cost, times)))
+    if interval < 7 * DAY:
+        days = attribution.by_weekday(pnl, cost, times)
+        found.append(_net("weekday", [part._replace(name=part.name[:3]) for part in days]))
+    window = max(VOLATILITY_DAYS * DAY // interval, VOLATILITY_BARS)
+    if len(times) > 2 * window:
+        found.append(_net("volatility", attribution.by_volatility(pnl, cost, _returns(panel.bars), window)))
     return tuple(found)
+
+
+def _net(name: str, parts: Sequence[attribution.Part]) -> Attribution:
+    return Attribution(name, tuple(part.name for part in parts), tuple(part.net for part in parts))
+
+
+def _returns(bars: Bars) -> Float[np.ndarray, "N A"]:
+    """Return the change of each asset's last known price, 0 in a gap; NaN up to its first bar."""
+    ok, close = np.asarray(bars.ok), np.asarray(bars.close, np.float64)
+    last = np.maximum.accumulate(np.where(ok, np.arange(len(ok))[:, None], 0), 0)
+    known = np.take_along_axis(np.where(ok, close, np.nan), last, 0)
+    return known / np.concatenate([np.full_like(known[:1], np.nan), known[:-1]]) - 1

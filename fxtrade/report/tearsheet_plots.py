@@ -137,7 +137,7 @@ def trades(sheet: TearSheet) -> Figure:
 
 
 def attributions(sheet: TearSheet) -> Figure:
-    """Plot the net profit by asset, side, hour and weekday."""
+    """Plot the net profit by each of the groups."""
     rows = -(-len(sheet.attributions) // 2)
     figure = new_figure(2.2 * rows)
     panels = figure.subplots(rows, 2, squeeze=False).ravel()
@@ -149,5 +149,5 @@ def attributions(sheet: TearSheet) -> Figure:
         axes.axhline(0, color="black", lw=0.6)
         decorate(axes, f"Net profit by {part.name}", "", "% of capital")
     for axes in panels[len(sheet.attributions) :]:
-        axes.set_axis_off()
+        axes.remove()
     return figure

@@ -10,7 +10,7 @@ import numpy as np
 from fxtrade.backtest.trade_table import Trades
 from fxtrade.core.text import plural
 from fxtrade.data.times import format_interval, format_time
-from fxtrade.evaluate.tearsheet import TearSheet
+from fxtrade.evaluate.tearsheet import VOLATILITY_BARS, VOLATILITY_DAYS, TearSheet
 from fxtrade.report.formatting import DASH, count, fixed, gain, number, percent, probability
 
 LISTED = 10  # best and worst trades
@@ -48,9 +48,12 @@ TRIALS, BENCHMARK = {"dsr", "trials"}, {"alpha", "alpha_t", "beta"}  # rows that
 
 CONVENTIONS = (
     "Times are UTC. Profits are net of costs, in percent of the starting capital; by side, those of the trades, "
-    "without funding and interest. A year has 365 days. Ratios are of daily returns, and the interval of the Sharpe "
-    "ratio is from resampled blocks of ten days. MAE and MFE are the worst and the best move of the price against the "
-    "mean entry price while the position was held. Long lines are thinned such that their extremes stay."
+    "without funding and interest. Volatility is that of each asset's own bars in the "
+    f"{VOLATILITY_DAYS} days before, at least {VOLATILITY_BARS} bars: low, medium or high by the third into which it "
+    "falls of all values so far, and unknown until there are enough. A year has 365 days. Ratios are of daily returns, "
+    "and the interval of the Sharpe ratio is from resampled blocks of ten days. MAE and MFE are the worst and the best "
+    "move of the price against the mean entry price while the position was held. Long lines are thinned such that "
+    "their extremes stay."
 )
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,7 @@ def test_rolling_sharpe_is_that_of_each_window(sheet):
 
 def test_attributions_sum_to_the_profit(data, sheet):
     total = sheet.strategy_metrics.total_return
-    assert [part.name for part in sheet.attributions] == ["asset", "side", "hour", "weekday"]
+    assert [part.name for part in sheet.attributions] == ["asset", "side", "hour", "weekday", "volatility"]
     for part in sheet.attributions:
         assert sum(part.profit) == pytest.approx(total, abs=1e-12), part.name
     made = sample.result(data)
@@ -53,6 +55,33 @@ def test_attributions_sum_to_the_profit(data, sheet):
         assert profit == pytest.approx(steps[weekday == i].sum(), abs=1e-12)
 
 
+def test_volatility_is_that_of_each_asset_in_the_days_before(data, sheet):
+    """By a plain loop: a gap keeps the last price, and the regimes are thirds of all volatilities up to the bar."""
+    window, made = 20 * 24, sample.result(data)
+    net = made.pnl - sum(made.costs.values())
+    expected = dict.fromkeys(("low", "medium", "high", "unknown"), 0.0)
+    for asset in range(len(data.symbols)):
+        price, past = [], []
+        for ok, close in zip(data.bars.ok[:, asset], data.bars.close[:, asset], strict=True):
+            price.append(float(close) if ok else price[-1] if price else np.nan)
+        ret = [np.nan, *(new / old - 1 for old, new in pairwise(price))]
+        for row, profit in enumerate(net[:, asset]):
+            here = np.mean(np.square(ret[row - window : row])) if row >= window else np.nan
+            below = np.mean(np.array(past) <= here) if past else np.nan
+            known = np.isfinite(here) and len(past) >= window
+            third = "low" if below < 1 / 3 else "medium" if below < 2 / 3 else "high"
+            expected[third if known else "unknown"] += profit
+            past += [here] if np.isfinite(here) else []
+    made = sheet.attributions[4]
+    assert dict(zip(made.groups, made.profit, strict=True)) == pytest.approx(expected, abs=1e-12)
+    assert all(expected.values())
+
+
+def test_a_history_of_forty_days_has_no_regimes_of_volatility():
+    names = [[part.name for part in sample.sheet(sample.panel(bars)).attributions] for bars in (960, 961)]
+    assert "volatility" not in names[0] and "volatility" in names[1]
+
+
 def test_the_capital_changes_nothing_but_the_trades(data, sheet):
     rich = sample.sheet(data, capital=1e6)
     np.testing.assert_allclose(rich.trades.net, 1e6 * sheet.trades.net, rtol=1e-9)
@@ -63,9 +92,9 @@ def test_the_capital_changes_nothing_but_the_trades(data, sheet):
 
 def test_long_bars_have_no_hours():
     days = sample.sheet(sample.panel(120, sample.DAY))
-    assert [part.name for part in days.attributions] == ["asset", "side", "weekday"]
+    assert [part.name for part in days.attributions] == ["asset", "side", "weekday", "volatility"]
     weeks = sample.sheet(sample.panel(120, 7 * sample.DAY))
-    assert [part.name for part in weeks.attributions] == ["asset", "side"]
+    assert [part.name for part in weeks.attributions] == ["asset", "side", "volatility"]
 
 
 @pytest.mark.parametrize("bars", [1, 2, 30])

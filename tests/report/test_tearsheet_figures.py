@@ -14,7 +14,7 @@ def sheet():
 
 
 def test_every_figure_is_there(sheet):
-    names = ["curves", "months", "days", "trades", "by_asset", "by_side", "by_hour", "by_weekday"]
+    names = ["curves", "months", "days", "trades", "by_asset", "by_side", "by_hour", "by_weekday", "by_volatility"]
     assert list(tearsheet_figures.figures(sheet)) == names
 
 
