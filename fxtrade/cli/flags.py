@@ -22,10 +22,10 @@ from fxtrade.core.registry import closest, nearest
 from fxtrade.runs import run_dir
 
 OPEN = (  # groups that take new keys, checked later: of runs, of comparisons
-    *("features", "options", "synth", "costs", "grid"),
+    *("features", "options", "synth", "costs", "assets", "grid"),
     *("market_budgets", "changes", "market_changes", "recipe_changes"),
 )
-REMOVABLE = ("features", "trade.costs")  # groups whose keys are removed by the value None
+REMOVABLE = ("features", "trade.costs", "trade.assets")  # groups whose keys are removed by the value None
 KINDS = {"int": "a whole number such as 1000", "float": "a number", "bool": "true or false"}  # by type of a flag
 CONTINUED = "config.train.steps"  # the key that a resumed run may change
 
@@ -68,6 +68,7 @@ class _ConfigFile(flags.ArgumentParser):
         if not isinstance(config, ConfigDict):
             missing = "there is no such file, or its get_config() does not return a ConfigDict"
             raise ConfigError(f"{path} is not a config: {missing}")
+        _check_keys(sys.argv)
         found = [match for a in sys.argv if (match := re.match(r"--?(?:no)?config\.([\w.]+)(=None$)?", a))]
         _check_groups([match[1] for match in found])
         for match in found:
@@ -195,6 +196,16 @@ def _check_resume(argv: list[str]) -> None:
             )
     if CONTINUED not in flags.FLAGS:
         flags.DEFINE_integer(CONTINUED, None, "Number of steps to which the run is trained.", lower_bound=1)
+
+
+def _check_keys(argv: list[str]) -> None:
+    """Raise ConfigError for a key that a flag cannot name, such as a symbol with a dash; its group can be set."""
+    for argument in argv:
+        if found := re.match(r"--?config\.([\w.]+)\.(\w*[^\w.=\[][^=]*)=", argument):
+            raise ConfigError(
+                f"--config.{found[1]}.{found[2]}: a key has only letters, digits and _; set others by their group: "
+                f"--config.{found[1]}=\"{{'{found[2].split('.')[0]}': ...}}\""
+            )
 
 
 def _check_groups(names: list[str]) -> None:

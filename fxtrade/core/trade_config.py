@@ -7,8 +7,19 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from fxtrade.core.config_base import Config, Options, empty
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.market_types import Delisted, ExitsFrom, Path, ZeroVolume
-from fxtrade.core.registry import Fraction, Interval, Natural, NonNegative, Positive, Share, require
+from fxtrade.core.registry import (
+    Fraction,
+    Interval,
+    Natural,
+    NonNegative,
+    Positive,
+    Share,
+    from_mapping,
+    require,
+    to_dict,
+)
 
 _DEFAULT_FEE = {"rate_bps": 10.0}
 
@@ -23,7 +34,7 @@ class RuleConfig(Config):
 class MarginConfig(Config):
     """The margin of the account, for all its assets together; see `market_types.Margin`."""
 
-    initial: Positive | None = None  # share of a position's value that opens it; None: no margin, no liquidation
+    initial: NonNegative | None = None  # share of a position's value that opens it; None: no margin, no liquidation
     maintenance: NonNegative = 0.0  # share below which positions are liquidated
     collateral: Annotated[float, Interval(ge=0, le=1)] = 1.0  # share of a long position that backs others; 0 for coins
     fee_bps: NonNegative = 0.0  # of a liquidation, besides the usual costs
@@ -85,6 +96,17 @@ class BracketConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
+class AssetConfig(Config):
+    """The terms of one asset that differ from those of all: keys of the groups of `TradeConfig` of the same names."""
+
+    costs: Mapping[str, Options] = empty()
+    fee_schedule: str | None = None
+    margin: Options = empty()
+    limits: Options = empty()
+    carry: Options = empty()  # without `interest`, which is on the money of the account
+
+
+@dataclasses.dataclass(frozen=True)
 class TradeConfig(Config):
     """Target weights are those of the sizing, changed by each of the rules in turn."""
 
@@ -103,6 +125,7 @@ class TradeConfig(Config):
     margin: MarginConfig = MarginConfig()
     limits: LimitsConfig = LimitsConfig()
     carry: CarryConfig = CarryConfig()
+    assets: Mapping[str, AssetConfig] = empty()  # by symbol, where terms differ from asset to asset
     funding: FundingConfig = FundingConfig()
     bracket: BracketConfig = BracketConfig()  # of every order
     spread: SpreadConfig = SpreadConfig()  # of the cost "quoted_spread"
@@ -119,3 +142,24 @@ class TradeConfig(Config):
         fee = self.costs.get("fee", _DEFAULT_FEE)
         alone = self.fee_schedule is None or dict(fee) == _DEFAULT_FEE
         require(alone, "costs.fee", dict(fee), f"be left out beside fee_schedule = {self.fee_schedule!r}")
+        for symbol in self.assets:
+            self.of_asset(symbol)
+
+    def of_asset(self, symbol: str) -> TradeConfig:
+        """Return the config of an account that trades this asset alone.
+
+        Raises:
+            ConfigError: an unknown key (naming the nearest one), or a value that does not fit; it names the asset.
+        """
+        own, where, groups = self.assets.get(symbol, AssetConfig()), f"assets.{symbol}", {}
+        left_out = "interest" not in own.carry
+        require(left_out, f"{where}.carry", dict(own.carry), "not have interest, which is on the account's money")
+        for name in ("margin", "limits", "carry"):
+            group = getattr(self, name)
+            groups[name] = from_mapping(type(group), {**to_dict(group), **getattr(own, name)}, f"{where}.{name}")
+        costs = {name: {**self.costs.get(name, {}), **options} for name, options in own.costs.items()}
+        schedule = own.fee_schedule or self.fee_schedule
+        try:
+            return dataclasses.replace(self, costs={**self.costs, **costs}, fee_schedule=schedule, assets={}, **groups)
+        except ConfigError as e:
+            raise ConfigError(f"{where}.{e}") from None

@@ -159,7 +159,8 @@ def _grid(market: Market) -> tuple[Market, tuple[tuple[float | int, int], ...]]:
     """Return the market with every fee and latency of the grid in place of its costs, and their labels."""
     markets, names = costs.grid(GRID_FEES, GRID_LATENCY)
     others = {"margin": market.margin, "limits": market.limits, "carry": market.carry}
-    return markets._replace(**jax.tree.map(lambda leaf: np.full(len(names), leaf), others)), names
+    repeated = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (len(names), *np.shape(leaf))), others)
+    return markets._replace(**repeated), names
 
 
 def _cell(times: np.ndarray, fee_bps: float, latency: int, equity: np.ndarray) -> CostCell:

@@ -35,7 +35,8 @@ from fxtrade.evaluate.headline import trading_headline
 from fxtrade.evaluate.tearsheet import TearSheet, tear_sheet
 from fxtrade.experiment.evaluate_run import forecasts
 from fxtrade.pipeline import dataset
-from fxtrade.pipeline.build import build_market, build_model, build_order, build_rules, build_sizing, build_terms
+from fxtrade.pipeline.build import build_model, build_order, build_rules, build_sizing, build_terms
+from fxtrade.pipeline.market import build_market
 from fxtrade.pipeline.warm_start import best_params
 from fxtrade.report import tearsheet
 from fxtrade.report.progress import Console
@@ -244,7 +245,7 @@ def _check_run(folder: Path, own: RunConfig, wanted: RunConfig) -> RunRecord:
 
 def _check_terms(trade: TradeConfig) -> None:
     """Raise ConfigError for costs and rules that do not exist, before anything is computed."""
-    build_market(trade, UNITS["d"])
+    build_market(trade, UNITS["d"], tuple(trade.assets))
     build_rules(trade)
 
 

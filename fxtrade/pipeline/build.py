@@ -1,11 +1,10 @@
-"""Build the network, the loss, the trading rules and the market of a config."""
+"""Build the network, the loss, the trading rules and the terms of trade of a config."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -13,18 +12,18 @@ from fxtrade import losses, models
 from fxtrade.backtest import engine
 from fxtrade.core import registry
 from fxtrade.core.config import RunConfig
-from fxtrade.core.errors import ConfigError
-from fxtrade.core.market_types import Carry, Conditions, ExecutionPolicy, Margin, Market, OrderLimits
+from fxtrade.core.market_types import Conditions, ExecutionPolicy, Market
 from fxtrade.core.order_types import Bracket, Order
-from fxtrade.core.trade_config import BracketConfig, LimitsConfig, TradeConfig
+from fxtrade.core.trade_config import BracketConfig, TradeConfig
 from fxtrade.core.trading_types import Result, Rule
 from fxtrade.core.types import Array, Bars, Number, Output, Segment
 from fxtrade.data import funding
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import format_interval
-from fxtrade.market import carry, costs, fees
+from fxtrade.market import costs
 from fxtrade.pipeline import spreads
 from fxtrade.pipeline.dataset import Dataset
+from fxtrade.pipeline.market import build_costs, build_market
 from fxtrade.risk import RULES, SIZING
 from fxtrade.runs.record import Identity
 
@@ -71,32 +70,9 @@ class Terms(NamedTuple):
 
 def build_terms(config: TradeConfig, panel: Panel) -> Terms:
     """Return the terms of trade. Raises ConfigError or DataError as the functions below."""
+    market = build_market(config, panel.interval, panel.symbols)
     conditions, source = build_conditions(config, panel)
-    return Terms(build_market(config, panel.interval), build_policy(config), conditions, config.capital, source)
-
-
-def build_market(config: TradeConfig, interval: int | None = None) -> Market:
-    """Return the market.
-
-    Args:
-        interval: of the bars in ns, `Panel.interval`, in which annual rates of carry are paid.
-
-    Raises:
-        ConfigError: an unknown cost or fee schedule, options that do not fit it, or a carry without an interval.
-    """
-    market, margin, limits, rates = build_costs(config), config.margin, config.limits, config.carry
-    if margin.initial is not None:
-        terms = Margin(margin.initial, margin.maintenance, margin.collateral, margin.fee_bps)
-        market = market._replace(margin=jax.tree.map(np.float64, terms))
-    if limits != LimitsConfig():
-        given = OrderLimits(limits.lot, limits.tick, limits.min_notional, limits.participation)
-        market = market._replace(limits=jax.tree.map(np.float64, given))
-    if rates.borrow is not None or rates.interest is not None:
-        if interval is None:
-            raise ConfigError("config.trade.carry: annual rates need the interval of the bars; give Panel.interval")
-        borrow, interest = (carry.per_bar(np.float64(rate or 0.0), interval) for rate in (rates.borrow, rates.interest))
-        market = market._replace(carry=Carry(borrow, interest, np.float64(rates.derivative)))
-    return market
+    return Terms(market, build_policy(config), conditions, config.capital, source)
 
 
 def build_policy(config: TradeConfig) -> ExecutionPolicy:
@@ -127,19 +103,6 @@ def build_order(config: TradeConfig, target: Float[np.ndarray, "N A"]) -> Order:
         return Order(target)
     exits = (getattr(config.bracket, name) for name in Bracket._fields)
     return Order(target, bracket=Bracket(*(None if x is None else np.full(target.shape, x) for x in exits)))
-
-
-def build_costs(config: TradeConfig) -> Market:
-    """Return the market with its costs alone, which need no bars."""
-    options, schedule = dict(config.costs), None
-    if config.fee_schedule is not None:
-        registry.check_names([config.fee_schedule], fees.SCHEDULES, "config.trade.fee_schedule: there is no schedule")
-        schedule = fees.SCHEDULES[config.fee_schedule]
-        options.pop("fee", None)
-        options["tiered_fee"] = {}
-    elif "tiered_fee" in options:
-        raise ConfigError("config.trade.costs: tiered_fee needs config.trade.fee_schedule, such as 'binance_spot'")
-    return costs.build(options, config.latency, "config.trade.costs", schedule)
 
 
 def build_sizing(config: TradeConfig, horizon: int, threshold: Number = 0.0) -> Rule:

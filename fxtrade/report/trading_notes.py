@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fxtrade.core.registry import to_dict
 from fxtrade.core.text import plural
 from fxtrade.core.trade_config import LimitsConfig, TradeConfig
 from fxtrade.core.trading_types import Counts
@@ -48,11 +49,11 @@ def describe_paths(paths: Sequence[PathCell]) -> str:
 
 def describe_first_tier(trade: TradeConfig) -> str:
     """Return that the capital is too small for the tiers of a fee schedule; "" where it was given."""
-    if not trade.fee_schedule or trade.capital != TradeConfig().capital:
+    schedules = {own.fee_schedule for own in (trade, *trade.assets.values())} - {None}
+    if not schedules or trade.capital != TradeConfig().capital:
         return ""
-    return (
-        f"A capital of {trade.capital:g} always pays the first tier of {trade.fee_schedule}: give config.trade.capital"
-    )
+    names = " and ".join(sorted(map(str, schedules)))
+    return f"A capital of {trade.capital:g} always pays the first tier of {names}: give config.trade.capital"
 
 
 def describe_delisted(trade: TradeConfig) -> str:
@@ -79,12 +80,25 @@ def describe_terms(trade: TradeConfig) -> list[str]:
         )
     if trade.limits != LimitsConfig():
         made.append(f"Limits of orders: {_given(trade.limits, number)}.")
-    if trade.limits != LimitsConfig() or trade.fee_schedule:
+    by_size = any(own.limits or own.fee_schedule for own in trade.assets.values())
+    if trade.limits != LimitsConfig() or trade.fee_schedule or by_size:
         made.append(f"The account starts with {number(trade.capital)}.")
     if trade.carry.borrow is not None or trade.carry.interest is not None:
         rates = f"borrow {percent(trade.carry.borrow or 0.0)}, interest {percent(trade.carry.interest or 0.0)}"
         made.append(f"Annual rates: {rates}.")
-    return made
+    own_terms = {symbol: ", ".join(_keys(to_dict(own))) for symbol, own in trade.assets.items()}
+    return [*made, *(f"{symbol} differs: {terms}." for symbol, terms in own_terms.items() if terms)]
+
+
+def _keys(terms: Mapping[str, Any], group: str = "") -> list[str]:
+    """Return the keys of nested terms that are given with their values: ["costs.fee.rate_bps 5", ...]."""
+    found = []
+    for key, value in terms.items():
+        if isinstance(value, Mapping):
+            found += _keys(value, f"{group}{key}.")
+        elif value is not None:
+            found.append(f"{group}{key} {value:g}" if isinstance(value, float) else f"{group}{key} {value}")
+    return found
 
 
 def _given(group: Any, form) -> str:

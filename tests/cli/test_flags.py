@@ -13,6 +13,7 @@ from fxtrade.cli import flags
 from fxtrade.core.config_dict import freeze
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import to_dict
+from fxtrade.core.trade_config import AssetConfig
 from fxtrade.runs import run_dir
 from tests.helpers import tiny
 
@@ -52,6 +53,14 @@ CASES = {
     "fee beside a schedule": (
         [WAVENET, "--config.trade.fee_schedule=binance_spot", "--config.trade.costs.fee.rate_bps=5"],
         "config.trade.costs.fee must be left out beside fee_schedule = 'binance_spot'",
+    ),
+    "terms of an asset": (
+        [WAVENET, "--config.trade.assets.PERP.margn.initial=0.5"],
+        "config.trade.assets.PERP has no key 'margn'; did you mean 'margin'?",
+    ),
+    "symbol with a dash": (
+        [WAVENET, "--config.trade.assets.BTC-PERP.margin.initial=0.5"],
+        "set others by their group: --config.trade.assets=\"{'BTC-PERP': ...}\"",
     ),
     "feature and its option": (
         [WAVENET, "--config.features.rsi={}", "--config.features.rsi.windows=(7,)"],
@@ -155,6 +164,9 @@ def test_features_and_options_of_losses_can_be_added_and_changed():
         "--config.optim.sam_rho=1",
         "--config.loss.name=focal",
         "--config.loss.options.gamma=1.5",
+        "--config.trade.assets.PERP={'costs': {'fee': {'rate_bps': 5}}, 'carry': {'derivative': True}}",
+        "--config.trade.assets.SPOT.margin.initial=0",
+        "--config.trade.margin.initial=0.1",
     ]
     out, err = tiny.python("-c", PARSED, WAVENET, *new).communicate(timeout=120)
     expected = to_dict(freeze(wavenet.get_config()))
@@ -163,6 +175,9 @@ def test_features_and_options_of_losses_can_be_added_and_changed():
     del expected["features"]["volatility"]
     expected["train"]["patience"], expected["data"]["symbols"], expected["optim"]["sam_rho"] = None, ("A",), 1.0
     expected["loss"] |= {"name": "focal", "options": {"gamma": 1.5}}
+    perpetual = AssetConfig(costs={"fee": {"rate_bps": 5}}, carry={"derivative": True})
+    expected["trade"]["assets"] = {"PERP": to_dict(perpetual), "SPOT": to_dict(AssetConfig(margin={"initial": 0}))}
+    expected["trade"]["margin"]["initial"] = 0.1
     assert json.loads(out) == json.loads(json.dumps(expected)), err
 
 

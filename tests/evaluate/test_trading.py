@@ -14,7 +14,8 @@ from fxtrade.core.types import Forecast
 from fxtrade.evaluate import trading
 from fxtrade.metrics import returns, trades
 from fxtrade.pipeline import dataset
-from fxtrade.pipeline.build import build_market, build_rules, build_sizing
+from fxtrade.pipeline.build import build_rules, build_sizing
+from fxtrade.pipeline.market import build_market
 from fxtrade.validate import splits
 
 CONFIG = RunConfig(features={"log_return": {"horizons": (1,)}}, scaler=ScalerConfig(20.0))

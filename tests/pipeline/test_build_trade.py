@@ -19,6 +19,7 @@ from fxtrade.data.panel import Panel
 from fxtrade.features.spread import ESTIMATORS
 from fxtrade.market import carry, costs, fees
 from fxtrade.pipeline import build
+from fxtrade.pipeline.market import build_costs, build_market
 from fxtrade.runs import provenance
 from tests.helpers import markets
 from tests.helpers.bar_files import START, write
@@ -57,14 +58,14 @@ def test_every_group_becomes_its_part_of_the_market():
         limits={"lot": 0.001, "participation": 0.1},
         carry={"borrow": 0.0365, "interest": 0.073, "derivative": True},
     )
-    market = build.build_market(config, HOUR)
+    market = build_market(config, HOUR)
     assert market.costs.keys() == {"tiered_fee", "slippage"}
     assert market.fees is fees.SCHEDULES["binance_usdt_futures"]
     assert market.margin == Margin(0.1, 0.05, 0.9, 50.0)
     assert market.limits == OrderLimits(lot=0.001, participation=0.1)
     assert market.carry == Carry(carry.per_bar(0.0365, HOUR), carry.per_bar(0.073, HOUR), 1.0)
     assert market.carry.borrow == pytest.approx(1e-4 / 24)
-    assert build.build_market(TradeConfig(carry={"borrow": 0.1}), HOUR).carry.interest == 0
+    assert build_market(TradeConfig(carry={"borrow": 0.1}), HOUR).carry.interest == 0
 
 
 def test_the_policy_has_every_choice():
@@ -141,7 +142,7 @@ def test_the_estimated_spread_is_that_of_the_bars_before(panel, estimator):
 
 def test_the_loss_pays_the_first_tier_of_a_schedule():
     def cost(**trade):
-        return costs.cost_per_value(build.build_costs(TradeConfig(**trade)))
+        return costs.cost_per_value(build_costs(TradeConfig(**trade)))
 
     assert cost(fee_schedule="binance_usdt_futures") == pytest.approx(
         cost(costs={"fee": {"rate_bps": 5}, "half_spread": {}})
@@ -173,4 +174,4 @@ def test_the_loss_pays_the_first_tier_of_a_schedule():
 )
 def test_what_does_not_fit_is_named(changes, message):
     with pytest.raises(ConfigError, match=message):
-        build.build_market(TradeConfig(**changes))
+        build_market(TradeConfig(**changes))

@@ -32,6 +32,8 @@ def test_paths_with_nearly_the_same_return_need_no_words(apart, said):
 def test_a_schedule_without_a_capital_is_noted():
     schedule = TradeConfig(fee_schedule="binance_spot")
     assert "always pays the first tier of binance_spot" in trading_notes.describe_first_tier(schedule)
+    each = TradeConfig(assets={"A": {"fee_schedule": "binance_spot"}, "B": {"fee_schedule": "binance_usdt_futures"}})
+    assert "first tier of binance_spot and binance_usdt_futures" in trading_notes.describe_first_tier(each)
     others = TradeConfig(), TradeConfig(capital=5.0), dataclasses.replace(schedule, capital=1e6)
     assert [trading_notes.describe_first_tier(trade) for trade in others] == ["", "", ""]
 
@@ -52,6 +54,14 @@ def test_a_schedule_without_a_capital_is_noted():
         ({"margin": {"initial": 0.1, "maintenance": 0.05}}, "Initial margin 10.0 %, maintenance margin 5.0 %."),
         ({"limits": {"lot": 2}}, "Limits of orders: lot 2.00. The account starts with 1.00."),
         ({"carry": {"interest": 0.08}}, "Annual rates: borrow 0.0 %, interest 8.0 %."),
+        (
+            {"assets": {"PERP": {"costs": {"fee": {"rate_bps": 5.0}}, "carry": {"derivative": True}}, "SPOT": {}}},
+            "half-spread a side. PERP differs: costs.fee.rate_bps 5, carry.derivative True.",
+        ),
+        (
+            {"assets": {"PERP": {"limits": {"lot": 1}}}},
+            "a side. The account starts with 1.00. PERP differs: limits.lot 1.",
+        ),
     ],
 )
 def test_the_terms_of_trade_in_words(changes, words):
