@@ -30,7 +30,7 @@ from fxtrade.core.types import Array, Bars
 from fxtrade.data.panel import Panel
 
 DAY = 86_400 * 10**9  # ns
-CHUNK = 2_048  # sets: their state fits into the cache of a core
+CHUNK = 512  # sets: their state fits into the cache of a core
 MEMORY = 256 * 2**20  # bytes that the daily equity of a chunk may take
 
 MakeRule = Callable[..., Rule]
