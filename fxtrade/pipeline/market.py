@@ -39,7 +39,10 @@ def build_market(config: TradeConfig, interval: int | None = None, symbols: Sequ
         by_asset = {symbol: config.of_asset(symbol) for symbol in symbols}
         market = _costs_by_asset(market, by_asset)
     if _have("margin.initial", {symbol: own.margin.initial for symbol, own in by_asset.items()}):
-        market = market._replace(margin=Margin(*_terms("margin", Margin._fields, by_asset)))
+        margin = Margin(*_terms("margin", Margin._fields, by_asset))
+        if not np.any(margin.maintenance):
+            margin = margin._replace(maintenance=None)
+        market = market._replace(margin=margin)
     limits = OrderLimits(*_terms("limits", OrderLimits._fields, by_asset))
     if any(limit is not None for limit in limits):
         market = market._replace(limits=limits)

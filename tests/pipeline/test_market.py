@@ -96,6 +96,13 @@ def test_terms_that_are_those_of_all_change_nothing():
     assert same(build_market(named, HOUR, SYMBOLS), build_market(plain, HOUR))
 
 
+def test_without_maintenance_margin_no_asset_is_liquidated():
+    assets = {"PERP": {"margin": {"initial": 0.2}}}
+    found = build_market(TradeConfig(margin={"initial": 0}, assets=assets), HOUR, SYMBOLS)
+    assert found.margin.maintenance is None
+    np.testing.assert_array_equal(found.margin.initial, [0, 0.2])
+
+
 def test_each_asset_has_its_schedule():
     names = {"SPOT": "binance_spot", "PERP": "binance_usdt_futures"}
     config = TradeConfig(assets={symbol: {"fee_schedule": name} for symbol, name in names.items()})
