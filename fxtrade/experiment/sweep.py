@@ -30,6 +30,7 @@ from fxtrade.experiment import sweep_store as store
 from fxtrade.experiment.sweep_data import SweepData, load
 from fxtrade.experiment.sweep_rules import Given, make_grid, rule_factory
 from fxtrade.metrics import drawdown, returns
+from fxtrade.metrics.series import growth
 from fxtrade.pipeline import build
 from fxtrade.report import sweep as sweep_report
 from fxtrade.report.formatting import duration
@@ -182,8 +183,8 @@ def _test(job: Job, best: int) -> HeldOut | None:
         period=Period(int(chosen.days[first]), int(panel.times[-1])),
         score=float(scores(job.config.score, equity)[0]),
         total_return=float(equity[0, -1] - 1),
-        max_drawdown=float(drawdown.max_drawdown(equity)[0]),
-        daily_sharpe=float(returns.sharpe(returns.returns_from_equity(equity), 1)[0]),
+        max_drawdown=float(drawdown.below_peak(equity).min()),
+        daily_sharpe=float(returns.sharpe(growth(equity), 1)[0]),
         hold=float(scores(job.config.score, hold)[0]),
     )
 
@@ -203,7 +204,7 @@ def scores(name: str, equity: Float[np.ndarray, "P D"]) -> Float[np.ndarray, " P
     if name == "total_return":
         return equity[:, -1] - 1
     functions = {"sharpe": returns.sharpe, "sortino": returns.sortino, "calmar": drawdown.calmar}
-    daily = returns.returns_from_equity(equity)
+    daily = growth(equity)
     alive = np.asarray(np.isfinite(daily).all(axis=1))
     score = np.full(len(alive), np.nan)
     if alive.any():

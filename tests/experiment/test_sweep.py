@@ -71,6 +71,12 @@ def test_the_best_set_is_tested_on_the_bars_held_out(finished):
     assert np.load(finished / "returns.npz")["days"][-1] == panel.times[last] // DAY * DAY
 
 
+def test_sets_that_lose_nearly_all_on_the_first_day_have_a_score():
+    equity = np.array([[1.0, 1.1, 1.2], [0.05, 0.06, 0.05], [-0.5, -0.5, -0.5]])
+    made = sweep.scores("sharpe", equity)
+    assert made[0] > 0 > made[1] and np.isnan(made[2])
+
+
 def test_nothing_is_held_out_if_not_asked_for(tmp_path):
     folder = sweep.run(config(held_out=0.0, null_paths=0), tmp_path, console=QUIET)
     assert "held out" not in (folder / "report.md").read_text() and len(ledger.read(tmp_path)) == 1
