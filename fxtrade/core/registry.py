@@ -117,8 +117,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most similar to `name`, or None if none is similar."""
-    return next(iter(difflib.get_close_matches(name, list(known), 1, 0.5)), None)
+    """Return the known name that is most similar to `name`, whatever the case, or None if none is similar."""
+    plain = {other.lower(): other for other in known}
+    return next((plain[found] for found in difflib.get_close_matches(name.lower(), plain, 1, 0.5)), None)
 
 
 def check_names(given: Iterable[str], known: Iterable[str], message: str) -> None:
