@@ -76,7 +76,8 @@ class OrderLimits(NamedTuple):
         lot: units of a trade are whole multiples of it, rounded toward 0.
         tick: prices of orders are whole multiples of it, rounded to the side on which they fill later.
         min_notional: smallest value of a trade; smaller ones are dropped, unless they close the position.
-        participation: largest share of a bar's volume that the account trades in it; the rest of an order waits.
+        participation: largest share of a bar's volume that the account trades in it; the rest of an order waits, unless
+            it is too small to be traded.
     """
 
     lot: PerAsset | None = None
