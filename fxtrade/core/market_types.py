@@ -6,17 +6,13 @@ account. What is None does not exist in a market and is not compiled.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from fxtrade.core.policy_types import Delisted, ExitsFrom, Path, ZeroVolume
 from fxtrade.core.types import Array, Bars, Number, PerAsset
-
-ZeroVolume = Literal["wait", "fill"]
-Delisted = Literal["mark", "close", "haircut", "zero"]
-Path = Literal["pessimistic", "optimistic", "nearest", "random"]
-ExitsFrom = Literal["fill", "next_bar"]
 
 
 class FeeSchedule(NamedTuple):

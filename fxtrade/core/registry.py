@@ -17,7 +17,6 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Union
 
-import jax.numpy as jnp
 import numpy as np
 
 from fxtrade.core.errors import ConfigError
@@ -187,6 +186,8 @@ def convert(hint: Any, value: Any, where: str, alternative: str = "") -> Any:
             raise _misfit(where, f"{GROUP}{alternative}", value)
         return types.MappingProxyType({k: convert(args[1], v, f"{where}.{k}") for k, v in value.items()})
     if hint is np.dtype:
+        import jax.numpy as jnp  # takes seconds, and no config needs it
+
         return jnp.dtype(value if isinstance(value, np.dtype) else convert(DTYPES, value, where))
     return _scalar(hint, value, where, alternative)
 
