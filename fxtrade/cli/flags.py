@@ -26,6 +26,7 @@ OPEN = (  # groups that take new keys, checked later: of runs, of comparisons
 )
 REMOVABLE = ("features", "trade.costs")  # groups whose keys are removed by the value None
 KINDS = {"int": "a whole number such as 1000", "float": "a number", "bool": "true or false"}  # by type of a flag
+CONFIG_FILE = "Config file, with an optional variant after a colon (configs/wavenet.py:hourly), or a run's config.json."
 CONTINUED = "config.train.steps"  # the key that a resumed run may change
 
 
@@ -109,9 +110,7 @@ def main(function: Callable[[], None], default_config: str = "") -> int:
     return 0
 
 
-def config_flag(
-    about: str = "Config file, with an optional variant after a colon (configs/wavenet.py:hourly), or a run's config.json.",
-) -> flags.FlagHolder:
+def config_flag(about: str = CONFIG_FILE) -> flags.FlagHolder:
     """Define `--config`. The config is locked: only the groups of `OPEN` take new keys."""
     holder = config_flags.DEFINE_config_file("config", None, about, lock_config=True)
     flags.FLAGS["config"].parser = _ConfigFile(flags.FLAGS["config"].parser)
