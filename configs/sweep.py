@@ -3,10 +3,12 @@
     python scripts/sweep.py --config configs/sweep.py            # moving averages on the simulated market, no data
     python scripts/sweep.py --config configs/sweep.py:donchian --config.data.path=data/bars_1d
     python scripts/sweep.py --config configs/sweep.py:sma --config.grid.fast="(5, 10, 20)"
+    python scripts/sweep.py --config configs/sweep.py:forecast --config.run=results/<run>
 
-Variants: sma, ema, donchian, rsi, momentum. The result is `results/<name>/report.md` with the best sets, the plateau
-around the best one, heat maps, and the same sweep on surrogate markets, in which nothing can be found: a best set that
-is not better than theirs is luck. Ctrl-C stops a sweep, and the same command resumes it.
+Variants: sma, ema, donchian, rsi, momentum, forecast. The result is `results/<name>/report.md` with the best sets, the
+plateau around the best one, its result on the bars held out, heat maps, and the same sweep on surrogate markets, in
+which nothing can be found: a best set that is not better than theirs is luck. Ctrl-C stops a sweep, and the same
+command resumes it.
 """
 
 from fxtrade.core.config_dict import to_config_dict
@@ -27,6 +29,15 @@ RULES = {  # rule, its grid, parameters that increase
         None,
     ),
     "momentum": ("momentum", {"lookback": tuple(range(5, 256, 2))}, None),
+    "forecast": (
+        "threshold",
+        {
+            "coverage": (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
+            "bracket_stop": (0.01, 0.02, 0.05, 0.1),
+            "bracket_target": (0.01, 0.02, 0.05, 0.1),
+        },
+        None,
+    ),
 }
 
 
@@ -35,5 +46,7 @@ def get_config(variant: str = "sma"):
     rule, grid, increasing = RULES[variant]
     config = to_config_dict(SweepConfig(name=f"sweep-{variant}", grid=grid, increasing=increasing))
     config.rule.name = rule
+    if variant == "forecast":
+        return config  # its bars are those of the run
     config.data.synth.bars, config.data.synth.interval, config.data.synth.assets = 20_000, "1h", 1
     return config

@@ -23,6 +23,8 @@ NAME = flags.DEFINE_string("name", "", "Name of the sweep's folder; default: the
 def main() -> None:
     config, results = freeze(cli.required(CONFIG.value, "--config configs/sweep.py")), Path(RESULTS.value)
     check_writable(run_dir.run_folder(results, NAME.value or config.name, "--name"))
+    if config.run is not None:
+        run_dir.load_config(Path(config.run))  # says that it is not a run
     if config.data.path is not None:
         find_files(Path(config.data.path), config.data.symbols)
     backend.start(every_core=True)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.market_types import Conditions, ExecutionPolicy, Margin, Market
+from fxtrade.core.market_types import Conditions, ExecutionPolicy, Market
 from fxtrade.core.order_types import Order
 from fxtrade.core.registry import check_names
 from fxtrade.core.types import Array, Bars, check_bars
@@ -150,10 +150,11 @@ def check_market(market: Market, num_assets: int, rank: int) -> None:
                 raise ConfigError(
                     f"backtest: OrderLimits.{name}=0 allows no order; give a number > 0, or None for none"
                 )
-    if isinstance(market.margin, Margin) and np.any(np.asarray(market.margin.initial) < market.margin.maintenance):
+    initial, maintenance = (1.0, None) if market.margin is None else market.margin[:2]
+    if maintenance is not None and np.any(np.asarray(initial) < maintenance):
         raise ConfigError(
-            f"backtest: the initial margin {market.margin.initial!r} is below the maintenance margin "
-            f"{market.margin.maintenance!r}: such a position would be liquidated at its entry; give a larger one"
+            f"backtest: the initial margin {initial!r} is below the maintenance margin "
+            f"{maintenance!r}: such a position would be liquidated at its entry; give a larger one"
         )
 
 

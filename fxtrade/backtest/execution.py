@@ -161,7 +161,7 @@ def _cost_names(context: Context) -> list[str]:
     market, names = context.market, list(context.market.costs)
     names += ["funding"] if context.row.conditions.funding is not None else []
     names += ["borrow", "interest"] if market.carry is not None else []
-    names += ["liquidation"] if market.margin is not None else []
+    names += ["liquidation"] if margin.liquidates(market.margin) else []
     return sorted(names)
 
 

@@ -69,11 +69,12 @@ def advance(
     account = progress.account
     if funding is not None:
         progress = pay(progress, {"funding": carry.funding(funding.within, account.units, opened.price)})
-    if fills.has_price(account.order) or account.exits is not None or market.margin is not None:
+    liquidates = margin.liquidates(market.margin)
+    if fills.has_price(account.order) or account.exits is not None or liquidates:
         progress = _count_ambiguous(context, progress)
         ordered = fills.ordered_units(account.order, account.units, equity, opened.price)
         quotes = path.later_quotes(row, policy.path, opened, account.units, ordered)
-        only_exits = not fills.has_price(account.order) and market.margin is None
+        only_exits = not fills.has_price(account.order) and not liquidates
         if only_exits:
             progress, _ = _match(context, progress, quotes)
         else:
@@ -98,7 +99,7 @@ def _move(context: Context, progress: Progress, quote: Quote) -> Progress:
     """
     terms, account = context.market.margin, progress.account
     parts = [quote]
-    if terms is not None and (fills.has_price(account.order) or account.exits is not None):
+    if terms is not None and margin.liquidates(terms) and (fills.has_price(account.order) or account.exits is not None):
         _, level = margin.liquidation_price(terms, account.cash, account.units, quote.start, quote.price)
         parts = [quote._replace(price=level), quote._replace(start=level)]
     for part in parts:
@@ -199,7 +200,7 @@ def _close_delisted(context: Context, progress: Progress) -> Progress:
 def _liquidate(context: Context, progress: Progress, quote: Quote) -> Progress:
     """Close all positions with a maintenance margin where the balance falls below it, pending orders cancelled."""
     terms, account = context.market.margin, progress.account
-    if terms is None:
+    if terms is None or terms.maintenance is None:
         return progress
     below, price = margin.liquidation_price(terms, account.cash, account.units, quote.start, quote.price)
     where = below & (account.units != 0) & (jnp.asarray(terms.maintenance) > 0) & quote.ok

@@ -26,11 +26,11 @@ from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market
 from fxtrade.core.trading_types import Observation, Rule
-from fxtrade.core.types import Array, Bars
+from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.data.panel import Panel
 
 DAY = 86_400 * 10**9  # ns
-CHUNK = 2_048  # sets: their state fits into the cache of a core
+CHUNK = 512  # sets: their state fits into the cache of a core
 MEMORY = 256 * 2**20  # bytes that the daily equity of a chunk may take
 
 MakeRule = Callable[..., Rule]
@@ -79,6 +79,7 @@ def sweep(
     policy: ExecutionPolicy = POLICY,
     conditions: Conditions = engine.NO_CONDITIONS,
     capital: float = 1.0,
+    forecast: Forecast | None = None,
     on_progress: Callable[[int], None] = lambda sets: None,
 ) -> Sweep:
     """Backtest every set of a grid.
@@ -87,14 +88,15 @@ def sweep(
         make_rule: takes the parameters of the grid by name, which are traced numbers, and returns the rule.
         market: one market, or a market for each set: then its leaves are `[P]` or `[P, A]`.
         capital: as in `engine.run_rule`.
+        forecast: rows for rules that read one.
         on_progress: called with the number of sets just done.
 
     Raises:
         ConfigError: as `engine.backtest`; more memory is needed than is free; or the bars have no regular clock.
-        DataError: a price of an ok bar is not a positive number.
+        DataError: a price of an ok bar is not a positive number, or the forecast has not the rows of the bars.
     """
     chunks = []
-    for chunk, (first, last) in run_chunks(panel, make_rule, grid, market, policy, conditions, capital):
+    for chunk, (first, last) in run_chunks(panel, make_rule, grid, market, policy, conditions, capital, forecast):
         chunks.append(chunk)
         on_progress(last - first)
     return concatenate(chunks)
@@ -117,6 +119,7 @@ def run_chunks(
     policy: ExecutionPolicy = POLICY,
     conditions: Conditions = engine.NO_CONDITIONS,
     capital: float = 1.0,
+    forecast: Forecast | None = None,
     skip: Callable[[tuple[int, int]], bool] = lambda span: False,
 ) -> Iterator[tuple[Sweep, tuple[int, int]]]:
     """Yield the results of one chunk of sets after the other, each with its first set and the one after its last.
@@ -126,6 +129,10 @@ def run_chunks(
     """
     batched, max_latency = np.ndim(market.latency) > 0, int(np.max(market.latency))
     _check(panel, market, policy, conditions, capital, grid.size if batched else None)
+    if forecast is not None and np.shape(forecast.ok) != np.shape(panel.bars.ok):
+        raise DataError(
+            f"sweep: the forecast has the shape {np.shape(forecast.ok)}, the bars {np.shape(panel.bars.ok)}; align them"
+        )
     days, blocks = split_days(panel.times, panel.interval)
     size = chunk_size(grid.size, len(days))
     program = _compile(make_rule, policy, blocks, max_latency, batched)
@@ -139,7 +146,7 @@ def run_chunks(
             sets = {name: values[rows] for name, values in grid.sets().items()}
             terms = jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], market) if batched else market
             sets, terms = _shard(sets), _shard(terms) if batched else terms
-            equity, metrics = jax.device_get(program(panel.bars, conditions, sets, terms, capital))
+            equity, metrics = jax.device_get(program(panel.bars, forecast, conditions, sets, terms, capital))
             yield _result(days, equity, metrics, span[1] - first, capital), span
 
 
@@ -185,8 +192,8 @@ def _compile(
 ) -> Callable[..., Any]:
     """Return the jitted program of one chunk: daily equity `[D, P]`, and the metrics of each set."""
 
-    def one(sets: Mapping[str, Array], market: Market, bars: Bars, conditions: Conditions, capital: Array):
-        seen = Observation(bars=bars)
+    def one(sets: Mapping[str, Array], market: Market, bars: Bars, forecast: Forecast | None, conditions, capital):
+        seen = Observation(forecast, bars)
         state, step = engine.make_trader(make_rule(**sets), seen, market, policy, capital, max_latency)
         rows = engine.rows_of(bars, policy, conditions), seen
 
@@ -211,10 +218,10 @@ def _compile(
             first = last
         return equity, carry[1]
 
-    def chunk(bars: Bars, conditions: Conditions, sets: Mapping[str, Array], market: Market, capital: Array):
-        bars, conditions = jax.tree.map(jnp.asarray, (bars, conditions))
-        vmapped = jax.vmap(one, in_axes=(0, 0 if batched else None, None, None, None), out_axes=(1, 0))
-        return vmapped(sets, market, bars, conditions, capital)
+    def chunk(bars: Bars, forecast: Forecast | None, conditions: Conditions, sets, market: Market, capital: Array):
+        bars, forecast, conditions = jax.tree.map(jnp.asarray, (bars, forecast, conditions))
+        vmapped = jax.vmap(one, in_axes=(0, 0 if batched else None, None, None, None, None), out_axes=(1, 0))
+        return vmapped(sets, market, bars, forecast, conditions, capital)
 
     return jax.jit(chunk)
 

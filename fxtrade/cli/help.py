@@ -12,7 +12,8 @@ from absl import flags
 
 WORDS = ("help", "h", "helpshort", "helpfull", "?")
 MARKETS = "sim (the default), random, bars, flow, next_close, hourly, volatility, book"
-VARIANTS = {"train.py": MARKETS, "features.py": MARKETS, "sweep.py": "sma (the default), ema, donchian, rsi, momentum"}
+SWEEPS = "sma (the default), ema, donchian, rsi, momentum, forecast"
+VARIANTS = {"train.py": MARKETS, "features.py": MARKETS, "sweep.py": SWEEPS}
 TAKES = {"features.py": ("features.py", "train.py")}  # scripts whose configs a script takes, where not only its own
 
 

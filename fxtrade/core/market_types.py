@@ -53,14 +53,15 @@ class Margin(NamedTuple):
     margin, pending orders are cancelled and all positions with a maintenance margin are closed.
 
     Attributes:
-        initial, maintenance: share of a position's value, initial >= maintenance; 1 means no leverage.
+        initial, maintenance: share of a position's value, initial >= maintenance; 1 means no leverage. Without a
+            maintenance margin, None, no position is ever liquidated.
         collateral: share of a long position's value that backs others: 1 for a perpetual, whose profit is cash at
             once, and 0 for coins in a spot wallet of their own.
         fee_bps: fee of a liquidation in basis points of the value closed, besides the usual costs.
     """
 
     initial: PerAsset = np.float64(1)
-    maintenance: PerAsset = np.float64(0)
+    maintenance: PerAsset | None = None
     collateral: PerAsset = np.float64(1)
     fee_bps: PerAsset = np.float64(0)
 

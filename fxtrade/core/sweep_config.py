@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ml_collections import ConfigDict
 
 from fxtrade.core.config import Config, DataConfig, RuleConfig, TradeConfig, empty
-from fxtrade.core.registry import Natural, from_mapping, require
+from fxtrade.core.registry import Interval, Natural, from_mapping, require
 
 UNUSED = ("sizing", "coverage", "max_gross_exposure", "allow_short", "bracket")  # keys of trade
 HINT = "the weights, sides and exits of a sweep are those of config.rule and config.grid, such as bracket_stop"
@@ -21,8 +21,14 @@ class SweepConfig(Config):
     """The sets of a sweep are all combinations of the values of `grid`; `trade.rules` follow the rule."""
 
     name: str = "sweep"
-    data: DataConfig = DataConfig()
-    rule: RuleConfig = RuleConfig("sma_cross")  # a key of risk.RULES that reads bars, and its fixed options
+    run: str | None = None  # folder of a finished run whose forecasts the rule reads; the bars are the run's
+    data: DataConfig = DataConfig()  # with `run` only its path counts, of the same bars
+    # share of the bars, the last ones, on which the best set is tested; with `run` its test span, sets being compared
+    # on its validation span
+    # share of the bars, the last ones, on which the best set is tested; with `run` its test span, sets being compared
+    # on its validation span
+    held_out: Annotated[float, Interval(ge=0, lt=1)] = 0.25
+    rule: RuleConfig = RuleConfig("sma_cross")  # a key of risk.RULES, and its fixed options
     grid: Mapping[str, tuple[float, ...]] = (
         empty()
     )  # values by parameter of the rule, or of the bracket: "bracket.stop"
@@ -43,6 +49,8 @@ def freeze(values: Mapping[str, Any]) -> SweepConfig:
     """
     config = from_mapping(SweepConfig, values.to_dict() if isinstance(values, ConfigDict) else values, "config")
     require(bool(config.grid), "config.grid", {}, "have at least one parameter")
+    alone = dataclasses.replace(config.data, path=None) == DataConfig()
+    require(alone or config.run is None, "config.data", config.data, "have no key but path beside config.run")
     for key in UNUSED:
         given, default = getattr(config.trade, key), getattr(TradeConfig(), key)
         require(given == default, f"config.trade.{key}", given, f"stay {default}: {HINT}")

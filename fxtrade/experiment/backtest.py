@@ -7,7 +7,6 @@ counts.
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,11 +14,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from fxtrade import labels
 from fxtrade.backtest.trades import trades
 from fxtrade.core import compat
 from fxtrade.core.config import DataConfig, RunConfig, TradeConfig
-from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.files import atomic_path
 from fxtrade.core.text import plural
 from fxtrade.core.trading_types import Observation
@@ -32,11 +30,10 @@ from fxtrade.evaluate import trading
 from fxtrade.evaluate.equity_table import equity_table
 from fxtrade.evaluate.headline import trading_headline
 from fxtrade.evaluate.tearsheet import TearSheet, tear_sheet
+from fxtrade.experiment import scored_run
 from fxtrade.experiment.backtest_checks import check_files, new_folder
-from fxtrade.experiment.evaluate_run import forecasts
 from fxtrade.pipeline import dataset
-from fxtrade.pipeline.build import build_market, build_model, build_order, build_rules, build_sizing, build_terms
-from fxtrade.pipeline.warm_start import best_params
+from fxtrade.pipeline.build import build_market, build_order, build_rules, build_sizing, build_terms
 from fxtrade.report import tearsheet
 from fxtrade.report.progress import Console
 from fxtrade.report.terminal import sheet_tables
@@ -80,34 +77,24 @@ def of_run(
     record = _check_run(folder, own, config)
     target_folder = new_folder(results or folder, name)
     ledger.check(folder.parent, console.say)
-    with console.task("reading bars"):
-        panel = dataset.load(config.data)
-    fingerprint = panel.fingerprint()
-    if fingerprint != record.identity.data_fingerprint:
-        raise DataError(f"{config.data.path}: these are not the bars of {folder}, whose fingerprint differs")
-    with console.bar("features", len(panel.times), "bars") as on_progress:
-        data = dataset.prepare(own, panel, on_progress)
-    params = best_params(folder, own, record.identity, *data.features.x.shape[1:])
-    with console.bar("scoring", len(panel.times) * own.train.ensemble.size, "bars") as on_progress:
-        forecast, _ = forecasts(own, build_model(own), params, data, on_progress)
-    environment = provenance.environment()
+    scored, environment = scored_run.score(folder, console, config.data.path), provenance.environment()
     trial = Trial(
         config_hash=provenance.config_hash(config),
-        data_fingerprint=fingerprint,
+        data_fingerprint=scored.fingerprint,
         run=f"{folder.name}/{target_folder.name}",
         started=environment.started,
         code=environment.code,
-        symbols=panel.symbols,
+        symbols=scored.data.panel.symbols,
         test=record.spans.test,
-        simulated=panel.simulated,
+        simulated=scored.data.panel.simulated,
     )
     past = ledger.past_trials(folder.parent, trial).daily_sharpes
     with console.task("backtest"):
-        traded, _, target = trading.orders(data, forecast, config.trade, own.label.horizon)
+        traded, _, target = trading.orders(scored.data, scored.forecast, config.trade, own.label.horizon)
         made = _trade(traded, target, config.trade, f"{folder.name}, test span", (), past)
     daily_sharpe = made.metrics["daily_sharpe"]
     ledger.append_trial(folder.parent, dataclasses.replace(trial, daily_sharpe=daily_sharpe, metrics=made.metrics))
-    _write(target_folder, made, str(folder), fingerprint, config.trade, environment, console)
+    _write(target_folder, made, str(folder), scored.fingerprint, config.trade, environment, console)
     return target_folder
 
 
@@ -230,13 +217,7 @@ def _check_run(folder: Path, own: RunConfig, wanted: RunConfig) -> RunRecord:
             f"config.{changed[0]} of {folder} cannot change: its weights depend on it; only config.trade and "
             "config.data.path may"
         )
-    if not labels.spec(own.label).directional:
-        raise ConfigError(f"{folder}: the label '{own.label.name}' is not traded")
-    record = RunRecord.read(folder / run_dir.RECORD)
-    if record.result is None:
-        raise ConfigError(
-            f"{folder} holds no finished run; resume it first with {shlex.join(['--resume', str(folder)])}"
-        )
+    record = scored_run.traded_record(folder, own)
     build_sizing(wanted.trade, wanted.label.horizon)
     _check_terms(wanted.trade)
     return record

@@ -5,20 +5,21 @@ Chunks of sets are stored as they are finished, so that the same command resumes
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from fxtrade.backtest import engine
 from fxtrade.backtest import grid as grids
 from fxtrade.backtest.grid import Grid
 from fxtrade.backtest.sweep import DAY, Sweep, concatenate, run_chunks
-from fxtrade.core import files, registry
+from fxtrade.core import files
 from fxtrade.core.errors import ConfigError, Interrupted
 from fxtrade.core.sweep_config import SweepConfig
 from fxtrade.core.text import plural
@@ -26,15 +27,15 @@ from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import format_time, parse_interval
 from fxtrade.experiment import sweep_store as store
+from fxtrade.experiment.sweep_data import SweepData, load
+from fxtrade.experiment.sweep_rules import Given, make_grid, rule_factory
 from fxtrade.metrics import drawdown, returns
-from fxtrade.pipeline import build, dataset
+from fxtrade.pipeline import build
 from fxtrade.report import sweep as sweep_report
 from fxtrade.report.formatting import duration
 from fxtrade.report.progress import Console
-from fxtrade.report.sweep import SweepReport
-from fxtrade.risk import RULES
-from fxtrade.risk.exits import bracket
-from fxtrade.risk.rule import chain, replay
+from fxtrade.report.sweep import HeldOut, SweepReport
+from fxtrade.risk.rule import replay
 from fxtrade.risk.toward import buy_and_hold
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.record import Period
@@ -42,8 +43,6 @@ from fxtrade.train.interrupt import Interrupt
 from fxtrade.validate import surrogates
 
 YEAR = 365  # days
-CHECKED = 20_000  # sets, at most, that are checked one by one before a sweep starts
-BRACKET = "bracket_"  # beginning of the parameters of a bracket
 SET_BARS_A_SECOND = 2e7  # sets x bars x assets, a careful estimate of two cores
 
 
@@ -55,13 +54,13 @@ def run(config: SweepConfig, results: Path, name: str = "", console: Console | N
     """
     console, began = console or Console(), time.time()
     grid = make_grid(config)
-    rule_factory(config)  # its errors come before bars are read
+    rule_factory(config, Given(horizon=None if config.run is None else 1))  # its errors come before bars are read
     folder = run_dir.run_folder(results, name or config.name, "--name")
     files.check_writable(folder)
     ledger.check(results, console.say)
-    with console.task("reading bars"):
-        panel = dataset.load(config.data)
-    job = Job(config, grid, rule_factory(config, len(panel.symbols)))
+    data = load(config, console)
+    job = Job(config, grid, rule_factory(config, data.given), data)
+    panel, _ = data.compared
     _announce(job, panel, console)
     markets = [panel, *(_surrogate(config, panel, k) for k in range(config.null_paths))]
     with store.lock(folder):
@@ -72,7 +71,7 @@ def run(config: SweepConfig, results: Path, name: str = "", console: Console | N
 
 def _run(job: Job, markets: list[Panel], folder: Path, results: Path, console: Console, began: float) -> SweepReport:
     """Run the sets on the markets, of which the first is the data, count them, and write the report."""
-    identity, parts = store.identify(job.config, markets[0]), folder / store.PARTS
+    identity, parts = store.identify(job.config, job.data.panel), folder / store.PARTS
     store.claim(folder, job.config, identity)
     if parts.exists():
         console.say(f"resuming: {plural(len(list(parts.rglob('*.npz'))), 'chunk')} finished before")
@@ -83,19 +82,21 @@ def _run(job: Job, markets: list[Panel], folder: Path, results: Path, console: C
     with console.task("report"):
         held = [_hold(job, market) for market in markets]
         report = _report(job, folder.name, markets[0], done, held, began)
+        report = dataclasses.replace(report, held_out=_test(job, report.plateau.best))
         store.write_returns(folder / store.RETURNS, job.grid, done[0])
-        _count(results, folder, markets[0], report, identity)
+        _count(results, folder, job, markets[0], report, identity)
         sweep_report.write(folder, report)  # last: it says that the sweep is finished
     shutil.rmtree(parts, ignore_errors=True)
     return report
 
 
 class Job(NamedTuple):
-    """A config, its sets, and the function that makes the rule of one."""
+    """A config, its sets, the function that makes the rule of one, and the data."""
 
     config: SweepConfig
     grid: Grid
     factory: Callable[..., Rule]
+    data: SweepData
 
 
 def _announce(job: Job, panel: Panel, console: Console) -> None:
@@ -113,56 +114,6 @@ def _announce(job: Job, panel: Panel, console: Console) -> None:
         )
 
 
-def make_grid(config: SweepConfig) -> Grid:
-    """Return the sets of a config. Raises ConfigError as `backtest.grid.make`."""
-    return grids.make(config.grid, config.increasing or ())
-
-
-def rule_factory(config: SweepConfig, assets: int = 1) -> Callable[..., Rule]:
-    """Return the function that makes the rule of one set from its parameters, which may be traced.
-
-    A rule that gives each asset a weight gets 1 over their number, unless the config has another.
-
-    Raises:
-        ConfigError: a rule or a parameter that does not exist, or a set that is impossible.
-    """
-    name, options = config.rule.name, dict(config.rule.options)
-    registry.check_names([name], RULES, "config.rule: there is no rule")
-    rules, (own, exits) = build.build_rules(config.trade), _divide(config.grid)
-    known = {name: RULES[name], "bracket": bracket}
-    for axis in own:
-        parameter = inspect.signature(RULES[name]).parameters.get(axis)
-        switch = parameter is not None and isinstance(parameter.default, bool)
-        if switch or axis in options or axis == "max_window":
-            raise ConfigError(f"config.grid: {axis} cannot be swept; give it in config.rule.options alone")
-    for rule, axes in ((name, own), ("bracket", exits)):
-        parameters = inspect.signature(known[rule]).parameters
-        registry.check_names(axes, parameters, f"config.grid: the rule {rule} has no parameter")
-    accepted = inspect.signature(RULES[name]).parameters
-    if "max_window" in accepted and "max_window" not in options and own:
-        options["max_window"] = int(max(map(max, own.values())))
-    if "weight" in accepted and "weight" not in {*options, *own}:
-        options["weight"] = 1 / assets
-
-    def make(**parameters: Any) -> Rule:
-        own, exits = _divide(parameters)
-        made = [RULES[name](**options, **own), *rules]
-        return chain(*made, bracket(**exits)) if exits else chain(*made)
-
-    sets = make_grid(config).sets()
-    count = len(next(iter(sets.values())))
-    for p in range(0, count, -(-count // CHECKED)):
-        make(**{axis: values[p].item() for axis, values in sets.items()})
-    return make
-
-
-def _divide(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the parameters of the rule, and those of the bracket without their prefix."""
-    own = {axis: value for axis, value in parameters.items() if not axis.startswith(BRACKET)}
-    exits = {axis.removeprefix(BRACKET): value for axis, value in parameters.items() if axis.startswith(BRACKET)}
-    return own, exits
-
-
 def _sweep(job: Job, panel: Panel, parts: Path, on_progress: Callable[[int], None], interrupt: Interrupt) -> Sweep:
     """Return the sweep of one market; chunks that were stored before are read."""
     stored: dict[int, Sweep] = {}
@@ -177,9 +128,8 @@ def _sweep(job: Job, panel: Panel, parts: Path, on_progress: Callable[[int], Non
         on_progress(span[1] - span[0])
         return True
 
-    trade = job.config.trade
-    terms = build.build_terms(trade, panel)
-    chunks = run_chunks(panel, job.factory, job.grid, terms.market, terms.policy, terms.conditions, terms.capital, skip)
+    terms, (_, forecast) = build.build_terms(job.config.trade, panel), job.data.compared
+    chunks = run_chunks(panel, job.factory, job.grid, *terms[:4], forecast, skip)
     for chunk, (first, last) in chunks:
         stored[first] = chunk
         store.write_chunk(parts / f"{first}.npz", chunk)
@@ -188,7 +138,7 @@ def _sweep(job: Job, panel: Panel, parts: Path, on_progress: Callable[[int], Non
 
 
 def _report(job: Job, name: str, panel: Panel, done: list[Sweep], held: list[float], began: float) -> SweepReport:
-    score = scores(job.config.score, done[0])
+    score = scores(job.config.score, done[0].equity)
     return SweepReport(
         name=name,
         seconds=time.time() - began,
@@ -202,7 +152,9 @@ def _report(job: Job, name: str, panel: Panel, done: list[Sweep], held: list[flo
         score=score,
         result=done[0],
         plateau=grids.plateau(job.grid, score),
-        null_best=tuple(float(np.nanmax(scores(job.config.score, other), initial=-np.inf)) for other in done[1:]),
+        null_best=tuple(
+            float(np.nanmax(scores(job.config.score, other.equity), initial=-np.inf)) for other in done[1:]
+        ),
         hold=held[0],
         null_hold=tuple(held[1:]),
         environment=provenance.environment(),
@@ -213,22 +165,51 @@ def _hold(job: Job, panel: Panel) -> float:
     """Return the score of buying all assets in equal parts and holding them, on the terms of the sweep."""
     target = np.asarray(replay(buy_and_hold(), Observation(bars=panel.bars)))
     result = build.build_terms(job.config.trade, panel).backtest(panel.bars, target)
+    return _score(job.config.score, panel, np.asarray(result.equity))
+
+
+def _test(job: Job, best: int) -> HeldOut | None:
+    """Return how the best set and buy and hold go on over the rows held out, with what they held at their beginning."""
+    panel, first, forecast = job.data.panel, job.data.first_held_out, job.data.forecast
+    if first == len(panel.times):
+        return None
+    terms = build.build_terms(job.config.trade, panel)
+    rule = job.factory(**{axis: values[0].item() for axis, values in job.grid.sets(best, best + 1).items()})
+    target = np.asarray(replay(buy_and_hold(), Observation(bars=panel.bars)))
+    results = engine.backtest_rule(panel.bars, rule, *terms[:4], forecast=forecast), terms.backtest(panel.bars, target)
+    equity, held = (np.asarray(result.equity[first:] / result.equity[first - 1]) for result in results)
+    rest = panel.rows(slice(first, None))
+    return HeldOut(
+        bars=len(rest.times),
+        period=Period(int(rest.times[0]), int(rest.times[-1])),
+        score=_score(job.config.score, rest, equity),
+        total_return=float(equity[-1] - 1),
+        max_drawdown=float(drawdown.max_drawdown(equity)),
+        daily_sharpe=float(returns.sharpe(returns.returns_from_equity(_daily(rest, equity)), 1)),
+        hold=_score(job.config.score, rest, held),
+    )
+
+
+def _daily(panel: Panel, equity: Float[np.ndarray, " N"]) -> Float[np.ndarray, " D"]:
+    """Return the equity at the end of each UTC day."""
     day = panel.times // DAY
-    last = np.flatnonzero(np.append(day[1:] != day[:-1], True))
-    zero = np.zeros(1)
-    held = Sweep(day[last] * DAY, np.asarray(result.equity)[None, last], zero, zero, zero, zero.astype(int), zero)
-    return float(scores(job.config.score, held)[0])
+    return equity[np.flatnonzero(np.append(day[1:] != day[:-1], True))]
 
 
-def scores(name: str, result: Sweep) -> Float[np.ndarray, " P"]:
-    """Return the score of each set, annual and net of costs, from daily returns; NaN where it is not defined."""
+def _score(name: str, panel: Panel, equity: Float[np.ndarray, " N"]) -> float:
+    return float(scores(name, _daily(panel, equity)[None])[0])
+
+
+def scores(name: str, equity: Float[np.ndarray, "P D"]) -> Float[np.ndarray, " P"]:
+    """Return the score of each set, annual and net of costs, from daily equity; NaN where it is not defined."""
     if name == "total_return":
-        return result.equity[:, -1] - 1
+        return equity[:, -1] - 1
     functions = {"sharpe": returns.sharpe, "sortino": returns.sortino, "calmar": drawdown.calmar}
-    alive = np.asarray(np.isfinite(result.returns).all(axis=1))
+    daily = returns.returns_from_equity(equity)
+    alive = np.asarray(np.isfinite(daily).all(axis=1))
     score = np.full(len(alive), np.nan)
     if alive.any():
-        score[alive] = functions[name](result.returns[alive], YEAR)
+        score[alive] = functions[name](daily[alive], YEAR)
     return score
 
 
@@ -242,8 +223,8 @@ def _surrogate(config: SweepConfig, panel: Panel, number: int) -> Panel:
     return surrogates.shuffled(panel, block, config.seed + number)
 
 
-def _count(results: Path, folder: Path, panel: Panel, report: SweepReport, identity: str) -> None:
-    """Append the sweep to the ledger, which counts each of its sets as a trial."""
+def _count(results: Path, folder: Path, job: Job, panel: Panel, report: SweepReport, identity: str) -> None:
+    """Append the sweep to the ledger, which counts each of its sets as a trial, and the test of the best set as one."""
     trial = ledger.Trial(
         config_hash=identity,
         data_fingerprint=panel.fingerprint(),
@@ -257,3 +238,14 @@ def _count(results: Path, folder: Path, panel: Panel, report: SweepReport, ident
         sweep=f"{folder.name}/{store.RETURNS}",
     )
     ledger.append_trial(results, trial)
+    if report.held_out is not None:
+        tested = dataclasses.replace(
+            trial,
+            config_hash=f"{identity}-held-out",
+            data_fingerprint=job.data.panel.fingerprint(),
+            daily_sharpe=report.held_out.daily_sharpe,
+            metrics={"total_return": report.held_out.total_return, "max_drawdown": report.held_out.max_drawdown},
+            test=(report.held_out.period,),
+            sweep="",
+        )
+        ledger.append_trial(results, tested)

@@ -19,6 +19,11 @@ def balance(margin: Margin, cash: Number, units: PerAssetFloat, price: PerAssetF
     return cash + jnp.sum(units * price * jnp.where(units > 0, margin.collateral, 1.0))
 
 
+def liquidates(margin: Margin | None) -> bool:
+    """Return whether positions can be liquidated; without it a market needs no path of the price for it."""
+    return margin is not None and margin.maintenance is not None
+
+
 def requirement(rate: PerAsset, units: PerAssetFloat, price: PerAssetFloat) -> Float[Array, ""]:
     """Return the margin that positions need at a rate, initial or maintenance."""
     return jnp.sum(rate * jnp.abs(units) * price)
@@ -66,7 +71,8 @@ def liquidation_price(
     """
 
     def excess(at):
-        return balance(margin, cash, units, at) - requirement(margin.maintenance, units, at)
+        maintenance = 0.0 if margin.maintenance is None else margin.maintenance
+        return balance(margin, cash, units, at) - requirement(maintenance, units, at)
 
     first, last = excess(start), excess(price)
     rounding = ROUNDING * (jnp.abs(cash) + jnp.sum(jnp.abs(units) * price))

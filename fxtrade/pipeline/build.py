@@ -85,7 +85,7 @@ def build_market(config: TradeConfig, interval: int | None = None) -> Market:
     """
     market, margin, limits, rates = build_costs(config), config.margin, config.limits, config.carry
     if margin.initial is not None:
-        terms = Margin(margin.initial, margin.maintenance, margin.collateral, margin.fee_bps)
+        terms = Margin(margin.initial, margin.maintenance or None, margin.collateral, margin.fee_bps)
         market = market._replace(margin=jax.tree.map(np.float64, terms))
     if limits != LimitsConfig():
         given = OrderLimits(limits.lot, limits.tick, limits.min_notional, limits.participation)

@@ -20,11 +20,13 @@ from fxtrade.core.errors import FxtradeError
 from fxtrade.core.files import write_atomic, write_text
 from fxtrade.core.sweep_config import SweepConfig
 from fxtrade.core.text import plural
+from fxtrade.data.times import format_time
 from fxtrade.report.formatting import describe_costs, duration, fixed, gain, percent
 from fxtrade.report.plotting import BLUE, GREY, ORANGE, decorate, new_figure, write_plots
 from fxtrade.report.progress import Console
 from fxtrade.report.tables import commands, facts, grid, machine
 from fxtrade.runs.provenance import Environment
+from fxtrade.runs.record import Period
 
 WIDTH = 110  # of the table where the output is not a terminal
 SHOWN = 10  # best sets
@@ -41,6 +43,19 @@ HEADER = ("total return", "max. drawdown", "trades", "winning", "exposure", "dai
 
 
 @dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """The best set on the bars after those on which it was chosen, and the score of buy and hold there."""
+
+    bars: int
+    period: Period
+    score: float
+    total_return: float
+    max_drawdown: float
+    daily_sharpe: float
+    hold: float
+
+
+@dataclasses.dataclass(frozen=True)
 class SweepReport:
     """A finished sweep.
 
@@ -48,6 +63,7 @@ class SweepReport:
         score: of each set.
         null_best: the best score on each surrogate market.
         hold, null_hold: the score of buy and hold on the data, and on each surrogate market.
+        held_out: None: no bars were.
     """
 
     name: str
@@ -66,6 +82,7 @@ class SweepReport:
     hold: float
     null_hold: tuple[float, ...]
     environment: Environment
+    held_out: HeldOut | None = None
 
     @property
     def order(self) -> list[int]:
@@ -107,11 +124,14 @@ def markdown(report: SweepReport) -> str:
     header = [*report.grid.axes, NAMES[report.config.score], *HEADER]
     rows = [_cells(report, p) for p in report.order[:SHOWN]]
     pictures = [f"![heat map](plots/heatmap_{k}.png)" for k in range(len(_pairs(report)))]
-    config = report.config
+    config, tested = report.config, report.held_out
+    held = [] if tested is None else [("bars held out", f"{tested.bars:,}, {_span(tested)}")]
+    held = [*held, ("forecasts", f"of {config.run}")] if config.run else held
     values = ((name, f"{len(v)} values, {min(v):g} to {max(v):g}") for name, v in report.grid.axes.items())
     described = [
         ("data", f"{report.source}: {', '.join(report.symbols)}"),
         ("bars", f"{report.bars:,}, {report.start} to {report.end}"),
+        *held,
         ("rule", config.rule.name),
         *values,
         ("sets", f"{report.grid.size:,}"),
@@ -195,6 +215,12 @@ def _verdict(report: SweepReport) -> str:
             f"; the {near} next to it have {fixed(best.mean, 2)} on average, {fixed(best.worst, 2)} at the worst"
         )
     sentences.append(f"Buy and hold has {fixed(report.hold, 2)}")
+    if (tested := report.held_out) is not None:
+        sentences.append(
+            f"On the {tested.bars:,} bars held out, {_span(tested)}, this set has {fixed(tested.score, 2)} (total "
+            f"return {gain(tested.total_return)}, max. drawdown {percent(tested.max_drawdown)}), buy and hold "
+            f"{fixed(tested.hold, 2)}"
+        )
     if edges := _at_the_edge(report):
         sentences.append(f"The best set lies at the edge of the grid ({', '.join(edges)}): give more values there")
     if report.null_best:
@@ -209,6 +235,10 @@ def _verdict(report: SweepReport) -> str:
             f"{fixed(p, 2)}, {found}"
         )
     return ". ".join(sentences) + "."
+
+
+def _span(tested: HeldOut) -> str:
+    return f"{format_time(tested.period.first, 'm')} to {format_time(tested.period.last, 'm')}"
 
 
 def _at_the_edge(report: SweepReport) -> list[str]:

@@ -36,7 +36,8 @@ def threshold(
     """
 
     def decide(forecast: Forecast) -> Int[Array, " A"]:
-        return jnp.where(confidence(forecast) >= threshold, direction(forecast), 0)
+        sure = confidence(forecast)
+        return jnp.where(sure >= jnp.asarray(threshold, sure.dtype), direction(forecast), 0)
 
     return _overlapping("threshold", decide, horizon, max_gross_exposure, allow_short)
 

@@ -243,6 +243,19 @@ class TestMarginOnTheWay:
         np.testing.assert_allclose(made.equity[1], 1 + 10 * (level / 100 - 1), rtol=1e-6)
 
 
+def test_without_a_maintenance_margin_nothing_is_liquidated():
+    """None is a maintenance margin of 0, without the search for a price at which the balance falls short."""
+    world = make_world(structure(0), np.random.default_rng(5))
+    zero, none = (Margin(np.float64(5), maintenance) for maintenance in (np.float64(0), None))
+    results = [
+        engine.backtest(world.bars, world.order, world.market._replace(margin=margin), world.policy)
+        for margin in (zero, none)
+    ]
+    assert results[0].counts.liquidated.sum() == 0 < results[0].counts.cut.sum()
+    assert "liquidation" not in results[1].costs
+    np.testing.assert_allclose(results[1].equity, results[0].equity, rtol=1e-12)
+
+
 def test_a_week_of_one_bar_is_a_week_of_seven_days():
     times = np.zeros(4, np.int32)
     bars = flat_bars([100, 100, 100, 100]).replace(second_of_week=times)

@@ -254,6 +254,10 @@ BEFORE_JAX = {
     "unknown variant": (("scripts/sweep.py", "--config=configs/sweep.py:foo"), "none is called 'foo'"),
     "misspelt key of a sweep": ((*SWEEP, "--config.trad.latency=1"), "did you mean 'trade'?"),
     "missing bars of a sweep": ((*SWEEP, "--config.data.path=none"), "none: there is no such file or folder"),
+    "not a run, to be swept": (
+        ("scripts/sweep.py", "--config=configs/sweep.py:forecast", "--config.run=docs"),
+        "docs is not a run",
+    ),
     "long name of a sweep": ((*SWEEP, f"--name={'x' * 201}"), "--name xxx"),
 }
 

@@ -9,11 +9,18 @@ import polars as pl
 import pytest
 
 from configs import sweep as preset
+from fxtrade.backtest import engine
+from fxtrade.backtest.sweep import DAY
 from fxtrade.core.config_dict import to_config_dict
 from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted
 from fxtrade.core.sweep_config import SweepConfig, freeze
-from fxtrade.experiment import sweep, sweep_store
+from fxtrade.experiment import sweep, sweep_rules, sweep_store
+from fxtrade.experiment.sweep_rules import Given
+from fxtrade.pipeline import build, dataset
 from fxtrade.report.progress import Console
+from fxtrade.risk import trend
+from fxtrade.risk.rule import chain
+from fxtrade.risk.toward import only_changes
 from fxtrade.runs import ledger
 
 QUIET = Console(quiet=True)
@@ -48,6 +55,27 @@ def test_the_folder_holds_the_report_every_set_and_their_returns(finished):
     assert not (finished / "parts").exists()
 
 
+def test_the_best_set_is_tested_on_the_bars_held_out(finished):
+    """The same account goes on: its equity over the last quarter, over that before it."""
+    made = config()
+    panel, best = dataset.load(made.data), pl.read_parquet(finished / "sets.parquet").sort("sharpe").row(-1, named=True)
+    cross = trend.sma_cross(fast=best["fast"], slow=best["slow"], weight=1.0)
+    terms = build.build_terms(made.trade, panel)
+    result = engine.backtest_rule(panel.bars, chain(cross, only_changes()), *terms[:4])
+    tested = ledger.read(finished.parent)[1]
+    np.testing.assert_allclose(
+        tested.metrics["total_return"], result.equity[-1] / result.equity[1_499] - 1, rtol=1e-9, atol=1e-12
+    )
+    text = (finished / "report.md").read_text()
+    assert "On the 500 bars held out, " in text and "| bars held out | 500, " in text
+    assert np.load(finished / "returns.npz")["days"][-1] == panel.times[1_499] // DAY * DAY
+
+
+def test_nothing_is_held_out_if_not_asked_for(tmp_path):
+    folder = sweep.run(config(held_out=0.0, null_paths=0), tmp_path, console=QUIET)
+    assert "held out" not in (folder / "report.md").read_text() and len(ledger.read(tmp_path)) == 1
+
+
 def test_a_best_set_at_the_edge_is_named(finished):
     best = pl.read_parquet(finished / "sets.parquet").sort("sharpe", descending=True).row(0, named=True)
     edges = [name for name, values in (("fast", (2, 9)), ("slow", (6, 12))) if best[name] in values]
@@ -55,11 +83,12 @@ def test_a_best_set_at_the_edge_is_named(finished):
 
 
 def test_every_set_is_a_trial_of_the_ledger(finished):
-    (trial,) = ledger.read(finished.parent)
+    trial, tested = ledger.read(finished.parent)
     with np.load(finished / "returns.npz") as stored:
         ratios = stored["daily_sharpe"].tolist()
     later = dataclasses.replace(trial, config_hash="another", run="another", sweep="")
     assert list(ledger.past_trials(finished.parent, later).daily_sharpes) == ratios
+    assert not tested.sweep and tested.test[0].first > trial.test[0].last and tested.config_hash != trial.config_hash
     (finished / "returns.npz").rename(finished / "lost")
     try:
         with pytest.raises(FxtradeError, match="restore it, or run the sweep again"):
@@ -128,9 +157,9 @@ def test_a_damaged_chunk_is_computed_again(tmp_path):
 
 def test_exits_are_swept_by_their_prefix():
     made = config(grid={"slow": (16, 32), "bracket_stop": (0.01, 0.05)}, increasing=None)
-    factory = sweep.rule_factory(made)
+    factory = sweep_rules.rule_factory(made, Given())
     target = factory(**{"slow": 16, "bracket_stop": 0.01})
-    assert callable(target.update) and sweep.make_grid(made).size == 4
+    assert callable(target.update) and sweep_rules.make_grid(made).size == 4
 
 
 @pytest.mark.parametrize(
@@ -143,7 +172,7 @@ def test_exits_are_swept_by_their_prefix():
         ({"grid": {"slow": (30,), "max_window": (40, 50)}, "increasing": None}, "max_window cannot be swept"),
         ({"grid": {"slow": (30,), "bracket_stop": (0.1, 1.5)}, "increasing": None}, "stop=1.5 is not a fraction"),
         ({"rule": {"name": "sma_cross", "options": {"fast": 3}}}, "fast cannot be swept"),
-        ({"null_block": "100d"}, "more than half of 2,000 bars"),
+        ({"null_block": "100d"}, "more than half of 1,500 bars"),
         ({"rule": {"name": "sma_crss", "options": {}}}, "did you mean 'sma_cross'"),
         ({"grid": {"fast": (2.5, 3), "slow": (5,)}}, "fast"),
         ({"grid": {}}, "at least one parameter"),
@@ -164,6 +193,6 @@ def test_an_unknown_variant_is_named():
 @pytest.mark.parametrize("variant", preset.RULES)
 def test_every_variant_has_a_rule_that_fits_its_grid(variant):
     made = freeze(preset.get_config(variant))
-    assert sweep.make_grid(made).size > 100
-    sweep.rule_factory(made)
+    assert sweep_rules.make_grid(made).size > 100
+    sweep_rules.rule_factory(made, Given(horizon=4))
     assert freeze(to_config_dict(made)) == made

@@ -1,0 +1,75 @@
+"""What a sweep trades: bars, a run's forecasts of them, and the rows that are held out from the choice of a set."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from fxtrade.core.errors import ConfigError, DataError
+from fxtrade.core.sweep_config import SweepConfig
+from fxtrade.core.text import plural
+from fxtrade.core.types import Forecast
+from fxtrade.data.panel import Panel
+from fxtrade.experiment import scored_run
+from fxtrade.experiment.sweep_rules import Given
+from fxtrade.pipeline import dataset
+from fxtrade.report.progress import Console
+from fxtrade.risk import sizing
+from fxtrade.validate import splits
+
+
+class SweepData(NamedTuple):
+    """The bars of a sweep.
+
+    Attributes:
+        first_held_out: sets are compared on the rows before it, and the best one is tested from it on.
+        given: what the rules depend on.
+        forecast: of a run; rows that it was fitted to are not ok. None: rules read bars alone.
+    """
+
+    panel: Panel
+    first_held_out: int
+    given: Given
+    forecast: Forecast | None = None
+
+    @property
+    def compared(self) -> tuple[Panel, Forecast | None]:
+        """The rows on which sets are compared."""
+        rows = slice(0, self.first_held_out)
+        return self.panel.rows(rows), jax.tree.map(lambda a: a[rows], self.forecast)
+
+
+def load(config: SweepConfig, console: Console) -> SweepData:
+    """Return the data of a config: bars, or those of a finished run from its first validation row on.
+
+    Raises:
+        FxtradeError: a mistake that the user can correct; the message says how.
+    """
+    if config.run is not None:
+        return _of_run(Path(config.run), config.data.path, console)
+    with console.task("reading bars"):
+        panel = dataset.load(config.data)
+    rows = len(panel.times)
+    first = rows - round(config.held_out * rows)
+    if first < 2:
+        raise DataError(f"config.held_out={config.held_out:g} leaves {plural(first, 'bar')} of {rows:,}; give less")
+    return SweepData(panel, first, Given(len(panel.symbols)))
+
+
+def _of_run(folder: Path, path: str | None, console: Console) -> SweepData:
+    """Return the validation and test rows of a run; the threshold of confidence is chosen on the validation rows."""
+    scored = scored_run.score(folder, console, path)
+    split, forecast = scored.data.split, scored.forecast
+    valid, tested = np.flatnonzero(split.valid), np.flatnonzero(splits.trading_rows(split))
+    if valid[-1] > tested[0]:
+        raise ConfigError(f"{folder}: validation rows come after test rows, so that no sets can be chosen before these")
+    forecast = dataclasses.replace(forecast, ok=np.asarray(forecast.ok) & ~np.asarray(split.train)[:, None])
+    confidence = np.asarray(sizing.confidence(forecast))[valid][forecast.ok[valid]]
+    given = Given(len(scored.data.panel.symbols), scored.config.label.horizon, confidence)
+    rows = slice(int(valid[0]), int(tested[-1]) + 1)
+    panel = dataclasses.replace(scored.data.panel.rows(rows), edge=None)
+    return SweepData(panel, int(tested[0] - valid[0]), given, jax.tree.map(lambda a: np.asarray(a)[rows], forecast))

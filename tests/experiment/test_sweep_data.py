@@ -1,0 +1,74 @@
+"""Sweeps over the forecasts of a run: compared on its validation rows, tested on its test rows."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from configs import sweep as preset
+from fxtrade.backtest import engine
+from fxtrade.core.config_dict import to_config_dict
+from fxtrade.core.errors import FxtradeError
+from fxtrade.core.sweep_config import freeze
+from fxtrade.experiment import sweep, sweep_data
+from fxtrade.pipeline import build
+from fxtrade.report.progress import Console
+from fxtrade.risk import exits, sizing
+from fxtrade.risk.rule import chain
+from fxtrade.risk.toward import only_changes
+from fxtrade.runs import run_dir
+from fxtrade.runs.record import RunRecord
+
+QUIET = Console(quiet=True)
+
+
+def config(folder, **grid):
+    values = preset.get_config("forecast")
+    values.run, values.null_paths, values.null_block = str(folder), 1, "4h"
+    values.grid = grid or {"coverage": (0.1, 0.5), "bracket_stop": (0.01, 0.5)}
+    return freeze(values)
+
+
+def test_a_set_is_the_backtest_of_its_threshold(copy, tmp_path):
+    made = sweep.run(config(copy), tmp_path, console=QUIET)
+    data = sweep_data.load(config(copy), QUIET)
+    panel, forecast = data.compared
+    threshold = RunRecord.read(copy / run_dir.RECORD).result.threshold  # that of a coverage of 0.1
+    rule = chain(
+        sizing.threshold(threshold=threshold, horizon=run_dir.load_config(copy).label.horizon),
+        only_changes(),
+        exits.bracket(stop=0.01),
+    )
+    terms = build.build_terms(config(copy).trade, panel)
+    result = engine.backtest_rule(panel.bars, rule, *terms[:4], forecast=forecast)
+    first = pl.read_parquet(made / "sets.parquet").row(0, named=True)
+    assert (first["coverage"], first["bracket_stop"]) == (0.1, 0.01) and first["trades"] > 0
+    np.testing.assert_allclose(first["total_return"], result.equity[-1] - 1, rtol=1e-9, atol=1e-12)
+
+
+def test_it_sees_no_row_of_the_training_and_tests_on_those_of_the_run(copy):
+    data, record = sweep_data.load(config(copy), QUIET), RunRecord.read(copy / run_dir.RECORD)
+    assert data.panel.times[0] == record.spans.valid[0].first
+    assert data.panel.times[data.first_held_out] == record.spans.test[0].first
+    sure = np.asarray(sizing.confidence(data.forecast))[: data.first_held_out].ravel()
+    purged = len(sure) - len(data.given.confidence)  # rows whose labels reach into the test span choose no threshold
+    assert 0 < purged < 10 and (sure[:-purged] == data.given.confidence).all()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"run": None}, "threshold reads forecasts; name a finished run with config.run"),
+        ({"grid": {"coverage": (0.1,), "threshold": (0.2,)}}, "coverage chooses the threshold"),
+        ({"grid": {"horizon": (1, 2)}}, "horizon cannot be swept"),
+        ({"grid": {"coverage": (0.0, 0.5)}}, "coverage=0.0 is not a share"),
+        ({"rule": {"name": "proportional", "options": {}}}, "has no parameter 'coverage'"),
+        ({"data": {"symbols": ("A",)}}, "have no key but path beside config.run"),
+        ({"run": "nowhere"}, "nowhere"),
+    ],
+)
+def test_mistakes_are_named(copy, changes, message, tmp_path):
+    values = to_config_dict(config(copy))
+    with values.unlocked():
+        values.update(changes)
+    with pytest.raises(FxtradeError, match=message):
+        sweep.run(freeze(values), tmp_path, console=QUIET)
