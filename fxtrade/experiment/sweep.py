@@ -15,15 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from fxtrade.backtest import engine
 from fxtrade.backtest import grid as grids
 from fxtrade.backtest.grid import Grid
-from fxtrade.backtest.sweep import DAY, Sweep, concatenate, run_chunks
+from fxtrade.backtest.sweep import Sweep, concatenate, run_chunks, sweep
 from fxtrade.core import files
 from fxtrade.core.errors import ConfigError, Interrupted
 from fxtrade.core.sweep_config import SweepConfig
 from fxtrade.core.text import plural
-from fxtrade.core.trading_types import Observation, Rule
+from fxtrade.core.trading_types import Rule
+from fxtrade.core.types import Array, Forecast
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import format_time, parse_interval
 from fxtrade.experiment import sweep_store as store
@@ -35,7 +35,6 @@ from fxtrade.report import sweep as sweep_report
 from fxtrade.report.formatting import duration
 from fxtrade.report.progress import Console
 from fxtrade.report.sweep import HeldOut, SweepReport
-from fxtrade.risk.rule import replay
 from fxtrade.risk.toward import buy_and_hold
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.record import Period
@@ -43,6 +42,7 @@ from fxtrade.train.interrupt import Interrupt
 from fxtrade.validate import surrogates
 
 YEAR = 365  # days
+ALONE = grids.make({"number": (0,)})  # the sets of a single rule
 SET_BARS_A_SECOND = 2e7  # sets x bars x assets, a careful estimate of two cores
 
 
@@ -163,41 +163,39 @@ def _report(job: Job, name: str, panel: Panel, done: list[Sweep], held: list[flo
 
 def _hold(job: Job, panel: Panel) -> float:
     """Return the score of buying all assets in equal parts and holding them, on the terms of the sweep."""
-    target = np.asarray(replay(buy_and_hold(), Observation(bars=panel.bars)))
-    result = build.build_terms(job.config.trade, panel).backtest(panel.bars, target)
-    return _score(job.config.score, panel, np.asarray(result.equity))
+    return float(scores(job.config.score, _run_one(job, panel, _holds).equity)[0])
 
 
 def _test(job: Job, best: int) -> HeldOut | None:
-    """Return how the best set and buy and hold go on over the rows held out, with what they held at their beginning."""
-    panel, first, forecast = job.data.panel, job.data.first_held_out, job.data.forecast
-    if first == len(panel.times):
+    """Return how the best set and buy and hold go on over the days held out, with what they held at their beginning."""
+    panel = job.data.panel
+    if job.data.first_held_out == len(panel.times):
         return None
-    terms = build.build_terms(job.config.trade, panel)
-    rule = job.factory(**{axis: values[0].item() for axis, values in job.grid.sets(best, best + 1).items()})
-    target = np.asarray(replay(buy_and_hold(), Observation(bars=panel.bars)))
-    results = engine.backtest_rule(panel.bars, rule, *terms[:4], forecast=forecast), terms.backtest(panel.bars, target)
-    equity, held = (np.asarray(result.equity[first:] / result.equity[first - 1]) for result in results)
-    rest = panel.rows(slice(first, None))
+    values = {axis: value[0].item() for axis, value in job.grid.sets(best, best + 1).items()}
+    chosen = _run_one(job, panel, lambda number: job.factory(**values), job.data.forecast)
+    first = int(np.searchsorted(chosen.days, panel.times[job.data.first_held_out]))
+    if not 0 < first < len(chosen.days):
+        return None
+    held = _run_one(job, panel, _holds)
+    equity, hold = (made.equity[:, first:] / made.equity[:, first - 1 : first] for made in (chosen, held))
     return HeldOut(
-        bars=len(rest.times),
-        period=Period(int(rest.times[0]), int(rest.times[-1])),
-        score=_score(job.config.score, rest, equity),
-        total_return=float(equity[-1] - 1),
-        max_drawdown=float(drawdown.max_drawdown(equity)),
-        daily_sharpe=float(returns.sharpe(returns.returns_from_equity(_daily(rest, equity)), 1)),
-        hold=_score(job.config.score, rest, held),
+        period=Period(int(chosen.days[first]), int(panel.times[-1])),
+        score=float(scores(job.config.score, equity)[0]),
+        total_return=float(equity[0, -1] - 1),
+        max_drawdown=float(drawdown.max_drawdown(equity)[0]),
+        daily_sharpe=float(returns.sharpe(returns.returns_from_equity(equity), 1)[0]),
+        hold=float(scores(job.config.score, hold)[0]),
     )
 
 
-def _daily(panel: Panel, equity: Float[np.ndarray, " N"]) -> Float[np.ndarray, " D"]:
-    """Return the equity at the end of each UTC day."""
-    day = panel.times // DAY
-    return equity[np.flatnonzero(np.append(day[1:] != day[:-1], True))]
+def _run_one(job: Job, panel: Panel, make_rule: Callable[..., Rule], forecast: Forecast | None = None) -> Sweep:
+    """Return the sweep of a single rule: the program of a sweep keeps no arrays over bars, so it needs none here."""
+    terms = build.build_terms(job.config.trade, panel)
+    return sweep(panel, make_rule, ALONE, *terms[:4], forecast)
 
 
-def _score(name: str, panel: Panel, equity: Float[np.ndarray, " N"]) -> float:
-    return float(scores(name, _daily(panel, equity)[None])[0])
+def _holds(number: Array) -> Rule:
+    return buy_and_hold()
 
 
 def scores(name: str, equity: Float[np.ndarray, "P D"]) -> Float[np.ndarray, " P"]:

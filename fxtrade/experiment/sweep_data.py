@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from fxtrade.backtest.sweep import DAY
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.sweep_config import SweepConfig
 from fxtrade.core.text import plural
@@ -55,6 +56,8 @@ def load(config: SweepConfig, console: Console) -> SweepData:
         panel = dataset.load(config.data)
     rows = len(panel.times)
     first = rows - round(config.held_out * rows)
+    if config.held_out:  # whole days are held out
+        first = int(np.searchsorted(panel.times, panel.times[min(first, rows - 1)] // DAY * DAY))
     if first < 2:
         raise DataError(f"config.held_out={config.held_out:g} leaves {plural(first, 'bar')} of {rows:,}; give less")
     return SweepData(panel, first, Given(len(panel.symbols)))

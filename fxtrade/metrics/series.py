@@ -35,7 +35,7 @@ def of_returns(function: Callable[Concatenate[Rows, P], np.ndarray]) -> Callable
 
     @functools.wraps(function)
     def call(r: Any, *args: P.args, **kwargs: P.kwargs) -> Metric:
-        return _by_rows(as_series("r", r), lambda rows: function(rows, *args, **kwargs))
+        return _by_rows(as_series("r", r, contiguous=False), lambda rows: function(rows, *args, **kwargs))
 
     return call
 
@@ -45,7 +45,7 @@ def of_equity(function: Callable[Concatenate[Rows, P], np.ndarray]) -> Callable[
 
     @functools.wraps(function)
     def call(equity: Any, *args: P.args, **kwargs: P.kwargs) -> Metric:
-        return _by_rows(as_equity(equity), lambda rows: function(rows, *args, **kwargs))
+        return _by_rows(as_equity(equity, contiguous=False), lambda rows: function(rows, *args, **kwargs))
 
     return call
 
@@ -56,28 +56,32 @@ def _by_rows(x: Float[np.ndarray, "*batch N"], function: Callable[[Rows], np.nda
     rows = x.reshape(int(np.prod(batch)), bars) if bars else np.full((int(np.prod(batch)), 1), np.nan)
     step = max(1, CHUNK // max(bars, 1))
     chunks = [rows[start : start + step] for start in range(0, max(len(rows), 1), step)]
+
+    def of_chunk(chunk: Rows) -> np.ndarray:
+        return function(np.ascontiguousarray(chunk))  # here, where it fits into the cache; sums depend on the layout
+
     if len(chunks) > 1:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            out = np.concatenate(list(pool.map(function, chunks)))
+            out = np.concatenate(list(pool.map(of_chunk, chunks)))
     else:
-        out = function(chunks[0])
+        out = of_chunk(chunks[0])
     out = out.reshape((*batch, *out.shape[1:]))
     return out if out.ndim else float(out)
 
 
-def as_series(name: str, x: Any) -> Float[np.ndarray, "*batch N"]:
-    """Return `x` as contiguous float64; DataError if it is a number, or a frame, whose time comes first."""
+def as_series(name: str, x: Any, contiguous: bool = True) -> Float[np.ndarray, "*batch N"]:
+    """Return `x` as float64, by default contiguous; DataError if it is a number, or a frame, whose time comes first."""
     if hasattr(x, "columns"):
         raise DataError(f"{name} is a frame, with time first; pass one series, or frame.to_numpy().T for all columns")
-    x = np.ascontiguousarray(x, np.float64) if np.ndim(x) else np.asarray(x, np.float64)
+    x = np.ascontiguousarray(x, np.float64) if contiguous and np.ndim(x) else np.asarray(x, np.float64)
     if x.ndim == 0:
         raise DataError(f"{name} must be one series [N], or a batch [..., N] with time last; got the number {x}")
     return x
 
 
-def as_equity(equity: Any) -> Float[np.ndarray, "*batch N"]:
+def as_equity(equity: Any, contiguous: bool = True) -> Float[np.ndarray, "*batch N"]:
     """Return the equity as `as_series` does; DataError if a curve does not begin near 1."""
-    equity = as_series("equity", equity)
+    equity = as_series("equity", equity, contiguous)
     low, high = FIRST_EQUITY
     if equity.size and ((first := equity[..., 0]) < low).any() | (first > high).any():
         where = tuple(np.argwhere((first < low) | (first > high))[0].tolist())

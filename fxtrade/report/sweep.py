@@ -28,9 +28,7 @@ from fxtrade.report.tables import commands, facts, grid, machine
 from fxtrade.runs.provenance import Environment
 from fxtrade.runs.record import Period
 
-WIDTH = 110  # of the table where the output is not a terminal
 SHOWN = 10  # best sets
-NARROW = 100  # columns of a terminal below which the table has fewer
 LUCK = 0.05  # p-value above which the best set may be luck
 PAIRS = 3  # heat maps
 NAMES = {
@@ -44,9 +42,12 @@ HEADER = ("total return", "max. drawdown", "trades", "winning", "exposure", "dai
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """The best set on the bars after those on which it was chosen, and the score of buy and hold there."""
+    """The best set on the days after the bars on which it was chosen, and the score of buy and hold there.
 
-    bars: int
+    Attributes:
+        max_drawdown: of the equity at the end of each day.
+    """
+
     period: Period
     score: float
     total_return: float
@@ -107,14 +108,15 @@ def table(console: Console, report: SweepReport, folder: Path) -> None:
     """Show the best sets on the screen, and where the report is."""
     title = f"{report.name}: best of {plural(report.grid.size, 'set')}"
     shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, min_width=len(title))
-    width = console.rich.width if console.rich.is_terminal else WIDTH
     headings = [*report.grid.axes, report.config.score.replace("_", " "), *HEADER]
-    columns = len(headings) if width >= NARROW else len(headings) - 3
+    rows = [_cells(report, p) for p in report.order[:SHOWN]]
+    widths = [max(map(len, column)) + 3 for column in zip(headings, *rows, strict=True)]
+    columns = max(int(np.searchsorted(np.cumsum(widths), console.rich.width, "right")), len(report.grid.axes) + 1)
     for heading in headings[:columns]:
         shown.add_column(heading, justify="right", no_wrap=True)
-    for p in report.order[:SHOWN]:
-        shown.add_row(*_cells(report, p)[:columns])
-    console.rich.print(shown, width=width)
+    for row in rows:
+        shown.add_row(*row[:columns])
+    console.rich.print(shown)
     console.say(_verdict(report))
     console.say(f"report: {folder / 'report.md'}")
 
@@ -125,7 +127,7 @@ def markdown(report: SweepReport) -> str:
     rows = [_cells(report, p) for p in report.order[:SHOWN]]
     pictures = [f"![heat map](plots/heatmap_{k}.png)" for k in range(len(_pairs(report)))]
     config, tested = report.config, report.held_out
-    held = [] if tested is None else [("bars held out", f"{tested.bars:,}, {_span(tested)}")]
+    held = [] if tested is None else [("held out", _span(tested))]
     held = [*held, ("forecasts", f"of {config.run}")] if config.run else held
     values = ((name, f"{len(v)} values, {min(v):g} to {max(v):g}") for name, v in report.grid.axes.items())
     described = [
@@ -217,9 +219,9 @@ def _verdict(report: SweepReport) -> str:
     sentences.append(f"Buy and hold has {fixed(report.hold, 2)}")
     if (tested := report.held_out) is not None:
         sentences.append(
-            f"On the {tested.bars:,} bars held out, {_span(tested)}, this set has {fixed(tested.score, 2)} (total "
-            f"return {gain(tested.total_return)}, max. drawdown {percent(tested.max_drawdown)}), buy and hold "
-            f"{fixed(tested.hold, 2)}"
+            f"On the days held out, {_span(tested)}, this set has {fixed(tested.score, 2)} (total return "
+            f"{gain(tested.total_return)}, max. drawdown {percent(tested.max_drawdown)} at daily closes), buy and "
+            f"hold {fixed(tested.hold, 2)}"
         )
     if edges := _at_the_edge(report):
         sentences.append(f"The best set lies at the edge of the grid ({', '.join(edges)}): give more values there")
