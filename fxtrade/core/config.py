@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.market_types import Delisted, ExitsFrom, Path, ZeroVolume
+from fxtrade.core.policy_types import Delisted, ExitsFrom, Path, ZeroVolume
 from fxtrade.core.registry import (
     Fraction,
     Interval,
