@@ -13,10 +13,9 @@ from pathlib import Path
 
 from absl import flags
 
+from fxtrade.cli import backend, process
 from fxtrade.cli import flags as cli
-from fxtrade.cli import process
 from fxtrade.comparison import grid
-from fxtrade.core import compat
 from fxtrade.core.files import check_writable
 
 CONFIG = cli.config_flag()
@@ -34,7 +33,7 @@ def main() -> None:
     if not TABLE.value:
         config = grid.freeze(cli.required(CONFIG.value, "--config configs/comparison.py:small"))
         check_writable(results)
-    compat.start_backend()
+    backend.start()
     from fxtrade.comparison import run  # takes seconds, so it comes after all that may be wrong before
 
     if config is None:

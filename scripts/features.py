@@ -8,9 +8,8 @@ from pathlib import Path
 
 from absl import flags
 
+from fxtrade.cli import backend, process
 from fxtrade.cli import flags as cli
-from fxtrade.cli import process
-from fxtrade.core import compat
 from fxtrade.core.config_dict import freeze
 from fxtrade.runs import run_dir
 
@@ -22,7 +21,7 @@ RUN = flags.DEFINE_string("run", "", "Name of the study's folder; default: the c
 def main() -> None:
     config = freeze(cli.required(CONFIG.value, "--config configs/wavenet.py"))
     run_dir.check_new(Path(RESULTS.value), RUN.value)
-    compat.start_backend()
+    backend.start()
     from fxtrade.experiment import feature_study  # takes seconds, so it comes after all that may be wrong before
 
     feature_study.run(config, Path(RESULTS.value), RUN.value)

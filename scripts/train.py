@@ -10,9 +10,8 @@ from pathlib import Path
 
 from absl import flags
 
+from fxtrade.cli import backend, process
 from fxtrade.cli import flags as cli
-from fxtrade.cli import process
-from fxtrade.core import compat
 from fxtrade.core.config_dict import freeze
 from fxtrade.runs import continuation, run_dir
 
@@ -29,7 +28,7 @@ def main() -> None:
     else:
         config = freeze(cli.required(CONFIG.value, "--config configs/wavenet.py"))
         run_dir.check_new(results, RUN.value)
-    compat.start_backend()
+    backend.start()
     from fxtrade.experiment import run  # takes seconds, so it comes after all that may be wrong before
 
     if RESUME.value:

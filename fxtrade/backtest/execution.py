@@ -112,7 +112,12 @@ def execute(
     def cost(position):
         return sum((jnp.sum(paid) for paid in charge(market, fill(position)).values()), jnp.zeros(()))
 
-    position, waits = jnp.where(trade.where, trade.wanted, units), jnp.zeros_like(trade.where)
+    wanted, waits = jnp.where(trade.where, trade.wanted, units), jnp.zeros_like(trade.where)
+    if opens and market.limits is not None:
+        dropped = _too_small(market.limits, units, wanted, price)
+        counts = counts._replace(dropped=counts.dropped + jnp.sum(dropped, dtype=jnp.int32))
+        wanted = jnp.where(dropped, units, wanted)
+    position = wanted
     if left is not None and not forced:
         position, waits = _at_most(units, position, left)
     if opens and market.margin is not None:
@@ -121,8 +126,8 @@ def execute(
         cut = jnp.abs(position - asked) > ROUNDING * jnp.abs(asked)
         counts = counts._replace(cut=counts.cut + jnp.sum(cut, dtype=jnp.int32))
     if opens and market.limits is not None:
-        position, dropped = _whole(market.limits, units, position, price)
-        counts = counts._replace(dropped=counts.dropped + jnp.sum(dropped, dtype=jnp.int32))
+        position = _whole(market.limits, units, position, price)
+        waits = waits & ~_too_small(market.limits, position, wanted, price)  # such a rest could never be traded
     if left is not None:
         left = left - jnp.abs(position - units)
 
@@ -189,13 +194,19 @@ def _at_most(
 
 def _whole(
     limits: OrderLimits, units: Float[Array, " A"], wanted: Float[Array, " A"], price: Float[Array, " A"]
-) -> tuple[Float[Array, " A"], Bool[Array, " A"]]:
-    """Return positions reached by whole lots of enough value, and where a trade was too small for one."""
+) -> Float[Array, " A"]:
+    """Return positions reached by whole lots of enough value; a position is closed whatever its size."""
     size, side, closes = jnp.abs(wanted - units), jnp.sign(wanted - units), wanted == 0
     if limits.lot is not None:
         size = jnp.where(closes, size, jnp.floor(size / limits.lot * (1 + ROUNDING)) * limits.lot)
     if limits.min_notional is not None:
         size = jnp.where(closes | (size * price >= limits.min_notional), size, 0.0)
-    position = jnp.where(closes, wanted, units + side * size)
+    return jnp.where(closes, wanted, units + side * size)
+
+
+def _too_small(
+    limits: OrderLimits, units: Float[Array, " A"], wanted: Float[Array, " A"], price: Float[Array, " A"]
+) -> Bool[Array, " A"]:
+    """Return where a trade is asked for that is less than a lot, or of too little value."""
     asked = jnp.abs(wanted - units) > ROUNDING * jnp.maximum(jnp.abs(wanted), jnp.abs(units))
-    return position, asked & (size == 0)
+    return asked & (_whole(limits, units, wanted, price) == units)

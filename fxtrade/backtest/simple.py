@@ -10,8 +10,9 @@ from jaxtyping import Float, Int64
 from fxtrade.backtest import engine
 from fxtrade.backtest.engine import NO_CONDITIONS
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.market_types import Conditions, Delisted, ExecutionPolicy, Market, ZeroVolume
+from fxtrade.core.market_types import Conditions, ExecutionPolicy, Market
 from fxtrade.core.order_types import Order
+from fxtrade.core.policy_types import Delisted, ZeroVolume
 from fxtrade.core.trading_types import Result, Rule
 from fxtrade.core.types import Array, Bars
 from fxtrade.data.frames import row_times

@@ -87,7 +87,7 @@ def advance(
         account = progress.account
         owed = carry.interest(market.carry, account.cash, account.units, close)
         progress = pay(progress, jax.tree.map(lambda cost: jnp.where(equity > 0, cost, 0.0), owed))
-    progress = _expire(progress)
+    progress = _expire(context, progress)
     return _close(context, progress, before)
 
 
@@ -250,12 +250,12 @@ def _count_ambiguous(context: Context, progress: Progress) -> Progress:
     return progress._replace(counts=progress.counts._replace(ambiguous=jnp.sum(both, dtype=jnp.int32)))
 
 
-def _expire(progress: Progress) -> Progress:
-    """Let orders expire whose number of bars is over."""
+def _expire(context: Context, progress: Progress) -> Progress:
+    """Let orders expire whose number of bars is over; only bars of the asset count, since no order fills elsewhere."""
     order = progress.account.order
     if order.bars is None:
         return progress
-    bars = order.bars - 1
+    bars = order.bars - jnp.asarray(context.row.bar.ok).astype(order.bars.dtype)
     gone = fills.has_order(order) & (bars <= 0)
     account = progress.account._replace(order=fills.cancel(order._replace(bars=bars), gone))
     counts = progress.counts._replace(expired=jnp.sum(gone, dtype=jnp.int32))

@@ -15,7 +15,6 @@ from ml_collections.config_dict import placeholder
 from ml_collections.config_flags.tuple_parser import TupleParser
 
 from fxtrade.cli import help
-from fxtrade.core import compat
 from fxtrade.core.config_dict import OPTIONAL_TYPES, to_config_dict
 from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted, first_line
 from fxtrade.core.registry import closest, nearest
@@ -27,6 +26,7 @@ OPEN = (  # groups that take new keys, checked later: of runs, of comparisons
 )
 REMOVABLE = ("features", "trade.costs", "trade.assets")  # groups whose keys are removed by the value None
 KINDS = {"int": "a whole number such as 1000", "float": "a number", "bool": "true or false"}  # by type of a flag
+CONFIG_FILE = "Config file, with an optional variant after a colon (configs/wavenet.py:hourly), or a run's config.json."
 CONTINUED = "config.train.steps"  # the key that a resumed run may change
 
 
@@ -63,8 +63,9 @@ class _ConfigFile(flags.ArgumentParser):
         try:
             own = Path(path).name == run_dir.CONFIG
             config = to_config_dict(run_dir.load_config(Path(path).parent)) if own else self.parser.parse(path)
-        except (AttributeError, KeyError) as e:
-            raise ConfigError(f"{path} cannot be used as a config: {e}") from e
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
+            reason = str(e).strip().rpartition("\n")[2]  # ml_collections writes the traceback before it
+            raise ConfigError(f"{path} cannot be used as a config: {reason}") from e
         if not isinstance(config, ConfigDict):
             missing = "there is no such file, or its get_config() does not return a ConfigDict"
             raise ConfigError(f"{path} is not a config: {missing}")
@@ -91,8 +92,6 @@ def main(function: Callable[[], None], default_config: str = "") -> int:
         print(help.text(sys.argv))
         return 0
     sys.path.insert(0, str(Path(sys.argv[0]).resolve().parents[1]))  # config files import each other as `configs.x`
-    compat.compile_small_loops()
-    compat.use_compilation_cache()
     try:
         parse(_with_config(sys.argv, default_config) if default_config else sys.argv)
         function()
@@ -103,6 +102,8 @@ def main(function: Callable[[], None], default_config: str = "") -> int:
     except FxtradeError as e:
         return _fail(e, 1)
     except RuntimeError as e:
+        from fxtrade.core import compat  # not before, since it imports JAX, which takes seconds
+
         if not compat.is_out_of_memory(e):
             raise
         advice = "use fewer symbols, or a smaller train.batch or train.segment_length"
@@ -110,9 +111,8 @@ def main(function: Callable[[], None], default_config: str = "") -> int:
     return 0
 
 
-def config_flag() -> flags.FlagHolder:
+def config_flag(about: str = CONFIG_FILE) -> flags.FlagHolder:
     """Define `--config`. The config is locked: only the groups of `OPEN` take new keys."""
-    about = "Config file, with an optional variant after a colon (configs/wavenet.py:hourly), or a run's config.json."
     holder = config_flags.DEFINE_config_file("config", None, about, lock_config=True)
     flags.FLAGS["config"].parser = _ConfigFile(flags.FLAGS["config"].parser)
     return holder

@@ -11,7 +11,10 @@ from pathlib import Path
 from absl import flags
 
 WORDS = ("help", "h", "helpshort", "helpfull", "?")
-VARIANTS = "sim (the default), random, bars, flow, next_close, hourly, volatility, book"
+MARKETS = "sim (the default), random, bars, flow, next_close, hourly, volatility, book"
+SWEEPS = "sma (the default), ema, donchian, rsi, momentum, forecast"
+VARIANTS = {"train.py": MARKETS, "features.py": MARKETS, "sweep.py": SWEEPS}
+TAKES = {"features.py": ("features.py", "train.py")}  # scripts whose configs a script takes, where not only its own
 
 
 def is_asked(argv: list[str]) -> bool:
@@ -25,13 +28,14 @@ def text(argv: list[str]) -> str:
     for flag in [flags.FLAGS["config"], *flags.FLAGS.get_key_flags_for_module(argv[0])]:
         default = f" (default: {flag.default})" if flag.default else ""
         lines.append(_entry(f"--{flag.name}", f"{flag.help}{default}"))
-    about = "Override a key of the config, such as --config.train.steps=100; fxtrade/core/config.py lists the keys."
+    about = "Override a key of the config, such as --config.trade.latency=1; fxtrade/core/*config.py list the keys."
     lines.append(_entry("--config.KEY=VALUE", about))
     chosen = _chosen_config(argv)
     if chosen is not None:
         return "\n".join([*lines, "", f"{chosen}:", "", _docstring(chosen)])
-    lines += ["", f"Configs, with variants after a colon: {VARIANTS}"]
-    lines += [_entry(f"configs/{path.name}", _docstring(path).splitlines()[0]) for path in _configs(argv[0])]
+    variants = VARIANTS.get(Path(argv[0]).name)
+    lines += ["", f"Configs, with variants after a colon: {variants}" if variants else "Configs:"]
+    lines += [_entry(f"configs/{path.name}", _docstring(path).splitlines()[0]) for path in configs(argv[0])]
     return "\n".join([*lines, "", "--config FILE --help shows the text of a config in full."])
 
 
@@ -52,10 +56,12 @@ def _chosen_config(argv: list[str]) -> Path | None:
     return None
 
 
-def _configs(script: str) -> list[Path]:
-    """Return the files in `configs/` that can be given to `--config`."""
-    folder = Path(script).resolve().parents[1] / "configs"
-    return [path for path in sorted(folder.glob("*.py")) if "def get_config(" in path.read_text()]
+def configs(script: str) -> list[Path]:
+    """Return the files in `configs/` for the script: those whose text shows a command with it."""
+    path = Path(script).resolve()
+    commands = [f"python scripts/{name} " for name in TAKES.get(path.name, (path.name,))]
+    files = sorted((path.parents[1] / "configs").glob("*.py"))
+    return [file for file in files if any(command in _docstring(file) for command in commands)]
 
 
 def _docstring(path: Path) -> str:

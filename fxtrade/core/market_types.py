@@ -6,17 +6,13 @@ account. What is None does not exist in a market and is not compiled.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from fxtrade.core.policy_types import Delisted, ExitsFrom, Path, ZeroVolume
 from fxtrade.core.types import Array, Bars, Number, PerAsset
-
-ZeroVolume = Literal["wait", "fill"]
-Delisted = Literal["mark", "close", "haircut", "zero"]
-Path = Literal["pessimistic", "optimistic", "nearest", "random"]
-ExitsFrom = Literal["fill", "next_bar"]
 
 
 class FeeSchedule(NamedTuple):
@@ -77,7 +73,8 @@ class OrderLimits(NamedTuple):
         lot: units of a trade are whole multiples of it, rounded toward 0.
         tick: prices of orders are whole multiples of it, rounded to the side on which they fill later.
         min_notional: smallest value of a trade; smaller ones are dropped, unless they close the position.
-        participation: largest share of a bar's volume that the account trades in it; the rest of an order waits.
+        participation: largest share of a bar's volume that the account trades in it; the rest of an order waits, unless
+            it is too small to be traded.
     """
 
     lot: PerAsset | None = None

@@ -40,7 +40,8 @@ class Order(NamedTuple):
         units: units to hold, in place of a weight; NaN: no such order.
         limit: worst price at which it may fill, NaN: any. It fills as a maker, unless the price is better already.
         stop: price that must be reached before it becomes a market order, or with `limit` a limit order; NaN: none.
-        bars: bars in which it may fill before it expires, NaN: until it fills or another order takes its place.
+        bars: bars of the asset in which it may fill before it expires, NaN: until it fills or another order takes its
+            place. Missing bars do not count.
         reduce_only: the order may make the position smaller, but neither open nor reverse it.
         bracket: exits of the position that it opens. Of a position that it adds to it may only improve the stop.
     """

@@ -17,7 +17,6 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Union
 
-import jax.numpy as jnp
 import numpy as np
 
 from fxtrade.core.errors import ConfigError
@@ -117,8 +116,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most similar to `name`, or None if none is similar."""
-    return next(iter(difflib.get_close_matches(name, list(known), 1, 0.5)), None)
+    """Return the known name that is most similar to `name`, whatever the case, or None if none is similar."""
+    plain = {other.lower(): other for other in known}
+    return next((plain[found] for found in difflib.get_close_matches(name.lower(), plain, 1, 0.5)), None)
 
 
 def check_names(given: Iterable[str], known: Iterable[str], message: str) -> None:
@@ -186,6 +186,8 @@ def convert(hint: Any, value: Any, where: str, alternative: str = "") -> Any:
             raise _misfit(where, f"{GROUP}{alternative}", value)
         return types.MappingProxyType({k: convert(args[1], v, f"{where}.{k}") for k, v in value.items()})
     if hint is np.dtype:
+        import jax.numpy as jnp  # takes seconds, and no config needs it
+
         return jnp.dtype(value if isinstance(value, np.dtype) else convert(DTYPES, value, where))
     return _scalar(hint, value, where, alternative)
 

@@ -27,15 +27,12 @@ class SweepConfig(Config):
     data: DataConfig = DataConfig()  # with `run` only its path counts, of the same bars
     # share of the bars, the last ones, on which the best set is tested; with `run` its test span, sets being compared
     # on its validation span
-    # share of the bars, the last ones, on which the best set is tested; with `run` its test span, sets being compared
-    # on its validation span
     held_out: Annotated[float, Interval(ge=0, lt=1)] = 0.25
     rule: RuleConfig = RuleConfig("sma_cross")  # a key of risk.RULES, and its fixed options
-    grid: Mapping[str, tuple[float, ...]] = (
-        empty()
-    )  # values by parameter of the rule, or of the bracket: "bracket.stop"
+    # values by parameter of the rule, or of the bracket such as "bracket_stop"
+    grid: Mapping[str, tuple[float, ...]] = empty()
     increasing: tuple[str, ...] | None = None  # parameters whose values must increase in this order
-    trade: TradeConfig = TradeConfig()  # the market; sizing and coverage are those of forecasts and not used
+    trade: TradeConfig = TradeConfig()  # the market, and the rules that follow
     score: Score = "sharpe"  # by which the best set is chosen
     null_paths: Natural = 10  # surrogate markets on which the sweep is repeated; 0: none
     null_block: str = "1d"  # blocks of bars that are shuffled for a surrogate

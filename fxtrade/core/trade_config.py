@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from fxtrade.core.config_base import Config, Options, empty
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.market_types import Delisted, ExitsFrom, Path, ZeroVolume
+from fxtrade.core.policy_types import Delisted, ExitsFrom, Path, ZeroVolume
 from fxtrade.core.registry import (
     Fraction,
     Interval,

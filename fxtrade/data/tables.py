@@ -19,6 +19,7 @@ ALIASES = {  # other names of a column, the first that exists is used; case and 
     "funding_rate": ("last_funding_rate", "fundingrate"),
 }
 DAY = r"^\d{8}$|^[^:]*[/. -][^:]*[/. -][^:]*$"  # text of a date without a time of day
+UNNAMED = ("", "unnamed:_0", "__index_level_0__")  # an index without a name, as pandas writes it
 TIME_OF_DAY = r"^\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?$"
 
 
@@ -28,12 +29,16 @@ def standard_table(
     """Return a table with standard column names, and its time column: the first of `time_columns` that exists.
 
     Standard names are in lower case with "_" for spaces, and `ALIASES` are replaced. Dates and a column `time` of times
-    of day are joined to text such as "2024-05-17 12:00".
+    of day are joined to text such as "2024-05-17 12:00". Without a time column an index that has no name, as pandas
+    writes it, is `timestamp`.
 
     Raises:
         DataError: a column is missing or exists twice, or there are no rows.
     """
     names = standard_names(frame.columns, where)
+    index = next((old for old, new in names.items() if new in UNNAMED), None)
+    if index is not None and not set(time_columns) & set(names.values()):
+        names[index] = "timestamp"
     frame = _join_time_of_day(frame.select(pl.col(old).alias(new) for old, new in names.items()))
     time_column = next((c for c in time_columns if c in frame.columns), "")
     missing = [c for c in required if c not in frame.columns] + ([] if time_column else ["timestamp"])

@@ -70,7 +70,7 @@ def read_symbols(path: str | Path, known: Sequence[str]) -> tuple[str, ...] | No
     """
     table, _ = read_table(Path(path), (), TIME)
     if "symbol" in table.columns:
-        named = set(table["symbol"].cast(pl.String))
+        named = set(_symbols(table, Path(path)))
         return tuple(s for s in known if s in named) if named <= set(known) else None
     named = {column for column in table.columns if column not in TIME}
     return tuple(s for s in known if s.lower() in named) if named <= {s.lower() for s in known} else None
@@ -93,11 +93,12 @@ def read_weights(path: str | Path, panel: Panel, max_gross_exposure: float = 1.0
     """
     path = Path(path)
     table, _ = read_table(path, (), TIME)
+    number = np.arange(len(table))
     if "symbol" not in table.columns:
-        table = _melt(table, panel, path)
+        table, number = _melt(table, panel, path)
     elif "weight" not in table.columns:
         raise DataError(f"{path}: no column weight beside symbol (columns are {', '.join(table.columns)})")
-    rows = _rows(table, panel, path)
+    rows = _rows(table, number, panel, path)
     weight = to_float64(table["weight"], path).fill_null(float("nan")).to_numpy()
     rows.refuse(~np.isfinite(weight), "the weight is not a finite number; leave the row out to keep the position")
     return _place(rows, weight, panel, max_gross_exposure, allow_short)
@@ -112,22 +113,25 @@ def read_signals(path: str | Path, panel: Panel, max_gross_exposure: float = 1.0
 
     Args:
         path: a table with the columns `timestamp, symbol, entry, exit`, of true and false or 1 and 0; `short_entry`,
-            `short_exit` and `size` (a share of equity, 1 / A without it) may be there. Empty cells are false.
+            `short_exit` and `size` (a share of equity, 1 / A without it) may be there. Empty cells are false; the size
+            counts where there is an entry.
         max_gross_exposure, allow_short: as of `read_weights`.
 
     Raises:
-        DataError: as `read_weights`; a signal is something else, two contradict each other, or a size is not positive.
+        DataError: as `read_weights`; a signal is something else, two contradict each other, or the size of an entry is
+            not positive.
     """
     path = Path(path)
     table, _ = read_table(path, ("symbol", "entry", "exit"), TIME)
-    rows = _rows(table, panel, path)
+    rows = _rows(table, np.arange(len(table)), panel, path)
     given = {name: _truth(table, rows, name) for name in SIGNALS}
     for one, other in OPPOSITE:
         rows.refuse(given[one] & given[other], f"{one} and {other} at once; keep one of them")
     size = np.full(len(table), 1 / len(panel.symbols))
     if "size" in table.columns:
         size = to_float64(table["size"], path).fill_null(float("nan")).to_numpy()
-        rows.refuse(~((size > 0) & np.isfinite(size)), "size is not a positive share of equity")
+        enters = given["entry"] | given["short_entry"]
+        rows.refuse(enters & ~((size > 0) & np.isfinite(size)), "size is not a positive share of equity")
     order = np.lexsort((rows.time, rows.asset))
     asset, side = (x[order] for x in (rows.asset, given["entry"] * 1 - given["short_entry"] * 1))
     before = _side_before(side, asset)
@@ -137,34 +141,42 @@ def read_signals(path: str | Path, panel: Panel, max_gross_exposure: float = 1.0
     return _place(rows, weight, panel, max_gross_exposure, allow_short)
 
 
-def _melt(table: pl.DataFrame, panel: Panel, path: Path) -> pl.DataFrame:
-    """Return a long table of a wide one, whose symbols are found whatever their case."""
+def _melt(table: pl.DataFrame, panel: Panel, path: Path) -> tuple[pl.DataFrame, Int[np.ndarray, " R"]]:
+    """Return a long table of a wide one, whose symbols are found whatever their case, and the number of each row."""
     names = {symbol.lower(): symbol for symbol in panel.symbols}
     if len(names) < len(panel.symbols):
         raise DataError(f"{path}: some symbols differ by case alone; write timestamp, symbol and weight in its place")
     columns = [column for column in table.columns if column not in TIME]
     for column in columns:
         if column not in names:
-            raise DataError(f"{path}: column {column} is not a symbol of the bars{nearest(column, names)}")
-    table = table.with_columns(to_float64(table[column], path) for column in columns).with_row_index("number")
-    long = table.unpivot(columns, index=["number", *TIME], variable_name="symbol", value_name="weight")
-    long = long.drop_nulls("weight").with_columns(pl.col("symbol").replace(names))
+            raise DataError(f"{path}: column {column} is not a symbol of the bars{nearest(column, panel.symbols)}")
+    table = table.with_columns(to_float64(table[column], path) for column in columns)
+    long = table.unpivot(columns, index=TIME, variable_name="symbol", value_name="weight")
+    given = long["weight"].is_not_null()
+    long = long.filter(given).with_columns(pl.col("symbol").replace(names))
     if long.is_empty():
         raise DataError(f"{path}: no weight in any row; give timestamp, symbol and weight, or a column for each symbol")
-    return long
+    return long, np.tile(np.arange(len(table)), len(columns))[given.to_numpy()]
 
 
-def _rows(table: pl.DataFrame, panel: Panel, path: Path) -> _Rows:
+def _symbols(table: pl.DataFrame, path: Path) -> pl.Series:
+    """Return the column of symbols as text. Raises DataError if it holds something else, such as lists."""
+    column = table["symbol"]
+    if not (isinstance(column.dtype, (pl.String, pl.Categorical, pl.Enum, pl.Null)) or column.dtype.is_integer()):
+        raise DataError(f"{path}: column symbol: expected names, found {column.dtype}")
+    return column.cast(pl.String)
+
+
+def _rows(table: pl.DataFrame, number: Int[np.ndarray, " R"], panel: Panel, path: Path) -> _Rows:
     """Return the rows of a long table. Raises DataError for an unknown symbol, and for one that is there twice."""
-    number = table["number"] if "number" in table.columns else np.arange(len(table))
-    symbols, place = table["symbol"].cast(pl.String), {symbol: a for a, symbol in enumerate(panel.symbols)}
+    symbols, place = _symbols(table, path), {symbol: a for a, symbol in enumerate(panel.symbols)}
     asset = np.array([place.get(symbol, -1) for symbol in symbols])
     if (asset < 0).any():
         row = int(np.argmin(asset))
         known = nearest(str(symbols[row]), panel.symbols)
         raise DataError(f"{path}, row {number[row]}: there are no bars of symbol {symbols[row]}{known}")
     time = to_nanoseconds(table[TIME[0]], path)
-    rows = _Rows(path, np.asarray(number), time.to_numpy(), asset, panel.symbols)
+    rows = _Rows(path, number, time.to_numpy(), asset, panel.symbols)
     first = pl.select(pl.struct(time, pl.Series("asset", asset)).is_first_distinct()).to_series().to_numpy()
     rows.refuse(~first, "this time and symbol are there twice; keep one of the rows")
     return rows

@@ -13,8 +13,9 @@ from jaxtyping import Float, Int
 
 from fxtrade.backtest import engine
 from fxtrade.backtest.checks import needs_path
-from fxtrade.core.market_types import Market, Path
+from fxtrade.core.market_types import Market
 from fxtrade.core.order_types import Order
+from fxtrade.core.policy_types import Path
 from fxtrade.core.trade_config import TradeConfig
 from fxtrade.core.trading_types import Observation, Result
 from fxtrade.core.types import Array, Bars, Forecast

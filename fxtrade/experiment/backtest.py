@@ -17,8 +17,8 @@ import polars as pl
 from fxtrade.backtest.trades import trades
 from fxtrade.core import compat
 from fxtrade.core.config import DataConfig, RunConfig
-from fxtrade.core.errors import ConfigError, FxtradeError
-from fxtrade.core.files import atomic_path, check_writable
+from fxtrade.core.errors import ConfigError
+from fxtrade.core.files import atomic_path
 from fxtrade.core.text import plural
 from fxtrade.core.trade_config import TradeConfig
 from fxtrade.core.trading_types import Observation
@@ -32,6 +32,7 @@ from fxtrade.evaluate.equity_table import equity_table
 from fxtrade.evaluate.headline import trading_headline
 from fxtrade.evaluate.tearsheet import TearSheet, tear_sheet
 from fxtrade.experiment import scored_run
+from fxtrade.experiment.backtest_checks import check_files, new_folder
 from fxtrade.pipeline import dataset
 from fxtrade.pipeline.build import build_order, build_rules, build_sizing, build_terms
 from fxtrade.pipeline.market import build_market
@@ -59,7 +60,7 @@ class _Traded(NamedTuple):
 
 
 def of_run(
-    folder: Path, config: RunConfig, out: Path | None = None, name: str = "", console: Console | None = None
+    folder: Path, config: RunConfig, results: Path | None = None, name: str = "", console: Console | None = None
 ) -> Path:
     """Trade the forecasts of a finished run's test span again; return the folder of the backtest.
 
@@ -67,7 +68,7 @@ def of_run(
 
     Args:
         config: that of the run with other keys of `trade`; `data.path` may differ, too.
-        out: folder around that of the backtest; None: the run's.
+        results: folder around that of the backtest; None: the run's.
         name: the folder is `backtest-<name>`; without one the time.
 
     Raises:
@@ -76,7 +77,7 @@ def of_run(
     """
     console, own = console or Console(), run_dir.load_config(folder)
     record = _check_run(folder, own, config)
-    target_folder = _new_folder(out or folder, name)
+    target_folder = new_folder(results or folder, name)
     ledger.check(folder.parent, console.say)
     scored, environment = scored_run.score(folder, console, config.data.path), provenance.environment()
     trial = Trial(
@@ -104,7 +105,7 @@ def of_file(
     kind: Literal["weights", "signals"],
     trade: TradeConfig,
     data: DataConfig,
-    out: Path | None = None,
+    results: Path | None = None,
     name: str = "",
     console: Console | None = None,
 ) -> Path:
@@ -115,14 +116,13 @@ def of_file(
         trade: whose rules change the targets.
         data: of the bars. Without `symbols`, those of a folder that the file names are read, with `align="union"`. The
             backtest begins at the first row of the file.
-        out, name: as of `of_run`; without `out` the folder is in `results`.
+        results, name: as of `of_run`; without `results` the folder is in `results`.
 
     Raises:
         FxtradeError: a mistake that the user can correct; the message says how.
     """
-    console, target_folder = console or Console(), _new_folder(out or Path("results"), name)
-    if data.path is None:
-        raise ConfigError(f"{path}: name the folder or file of its bars with --data")
+    console, target_folder = console or Console(), new_folder(results or Path("results"), name)
+    check_files(path, data)
     _check_terms(trade)
     with console.task("reading bars"):
         panel = dataset.load(_only_named(path, data))
@@ -228,14 +228,3 @@ def _check_terms(trade: TradeConfig) -> None:
     """Raise ConfigError for costs and rules that do not exist, before anything is computed."""
     build_market(trade, UNITS["d"], tuple(trade.assets))
     build_rules(trade)
-
-
-def _new_folder(around: Path, name: str) -> Path:
-    """Return the folder of a backtest, which is not there yet. Raises FxtradeError if it cannot be made."""
-    if name and Path(name).name != name:
-        raise ConfigError(f"--name {name} must be a plain name; choose the folder around it with --out")
-    for folder in run_dir.candidates(around, f"backtest-{name}" if name else "", "backtest"):
-        if not folder.exists():
-            check_writable(folder)
-            return folder
-    raise FxtradeError(f"{around / f'backtest-{name}'} exists already; give another --name")

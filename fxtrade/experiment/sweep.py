@@ -56,7 +56,7 @@ def run(config: SweepConfig, results: Path, name: str = "", console: Console | N
     console, began = console or Console(), time.time()
     grid = make_grid(config)
     rule_factory(config, Given(horizon=None if config.run is None else 1))  # its errors come before bars are read
-    folder = run_dir.run_folder(results, name or config.name)
+    folder = run_dir.run_folder(results, name or config.name, "--name")
     files.check_writable(folder)
     ledger.check(results, console.say)
     data = load(config, console)

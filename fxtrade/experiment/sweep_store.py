@@ -44,7 +44,7 @@ def lock(folder: Path) -> Iterator[None]:
         try:
             stack.enter_context(files.hold(folder / run_dir.LOCK))
         except BlockingIOError as e:
-            raise FxtradeError(f"{folder}: another process sweeps in this folder; give another --run name") from e
+            raise FxtradeError(f"{folder}: another process sweeps in this folder; give another --name") from e
         yield
 
 
@@ -59,9 +59,9 @@ def claim(folder: Path, config: SweepConfig, identity: str) -> None:
     except (ValueError, AttributeError):
         held = None
     if held != identity:
-        raise FxtradeError(f"{folder} holds another sweep or run; give another --run name")
+        raise FxtradeError(f"{folder} holds another sweep or run; give another --name")
     if (folder / REPORT).exists():
-        raise FxtradeError(f"{folder} holds this sweep already, finished; see report.md, or give another --run name")
+        raise FxtradeError(f"{folder} holds this sweep already, finished; see report.md, or give another --name")
 
 
 def write_chunk(path: Path, chunk: Sweep) -> None:

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from fxtrade.core.market_types import OrderLimits, ZeroVolume
+from fxtrade.core.market_types import OrderLimits
 from fxtrade.core.order_types import Order
+from fxtrade.core.policy_types import ZeroVolume
 from fxtrade.core.trading_types import Phase, Quote
 from fxtrade.core.types import Array, Bars, Number
 

@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fxtrade.core.market_types import ExecutionPolicy, Path, Row
+from fxtrade.core.market_types import ExecutionPolicy, Row
+from fxtrade.core.policy_types import Path
 from fxtrade.core.trading_types import Phase, Quote
 from fxtrade.core.types import Array, Bars
 

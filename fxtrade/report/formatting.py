@@ -14,6 +14,7 @@ from fxtrade.data.times import UNITS, parse_interval
 from fxtrade.evaluate.results import Estimate, PairedTest
 
 DASH = "–"
+MANIFOLD = 999  # return from which on a factor is shown
 NAMES = {"ms": "millisecond", "s": "second", "m": "minute", "h": "hour", "d": "day"}  # of `UNITS`
 
 
@@ -33,10 +34,13 @@ def percent(x: float | None, digits: int = 1) -> str:
 
 
 def gain(x: float | None) -> str:
-    """Format a return as "+18.3 %", "+531 %" or, from elevenfold on, as the factor "x 39,900"."""
-    if x is None or missing(x):
-        return DASH
-    return f"x {float(f'{1 + x:.3g}'):,.0f}" if x >= 10 else f"{100 * x:+.{0 if x >= 1 else 1}f} %"
+    """Format a return as "+18.3 %", "+2,700 %" or, from a thousandfold on, as the factor "x 39,900"."""
+    return f"x {float(f'{1 + x:.3g}'):,.0f}" if known(x) and x >= MANIFOLD else signed_percent(x, 1)
+
+
+def signed_percent(x: float | None, digits: int) -> str:
+    """Format a profit or a return as "+18.3 %"; from 100 % on without digits after the point."""
+    return f"{100 * x:+,.{0 if abs(x) >= 1 else digits}f} %" if known(x) else DASH
 
 
 def number(x: float | None) -> str:

@@ -40,12 +40,13 @@ def style(figure: go.Figure, height: int) -> None:
     figure.update_yaxes(gridcolor=LINES, zerolinecolor=LINES, automargin=True)
 
 
-def with_scales(figure: go.Figure, axis: str, *menus: dict) -> go.Figure:
-    """Add two buttons that make an axis linear or logarithmic."""
+def with_scales(figure: go.Figure, axis: str, *menus: dict, log: bool = False) -> go.Figure:
+    """Add two buttons that make an axis linear or logarithmic, which it is at first if `log`."""
     buttons = [{"label": name, "method": "relayout", "args": [{f"{axis}.type": name}]} for name in ("linear", "log")]
     scale = {
         "buttons": buttons, "type": "buttons", "direction": "right", "x": 1, "xanchor": "right", "y": 1.02,
-        "yanchor": "bottom", "bgcolor": CLEAR, "pad": {"t": 0, "b": 0},
+        "yanchor": "bottom", "bgcolor": CLEAR, "pad": {"t": 0, "b": 0}, "active": int(log),
     }  # fmt: skip
     figure.update_layout(updatemenus=[*menus, scale], margin_t=72)  # below the mode bar
+    figure.update_layout({axis: {"type": "log" if log else "linear"}})
     return figure

@@ -28,6 +28,7 @@ from fxtrade.report.formatting import missing
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY = "#666666"
+WIDE = 3  # factor between values from which on an axis is logarithmic
 DOTS = (0, (1, 2))
 DPI, WIDTH = 110, 7.2  # inches
 COVERAGE_TICKS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -117,7 +118,7 @@ def error_bars(
 
 
 def equity_axes(axes: Axes, title: str) -> None:
-    """Add title and dates to the curves drawn so far; logarithmic where they span more than a factor of four."""
+    """Add title and dates to the curves drawn so far; logarithmic where they span more than `WIDE`."""
     values = np.concatenate([line.get_ydata() for line in axes.lines])
     values = values[np.isfinite(values)]
     log_if_wide(axes, values.min(initial=1), values.max(initial=1))
@@ -126,9 +127,14 @@ def equity_axes(axes: Axes, title: str) -> None:
     decorate(axes, title, "", "equity (start = 1)")
 
 
+def is_wide(low: float, high: float) -> bool:
+    """Return whether values from `low` to `high` need a logarithmic axis."""
+    return 0 < WIDE * low < high
+
+
 def log_if_wide(axes: Axes, low: float, high: float) -> None:
-    """Make the vertical axis logarithmic if values from `low` to `high` span more than a factor of four."""
-    if 0 < 4 * low < high:
+    """Make the vertical axis logarithmic if values from `low` to `high` span more than `WIDE`."""
+    if is_wide(low, high):
         axes.set_yscale("log")
         steps = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5) if high < 100 * low else (1,)
         axes.yaxis.set_major_locator(LogLocator(subs=steps))

@@ -6,16 +6,18 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from fxtrade.core.text import plural
 from fxtrade.evaluate.tearsheet import Attribution, TearSheet
 from fxtrade.evaluate.tearsheet_metrics import DAY, Curve
-from fxtrade.report.formatting import gain, percent
+from fxtrade.report.formatting import gain, percent, signed_percent
 from fxtrade.report.plotly_style import LEGEND, POINTS, SHADE, clock, style, with_scales
-from fxtrade.report.plotting import BLUE, GREY, ORANGE, RED
-from fxtrade.report.tearsheet_tables import profit
+from fxtrade.report.plotting import BLUE, GREY, ORANGE, RED, is_wide
 from fxtrade.report.tearsheet_trades import trades
 from fxtrade.report.thinning import thin
 
 BINS = 60
+NAMED = 60  # assets that each have a line of text; of more some names are left out
+TICKS = 8  # groups side by side that have a name
 MONTHS = "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
 
 
@@ -43,7 +45,8 @@ def curves(sheet: TearSheet) -> go.Figure:
     figure.update_yaxes(tickformat="~%", row=2)
     style(figure, 170 + 190 * len(titles))
     figure.update_layout(hovermode="x unified", legend=LEGEND)
-    return with_scales(figure, "yaxis")
+    equity = np.concatenate([curve.equity for _, _, curve in drawn if curve is not None])
+    return with_scales(figure, "yaxis", log=is_wide(equity.min(), equity.max()))
 
 
 def _add_curve(figure: go.Figure, sheet: TearSheet, curve: Curve, name: str, color: str) -> None:
@@ -102,8 +105,8 @@ def month_table(sheet: TearSheet) -> tuple[list[int], np.ndarray]:
 
 
 def days(sheet: TearSheet) -> go.Figure:
-    """Draw the distribution of the daily returns."""
-    r = sheet.strategy.days[np.isfinite(sheet.strategy.days)]
+    """Draw the distribution of the daily returns that are not 0, as they are on days without a position."""
+    r, idle = moving_days(sheet)
     counts, edges = np.histogram(r, BINS)
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     color = np.where(middle < 0, RED, BLUE)
@@ -122,25 +125,40 @@ def days(sheet: TearSheet) -> go.Figure:
             text = f"{name} {percent(level, 2)}"
             figure.add_vline(float(level), line=dots, annotation_text=text, annotation_position=f"top {side}")
     style(figure, 320)
-    figure.update_xaxes(tickformat="~%", title_text="daily return")
+    figure.update_xaxes(tickformat="~%", title_text=f"daily return{idle}")
     figure.update_yaxes(title_text="days")
     return figure
 
 
+def moving_days(sheet: TearSheet) -> tuple[np.ndarray, str]:
+    """Return the daily returns that are not 0, and in words how many are."""
+    r = sheet.strategy.days[np.isfinite(sheet.strategy.days)]
+    idle = int((r == 0).sum())
+    return r[r != 0], f" ({plural(idle, 'day')} of exactly 0 left out)" if idle else ""
+
+
 def attribution(part: Attribution) -> go.Figure:
-    """Draw the net profit of every group."""
-    values = np.array(part.profit)
+    """Draw the net profit of every group; assets, whose names are long, one below the other."""
+    values, down = np.array(part.profit), part.name == "asset"
+    x, y = (values, list(part.groups)) if down else (list(part.groups), values)
     figure = go.Figure(
         go.Bar(
-            x=list(part.groups),
-            y=values,
+            x=x,
+            y=y,
+            orientation="h" if down else "v",
             marker_color=np.where(values < 0, RED, BLUE),
-            customdata=[profit(x) for x in part.profit],
-            hovertemplate="%{x}: %{customdata}<extra></extra>",
+            customdata=[signed_percent(value, 2) for value in part.profit],
+            hovertemplate=f"%{{{'y' if down else 'x'}}}: %{{customdata}}<extra></extra>",
         )  # fmt: skip
     )
-    style(figure, 250)
-    figure.update_xaxes(type="category", showgrid=False, fixedrange=True)
-    figure.update_yaxes(tickformat="~%", fixedrange=True)
+    style(figure, max(250, 50 + 20 * min(len(values), NAMED)) if down else 250)
+    profits = {"tickformat": "~%", "fixedrange": True}
+    names = {"type": "category", "showgrid": False, "fixedrange": True}
+    if down:
+        figure.update_xaxes(**profits)
+        figure.update_yaxes(**names, autorange="reversed")
+    else:
+        figure.update_xaxes(**names, dtick=-(-len(values) // TICKS), tickangle=0)
+        figure.update_yaxes(**profits)
     figure.update_layout(margin_t=8)
     return figure

@@ -23,7 +23,7 @@ from fxtrade.report.plotting import (
     new_figure,
     with_legend,
 )
-from fxtrade.report.tearsheet_figures import BINS, MONTHS, month_table
+from fxtrade.report.tearsheet_figures import BINS, MONTHS, month_table, moving_days
 from fxtrade.report.tearsheet_trades import drawn_assets, drawn_trades
 from fxtrade.report.thinning import thin
 
@@ -92,8 +92,9 @@ def months(sheet: TearSheet) -> Figure:
 
 
 def days(sheet: TearSheet) -> Figure:
-    """Plot the distribution of the daily returns."""
-    r = 100 * sheet.strategy.days[np.isfinite(sheet.strategy.days)]
+    """Plot the distribution of the daily returns that are not 0."""
+    r, idle = moving_days(sheet)
+    r = 100 * r
     counts, edges = np.histogram(r, BINS)
     figure = new_figure(2.8)
     axes = figure.add_subplot()
@@ -104,7 +105,7 @@ def days(sheet: TearSheet) -> Figure:
         axes.axvline(r.mean(), color="black", lw=1, ls="-", label=f"mean {percent(r.mean() / 100, 2)}")
         axes.axvline(low, color="black", lw=1, ls=":", label=f"5 % quantile {percent(low / 100, 2)}")
         axes.legend(fontsize=8.5, frameon=False)
-    decorate(axes, "Daily returns", "return of the day (%)", "days")
+    decorate(axes, "Daily returns", f"return of the day in %{idle}", "days")
     return figure
 
 

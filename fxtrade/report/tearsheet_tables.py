@@ -11,7 +11,7 @@ from fxtrade.backtest.trade_table import Trades
 from fxtrade.core.text import plural
 from fxtrade.data.times import format_interval, format_time
 from fxtrade.evaluate.tearsheet import VOLATILITY_BARS, VOLATILITY_DAYS, TearSheet
-from fxtrade.report.formatting import DASH, count, fixed, gain, number, percent, probability
+from fxtrade.report.formatting import DASH, count, fixed, gain, number, percent, probability, signed_percent
 
 LISTED = 10  # best and worst trades
 EQUITY = {  # name and form of each metric of an equity curve
@@ -161,17 +161,17 @@ def _trades(sheet: TearSheet, trades: Trades, title: str) -> Table:
     rows = tuple(
         (
             *(row["symbol"], row["side"], f"{row['entry_time']:%Y-%m-%d}", f"{row['exit_time']:%Y-%m-%d}"),
-            *(profit(row["net"] / sheet.capital), gain(row["ret"]), percent(row["mae"]), percent(row["mfe"])),
+            *(
+                signed_percent(row["net"] / sheet.capital, 2),
+                gain(row["ret"]),
+                percent(row["mae"]),
+                percent(row["mfe"]),
+            ),
             *(count(row["bars"]), row["reason"]),
         )
         for row in trades.to_frame(sheet.panel.times, sheet.panel.symbols).iter_rows(named=True)
     )
     return Table(title, header, rows, (0, 1, 2, 3, 9))
-
-
-def profit(x: float) -> str:
-    """Format a profit in units of the starting capital in percent, with digits enough for a small one."""
-    return f"{100 * x:+,.{0 if abs(x) >= 1 else 2}f} %"
 
 
 def _date(ns: int) -> str:

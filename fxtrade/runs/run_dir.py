@@ -65,11 +65,15 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def candidates(results: Path, name: str, default: str) -> Iterator[Path]:
-    """Yield the folder `results/name`, or without a name `<default>-<time>` and the same with a number."""
+def candidates(results: Path, name: str, default: str, flag: str = "--run") -> Iterator[Path]:
+    """Yield the folder `results/name`, or without a name `<default>-<time>` and the same with a number.
+
+    Raises:
+        FxtradeError: as `run_folder`.
+    """
     stamped = f"{default}-{timestamp()}"
     numbered = itertools.chain([stamped], (f"{stamped}-{n}" for n in itertools.count(2)))
-    yield from (run_folder(results, n) for n in ([name] if name else numbered))
+    yield from (run_folder(results, n, flag) for n in ([name] if name else numbered))
 
 
 def check_new(results: Path, name: str) -> None:
@@ -87,17 +91,20 @@ def _taken(folder: Path) -> FxtradeError:
     return FxtradeError(f"{folder} holds a run already; resume it with {resume}, or give another --run name")
 
 
-def run_folder(results: Path, name: str) -> Path:
+def run_folder(results: Path, name: str, flag: str = "--run") -> Path:
     """Return the folder of that name in `results`.
+
+    Args:
+        flag: of the command line that gives the name, for messages.
 
     Raises:
         ConfigError: the name is a path or too long.
         CheckpointError: Orbax would take the path for a pattern.
     """
     if len(os.fsencode(name)) > LONGEST_NAME:
-        raise ConfigError(f"--run {name[:40]}... has more than {LONGEST_NAME} bytes; give a shorter name")
+        raise ConfigError(f"{flag} {name[:40]}... has more than {LONGEST_NAME} bytes; give a shorter name")
     if (results / name).resolve().parent != results.resolve():
-        raise ConfigError(f"--run {name} must be a plain name; choose the folder around it with --results")
+        raise ConfigError(f"{flag} {name} must be a plain name; choose the folder around it with --results")
     check_path(results / name)
     return results / name
 

@@ -140,7 +140,7 @@ class Simulator:
         return [b + low * (w - b) for b, w in zip(base, wanted, strict=True)]
 
     def shrink(self, a, wanted, price):
-        """Whole lots of enough value."""
+        """The position after whole lots of enough value."""
         x, limits = self.assets[a], self.m.limits
         if limits is None or wanted == 0:
             return wanted
@@ -149,9 +149,12 @@ class Simulator:
             size = math.floor(size / limits.lot * (1 + 1e-9)) * float(limits.lot)
         if limits.min_notional is not None and size * price < limits.min_notional:
             size = 0.0
-        if size == 0 and abs(wanted - x.units) > 1e-9 * max(abs(wanted), abs(x.units)):
-            self.counts["dropped"] += 1
         return x.units + math.copysign(size, wanted - x.units)
+
+    def too_small(self, a, wanted, price):
+        units = self.assets[a].units
+        asked = abs(wanted - units) > 1e-9 * max(abs(wanted), abs(units))
+        return asked and self.shrink(a, wanted, price) == units
 
     def sized(self, order, equity, price):
         return order.weight * equity / price if math.isnan(order.units) else order.units
@@ -238,13 +241,16 @@ class Simulator:
             found, leave = self.entry(a, end[a], equity, opening), self.exit(a, end[a]) if self.has_exits else None
             if found and (opening or not leave or abs(found[0] - x.at) < abs(leave[0] - x.at)):
                 chosen[a] = found
-        wanted, makers, rest = [x.units for x in self.assets], [False] * A, {}
+        wanted, makers, rest, wish = [x.units for x in self.assets], [False] * A, {}, {}
         for a, (price, units, maker) in chosen.items():
             x = self.assets[a]
             self.move(a, price)
             if x.order.reduce_only:
                 units = 0.0 if units * x.units <= 0 else math.copysign(min(abs(units), abs(x.units)), units)
-            rest[a] = abs(units - x.units) > x.left
+            if self.too_small(a, units, price):
+                self.counts["dropped"] += 1
+                units = x.units
+            wish[a], rest[a] = units, abs(units - x.units) > x.left
             if rest[a]:
                 units = x.units + math.copysign(x.left, units - x.units)
             wanted[a], makers[a] = units, maker
@@ -260,7 +266,7 @@ class Simulator:
                 if x.units == 0:
                     self.clear(x)
             x.order.stop = NAN
-            x.order = x.order if rest[a] else None
+            x.order = x.order if rest[a] and not self.too_small(a, wish[a], price) else None
             x.at = price
             x.fresh = x.fresh or (x.units != 0 and before * x.units <= 0)
 
@@ -438,7 +444,7 @@ class Simulator:
         given, late = self.w.order, t - int(self.m.latency)
         for a, x in enumerate(self.assets):
             if x.order is not None and not math.isnan(x.order.bars):
-                x.order.bars -= 1
+                x.order.bars -= bool(self.w.bars.ok[t, a])
                 if x.order.bars <= 0:
                     x.order = None
                     self.counts["expired"] += 1

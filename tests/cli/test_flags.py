@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import common, wavenet
+from configs import common, sweep, wavenet
 from fxtrade.cli import flags
 from fxtrade.core.config_dict import freeze
 from fxtrade.core.errors import ConfigError
@@ -193,7 +194,17 @@ def test_a_share_of_the_work():
             flags.parse_shard(text)
 
 
+RUNS = ("attention_tcn", "cnn_lstm", "features", "gnn", "lru", "mlp", "tcn", "transformer", "wavenet")
+CONFIGS = {  # that fit a script
+    "train": RUNS,
+    "features": RUNS,
+    "comparison": ("comparison", "learner", "presets"),
+    "sweep": ("sweep",),
+    "backtest": ("backtest",),
+}
 SCRIPTS = {
+    "backtest": "--signals",
+    "sweep": "--name",
     "train": "--resume",
     "features": "--run",
     "comparison": "--shard",
@@ -210,8 +221,12 @@ def test_help(script):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert f"python scripts/{script}.py" in out and SCRIPTS[script] in out
-    if script in ("train", "features", "comparison"):
+    if script in ("train", "features"):
         assert "--config " in out and "configs/wavenet.py" in out and all(name in out for name in common.MARKETS)
+    if script == "sweep":
+        assert all(name in out for name in sweep.RULES)
+    if script in CONFIGS:
+        assert re.findall(r"^  configs/(\w+)\.py", out, re.M) == list(CONFIGS[script])
 
 
 def test_help_on_a_config():
@@ -227,6 +242,55 @@ try:
 except SystemExit as e:
     print(e.code, sorted({"orbax", "lightgbm", "matplotlib", "sklearn"} & {name.split(".")[0] for name in sys.modules}))
 """
+
+
+LIGHT = """
+import runpy, sys
+script, *sys.argv = sys.argv[1:]
+sys.argv = [script, *sys.argv]
+try:
+    runpy.run_path(script, run_name="__main__")
+except SystemExit as e:
+    print(e.code, sorted({"jax", "pandas", "plotly", "matplotlib"} & sys.modules.keys()))
+"""
+BACKTEST, SWEEP = ("scripts/backtest.py",), ("scripts/sweep.py", "--config=configs/sweep.py")
+BEFORE_JAX = {
+    "no file": (BACKTEST, "give one of --run, --targets and --signals, not none"),
+    "unknown flag": ((*BACKTEST, "--out=x"), "Unknown command line flag 'out'"),
+    "misspelt key": ((*BACKTEST, "--targets=x", "--config.trade.latencyy=1"), "did you mean 'latency'?"),
+    "impossible value": ((*BACKTEST, "--targets=x", "--config.trade.latency=-1"), "config.trade.latency must be"),
+    "no bars": ((*BACKTEST, "--targets=README.md"), "README.md: name the folder or file of its bars with --data"),
+    "missing file": ((*BACKTEST, "--signals=none.csv", "--data=docs"), "none.csv: there is no such file"),
+    "missing bars": ((*BACKTEST, "--targets=README.md", "--data=none"), "none: there is no such file or folder"),
+    "name of a folder": ((*BACKTEST, "--targets=README.md", "--name=a/b"), "--name a/b must be a plain name"),
+    "not a run": ((*BACKTEST, "--run=docs"), "docs is not a run"),
+    "a variant": ((*BACKTEST, "--config=configs/backtest.py:foo"), "no variants, and none is called 'foo'"),
+    "no config": (("scripts/sweep.py",), "name a config, for example --config configs/sweep.py"),
+    "unknown variant": (("scripts/sweep.py", "--config=configs/sweep.py:foo"), "none is called 'foo'"),
+    "misspelt key of a sweep": ((*SWEEP, "--config.trad.latency=1"), "did you mean 'trade'?"),
+    "missing bars of a sweep": ((*SWEEP, "--config.data.path=none"), "none: there is no such file or folder"),
+    "not a run, to be swept": (
+        ("scripts/sweep.py", "--config=configs/sweep.py:forecast", "--config.run=docs"),
+        "docs is not a run",
+    ),
+    "long name of a sweep": ((*SWEEP, f"--name={'x' * 201}"), "--name xxx"),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE_JAX)
+def test_mistakes_are_named_before_jax_is_imported(case):
+    arguments, message = BEFORE_JAX[case]
+    out, err = tiny.python("-c", LIGHT, *arguments).communicate(timeout=60)
+    assert err.startswith("error: ") and message in err and len(err.splitlines()) == 1
+    assert out == "1 []\n"
+
+
+def test_a_config_that_raises_is_named(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text("def get_config():\n    pass\n")
+    out, err = tiny.python("scripts/sweep.py", "--config", f"{file}:x").communicate(timeout=60)
+    assert err.startswith(f"error: {file}:x cannot be used as a config: TypeError: get_config() takes 0")
+    assert out == "" and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("mistake", ["misspelt key", "taken name", "unwritable results"])
@@ -282,7 +346,6 @@ def test_arrays_that_do_not_fit_into_memory_are_one_message(capsys, monkeypatch)
     monkeypatch.setattr(flags.sys, "argv", ["scripts/train.py"])
     monkeypatch.setattr(flags.sys, "path", list(flags.sys.path))
     monkeypatch.setattr(flags, "parse", lambda argv: None)
-    monkeypatch.setattr(flags.compat, "use_compilation_cache", lambda: None)
 
     def allocate():
         jax.jit(lambda: jnp.zeros((1 << 22, 1 << 22)))().block_until_ready()

@@ -168,5 +168,6 @@ def test_a_dataclass_of_mappings_and_back():
 
 def test_nearest():
     assert nearest("wavnet", ["tcn", "wavenet"]) == "; did you mean 'wavenet'? (known: tcn, wavenet)"
+    assert nearest("btcusdt", ["BTCUSDT", "ETHUSDT"]) == "; did you mean 'BTCUSDT'? (known: BTCUSDT, ETHUSDT)"
     assert nearest("zzz", ["tcn"]) == " (known: tcn)"
     assert nearest("zzz", []) == " (known: none)"

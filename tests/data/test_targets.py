@@ -49,6 +49,34 @@ class TestWeights:
         wide = {"timestamp": times((0, 3, 5)), "eth": [None, 0.1, None], "BTC": [0.5, -0.2, None]}
         np.testing.assert_array_equal(targets.read_weights(write(tmp_path / name, wide), panel_of()).weight, EXPECTED)
 
+    def test_a_column_called_number_may_be_a_symbol(self, tmp_path):
+        wide = {"timestamp": times((0, 5)), "NUMBER": [0.1, 0.2], "BTC": [None, 3]}
+        file = write(tmp_path / "w.csv", wide)
+        panel = panel_of(("BTC", "NUMBER"))
+        refused(targets.read_weights, file, "row 1 (2024-01-01T05:00:00, NUMBER)", "sum to 3.2", panel=panel)
+        made = targets.read_weights(file, panel, max_gross_exposure=4)
+        np.testing.assert_array_equal(made.weight[[0, 5]], [[np.nan, 0.1], [3, 0.2]])
+
+    @pytest.mark.parametrize("index", [None, "time"])
+    def test_the_index_of_a_frame_of_pandas_is_the_time(self, tmp_path, index):
+        pd = pytest.importorskip("pandas")
+        at = pd.to_datetime(times((0, 3)), unit="s").rename(index)
+        file = tmp_path / "w.csv"
+        pd.DataFrame({"BTC": [0.5, -0.2], "ETH": [None, 0.1]}, at).to_csv(file)
+        np.testing.assert_array_equal(targets.read_weights(file, panel_of()).weight, EXPECTED)
+
+    @pytest.mark.parametrize("name", ["Unnamed: 0", "__index_level_0__"])
+    def test_other_names_that_pandas_gives_the_index(self, tmp_path, name):
+        wide = {"BTC": [0.5, -0.2], "ETH": [None, 0.1], name: times((0, 3))}
+        made = targets.read_weights(write(tmp_path / "w.parquet", wide), panel_of())
+        np.testing.assert_array_equal(made.weight, EXPECTED)
+
+    def test_an_index_beside_times_is_a_column_like_any_other(self, tmp_path):
+        table = {"": [7, 8, 9]} | long()
+        np.testing.assert_array_equal(
+            targets.read_weights(write(tmp_path / "w.csv", table), panel_of()).weight, EXPECTED
+        )
+
     def test_iso_dates_name_the_same_bars(self, tmp_path):
         table = long() | {"timestamp": ["2024-01-01 00:00", "2024-01-01 03:00", "2024-01-01 03:00"]}
         made = targets.read_weights(write(tmp_path / "w.csv", table), panel_of())
@@ -92,7 +120,12 @@ class TestWeights:
             (long((-9, -8, -7)), ("no row lies within the bars, 2024-01-01T00:00", "2023-12-31T15:00")),
             ({"timestamp": times((0,)), "symbol": ["BTC"], "x": [1]}, ("no column weight beside symbol",)),
             ({"symbol": ["BTC"], "weight": [1]}, ("no column timestamp",)),
-            ({"timestamp": times((0,)), "BTX": [0.1]}, ("column btx is not a symbol of the bars; did you mean 'btc'",)),
+            ({"timestamp": times((0,)), "BTX": [0.1]}, ("column btx is not a symbol of the bars; did you mean 'BTC'",)),
+            (long(symbols=("BTC", "btc", "ETH")), ("row 1: there are no bars of symbol btc; did you mean 'BTC'?",)),
+            (long(symbols=("BTC", "BTX", "ETH")) | {"number": list("abc")}, ("row 1: there are no bars",)),
+            (long(symbols=(["BTC"], ["ETH"], ["ETH"])), ("column symbol: expected names, found List(String)",)),
+            (long(weight=([0.5], [0.1], [0.2])), ("column weight: expected numbers, found List(Float64)",)),
+            ({"timestamp": times((0,)), "number": [1]}, ("column number is not a symbol of the bars",)),
             ({"timestamp": times((0, 0)), "BTC": [0.1, 0.2]}, ("row 1 (2024-01-01T00:00:00, BTC)", "there twice")),
             ({"timestamp": times((0,)), "BTC": [None]}, ("no weight in any row",)),
         ],
@@ -136,6 +169,12 @@ class TestSignals:
         weight = targets.read_signals(write(tmp_path / "s.csv", table), panel_of()).weight
         np.testing.assert_array_equal(weight[:3, 0], [0.3, -0.3, 0.0])
 
+    def test_an_exit_needs_no_size(self, tmp_path):
+        table = signals(entry=[1, 0, 0, 0], exit=[0, 1, 0, 1], size=[0.3, None, None, 0.0])
+        for name in ("s.csv", "s.parquet"):
+            weight = targets.read_signals(write(tmp_path / name, table), panel_of()).weight
+            np.testing.assert_array_equal(weight[:4, 0], [0.3, 0.0, np.nan, 0.0])
+
     @given(
         st.lists(
             st.tuples(st.integers(0, N - 1), st.integers(0, 1), *[st.booleans()] * 4),
@@ -172,6 +211,8 @@ class TestSignals:
             (signals(entry=[1, 2]), ("row 1", "entry is neither true nor false")),
             (signals(entry=["1", "maybe"]), ("column entry, row 1: 'maybe' is not a number",)),
             (signals(entry=[1, 1], size=[0.1, 0.0]), ("row 1", "size is not a positive share")),
+            (signals(entry=[1, 1], size=[0.1, None]), ("row 1", "size is not a positive share")),
+            (signals(entry=[0], short_entry=[1], size=[-0.1]), ("row 0", "size is not a positive share")),
             (signals(entry=[1, 1], size=[0.1, float("inf")]), ("row 1", "size is not a positive share")),
             (signals(entry=[1], size=[3.0]), ("row 0", "sum to 3, above")),
             (signals(entry=[1], symbol=["XRP"]), ("row 0: there are no bars of symbol XRP",)),

@@ -40,7 +40,7 @@ class TestRun:
     def test_other_terms_are_another_trial_of_the_same_test_span(self, copy, tmp_path):
         config, before = run_dir.load_config(copy), ledger.read(copy.parent)
         later = dataclasses.replace(config, trade=dataclasses.replace(config.trade, latency=2))
-        made = backtest.of_run(copy, later, out=tmp_path / "out", console=QUIET)
+        made = backtest.of_run(copy, later, results=tmp_path / "out", console=QUIET)
         assert made.parent == tmp_path / "out" and made.name.startswith("backtest-2")
         *same, own = ledger.read(copy.parent)
         assert list(map(repr, same)) == list(map(repr, before))
@@ -227,7 +227,7 @@ def test_the_script(market, copy, tmp_path):
     """The command line: a copy, a file, and mistakes in one line."""
     folder, panel, weight = market
     file = weights_file(tmp_path / "w.csv", panel, weight)
-    script = ("scripts/backtest.py", "--out", str(tmp_path / "made"))
+    script = ("scripts/backtest.py", "--results", str(tmp_path / "made"))
     commands = {
         "file": ("--targets", file, "--data", folder, "--name=f", "--config.trade.costs.fee=None"),
         "run": (f"--run={copy}", "--name", "r", "--config.trade.latency=1"),

@@ -17,6 +17,7 @@ FORMS = (
     formatting.probability,
     formatting.duration,
     lambda x: formatting.fixed(x, 2),
+    lambda x: formatting.signed_percent(x, 2),
     lambda x: formatting.interval(x, x, x),
 )
 
@@ -35,7 +36,13 @@ def test_missing_is_an_en_dash(form, value):
         (formatting.gain(0.183), "+18.3 %"),
         (formatting.gain(-0.041), "-4.1 %"),
         (formatting.gain(5.31), "+531 %"),
+        (formatting.gain(8.68), "+868 %"),
+        (formatting.gain(27.0), "+2,700 %"),
         (formatting.gain(39_885), "x 39,900"),
+        (formatting.signed_percent(0.00123, 2), "+0.12 %"),
+        (formatting.signed_percent(-0.5, 2), "-50.00 %"),
+        (formatting.signed_percent(2.5, 2), "+250 %"),
+        (formatting.signed_percent(-12.5, 2), "-1,250 %"),
         (formatting.number(0.0521), "0.052"),
         (formatting.number(8.628), "8.63"),
         (formatting.number(-46.61), "-46.6"),

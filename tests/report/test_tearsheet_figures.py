@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,15 @@ def test_the_equity_axis_can_be_logarithmic(sheet):
     assert [button.args[0] for button in menu.buttons] == [{"yaxis.type": "linear"}, {"yaxis.type": "log"}]
 
 
+@pytest.mark.parametrize("last, scale", [(2.9, "linear"), (3.1, "log"), (-0.1, "linear")])
+def test_the_equity_axis_is_logarithmic_from_the_start_where_gains_are_large(sheet, last, scale):
+    equity = np.linspace(1.0, last, len(sheet.closes))
+    curve = dataclasses.replace(sheet.strategy, equity=equity)
+    figure = tearsheet_figures.curves(dataclasses.replace(sheet, strategy=curve, benchmark=None))
+    (menu,) = figure.layout.updatemenus
+    assert figure.layout.yaxis.type == scale == menu.buttons[menu.active].label
+
+
 def test_months_are_in_their_cells(sheet):
     years, table = tearsheet_figures.month_table(sheet)
     assert years == [2024] and table.shape == (1, 13)
@@ -59,10 +70,17 @@ def test_months_are_in_their_cells(sheet):
     np.testing.assert_array_equal(numbers(drawn["z"]).reshape(1, 13), table)
 
 
-def test_every_day_is_in_the_distribution(sheet):
-    (drawn,) = traces(tearsheet_figures.days(sheet))
-    counts, middle, width = (numbers(drawn[key]) for key in ("y", "x", "width"))
-    assert counts.sum() == len(sheet.strategy.days)
+def test_every_day_with_a_return_is_in_the_distribution(sheet):
+    idle = dataclasses.replace(sheet.strategy, days=np.append(sheet.strategy.days, [0.0, 0.0, np.nan]))
+    for other, text in (
+        (sheet, "daily return"),
+        (dataclasses.replace(sheet, strategy=idle), "2 days of exactly 0 left"),
+    ):
+        figure = tearsheet_figures.days(other)
+        (drawn,) = traces(figure)
+        counts, middle, width = (numbers(drawn[key]) for key in ("y", "x", "width"))
+        assert counts.sum() == len(sheet.strategy.days) == (sheet.strategy.days != 0).sum()
+        assert text in figure.layout.xaxis.title.text
     losses = (sheet.strategy.days < middle[20] - width[20] / 2).sum()
     assert counts[:20].sum() == losses
 
@@ -70,8 +88,9 @@ def test_every_day_is_in_the_distribution(sheet):
 def test_attribution_is_drawn_with_its_sign(sheet):
     for part in sheet.attributions:
         (drawn,) = traces(tearsheet_figures.attribution(part))
-        assert tuple(drawn["x"]) == part.groups
-        assert tuple(numbers(drawn["y"])) == part.profit
+        names, values = ("y", "x") if part.name == "asset" else ("x", "y")
+        assert tuple(drawn[names]) == part.groups
+        assert tuple(numbers(drawn[values])) == part.profit
         assert len(set(drawn["marker"]["color"])) == len({p < 0 for p in part.profit})
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fxtrade.report import tearsheet_tables
-from fxtrade.report.formatting import gain, percent
+from fxtrade.report.formatting import gain, percent, signed_percent
 from tests.helpers import tearsheet_sample as sample
 
 
@@ -54,7 +54,7 @@ def test_best_and_worst_trades_in_order(sheet):
     net = np.sort(sheet.trades.net)
     assert best.net.tolist() == net[::-1][:10].tolist() and worst.net.tolist() == net[:10].tolist()
     rows = table(sheet, "Worst trades").rows
-    assert [row[4] for row in rows] == [tearsheet_tables.profit(x) for x in worst.net]
+    assert [row[4] for row in rows] == [signed_percent(x, 2) for x in worst.net]
     assert {row[0] for row in rows} <= set(sample.SYMBOLS)
 
 
@@ -62,11 +62,6 @@ def test_gains_are_not_among_the_worst():
     few = sample.sheet(sample.panel(60))
     _, worst = tearsheet_tables.by_profit(few.trades)
     assert 0 < len(worst) < 10 and (worst.net < 0).all()
-
-
-@pytest.mark.parametrize("x, text", [(0.00123, "+0.12 %"), (-0.5, "-50.00 %"), (2.5, "+250 %"), (-12.5, "-1,250 %")])
-def test_profits(x, text):
-    assert tearsheet_tables.profit(x) == text
 
 
 def test_description(sheet):

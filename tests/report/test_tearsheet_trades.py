@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fxtrade.report import tearsheet_trades
-from fxtrade.report.tearsheet_tables import profit
+from fxtrade.report.formatting import signed_percent
 from tests.helpers import tearsheet_sample as sample
 from tests.helpers.figure_data import numbers, times, traces
 
@@ -35,7 +35,7 @@ def test_markers_stand_where_the_trades_were(sheet):
             np.testing.assert_array_equal(numbers(marks["y"])[:some], price[mask])
             np.testing.assert_array_equal(times(marks["x"])[:some], sheet.panel.times[row[mask]])
             for text, net in zip(marks["text"], t.net[mask], strict=False):
-                assert f"net profit {profit(net)}," in text and "MAE" in text and "exit: " in text
+                assert f"net profit {signed_percent(net, 2)}," in text and "MAE" in text and "exit: " in text
         ends = numbers(by_name["held"]["y"]).reshape(-1, 3)
         np.testing.assert_array_equal(ends[:, 0], t.entry_price)
         np.testing.assert_array_equal(ends[:, 1], t.exit_price)
