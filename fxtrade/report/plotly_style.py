@@ -48,5 +48,6 @@ def with_scales(figure: go.Figure, axis: str, *menus: dict, log: bool = False) -
         "yanchor": "bottom", "bgcolor": CLEAR, "pad": {"t": 0, "b": 0}, "active": int(log),
     }  # fmt: skip
     figure.update_layout(updatemenus=[*menus, scale], margin_t=72)  # below the mode bar
-    figure.update_layout({axis: {"type": "log" if log else "linear"}})
+    # with a format of its own a logarithmic axis writes 20, not a small 2
+    figure.update_layout({axis: {"type": "log" if log else "linear", "tickformat": ",~g"}})
     return figure
