@@ -20,7 +20,7 @@ class Grid:
     """P parameter sets on a grid.
 
     Attributes:
-        axes: the values of each parameter.
+        axes: the values of each parameter, ascending.
         index: position of each set on each axis, the last axis running fastest.
     """
 
@@ -47,7 +47,7 @@ def make(axes: Mapping[str, Sequence[Any]], increasing: Sequence[str] = ()) -> G
     """Return every combination of the values of each parameter.
 
     Args:
-        axes: values by parameter.
+        axes: values by parameter, in any order.
         increasing: parameters whose values must increase in this order; other combinations are left out, such as a fast
             window that is not shorter than the slow one.
 
@@ -64,7 +64,7 @@ def make(axes: Mapping[str, Sequence[Any]], increasing: Sequence[str] = ()) -> G
         if len(np.unique(numbers)) < numbers.size:
             raise ConfigError(f"grid: {name} has a value twice: {values!r}")
         whole = bool((numbers == np.round(numbers)).all())  # such as windows in bars
-        given[name] = tuple((numbers.astype(np.int64) if whole else numbers).tolist())
+        given[name] = tuple(np.sort(numbers.astype(np.int64) if whole else numbers).tolist())
     if unknown := [name for name in increasing if name not in given]:
         raise ConfigError(f"grid: increasing names '{unknown[0]}', which is not one of {', '.join(given)}")
     count = int(np.prod([len(values) for values in given.values()], dtype=float))

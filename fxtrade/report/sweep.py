@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from jaxtyping import Float
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -30,7 +31,7 @@ from fxtrade.runs.record import Period
 
 SHOWN = 10  # best sets
 LUCK = 0.05  # p-value above which the best set may be luck
-PAIRS = 3  # heat maps
+PAIRS, TICKS = 3, 11  # heat maps, and their labels of an axis, at most
 NAMES = {
     "sharpe": "Sharpe ratio (annual)",
     "sortino": "Sortino ratio (annual)",
@@ -169,11 +170,13 @@ def heat_maps(report: SweepReport) -> list[Figure]:
         figure = new_figure(4.6)
         plot = figure.add_subplot()
         limit = np.nanmax(np.abs(best))
-        image = plot.pcolormesh(_edges(across), _edges(down), best, cmap="RdBu", vmin=-limit, vmax=limit)
+        image = plot.imshow(best, origin="lower", aspect="auto", cmap="RdBu", vmin=-limit, vmax=limit)
         place = index[report.plateau.best]
-        plot.plot(across[place[i]], down[place[j]], marker="o", ms=9, mfc="none", mec="black", mew=1.6)
+        plot.plot(place[i], place[j], marker="o", ms=9, mfc="none", mec="black", mew=1.6)
         figure.colorbar(image, ax=plot, label=NAMES[report.config.score])
         decorate(plot, f"{NAMES[report.config.score]} (circle: the best set)", x, y)
+        _label(plot.xaxis, across)
+        _label(plot.yaxis, down)
         plot.grid(False)
         figures.append(figure)
     if len(axes) == 1:
@@ -198,13 +201,10 @@ def _pairs(report: SweepReport) -> list[tuple[int, int]]:
     return list(itertools.combinations(range(len(report.grid.axes)), 2))[:PAIRS]
 
 
-def _edges(values: tuple[float, ...]) -> Float[np.ndarray, " edges"]:
-    """Return the borders between neighbouring values, for cells of a mesh."""
-    centres = np.asarray(values, float)
-    if len(centres) == 1:
-        return centres[0] + np.array([-0.5, 0.5])
-    middle = (centres[1:] + centres[:-1]) / 2
-    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+def _label(axis: Axis, values: tuple[float, ...]) -> None:
+    """Label cells of equal size, whatever their values; of many values only some."""
+    places = np.arange(len(values))[:: -(-len(values) // TICKS)]
+    axis.set_ticks(places, [f"{values[k]:g}" for k in places])
 
 
 def _verdict(report: SweepReport) -> str:

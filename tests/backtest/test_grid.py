@@ -14,7 +14,7 @@ axis = st.lists(st.integers(1, 50), min_size=1, max_size=6, unique=True)
 
 @given(axis, axis, axis)
 def test_the_sets_are_all_combinations_that_increase(a, b, c):
-    expected = [(x, y, z) for x, y, z in itertools.product(a, b, c) if x < z]
+    expected = [(x, y, z) for x, y, z in itertools.product(*map(sorted, (a, b, c))) if x < z]
     if not expected:
         with pytest.raises(ConfigError, match="no set has a < c"):
             grid.make({"a": a, "b": b, "c": c}, ("a", "c"))
@@ -57,6 +57,12 @@ def test_the_plateau_is_made_of_the_sets_next_to_the_best():
     found = grid.plateau(made, score)
     near = [1, 2, 4, 6, 8, 9, 10]  # around (1, 1), less the one without a score
     assert found == (5, 100.0, 7, pytest.approx(np.mean(near)), 1.0)
+
+
+def test_values_are_neighbours_by_size_whatever_their_order():
+    made = grid.make({"window": (20, 5, 10)})
+    assert made.axes["window"] == (5, 10, 20)
+    assert grid.plateau(made, np.array([3.0, 2.0, 1.0]))[2:] == (1, 2.0, 2.0)
 
 
 def test_a_set_without_neighbours_and_sets_without_scores():
