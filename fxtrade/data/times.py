@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,31 +30,29 @@ def to_nanoseconds(column: pl.Series, path: str | Path, date_format: str | None 
     Text is ISO 8601, UTC where it names no zone, or in `date_format`, such as "%d/%m/%Y %H:%M" (codes of `strptime`).
 
     Raises:
-        DataError: a value is missing or is not a time, its day and month cannot be told apart, or the column mixes time
-            zones or units.
+        DataError: a value is missing, is not a time or is one beyond int64 ns, its day and month cannot be told apart,
+            or the column mixes time zones or units.
     """
     where = f"{path}: column {column.name}"
     if isinstance(column.dtype, (pl.Categorical, pl.Enum)):
         column = column.cast(pl.String)
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
     if column.null_count():
         raise DataError(f"{where}: row {column.is_null().arg_max()} has no time")
+    times = column
     if column.dtype == pl.String:
         digits = date_format is None and column.str.contains(r"^-?\d+(\.0*)?$").all()
-        column = _parse(column, where, date_format) if not digits else column.str.extract(r"^(-?\d+)").cast(pl.Int64)
-    if column.dtype.is_float() and (column == column.floor()).all():
-        column = column.cast(pl.Int64)
-    if column.dtype == pl.Date:
-        column = column.cast(NANOSECOND)
-    if isinstance(column.dtype, pl.Datetime):
-        return column.cast(pl.Datetime("ns", column.dtype.time_zone)).cast(pl.Int64)
-    if not column.dtype.is_integer():
+        times = column.str.extract(r"^(-?\d+)") if digits else _parse(column, where, date_format)
+    elif column.dtype.is_float() and (column == column.floor()).all():
+        times = column.cast(pl.Int64, strict=False)
+    if isinstance(times.dtype, (pl.Date, pl.Datetime)):
+        times = times.cast(pl.Datetime("ns", getattr(times.dtype, "time_zone", None)), strict=False)
+        _check_range(times.is_null(), column, where)
+        return times.cast(pl.Int64)
+    if not (times.dtype.is_integer() or times.dtype == pl.String):
         raise DataError(f"{where}: expected times, found {column.dtype}")
-    digits = column.cast(pl.String).str.len_chars()
-    _check_uniform(column, digits, where, "units", "write all in s, ms, us or ns since 1970")
-    scale = SCALES.get(digits[0])
-    if scale is None:
-        raise DataError(f"{where}: {column[0]} is not a time in s, ms, us or ns since 1970")
-    return column.cast(pl.Int64) * scale
+    return _scale(times.cast(pl.Int64, strict=False), column, where)
 
 
 def parse_time(text: str | None, which: str) -> int | None:
@@ -136,8 +136,22 @@ def find_interval(times: Int[np.ndarray, " N"], where: str | Path) -> int:
     return interval
 
 
+def _scale(numbers: pl.Series, given: pl.Series, where: str) -> pl.Series:
+    """Convert integers in a unit that their number of digits tells to ns; null where they are beyond int64."""
+    _check_range(numbers.is_null(), given, where)
+    if (numbers == np.arange(len(numbers))).all():
+        raise DataError(f"{where}: 0, 1, 2, ... are numbers of rows, not times; write the times into the file")
+    digits = numbers.cast(pl.String).str.len_chars()
+    scale = SCALES.get(digits[0])
+    if scale is None:
+        raise DataError(f"{where}: row 0, {given[0]}, is not a time in s, ms, us or ns since 1970")
+    _check_uniform(given, digits, where, "units", "write all in s, ms, us or ns since 1970")
+    _check_range(numbers.abs() > np.iinfo(np.int64).max // scale, given, where)
+    return numbers * scale
+
+
 def _parse(column: pl.Series, where: str, date_format: str | None) -> pl.Series:
-    """Parse text as times."""
+    """Parse text as dates, or times in ns."""
     if date_format is not None:
         return _parse_format(column, where, date_format)
     unclear = column.str.contains(DAY_OR_MONTH_FIRST)
@@ -147,30 +161,37 @@ def _parse(column: pl.Series, where: str, date_format: str | None) -> pl.Series:
             f"{where}: row {row}, '{column[row]}': day and month cannot be told apart; say which comes first with "
             "data.date_format, such as '%d/%m/%Y %H:%M'"
         )
-    if column.str.contains(r"^\d{4}-\d\d-\d\d$").all():
-        parsed = column.str.to_date(strict=False).cast(NANOSECOND)
-    else:
-        zones = column.str.extract(r"(Z|[+-]\d\d:?\d\d)$").fill_null("")
-        _check_uniform(column, zones, where, "zones", "write all as UTC")
-        try:
-            parsed = column.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
-        except pl.exceptions.PolarsError:  # no form fits the first value
-            parsed = pl.Series([None] * len(column), dtype=NANOSECOND)
     advice = "write ISO times such as 2024-05-17 12:00, or state the form of those of bars in data.date_format"
-    return _check_parsed(parsed, column, where, f"is not a time; {advice}")
+    problem = f"is not a time; {advice}"
+    if column.str.contains(r"^\d{4}-\d\d-\d\d$").all():
+        return _check_parsed(column.str.to_date(strict=False), column, where, problem)
+    zones = column.str.extract(r"(Z|[+-]\d\d:?\d\d)$").fill_null("")
+    _check_uniform(column, zones, where, "zones", "write all as UTC")
+    try:
+        return _parse_times(functools.partial(column.str.to_datetime, time_zone="UTC"), column, where, problem)
+    except pl.exceptions.PolarsError:  # no form fits the first value
+        raise DataError(f"{where}: row 0, '{column[0]}' {problem}") from None
 
 
 def _parse_format(column: pl.Series, where: str, date_format: str) -> pl.Series:
     """Parse text in a given form."""
     codes = f"data.date_format = '{date_format}'"
     example = "write the codes of strptime, such as '%d/%m/%Y %H:%M' for 17/05/2024 12:00"
-    has_time = re.search("%[HIMSTRXcsf+]", date_format)
+    problem = f"does not match {codes}; {example}"
     try:
-        parse = column.str.to_datetime if has_time else column.str.to_date
-        parsed = _check_parsed(parse(date_format, strict=False), column, where, f"does not match {codes}; {example}")
+        if not re.search("%[HIMSTRXcsf+]", date_format):
+            return _check_parsed(column.str.to_date(date_format, strict=False), column, where, problem)
+        parsed = _parse_times(functools.partial(column.str.to_datetime, date_format), column, where, problem)
     except pl.exceptions.PolarsError as e:
         raise DataError(f"{where}: {codes} is not a form of dates: {first_line(e)}; {example}") from e
-    return parsed.cast(NANOSECOND) if parsed.dtype == pl.Date else _as_utc(parsed)
+    return _as_utc(parsed)
+
+
+def _parse_times(parse: Callable[..., pl.Series], text: pl.Series, where: str, problem: str) -> pl.Series:
+    """Return the times of text in ns, from its parser with a unit. Raises DataError for the first that has none."""
+    wide = _check_parsed(parse(time_unit="us", strict=False), text, where, problem)  # in ns those beyond int64 wrap
+    _check_range(wide.cast(pl.Datetime("ns", wide.dtype.time_zone), strict=False).is_null(), text, where)
+    return parse(time_unit="ns", strict=False)
 
 
 def _check_parsed(parsed: pl.Series, text: pl.Series, where: str, problem: str) -> pl.Series:
@@ -179,6 +200,16 @@ def _check_parsed(parsed: pl.Series, text: pl.Series, where: str, problem: str) 
         row = int(parsed.is_null().arg_max() or 0)
         raise DataError(f"{where}: row {row}, '{text[row]}' {problem}")
     return parsed
+
+
+def _check_range(beyond: pl.Series, given: pl.Series, where: str) -> None:
+    """Raise DataError for the first time that is beyond int64 ns."""
+    if beyond.any():
+        row = int(beyond.arg_max() or 0)
+        raise DataError(
+            f"{where}: row {row}, '{given[row]}' is outside of 1677-09-22 to 2262-04-11, the times that int64 ns hold; "
+            "correct it, or remove the row"
+        )
 
 
 def _as_utc(times: pl.Series) -> pl.Series:

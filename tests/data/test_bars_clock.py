@@ -107,6 +107,60 @@ class TestErrors:
         refused(write(tmp_path / "A.csv", spoilt("timestamp", 2, START + 0.5)), "is not a time")
 
     @pytest.mark.parametrize(
+        "value",
+        [
+            "9999-12-31 00:02:00",
+            "2262-04-12T00:02:00",
+            "0001-01-01T00:02:00",
+            9_999_999_999,
+            datetime.datetime(9999, 12, 31),
+            datetime.datetime(1, 1, 1),
+        ],
+        ids=str,
+    )
+    def test_times_beyond_int64(self, tmp_path, value):
+        """Converted to ns they would be other times, of which nothing is wrong to see."""
+        right = [START + MINUTE * i for i in range(8)]
+        if not isinstance(value, int):
+            right = [datetime.datetime(2024, 1, 1, 0, i) for i in range(8)]
+        if isinstance(value, str):
+            right = [time.isoformat(value[10]) for time in right]
+        table = columns() | {"timestamp": [value if i == 2 else time for i, time in enumerate(right)]}
+        for name in ("A.csv", "A.parquet"):
+            words = f"{name}: column timestamp: row 2, '{str(value)[:10]}", "outside of 1677-09-22 to 2262-04-11"
+            refused(write(tmp_path / name, table), *words)
+
+    @pytest.mark.parametrize("value", ["9999-12-31", datetime.date(9999, 12, 31)])
+    def test_dates_beyond_int64(self, tmp_path, value):
+        days = [datetime.date(2024, 1, 1 + i) for i in range(7)]
+        days = [day.isoformat() for day in days] if isinstance(value, str) else days
+        table = columns() | {"timestamp": [*days, value]}
+        for name in ("A.csv", "A.parquet"):
+            refused(write(tmp_path / name, table), f"{name}: column timestamp: row 7, '9999-12-31' is outside")
+
+    @pytest.mark.parametrize("form", ["%d/%m/%Y", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S%.9f", "%d/%m/%Y %H:%M %z"])
+    def test_times_beyond_int64_in_a_given_form(self, tmp_path, form):
+        days = [datetime.datetime(2024 if i != 2 else 9999, 12, 31 - i, tzinfo=datetime.UTC) for i in range(8)]
+        text = pl.Series(days).dt.strftime(form)
+        words = f"row 2, '{text[2]}' is outside of 1677"
+        refused(write(tmp_path / "A.csv", columns() | {"timestamp": text}), "A.csv", words, date_format=form)
+
+    @pytest.mark.parametrize("value", [9_999_999_999_999_999_999, float("inf"), 1e30])
+    def test_numbers_beyond_int64(self, tmp_path, value):
+        table = columns() | {"timestamp": pl.Series([value] * 8)}
+        refused(write(tmp_path / "A.parquet", table), "column timestamp: row 0, '", "' is outside of 1677")
+
+    @pytest.mark.parametrize("text", ["1677-09-22T00:00", "2262-04-11T23:47"])
+    def test_the_ends_of_int64(self, text):
+        expected = np.datetime64(text, "ns").astype(int)
+        for form in (None, "%Y-%m-%dT%H:%M"):
+            assert times.to_nanoseconds(pl.Series("time", [text]), "file", form)[0] == expected
+
+    def test_numbers_of_rows_in_place_of_times(self, tmp_path):
+        table = without("timestamp", n=12) | {"": range(12)}
+        refused(write(tmp_path / "A.csv", table), "0, 1, 2, ... are numbers of rows, not times")
+
+    @pytest.mark.parametrize(
         "text, minutes",
         [
             ("2024-01", 0),
