@@ -89,8 +89,10 @@ def build_conditions(config: TradeConfig, panel: Panel) -> tuple[Conditions, str
         DataError: see `data.funding.read`. ConfigError: the cost "quoted_spread" without order books and estimator.
     """
     spread, given = None, config.funding
-    if "quoted_spread" in config.costs:
-        spread = spreads.before_each_row(panel.bars, config.spread)
+    own = {f"assets.{symbol}.costs": terms.costs for symbol, terms in config.assets.items()}
+    key = next((key for key, costs in ({"costs": config.costs} | own).items() if "quoted_spread" in costs), None)
+    if key is not None:
+        spread = spreads.before_each_row(panel.bars, config.spread, f"config.trade.{key}")
     if given.path is None:
         return Conditions(spread=spread), ""
     aligned = funding.read(given.path, panel, given.files or given.symbols)

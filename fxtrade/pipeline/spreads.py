@@ -12,8 +12,11 @@ from fxtrade.core.types import Bars, Book
 from fxtrade.features.spread import ESTIMATORS
 
 
-def before_each_row(bars: Bars, config: SpreadConfig) -> Float[np.ndarray, "N A"]:
+def before_each_row(bars: Bars, config: SpreadConfig, where: str = "config.trade.costs") -> Float[np.ndarray, "N A"]:
     """Return the relative spread that was known before each row opened, NaN before the first.
+
+    Args:
+        where: the key of the config that charges it, for error messages.
 
     Raises:
         ConfigError: there are neither order books nor an estimator.
@@ -22,7 +25,7 @@ def before_each_row(bars: Bars, config: SpreadConfig) -> Float[np.ndarray, "N A"
         return _last_before(_estimated(bars, config.estimator, config.window))
     if bars.book is None:
         raise ConfigError(
-            "config.trade.costs: quoted_spread needs order books, and these are bars without one; choose an estimator "
+            f"{where}: quoted_spread needs order books, and these are bars without one; choose an estimator "
             "by config.trade.spread.estimator, such as edge, or use half_spread"
         )
     return _last_before(_of_books(bars.book))

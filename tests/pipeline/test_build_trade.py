@@ -121,6 +121,17 @@ def test_the_quoted_spread_is_that_of_the_last_book_before_the_bar(panel):
         build.build_conditions(config, dataclasses.replace(panel, bars=panel.bars.replace(book=None)))
 
 
+def test_the_quoted_spread_of_the_costs_of_each_asset(panel):
+    costs, target = {"quoted_spread": {}}, np.tile([[0.5, 0.1]], (N, 1))
+    own = TradeConfig(costs={}, assets={symbol: {"costs": costs} for symbol in SYMBOLS})
+    terms = (build.build_terms(config, panel) for config in (own, TradeConfig(costs=costs)))
+    found, expected = (made.backtest(panel.bars, target) for made in terms)
+    np.testing.assert_array_equal(found.costs["quoted_spread"], expected.costs["quoted_spread"])
+    assert found.costs["quoted_spread"].any()
+    with pytest.raises(ConfigError, match="config.trade.assets.BTC.costs: quoted_spread needs order books"):
+        build.build_conditions(own, dataclasses.replace(panel, bars=panel.bars.replace(book=None)))
+
+
 @pytest.mark.parametrize("estimator", ["roll", "corwin_schultz", "abdi_ranaldo", "edge"])
 def test_the_estimated_spread_is_that_of_the_bars_before(panel, estimator):
     config = TradeConfig(costs={"quoted_spread": {}}, spread=SpreadConfig(estimator, window=16))
