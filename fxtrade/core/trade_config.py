@@ -140,8 +140,10 @@ class TradeConfig(Config):
     def __post_init__(self):
         super().__post_init__()
         fee = self.costs.get("fee", _DEFAULT_FEE)
-        alone = self.fee_schedule is None or dict(fee) == _DEFAULT_FEE
-        require(alone, "costs.fee", dict(fee), f"be left out beside fee_schedule = {self.fee_schedule!r}")
+        own = {f"assets.{symbol}.fee_schedule": terms.fee_schedule for symbol, terms in self.assets.items()}
+        for key, schedule in ({"fee_schedule": self.fee_schedule} | own).items():
+            alone = schedule is None or dict(fee) == _DEFAULT_FEE  # which a config has that names no fee
+            require(alone, "costs.fee", dict(fee), f"be left out beside {key} = {schedule!r}")
         for symbol in self.assets:
             self.of_asset(symbol)
 
@@ -159,6 +161,9 @@ class TradeConfig(Config):
             groups[name] = from_mapping(type(group), {**to_dict(group), **getattr(own, name)}, f"{where}.{name}")
         costs = {name: {**self.costs.get(name, {}), **options} for name, options in own.costs.items()}
         schedule = own.fee_schedule or self.fee_schedule
+        if "fee" in own.costs:
+            beside = f"be left out beside fee_schedule = {schedule!r}"
+            require(schedule is None, f"{where}.costs.fee", dict(own.costs["fee"]), beside)
         try:
             return dataclasses.replace(self, costs={**self.costs, **costs}, fee_schedule=schedule, assets={}, **groups)
         except ConfigError as e:

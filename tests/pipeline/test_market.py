@@ -158,6 +158,10 @@ def test_the_config_goes_through_json_and_a_config_dict():
             {"PERP": {"fee_schedule": "binance_spot", "costs": {"fee": {"rate_bps": 5}}}},
             "assets.PERP.costs.fee must be left out beside fee_schedule",
         ),
+        (
+            {"PERP": {"fee_schedule": "binance_spot", "costs": {"fee": {"rate_bps": 10.0}}}},
+            "assets.PERP.costs.fee must be left out beside fee_schedule = 'binance_spot', got {'rate_bps': 10.0}",
+        ),
         ({"PERP": {"carry": {"interest": 0.1}}}, "assets.PERP.carry must not have interest, which is on the account's"),
         ({"PERP": {"carry": {"derivate": 1}}}, "assets.PERP.carry has no key 'derivate'; did you mean 'derivative'"),
         (
@@ -174,6 +178,13 @@ def test_the_config_goes_through_json_and_a_config_dict():
 def test_what_does_not_fit_is_named(assets, message):
     with pytest.raises(ConfigError, match=message):
         build_market(TradeConfig(assets=assets), HOUR, SYMBOLS)
+
+
+def test_a_fee_of_all_assets_is_named_where_it_stands():
+    assets = {symbol: {"fee_schedule": "binance_spot"} for symbol in SYMBOLS}
+    message = "^costs.fee must be left out beside assets.SPOT.fee_schedule = 'binance_spot', got {'rate_bps': 5.0}"
+    with pytest.raises(ConfigError, match=message):
+        TradeConfig(costs={"fee": {"rate_bps": 5.0}}, assets=assets)
 
 
 def test_terms_by_asset_need_symbols():
