@@ -150,13 +150,14 @@ def _melt(table: pl.DataFrame, panel: Panel, path: Path) -> tuple[pl.DataFrame, 
     for column in columns:
         if column not in names:
             raise DataError(f"{path}: column {column} is not a symbol of the bars{nearest(column, panel.symbols)}")
-    table = table.with_columns(to_float64(table[column], path) for column in columns)
-    long = table.unpivot(columns, index=TIME, variable_name="symbol", value_name="weight")
-    given = long["weight"].is_not_null()
-    long = long.filter(given).with_columns(pl.col("symbol").replace(names))
-    if long.is_empty():
+    parts = [
+        table.select(*TIME, pl.lit(names[column]).alias("symbol"), to_float64(table[column], path).alias("weight"))
+        for column in columns
+    ]
+    given = np.concatenate([[], *(part["weight"].is_not_null() for part in parts)]).astype(bool)
+    if not given.any():
         raise DataError(f"{path}: no weight in any row; give timestamp, symbol and weight, or a column for each symbol")
-    return long, np.tile(np.arange(len(table)), len(columns))[given.to_numpy()]
+    return pl.concat(parts).filter(given), np.tile(np.arange(len(table)), len(columns))[given]
 
 
 def _symbols(table: pl.DataFrame, path: Path) -> pl.Series:

@@ -49,6 +49,12 @@ class TestWeights:
         wide = {"timestamp": times((0, 3, 5)), "eth": [None, 0.1, None], "BTC": [0.5, -0.2, None]}
         np.testing.assert_array_equal(targets.read_weights(write(tmp_path / name, wide), panel_of()).weight, EXPECTED)
 
+    @pytest.mark.parametrize("symbol", ["WEIGHT", "variable", "value", "1", "literal"])
+    def test_a_symbol_may_have_any_name(self, tmp_path, symbol):
+        wide = {"timestamp": times((0, 3)), symbol: [None, 0.1], "BTC": [0.5, -0.2]}
+        made = targets.read_weights(write(tmp_path / "w.csv", wide), panel_of(("BTC", symbol)))
+        np.testing.assert_array_equal(made.weight, EXPECTED)
+
     def test_a_column_called_number_may_be_a_symbol(self, tmp_path):
         wide = {"timestamp": times((0, 5)), "NUMBER": [0.1, 0.2], "BTC": [None, 3]}
         file = write(tmp_path / "w.csv", wide)
@@ -81,6 +87,10 @@ class TestWeights:
         table = long() | {"timestamp": ["2024-01-01 00:00", "2024-01-01 03:00", "2024-01-01 03:00"]}
         made = targets.read_weights(write(tmp_path / "w.csv", table), panel_of())
         np.testing.assert_array_equal(made.weight, EXPECTED)
+
+    def test_a_row_in_the_year_9999_is_not_decided_at_the_first_bar(self, tmp_path):
+        file = write(tmp_path / "w.csv", long() | {"timestamp": ["2024-01-01", "2024-01-01", "9999-12-31"]})
+        refused(targets.read_weights, file, "row 2, '9999-12-31' is outside of 1677", panel=panel_of())
 
     def test_the_last_row_before_the_bars_is_carried_in_and_others_are_counted(self, tmp_path):
         table = long((-1, -2, 3, N), ("BTC", "BTC", "ETH", "BTC"), (0.3, 0.9, 0.1, 0.2))
@@ -128,6 +138,7 @@ class TestWeights:
             ({"timestamp": times((0,)), "number": [1]}, ("column number is not a symbol of the bars",)),
             ({"timestamp": times((0, 0)), "BTC": [0.1, 0.2]}, ("row 1 (2024-01-01T00:00:00, BTC)", "there twice")),
             ({"timestamp": times((0,)), "BTC": [None]}, ("no weight in any row",)),
+            ({"timestamp": times((0,))}, ("no weight in any row",)),
         ],
         ids=lambda x: x[0][:30] if isinstance(x, tuple) else "",
     )
