@@ -122,6 +122,20 @@ class TestWrongKinds:
             fx.backtest(panel.bars, frame[::-1]).equity, fx.backtest(panel, weight[::-1]).equity
         )
 
+    @pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+    def test_a_frame_for_a_part_of_the_bars_is_reindexed_as_the_message_says(self, panel, zone):
+        index = pd.DatetimeIndex(panel.times.astype("datetime64[ns]"))
+        index = index if zone is None else index.tz_localize("UTC").tz_convert(zone)
+        target = pd.DataFrame(0.4, index, ["SIM0", "SIM1"])[100:]
+        with pytest.raises(DataError, match="row 0 of the target is .* adds the other bars with NaN") as e:
+            fx.backtest(panel, target)
+        code = str(e.value).partition("; target.")[2].partition(" adds")[0]
+        found = fx.backtest(panel, eval(f"target.{code}", {"pd": pd, "panel": panel, "target": target}))
+        expected = fx.backtest(panel, np.where(np.arange(300)[:, None] < 100, np.nan, [0.4, 0.4]))
+        np.testing.assert_array_equal(found.equity, expected.equity)
+        with pytest.raises(DataError, match="for the other bars add rows of NaN, which keep the position"):
+            fx.backtest(panel, target.rename_axis("timestamp").reset_index())
+
     @pytest.mark.parametrize("kind", [pl.DataFrame, pd.DataFrame])
     def test_a_column_of_times_is_that_of_the_bars_and_no_weight(self, panel, kind):
         weight = np.full((300, 2), 0.4)

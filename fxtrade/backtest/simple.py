@@ -84,7 +84,7 @@ def _weights(panel: Panel | Bars, target: Any) -> Float[np.ndarray, "N A"]:
     """Return the weights of an array or a frame. Raises DataError for anything else."""
     if hasattr(target, "columns"):
         if isinstance(panel, Panel):
-            _check_times(panel, row_times(target, "backtest: the target"))
+            _check_times(panel, target)
         target = target[[name for name in target.columns if name != "timestamp"]]
         target = _ordered(target, panel.symbols) if isinstance(panel, Panel) else target
     try:
@@ -93,8 +93,9 @@ def _weights(panel: Panel | Bars, target: Any) -> Float[np.ndarray, "N A"]:
         raise DataError(f"backtest: target must be weights [N, A], got {type(target).__name__}: {e}") from e
 
 
-def _check_times(panel: Panel, times: Int64[np.ndarray, " M"] | None) -> None:
-    """Raise DataError for the first time that is not that of the bar in its row."""
+def _check_times(panel: Panel, target: Any) -> None:
+    """Raise DataError for the first time of a frame that is not that of the bar in its row."""
+    times = row_times(target, "backtest: the target")
     if times is None or np.array_equal(times, panel.times):
         return
     rows = min(len(times), len(panel.times))
@@ -102,8 +103,18 @@ def _check_times(panel: Panel, times: Int64[np.ndarray, " M"] | None) -> None:
     there, wanted = (format_time(x[row]) if row < len(x) else "missing" for x in (times, panel.times))
     raise DataError(
         f"backtest: row {row} of the target is {there}, that of the bars {wanted}; give a row for each bar, in order, "
-        "with the open of the bar as its time"
+        f"with the open of the bar as its time{_how_to_reindex(panel, target, times)}"
     )
+
+
+def _how_to_reindex(panel: Panel, target: Any, times: Int64[np.ndarray, " M"]) -> str:
+    """Return the end of a message about a frame that has rows for some of the bars; "" about any other."""
+    if len(times) >= len(panel.times) or not np.isin(times, panel.times).all():
+        return ""
+    if "timestamp" in target.columns:
+        return "; for the other bars add rows of NaN, which keep the position"
+    zone = "" if target.index.tz is None else ", utc=True"
+    return f"; target.reindex(pd.to_datetime(panel.times{zone})) adds the other bars with NaN, which keeps the position"
 
 
 def _check_exposure(weights: Float[np.ndarray, "N A"], largest: float) -> None:
