@@ -42,7 +42,7 @@ RULES = {  # rule, its grid, parameters that increase
 
 
 def get_config(variant: str = "sma"):
-    check_names([variant], RULES, f"configs/sweep.py has the variants {', '.join(RULES)}, and none is called")
+    check_names([variant], RULES, "configs/sweep.py: there is no variant")
     rule, grid, increasing = RULES[variant]
     config = to_config_dict(SweepConfig(name=f"sweep-{variant}", grid=grid, increasing=increasing))
     config.rule.name = rule

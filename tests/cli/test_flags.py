@@ -266,7 +266,10 @@ BEFORE_JAX = {
     "not a run": ((*BACKTEST, "--run=docs"), "docs is not a run"),
     "a variant": ((*BACKTEST, "--config=configs/backtest.py:foo"), "no variants, and none is called 'foo'"),
     "no config": (("scripts/sweep.py",), "name a config, for example --config configs/sweep.py"),
-    "unknown variant": (("scripts/sweep.py", "--config=configs/sweep.py:foo"), "none is called 'foo'"),
+    "unknown variant": (
+        ("scripts/sweep.py", "--config=configs/sweep.py:foo"),
+        "there is no variant 'foo'",
+    ),
     "misspelt key of a sweep": ((*SWEEP, "--config.trad.latency=1"), "did you mean 'trade'?"),
     "missing bars of a sweep": ((*SWEEP, "--config.data.path=none"), "none: there is no such file or folder"),
     "not a run, to be swept": (
