@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,13 @@ def ends_with_line_end(path: Path) -> bool:
 
 
 def _detect(head: bytes, path: Path) -> Dialect:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{path}: it is text in UTF-16, not in UTF-8; save it as CSV in UTF-8")
+    if b"\0" in head:
+        raise DataError(
+            f"{path}: cannot be read as csv: it is not text in UTF-8; Parquet files (.parquet) and CSV files in UTF-8 "
+            "are read, so save sheets of other programs as one of them"
+        )
     lines = head.decode("utf-8-sig", errors="replace").splitlines()
     for skipped, line in enumerate(lines):
         separator = max(SEPARATORS, key=line.count)

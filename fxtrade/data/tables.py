@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from fxtrade.core.errors import DataError
+from fxtrade.core.registry import closest
 from fxtrade.data.times import format_time
 
 ALIASES = {  # other names of a column, the first that exists is used; case and spaces do not count
@@ -20,6 +21,7 @@ ALIASES = {  # other names of a column, the first that exists is used; case and 
 }
 DAY = r"^\d{8}$|^[^:]*[/. -][^:]*[/. -][^:]*$"  # text of a date without a time of day
 UNNAMED = ("", "unnamed:_0", "__index_level_0__")  # an index without a name, as pandas writes it
+COMMA = r"[+-]?[\d. ']*,[\d.,' ]*"  # 1,5 or 1,234.5
 TIME_OF_DAY = r"^\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?$"
 
 
@@ -43,7 +45,7 @@ def standard_table(
     time_column = next((c for c in time_columns if c in frame.columns), "")
     missing = [c for c in required if c not in frame.columns] + ([] if time_column else ["timestamp"])
     if missing:
-        raise DataError(f"{where}: no column {', '.join(missing)} (columns are {', '.join(names)})")
+        raise DataError(f"{where}: no column {', '.join(missing)} ({_describe(frame, missing, required)})")
     if frame.is_empty():
         raise DataError(f"{where}: it has no rows")
     return frame, time_column
@@ -64,7 +66,8 @@ def to_float64(column: pl.Series, where: str | Path) -> pl.Series:
     bad = converted.is_null() & text.is_not_null()
     if bad.any():
         row = int(bad.to_numpy().argmax())
-        raise DataError(f"{where}: column {column.name}, row {row}: {column[row]!r} is not a number")
+        comma = "; write a point before decimals, and no other separators" if re.fullmatch(COMMA, text[row]) else ""
+        raise DataError(f"{where}: column {column.name}, row {row}: {column[row]!r} is not a number{comma}")
     return converted
 
 
@@ -81,7 +84,16 @@ def check_order(frame: pl.DataFrame, where: str | Path, hint: str = "") -> None:
     """Raise DataError unless the column `time` increases; `hint` says what else could be done about equal times."""
     step = frame["time"].diff().fill_null(1)
     check_rows(frame, step == 0, where, f"the same time twice; remove duplicates{hint}")
-    check_rows(frame, step < 0, where, "times are not sorted; sort the file by time")
+    check_rows(frame, step < 0, where, "times are not sorted; sort the rows by time")
+
+
+def _describe(frame: pl.DataFrame, missing: Sequence[str], required: Sequence[str]) -> str:
+    """List the columns of a table, those without a name aside, and which of them may be the missing ones."""
+    named = [column for column in frame.columns if column not in UNNAMED]
+    others = set(named).difference(required, ALIASES)
+    close = {name: found for name in missing if (found := closest(name, others))}
+    hint = "".join(f"; rename {found} to {name} if that is what it is" for name, found in close.items())
+    return f"columns are {', '.join(named)}{hint}"
 
 
 def _join_time_of_day(frame: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from fxtrade.core.errors import DataError
 from fxtrade.core.registry import nearest
 from fxtrade.data.files import read_table
 from fxtrade.data.panel import Panel
-from fxtrade.data.tables import to_float64
+from fxtrade.data.tables import UNNAMED, to_float64
 from fxtrade.data.times import format_time, to_nanoseconds
 
 TIME = ("timestamp",)
@@ -148,6 +148,8 @@ def _melt(table: pl.DataFrame, panel: Panel, path: Path) -> tuple[pl.DataFrame, 
         raise DataError(f"{path}: some symbols differ by case alone; write timestamp, symbol and weight in its place")
     columns = [column for column in table.columns if column not in TIME]
     for column in columns:
+        if column in UNNAMED:
+            raise DataError(f"{path}: a column without a name beside timestamp; write the file without the index")
         if column not in names:
             raise DataError(f"{path}: column {column} is not a symbol of the bars{nearest(column, panel.symbols)}")
     parts = [
@@ -171,6 +173,8 @@ def _symbols(table: pl.DataFrame, path: Path) -> pl.Series:
 def _rows(table: pl.DataFrame, number: Int[np.ndarray, " R"], panel: Panel, path: Path) -> _Rows:
     """Return the rows of a long table. Raises DataError for an unknown symbol, and for one that is there twice."""
     symbols, place = _symbols(table, path), {symbol: a for a, symbol in enumerate(panel.symbols)}
+    if symbols.null_count():
+        raise DataError(f"{path}, row {number[symbols.is_null().arg_max()]}: the symbol is missing")
     asset = np.array([place.get(symbol, -1) for symbol in symbols])
     if (asset < 0).any():
         row = int(np.argmin(asset))
@@ -246,8 +250,11 @@ def _truth(table: pl.DataFrame, rows: _Rows, name: str) -> Bool[np.ndarray, " R"
     column = table[name]
     if column.dtype == pl.Boolean:
         return column.fill_null(False).to_numpy()
-    if column.dtype == pl.String:
-        column = column.str.strip_chars().str.to_lowercase().replace({"true": "1", "false": "0"})
-    numbers = to_float64(column, rows.path).fill_null(0.0).to_numpy()
-    rows.refuse((numbers != 0) & (numbers != 1), f"{name} is neither true nor false, 1 nor 0")
+    if isinstance(column.dtype, (pl.String, pl.Categorical, pl.Enum)):
+        text = column.cast(pl.String).str.strip_chars().str.to_lowercase().replace({"true": "1", "false": "0"})
+        numbers = text.cast(pl.Float64, strict=False).fill_null(float("nan")).set(text.is_null(), 0.0).to_numpy()
+    else:
+        numbers = to_float64(column, rows.path).fill_null(0.0).to_numpy()
+    bad = (numbers != 0) & (numbers != 1)
+    rows.refuse(bad, f"{name} is neither true nor false, 1 nor 0, but {column[int(bad.argmax())]!r}")
     return numbers == 1

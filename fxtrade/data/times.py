@@ -166,7 +166,7 @@ def _parse(column: pl.Series, where: str, date_format: str | None) -> pl.Series:
     if column.str.contains(r"^\d{4}-\d\d-\d\d$").all():
         return _check_parsed(column.str.to_date(strict=False), column, where, problem)
     zones = column.str.extract(r"(Z|[+-]\d\d:?\d\d)$").fill_null("")
-    _check_uniform(column, zones, where, "zones", "write all as UTC")
+    _check_uniform(column, zones, where, "zones", "write all as UTC, as tz_convert('UTC') of pandas does")
     try:
         return _parse_times(functools.partial(column.str.to_datetime, time_zone="UTC"), column, where, problem)
     except pl.exceptions.PolarsError:  # no form fits the first value

@@ -70,7 +70,7 @@ class TestErrors:
     """Each error names the file, the row and the problem."""
 
     def test_unsorted_times(self, tmp_path):
-        refused(write(tmp_path / "A.csv", rows(columns(), [0, 1, 3, 2, 4])), "row 3", "not sorted", "sort the file")
+        refused(write(tmp_path / "A.csv", rows(columns(), [0, 1, 3, 2, 4])), "row 3", "not sorted", "sort the rows")
 
     def test_duplicate_times(self, tmp_path):
         refused(write(tmp_path / "A.csv", rows(columns(), [0, 1, 1, 2])), "row 2", "twice", "remove duplicates")

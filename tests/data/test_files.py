@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from functools import partial
 
 import numpy as np
@@ -67,6 +68,16 @@ class TestCsv:
     def test_no_columns(self, tmp_path):
         (tmp_path / "A.csv").write_text("one\ntwo\n")
         refused(tmp_path / "A.csv", "no line has columns separated by a comma")
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+    def test_text_in_another_encoding(self, tmp_path, encoding):
+        (tmp_path / "A.csv").write_bytes(text_of(columns()).encode(encoding))
+        refused(tmp_path / "A.csv", "A.csv: ", "UTF-16, not in UTF-8" if encoding == "utf-16" else "not text in UTF-8")
+
+    def test_a_file_of_another_program(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "A.xlsx", "w") as file:
+            file.writestr("xl/workbook.xml", text_of(columns()))
+        refused(tmp_path / "A.xlsx", "A.xlsx: ", "Parquet files (.parquet) and CSV files in UTF-8 are read")
 
     @pytest.mark.parametrize("kept", [1, 3, 8])
     def test_a_last_line_that_is_cut_off(self, tmp_path, kept):

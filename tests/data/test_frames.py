@@ -118,6 +118,10 @@ class TestErrors:
         with pytest.raises(DataError, match=r"frame of A, row 4 \(2024-01-01T00:04:00\): high is below low"):
             Panel.from_frame(frame, "A")
 
+    def test_rows_in_no_order(self):
+        with pytest.raises(DataError, match="frame of A, row 3 .* not sorted; sort the rows by time"):
+            Panel.from_frame(pl.DataFrame(rows(columns(), [0, 1, 3, 2, 4])), "A")
+
     def test_a_missing_column(self):
         with pytest.raises(DataError, match="frame of A: no column volume"):
             Panel.from_frame(pl.DataFrame(columns()).drop("volume"), "A")
