@@ -77,13 +77,13 @@ def test_the_best_set_is_tested_on_the_bars_held_out(finished):
 
 def test_an_asset_with_a_gap_at_the_border_has_not_ended(tmp_path):
     """What is worthless once its bars have ended is not, where the bars go on among the days held out."""
-    gap = np.setdiff1d(np.arange(800), range(590, 610))
+    gap = np.setdiff1d(np.arange(800), range(560, 640))
     (tmp_path / "bars").mkdir()
     write(tmp_path / "bars" / "A.parquet", rows(columns(n=800, step=3_600), gap))
     write(tmp_path / "bars" / "B.parquet", columns(n=800, step=3_600, seed=1))
-    values = preset.get_config()
-    values.data.path = str(tmp_path / "bars")
-    values.null_paths, values.grid = 0, {"fast": (2, 3), "slow": (6, 12)}
+    values = preset.get_config("momentum")
+    values.data.path, values.rule.options = str(tmp_path / "bars"), {"allow_short": True}
+    values.null_paths, values.grid = 0, {"lookback": (5, 10)}
     made = []
     for policy in ("mark", "zero"):
         values.trade.delisted, values.name = policy, policy
