@@ -25,7 +25,7 @@ from fxtrade.core.text import plural
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Forecast
 from fxtrade.data.panel import Panel
-from fxtrade.data.times import parse_interval
+from fxtrade.data.times import format_time, parse_interval
 from fxtrade.experiment import sweep_store as store
 from fxtrade.experiment.sweep_data import SweepData, load
 from fxtrade.experiment.sweep_rules import Given, make_grid, rule_factory
@@ -109,8 +109,9 @@ def _announce(job: Job, panel: Panel, console: Console) -> None:
     config, markets = job.config, 1 + job.config.null_paths
     seconds = markets * job.grid.size * panel.bars.ok.size / SET_BARS_A_SECOND
     console.say(
-        f"{plural(job.grid.size, 'set')} x {plural(len(panel.times), 'bar')} x {plural(len(panel.symbols), 'asset')} "
-        f"on {plural(markets, 'market')}, about {duration(seconds)} after compilation"
+        f"{plural(job.grid.size, 'set')} x {plural(len(panel.times), 'bar')} from {format_time(panel.times[0], 'D')} to "
+        f"{format_time(panel.times[-1], 'D')} x {plural(len(panel.symbols), 'asset')} on {plural(markets, 'market')}, about "
+        f"{duration(seconds)} after compilation"
     )
     if seconds > 3600 * config.max_hours:
         raise ConfigError(
