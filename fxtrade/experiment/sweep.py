@@ -108,10 +108,11 @@ def _announce(job: Job, panel: Panel, console: Console) -> None:
     """Say how large the sweep is. Raises ConfigError if it may take longer than the config allows."""
     config, markets = job.config, 1 + job.config.null_paths
     seconds = markets * job.grid.size * panel.bars.ok.size / SET_BARS_A_SECOND
+    span = f"{format_time(panel.times[0], 'D')} to {format_time(panel.times[-1], 'D')}"
     console.say(
-        f"{plural(job.grid.size, 'set')} x {plural(len(panel.times), 'bar')} from {format_time(panel.times[0], 'D')} to "
-        f"{format_time(panel.times[-1], 'D')} x {plural(len(panel.symbols), 'asset')} on {plural(markets, 'market')}, about "
-        f"{duration(seconds)} after compilation"
+        f"{plural(job.grid.size, 'set')} x {plural(len(panel.times), 'bar')} ({span}) x "
+        f"{plural(len(panel.symbols), 'asset')} on {plural(markets, 'market')}, about {duration(seconds)} after "
+        "compilation"
     )
     if seconds > 3600 * config.max_hours:
         raise ConfigError(
