@@ -189,7 +189,7 @@ def _explained(report: SweepReport) -> list[str]:
     if report.held_out is not None:
         explained.append(
             "The days held out come after those on which the sets are compared, and took no part in the choice. The "
-            "best set goes on with what it holds; buy and hold begins there. Only this part is without selection."
+            "best set continues with what it holds; buy and hold begins there. Only this part is without selection."
         )
     if days := _left_out(report):
         explained.append(days)
