@@ -47,9 +47,7 @@ def to_nanoseconds(column: pl.Series, path: str | Path, date_format: str | None 
     elif column.dtype.is_float() and (column == column.floor()).all():
         times = column.cast(pl.Int64, strict=False)
     if isinstance(times.dtype, (pl.Date, pl.Datetime)):
-        times = times.cast(pl.Datetime("ns", getattr(times.dtype, "time_zone", None)), strict=False)
-        _check_range(times.is_null(), column, where)
-        return times.cast(pl.Int64)
+        return _to_ns(times, column, where).cast(pl.Int64)
     if not (times.dtype.is_integer() or times.dtype == pl.String):
         raise DataError(f"{where}: expected times, found {column.dtype}")
     return _scale(times.cast(pl.Int64, strict=False), column, where)
@@ -190,7 +188,7 @@ def _parse_format(column: pl.Series, where: str, date_format: str) -> pl.Series:
 def _parse_times(parse: Callable[..., pl.Series], text: pl.Series, where: str, problem: str) -> pl.Series:
     """Return the times of text in ns, from its parser with a unit. Raises DataError for the first that has none."""
     wide = _check_parsed(parse(time_unit="us", strict=False), text, where, problem)  # in ns those beyond int64 wrap
-    _check_range(wide.cast(pl.Datetime("ns", wide.dtype.time_zone), strict=False).is_null(), text, where)
+    _to_ns(wide, text, where)
     return parse(time_unit="ns", strict=False)
 
 
@@ -200,6 +198,13 @@ def _check_parsed(parsed: pl.Series, text: pl.Series, where: str, problem: str) 
         row = int(parsed.is_null().arg_max() or 0)
         raise DataError(f"{where}: row {row}, '{text[row]}' {problem}")
     return parsed
+
+
+def _to_ns(times: pl.Series, given: pl.Series, where: str) -> pl.Series:
+    """Convert dates or timestamps to timestamps in ns. Raises DataError for the first that is beyond int64."""
+    converted = times.cast(pl.Datetime("ns", getattr(times.dtype, "time_zone", None)), strict=False)
+    _check_range(converted.is_null(), given, where)
+    return converted
 
 
 def _check_range(beyond: pl.Series, given: pl.Series, where: str) -> None:
