@@ -196,11 +196,12 @@ def as_order(target: Array | Order) -> Order:
 def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:
     """Return the rows of a backtest, stacked."""
     real = jnp.result_type(float)
-    known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions)
+    known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions._replace(ended=None))
+    ended = fills.has_ended(bars.ok) if conditions.ended is None else conditions.ended
     second = jnp.asarray(bars.second_of_week)
     day, again = second // 86_400, jnp.diff(second, prepend=second[:1] - 1) == 0  # the same second is a week later
     days = jnp.where(again, 7, jnp.diff(day, prepend=day[:1]) % 7)
-    return Row(bars, fills.has_ended(bars.ok), path.draw_low_first(policy, np.shape(bars.ok)), days, known)
+    return Row(bars, ended, path.draw_low_first(policy, np.shape(bars.ok)), days, known)
 
 
 def finish(result: Result, capital: Number) -> Result:

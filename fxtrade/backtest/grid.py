@@ -106,7 +106,9 @@ def plateau(grid: Grid, score: Float[np.ndarray, " P"]) -> Plateau:
         ConfigError: no set has a score.
     """
     if np.isnan(score).all():
-        raise ConfigError("plateau: no set has a score: nothing was traded, or all accounts were ruined")
+        raise ConfigError(
+            "plateau: no set has a score: nothing was traded, all accounts were ruined, or there is but one day"
+        )
     best = int(np.nanargmax(score))
     distance = np.abs(grid.index - grid.index[best]).max(axis=1)
     near = score[(distance == 1) & ~np.isnan(score)]

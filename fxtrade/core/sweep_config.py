@@ -34,7 +34,7 @@ class SweepConfig(Config):
     increasing: tuple[str, ...] | None = None  # parameters whose values must increase in this order
     trade: TradeConfig = TradeConfig()  # the market, and the rules that follow
     score: Score = "sharpe"  # by which the best set is chosen
-    null_paths: Natural = 10  # surrogate markets on which the sweep is repeated; 0: none
+    null_paths: Natural = 20  # surrogate markets on which the sweep is repeated; 0: none
     null_block: str = "1d"  # blocks of bars that are shuffled for a surrogate
     seed: Natural = 0  # of the surrogates
     max_hours: float = 24.0  # longest estimated time that is begun

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shlex
 from pathlib import Path
 from typing import NamedTuple
+
+import jax
+import numpy as np
 
 from fxtrade import labels
 from fxtrade.core.config import RunConfig
@@ -22,12 +26,18 @@ from fxtrade.runs.record import RunRecord
 
 
 class ScoredRun(NamedTuple):
-    """A run's data and its forecasts of all rows, those that its weights were fitted to included."""
+    """A run's data and its forecasts of all rows, those that its weights were fitted to included.
+
+    Attributes:
+        fingerprint: of the bars.
+        weights: a hash of the weights.
+    """
 
     config: RunConfig
     data: Dataset
     forecast: Forecast
     fingerprint: str
+    weights: str
 
 
 def traded_record(folder: Path, config: RunConfig) -> RunRecord:
@@ -65,4 +75,7 @@ def score(folder: Path, console: Console, path: str | None = None) -> ScoredRun:
     params = best_params(folder, own, record.identity, *data.features.x.shape[1:])
     with console.bar("scoring", len(panel.times) * own.train.ensemble.size, "bars") as on_progress:
         forecast, _ = forecasts(own, build_model(own), params, data, on_progress)
-    return ScoredRun(own, data, forecast, fingerprint)
+    weights = hashlib.blake2b(digest_size=8)
+    for leaf in jax.tree.leaves(params):
+        weights.update(np.ascontiguousarray(leaf).tobytes())
+    return ScoredRun(own, data, forecast, fingerprint, weights.hexdigest())

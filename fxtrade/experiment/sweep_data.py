@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Int
 
 from fxtrade.backtest.sweep import DAY
 from fxtrade.core.errors import ConfigError, DataError
@@ -17,6 +19,7 @@ from fxtrade.core.types import Forecast
 from fxtrade.data.panel import Panel
 from fxtrade.experiment import scored_run
 from fxtrade.experiment.sweep_rules import Given
+from fxtrade.market import fills
 from fxtrade.pipeline import dataset
 from fxtrade.report.progress import Console
 from fxtrade.risk import sizing
@@ -29,13 +32,20 @@ class SweepData(NamedTuple):
     Attributes:
         first_held_out: sets are compared on the rows before it, and the best one is tested from it on.
         given: what the rules depend on.
+        ended: `[N, A]`, the asset had its last bar in the row before.
         forecast: of a run; rows that it was fitted to are not ok. None: rules read bars alone.
+        days: starts of the UTC days on which sets are compared, those with a forecast; None: all before the rows held
+            out.
+        weights: a hash of the run's; "" without a run.
     """
 
     panel: Panel
     first_held_out: int
     given: Given
+    ended: Bool[np.ndarray, "N A"]
     forecast: Forecast | None = None
+    days: Int[np.ndarray, " D"] | None = None
+    weights: str = ""
 
     @property
     def compared(self) -> tuple[Panel, Forecast | None]:
@@ -59,8 +69,11 @@ def load(config: SweepConfig, console: Console) -> SweepData:
     if config.held_out:  # whole days are held out
         first = int(np.searchsorted(panel.times, panel.times[min(first, rows - 1)] // DAY * DAY))
     if first < 2:
-        raise DataError(f"config.held_out={config.held_out:g} leaves {plural(first, 'bar')} of {rows:,}; give less")
-    return SweepData(panel, first, Given(len(panel.symbols)))
+        raise DataError(
+            f"config.held_out={config.held_out:g} holds out whole days, and leaves {plural(first, 'bar')} of {rows:,}; "
+            "give less, or 0"
+        )
+    return SweepData(panel, first, Given(len(panel.symbols)), _ended(panel))
 
 
 def _of_run(folder: Path, path: str | None, console: Console) -> SweepData:
@@ -75,4 +88,10 @@ def _of_run(folder: Path, path: str | None, console: Console) -> SweepData:
     given = Given(len(scored.data.panel.symbols), scored.config.label.horizon, confidence)
     rows = slice(int(valid[0]), int(tested[-1]) + 1)
     panel = dataclasses.replace(scored.data.panel.rows(rows), edge=None)
-    return SweepData(panel, int(tested[0] - valid[0]), given, jax.tree.map(lambda a: np.asarray(a)[rows], forecast))
+    forecast, first = jax.tree.map(lambda a: np.asarray(a)[rows], forecast), int(tested[0] - valid[0])
+    days = np.unique(panel.times[:first][forecast.ok[:first].any(1)] // DAY * DAY)
+    return SweepData(panel, first, given, _ended(panel), forecast, days, scored.weights)
+
+
+def _ended(panel: Panel) -> Bool[np.ndarray, "N A"]:
+    return np.asarray(fills.has_ended(jnp.asarray(panel.bars.ok)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -29,8 +31,9 @@ DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZip
 RETURNS, PARTS, REPORT = "returns.npz", "parts", "report.md"
 
 
-def identify(config: SweepConfig, panel: Panel) -> str:
-    """Return a hash of the config and its data."""
+def identify(config: SweepConfig, panel: Panel, weights: str = "") -> str:
+    """Return a hash of the config and its data, and of the weights of its run, wherever that lies."""
+    config = dataclasses.replace(config, run=weights or None)
     text = json.dumps(files.to_jsonable(to_dict(config)), sort_keys=True) + panel.fingerprint()
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -62,6 +65,12 @@ def claim(folder: Path, config: SweepConfig, identity: str) -> None:
         raise FxtradeError(f"{folder} holds another sweep or run; give another --name")
     if (folder / REPORT).exists():
         raise FxtradeError(f"{folder} holds this sweep already, finished; see report.md, or give another --name")
+
+
+def withdraw(folder: Path) -> None:
+    """Give up the claim of a folder whose sweep has no result."""
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
+    (folder / run_dir.CONFIG).unlink(missing_ok=True)
 
 
 def write_chunk(path: Path, chunk: Sweep) -> None:

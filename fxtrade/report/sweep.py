@@ -22,10 +22,11 @@ from fxtrade.core.files import write_atomic, write_text
 from fxtrade.core.sweep_config import SweepConfig
 from fxtrade.core.text import plural
 from fxtrade.data.times import format_time
-from fxtrade.report.formatting import describe_costs, duration, fixed, gain, percent
+from fxtrade.report.formatting import duration, fixed, gain, percent
 from fxtrade.report.plotting import BLUE, GREY, ORANGE, decorate, new_figure, write_plots
 from fxtrade.report.progress import Console
 from fxtrade.report.tables import commands, facts, grid, machine
+from fxtrade.report.trading_notes import describe_trade
 from fxtrade.runs.provenance import Environment
 from fxtrade.runs.record import Period
 
@@ -42,19 +43,29 @@ HEADER = ("total return", "max. drawdown", "trades", "winning", "exposure", "dai
 
 
 @dataclasses.dataclass(frozen=True)
-class HeldOut:
-    """The best set on the days after the bars on which it was chosen, and the score of buy and hold there.
+class Performance:
+    """An account over some days, net of costs.
 
     Attributes:
+        low, high: of the 95 % interval of the score where that is the Sharpe ratio, else NaN.
         max_drawdown: of the equity at the end of each day.
     """
 
-    period: Period
     score: float
+    low: float
+    high: float
     total_return: float
     max_drawdown: float
     daily_sharpe: float
-    hold: float
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """The best set on the days after the bars on which it was chosen, and buy and hold that begins there."""
+
+    period: Period
+    best: Performance
+    hold: Performance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +73,10 @@ class SweepReport:
     """A finished sweep.
 
     Attributes:
+        bars, period: on which the sets are compared.
         score: of each set.
+        result: on the days on which sets are compared.
         null_best: the best score on each surrogate market.
-        hold, null_hold: the score of buy and hold on the data, and on each surrogate market.
         held_out: None: no bars were.
     """
 
@@ -74,17 +86,16 @@ class SweepReport:
     source: str
     symbols: tuple[str, ...]
     bars: int
-    start: str
-    end: str
+    period: Period
     grid: Grid
     score: Float[np.ndarray, " P"]
     result: Sweep
     plateau: Plateau
+    best: Performance
+    hold: Performance
     null_best: tuple[float, ...]
-    hold: float
-    null_hold: tuple[float, ...]
+    held_out: HeldOut | None
     environment: Environment
-    held_out: HeldOut | None = None
 
     @property
     def order(self) -> list[int]:
@@ -127,35 +138,100 @@ def markdown(report: SweepReport) -> str:
     header = [*report.grid.axes, NAMES[report.config.score], *HEADER]
     rows = [_cells(report, p) for p in report.order[:SHOWN]]
     pictures = [f"![heat map](plots/heatmap_{k}.png)" for k in range(len(_pairs(report)))]
-    config, tested = report.config, report.held_out
-    held = [] if tested is None else [("held out", _span(tested))]
-    held = [*held, ("forecasts", f"of {config.run}")] if config.run else held
-    values = ((name, f"{len(v)} values, {min(v):g} to {max(v):g}") for name, v in report.grid.axes.items())
-    described = [
-        ("data", f"{report.source}: {', '.join(report.symbols)}"),
-        ("bars", f"{report.bars:,}, {report.start} to {report.end}"),
-        *held,
-        ("rule", config.rule.name),
-        *values,
-        ("sets", f"{report.grid.size:,}"),
-        ("surrogate markets", f"{config.null_paths}, shuffled in blocks of {config.null_block}"),
-        ("costs", f"{describe_costs(config.trade.costs)} a side"),
-        ("time", duration(report.seconds)),
-        *machine(report.environment),
-    ]
     sections = [
         f"# {report.name}",
         _verdict(report),
+        "## The best set",
+        _summary(report),
+        *_explained(report),
         "## Best sets",
         "Net of costs. The best of many sets is better than it will be: every set is a trial of the ledger.",
         grid(header, rows, words=()),
         *(["## Heat maps", *pictures] if pictures else []),
         "## What was swept",
-        facts(described),
+        facts(_described(report)),
         commands(report.environment),
         "Every set with its metrics is in `sets.parquet`, its daily returns in `returns.npz`.",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _summary(report: SweepReport) -> str:
+    """Return a table of the best set and of buy and hold, where sets are compared and where they are held out."""
+    name, spans = NAMES[report.config.score], [("sets compared", report.period, report.best, report.hold)]
+    if (tested := report.held_out) is not None:
+        spans.append(("held out", tested.period, tested.best, tested.hold))
+    header = ["", "days", "account", name, "95 % interval", "total return", "max. drawdown (daily)"]
+    rows = [
+        (
+            *((what, _span(period)) if account == "best set" else ("", "")),
+            account,
+            fixed(made.score, 2),
+            "" if np.isnan(made.low) else f"{fixed(made.low, 2)} to {fixed(made.high, 2)}",
+            gain(made.total_return),
+            percent(made.max_drawdown),
+        )
+        for what, period, best, hold in spans
+        for account, made in (("best set", best), ("buy and hold", hold))
+    ]
+    return grid(header, rows, words=(0, 1, 2))
+
+
+def _explained(report: SweepReport) -> list[str]:
+    """Return what the parts of the summary are."""
+    plateau, explained = report.plateau, []
+    if plateau.neighbours:
+        near = "set next to it has" if plateau.neighbours == 1 else f"{plateau.neighbours} sets next to it have"
+        explained.append(
+            f"The {near} {fixed(plateau.mean, 2)} on average, {fixed(plateau.worst, 2)} at the worst: a best set far "
+            "above them is more likely to be luck."
+        )
+    if report.held_out is not None:
+        explained.append(
+            "The days held out come after those on which the sets are compared, and took no part in the choice. The "
+            "best set continues with what it holds; buy and hold begins there. Only this part is without selection."
+        )
+    if days := _left_out(report):
+        explained.append(days)
+    if report.null_best:
+        explained.append(
+            f"The surrogate markets are these bars shuffled in blocks of {report.config.null_block}: their drift and "
+            "what lies within a block remain, any order between blocks is gone. Their best sets have "
+            f"{fixed(float(np.median(report.null_best)), 2)} in the median, {fixed(max(report.null_best), 2)} at most."
+        )
+    return explained
+
+
+def _left_out(report: SweepReport) -> str:
+    """Return on which days the sets are compared, if not on all."""
+    day = 86_400 * 10**9
+    days = report.period.last // day - report.period.first // day + 1
+    if len(report.result.days) == days:
+        return ""
+    return (
+        f"The sets are compared on {len(report.result.days):,} of these {days:,} days. The others have no forecast, "
+        "for the run was fitted to them, and are left out of all scores."
+    )
+
+
+def _described(report: SweepReport) -> list[tuple[str, str]]:
+    """Return what was swept, and how."""
+    config, tested = report.config, report.held_out
+    rows = [
+        ("data", f"{report.source}: {', '.join(report.symbols)}"),
+        ("bars", f"{report.bars:,}, {_span(report.period)}"),
+        ("held out", "nothing" if tested is None else _span(tested.period)),
+        ("forecasts", f"of {config.run}" if config.run else ""),
+        ("rule", config.rule.name),
+        *((name, f"{len(v)} values, {min(v):g} to {max(v):g}") for name, v in report.grid.axes.items()),
+        ("sets", f"{report.grid.size:,}"),
+        ("surrogate markets", f"{config.null_paths}, shuffled in blocks of {config.null_block}"),
+        ("terms of trade", describe_trade(config.trade)),
+        ("funding", config.trade.funding.path or ""),
+        ("time", duration(report.seconds)),
+        *machine(report.environment),
+    ]
+    return [(name, value) for name, value in rows if value]
 
 
 def heat_maps(report: SweepReport) -> list[Figure]:
@@ -174,7 +250,9 @@ def heat_maps(report: SweepReport) -> list[Figure]:
         place = index[report.plateau.best]
         plot.plot(place[i], place[j], marker="o", ms=9, mfc="none", mec="black", mew=1.6)
         figure.colorbar(image, ax=plot, label=NAMES[report.config.score])
-        decorate(plot, f"{NAMES[report.config.score]} (circle: the best set)", x, y)
+        others = [name for name in axes if name not in (x, y)]
+        best_of = f", best over {' and '.join(others)}" if others else ""
+        decorate(plot, f"{NAMES[report.config.score]}{best_of} (circle: the best set)", x, y)
         _label(plot.xaxis, across)
         _label(plot.yaxis, down)
         plot.grid(False)
@@ -208,39 +286,35 @@ def _label(axis: Axis, values: tuple[float, ...]) -> None:
 
 
 def _verdict(report: SweepReport) -> str:
-    """Return in words what the best set is worth."""
-    best, name = report.plateau, NAMES[report.config.score]
-    sentences = [f"The best set ({report.grid.describe(best.best)}) has a {name} of {fixed(best.score, 2)}"]
-    if best.neighbours:
-        near = plural(best.neighbours, "set")
-        sentences[0] += (
-            f"; the {near} next to it have {fixed(best.mean, 2)} on average, {fixed(best.worst, 2)} at the worst"
-        )
-    sentences.append(f"Buy and hold has {fixed(report.hold, 2)}")
-    if (tested := report.held_out) is not None:
+    """Return in a few sentences what the best set is worth."""
+    best, name, tested = report.best, NAMES[report.config.score], report.held_out
+    sentences = [
+        f"The best set ({report.grid.describe(report.plateau.best)}) has a {name} of {fixed(best.score, 2)}, buy and "
+        f"hold {fixed(report.hold.score, 2)}"
+    ]
+    if tested is not None:
         sentences.append(
-            f"On the days held out, {_span(tested)}, this set has {fixed(tested.score, 2)} (total return "
-            f"{gain(tested.total_return)}, max. drawdown {percent(tested.max_drawdown)} at daily closes), buy and "
-            f"hold {fixed(tested.hold, 2)}"
+            f"On the days held out, {_span(tested.period)}, it has {fixed(tested.best.score, 2)}, buy and hold "
+            f"{fixed(tested.hold.score, 2)}"
+        )
+    if best.score <= 0:
+        sentences.append("No set made money")
+    elif nulls := len(report.null_best):
+        reach = sum(null >= best.score for null in report.null_best)
+        p = (1 + reach) / (1 + nulls)
+        least = f", the least that {plural(nulls, 'market')} can show" if not reach else ""
+        found = "it may be luck" if p > LUCK else "it is unlikely to be luck alone"
+        sentences.append(
+            f"{reach if reach else 'None'} of {plural(nulls, 'surrogate market')} "
+            f"{'reaches' if reach == 1 else 'reach'} its score: {found} (p = {fixed(p, 2)}{least})"
         )
     if edges := _at_the_edge(report):
-        sentences.append(f"The best set lies at the edge of the grid ({', '.join(edges)}): give more values there")
-    if report.null_best:
-        reach = sum(null >= best.score for null in report.null_best)
-        p = (1 + reach) / (1 + len(report.null_best))
-        found = "the best set may be luck" if p > LUCK else "the best set is unlikely to be luck"
-        middle, held = (fixed(float(np.median(scores)), 2) for scores in (report.null_best, report.null_hold))
-        sentences.append(
-            f"On {plural(len(report.null_best), 'surrogate market')}, whose bars are shuffled in blocks of "
-            f"{report.config.null_block}, so that only their drift and what lies within a block remain, the best set "
-            f"has {middle} in the median and buy and hold {held}. {reach} of them reach the best set's score: p = "
-            f"{fixed(p, 2)}, {found}"
-        )
+        sentences.append(f"It lies at the edge of the grid ({', '.join(edges)}): give more values there")
     return ". ".join(sentences) + "."
 
 
-def _span(tested: HeldOut) -> str:
-    return f"{format_time(tested.period.first, 'm')} to {format_time(tested.period.last, 'm')}"
+def _span(period: Period) -> str:
+    return f"{format_time(period.first, 'm')} to {format_time(period.last, 'm')}"
 
 
 def _at_the_edge(report: SweepReport) -> list[str]:

@@ -10,18 +10,20 @@ import pytest
 
 from configs import sweep as preset
 from fxtrade.backtest import engine
-from fxtrade.backtest.sweep import DAY
+from fxtrade.backtest.sweep import DAY, Sweep
 from fxtrade.core.config_dict import to_config_dict
 from fxtrade.core.errors import ConfigError, FxtradeError, Interrupted
 from fxtrade.core.sweep_config import SweepConfig, freeze
-from fxtrade.experiment import sweep, sweep_rules, sweep_store
+from fxtrade.experiment import sweep, sweep_rules, sweep_score, sweep_store
 from fxtrade.experiment.sweep_rules import Given
 from fxtrade.pipeline import build, dataset
+from fxtrade.report.formatting import gain
 from fxtrade.report.progress import Console
 from fxtrade.risk import trend
 from fxtrade.risk.rule import chain
 from fxtrade.risk.toward import only_changes
 from fxtrade.runs import ledger
+from tests.helpers.bar_files import columns, rows, write
 
 QUIET = Console(quiet=True)
 
@@ -45,8 +47,8 @@ def test_the_folder_holds_the_report_every_set_and_their_returns(finished):
     sets = pl.read_parquet(finished / "sets.parquet")
     assert sets.height == 5 and {"fast", "slow", "sharpe", "max_drawdown", "trades"} <= set(sets.columns)
     text = (finished / "report.md").read_text()
-    assert "The best set (fast " in text and "2 surrogate markets" in text and "Buy and hold has" in text
-    assert "p = 0.33, the best set may be luck" in text or "p = 0.67" in text or "p = 1.00" in text
+    assert "The best set (fast " in text and "2 surrogate markets" in text and "buy and hold" in text
+    assert "(p = 0.33, the least that 2 markets can show)" in text or "p = 0.67" in text or "p = 1.00" in text
     assert (finished / "plots" / "heatmap_0.png").stat().st_size > 5_000
     with np.load(finished / "returns.npz") as stored:
         assert stored["returns"].shape == (5, len(stored["days"]))
@@ -66,20 +68,74 @@ def test_the_best_set_is_tested_on_the_bars_held_out(finished):
     np.testing.assert_allclose(
         tested.metrics["total_return"], result.equity[-1] / result.equity[last] - 1, rtol=1e-9, atol=1e-12
     )
+    held = tested.metrics["total_return"]
     text, start = (finished / "report.md").read_text(), str(panel.times[last + 1].astype("M8[ns]").astype("M8[m]"))
+    assert f"| {gain(held)} |" in text
     assert f"On the days held out, {start} to " in text and f"| held out | {start}" in text
     assert np.load(finished / "returns.npz")["days"][-1] == panel.times[last] // DAY * DAY
 
 
+def test_an_asset_with_a_gap_at_the_border_has_not_ended(tmp_path):
+    """What is worthless once its bars have ended is not, where the bars go on among the days held out."""
+    gap = np.setdiff1d(np.arange(800), range(560, 640))
+    (tmp_path / "bars").mkdir()
+    write(tmp_path / "bars" / "A.parquet", rows(columns(n=800, step=3_600), gap))
+    write(tmp_path / "bars" / "B.parquet", columns(n=800, step=3_600, seed=1))
+    values = preset.get_config("momentum")
+    values.data.path, values.rule.options = str(tmp_path / "bars"), {"allow_short": True}
+    values.null_paths, values.grid = 0, {"lookback": (5, 10)}
+    made = []
+    for policy in ("mark", "zero"):
+        values.trade.delisted, values.name = policy, policy
+        folder = sweep.run(freeze(values), tmp_path, console=QUIET)
+        made.append(pl.read_parquet(folder / "sets.parquet"))
+    assert made[0].equals(made[1])
+
+
+def test_a_sweep_without_any_score_leaves_its_folder_to_others(tmp_path):
+    with pytest.raises(ConfigError, match="no set has a score: nothing was traded"):
+        sweep.run(config(grid={"slow": (1_900, 1_950)}, increasing=None), tmp_path, console=QUIET)
+    sweep.run(config(null_paths=0), tmp_path, console=QUIET)
+
+
+@pytest.mark.parametrize(
+    "trade, message",
+    [
+        ({"costs": {"fees": {}}}, "there is no cost 'fees'"),
+        ({"assets": {"X": {"margin": {"initial": 0.5}}}}, "there is no symbol 'X'"),
+        ({"funding": {"path": "nowhere"}}, "nowhere"),
+    ],
+)
+def test_terms_that_are_refused_claim_no_folder(trade, message, tmp_path):
+    values = preset.get_config()
+    values.data.synth.bars, values.null_paths = 500, 0
+    with values.unlocked():
+        for key, value in trade.items():
+            values.trade[key] = value
+    with pytest.raises(FxtradeError, match=message):
+        sweep.run(freeze(values), tmp_path, console=QUIET)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_score_on_some_days_leaves_out_the_others():
+    equity = np.array([[1.1, 1.1, 0.99, 1.98]])
+    made = Sweep(np.arange(4), equity, *np.array([[-0.1], [0.5], [0.2]]), np.array([3]), np.array([0.5]))
+    some = sweep_score.of_days(made, np.array([0, 2]))
+    np.testing.assert_allclose(some.equity, [[1.1, 0.99]])
+    assert some.exposure == 1.0 and some.turnover == 0.4 and some.days.tolist() == [0, 2]
+    assert sweep_score.of_days(made, None) is made
+
+
 def test_sets_that_lose_nearly_all_on_the_first_day_have_a_score():
     equity = np.array([[1.0, 1.1, 1.2], [0.05, 0.06, 0.05], [-0.5, -0.5, -0.5]])
-    made = sweep.scores("sharpe", equity)
+    made = sweep_score.scores("sharpe", equity)
     assert made[0] > 0 > made[1] and np.isnan(made[2])
 
 
 def test_nothing_is_held_out_if_not_asked_for(tmp_path):
     folder = sweep.run(config(held_out=0.0, null_paths=0), tmp_path, console=QUIET)
-    assert "held out" not in (folder / "report.md").read_text() and len(ledger.read(tmp_path)) == 1
+    text = (folder / "report.md").read_text()
+    assert "| held out | nothing |" in text and "On the days held out" not in text and len(ledger.read(tmp_path)) == 1
 
 
 def test_a_best_set_at_the_edge_is_named(finished):

@@ -6,16 +6,17 @@ import pytest
 
 from configs import sweep as preset
 from fxtrade.backtest import engine
+from fxtrade.backtest.sweep import DAY
 from fxtrade.core.config_dict import to_config_dict
 from fxtrade.core.errors import FxtradeError
 from fxtrade.core.sweep_config import freeze
-from fxtrade.experiment import sweep, sweep_data
+from fxtrade.experiment import sweep, sweep_data, sweep_store
 from fxtrade.pipeline import build
 from fxtrade.report.progress import Console
 from fxtrade.risk import exits, sizing
 from fxtrade.risk.rule import chain
 from fxtrade.risk.toward import only_changes
-from fxtrade.runs import run_dir
+from fxtrade.runs import ledger, run_dir
 from fxtrade.runs.record import RunRecord
 
 QUIET = Console(quiet=True)
@@ -43,6 +44,28 @@ def test_a_set_is_the_backtest_of_its_threshold(copy, tmp_path):
     first = pl.read_parquet(made / "sets.parquet").row(0, named=True)
     assert (first["coverage"], first["bracket_stop"]) == (0.1, 0.01) and first["trades"] > 0
     np.testing.assert_allclose(first["total_return"], result.equity[-1] - 1, rtol=1e-9, atol=1e-12)
+
+
+def test_the_ledger_of_the_run_counts_the_sets_wherever_the_sweep_lies(copy, tmp_path):
+    before = len(ledger.read(copy.parent))
+    sweep.run(config(copy), tmp_path / "elsewhere", console=QUIET)
+    *_, swept, tested = ledger.read(copy.parent)
+    assert len(ledger.read(copy.parent)) == before + 2 and not (tmp_path / "elsewhere" / ledger.LEDGER).exists()
+    assert len(ledger.read_sweep(copy.parent / swept.sweep)) == 4
+    assert tested.data_fingerprint != swept.data_fingerprint
+
+
+def test_other_weights_are_another_sweep(copy):
+    data = sweep_data.load(config(copy), QUIET)
+    here, there = (sweep_store.identify(config(path), data.panel, data.weights) for path in (copy, copy / ".." / "x"))
+    assert here == there != sweep_store.identify(config(copy), data.panel, "other")
+
+
+def test_sets_are_compared_on_days_with_forecasts(copy, tmp_path):
+    data = sweep_data.load(config(copy), QUIET)
+    made = sweep.run(config(copy), tmp_path, console=QUIET)
+    (panel, forecast), compared = data.compared, np.load(made / "returns.npz")["days"]
+    assert (compared // DAY == np.unique(panel.times[forecast.ok.any(1)] // DAY)).all()
 
 
 def test_it_sees_no_row_of_the_training_and_tests_on_those_of_the_run(copy):
