@@ -56,7 +56,7 @@ def describe_ended(panel: Panel, trades: Trades) -> str:
     if not len(ended):
         return ""
     texts = [
-        f"{panel.symbols[asset]} (last bar {format_time(panel.times[last[asset]], 'D')}, position {ENDED[reason]})"
+        f"{panel.symbols[asset]} (last bar {format_time(int(panel.times[last[asset]]), 'D')}, position {ENDED[reason]})"
         for asset, reason in zip(ended.asset[:LISTED].tolist(), ended.reason[:LISTED].tolist(), strict=True)
     ]
     more = f" and {len(ended) - LISTED} more" if len(ended) > LISTED else ""
