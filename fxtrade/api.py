@@ -27,7 +27,7 @@ from fxtrade.evaluate import tearsheet
 from fxtrade.evaluate.tearsheet import TearSheet
 from fxtrade.models import build as build_model
 from fxtrade.pipeline import dataset
-from fxtrade.report.trading_notes import describe_events
+from fxtrade.report.trading_notes import describe_ended, describe_events
 
 __all__ = [
     "build_features", "build_model", "forecast", "load_run", "read_bars", "read_books", "read_funding", "simulate",
@@ -113,7 +113,8 @@ def tear_sheet(
     if result.executions is None:
         raise DataError("tear sheet: the result has no executions; make it with backtest(..., record=True)")
     made = trades(result.executions, panel.bars)
-    sheet = tearsheet.tear_sheet(panel, result, made, capital, benchmark, title, describe_events(result.counts))
+    warnings = [text for text in (describe_ended(panel, made), *describe_events(result.counts)) if text]
+    sheet = tearsheet.tear_sheet(panel, result, made, capital, benchmark, title, warnings)
     if folder is not None:
         from fxtrade.report import tearsheet as report  # plotting takes a second to import
 

@@ -27,7 +27,9 @@ DATA = flags.DEFINE_string("data", "", "Folder or file of the bars for --targets
 RESULTS = flags.DEFINE_string(
     "results", "", "Folder that gets the backtest's folder; default: that of the run, or results."
 )
-NAME = flags.DEFINE_string("name", "", "The backtest's folder is backtest-<name>; default: the time.")
+NAME = flags.DEFINE_string(
+    "name", "", "The backtest's folder is backtest-<name>, its tear sheet has this title; default: the time."
+)
 
 
 def main() -> None:

@@ -36,9 +36,10 @@ class Trades:
         bars: `exit_row - entry_row`, 0 for a trade within one bar.
         mae, mfe: maximum adverse and favourable excursion: the worst (<= 0) and the best (>= 0) move of the price away
             from `entry_price` while the position was held, as a fraction of it, positive in favour of the position.
-            Bars between entry and exit count with their low and high. The entry bar counts with its close and the exit
-            bar with its open (a trade within one bar with neither), and both with the prices of the executions, since
-            their extremes may lie outside the time held. An open trade is held to the close of the last bar.
+            Bars between entry and exit count with their low and high, and so does the entry bar where the first
+            execution is at its open. A later entry counts its bar with the close, every exit its bar with the open (a
+            trade within one bar with neither), and both with the prices of the executions, since the extremes may lie
+            outside the time held. An open trade is held to the close of the last bar.
         reason: a `Reason` of the exit, or `OPEN`.
         is_open: whether the position is still held at the end.
     """

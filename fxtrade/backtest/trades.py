@@ -164,7 +164,8 @@ def _range_held(
     held_by = (parts.after != 0) | parts.closes  # no executions of a rounding error after the exit
     own = np.where(held_by, parts.price, np.nan)
     size, overnight = len(bars.ok), is_open | (leave > entry)
-    first, end = asset * size + entry + 1, asset * size + np.where(is_open, size, leave)
+    later = parts.price[start] != np.asarray(bars.open, np.float64)[entry, asset]  # than the open of the entry bar
+    first, end = asset * size + entry + later, asset * size + np.where(is_open, size, leave)
     ends = np.stack([first, np.maximum(end, first)], 1).ravel()
     at_ends = (
         np.where(overnight, np.asarray(bars.close)[entry, asset], np.nan),

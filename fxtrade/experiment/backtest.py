@@ -39,7 +39,14 @@ from fxtrade.pipeline.market import build_market
 from fxtrade.report import tearsheet
 from fxtrade.report.progress import Console
 from fxtrade.report.terminal import sheet_tables
-from fxtrade.report.trading_notes import describe_events, describe_first_tier, describe_paths, describe_trade
+from fxtrade.report.trading_notes import (
+    describe_ended,
+    describe_events,
+    describe_first_tier,
+    describe_paths,
+    describe_repeats,
+    describe_trade,
+)
 from fxtrade.risk.rule import chain, replay
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.ledger import Trial
@@ -69,7 +76,7 @@ def of_run(
     Args:
         config: that of the run with other keys of `trade`; `data.path` may differ, too.
         results: folder around that of the backtest; None: the run's.
-        name: the folder is `backtest-<name>`; without one the time.
+        name: the folder is `backtest-<name>`, and the tear sheet has this title; without one the time, and the source.
 
     Raises:
         ConfigError: other keys differ, or the run is not finished or not traded.
@@ -91,9 +98,10 @@ def of_run(
         simulated=scored.data.panel.simulated,
     )
     past = ledger.past_trials(folder.parent, trial).daily_sharpes
+    title = f"{name}: {folder.name}, test span" if name else f"{folder.name}, test span"
     with console.task("backtest"):
         traded, _, target = trading.orders(scored.data, scored.forecast, config.trade, own.label.horizon)
-        made = _trade(traded, target, config.trade, f"{folder.name}, test span", (), past)
+        made = _trade(traded, target, config.trade, title, (), past)
     daily_sharpe = made.metrics["daily_sharpe"]
     ledger.append_trial(folder.parent, dataclasses.replace(trial, daily_sharpe=daily_sharpe, metrics=made.metrics))
     _write(target_folder, made, str(folder), scored.fingerprint, config.trade, environment, console)
@@ -133,7 +141,7 @@ def of_file(
         with compat.float64():
             target = np.asarray(replay(chain(*build_rules(trade)), Observation(bars=panel.bars), target))
     with console.task("backtest"):
-        made = _trade(panel, target, trade, path.stem, _notes(path, read, first), None)
+        made = _trade(panel, target, trade, name or path.stem, _notes(path, read, first), None)
     _write(target_folder, made, read.source, fingerprint, trade, provenance.environment(), console)
     return target_folder
 
@@ -167,13 +175,15 @@ def _trade(
     terms, order = build_terms(trade, panel), build_order(trade, target)
     result, held = terms.backtest(panel.bars, order, record=True), trading.hold(panel, terms)
     assert result.executions is not None, "they are recorded"
-    warnings = [describe_paths(trading.path_range(panel, order, terms)), *describe_events(result.counts)]
+    made = trades(result.executions, panel.bars)
+    warnings = [describe_ended(panel, made), describe_repeats(target, trade)]
+    warnings += [describe_paths(trading.path_range(panel, order, terms)), *describe_events(result.counts)]
     funding = f"Funding rates: {terms.funding}" if terms.funding else ""
     notes = [HELD, *notes, describe_first_tier(trade), funding]
     sheet = tear_sheet(
         panel,
         result,
-        trades(result.executions, panel.bars),
+        made,
         trade.capital,
         held.equity,
         title,

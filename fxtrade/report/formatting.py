@@ -1,4 +1,4 @@
-"""Numbers as text. A missing number (None, NaN or infinite) is an en dash."""
+"""Numbers as text. A missing number (None, NaN or infinite) is an en dash; what rounds to zero has no sign."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def missing(x: float | None) -> bool:
 
 def percent(x: float | None, digits: int = 1) -> str:
     """Format a share as "59.7 %"."""
-    return f"{100 * x:,.{digits}f} %" if known(x) else DASH
+    return f"{100 * x:z,.{digits}f} %" if known(x) else DASH
 
 
 def gain(x: float | None) -> str:
@@ -40,7 +40,12 @@ def gain(x: float | None) -> str:
 
 def signed_percent(x: float | None, digits: int) -> str:
     """Format a profit or a return as "+18.3 %"; from 100 % on without digits after the point."""
-    return f"{100 * x:+,.{0 if abs(x) >= 1 else digits}f} %" if known(x) else DASH
+    return f"{_signed(100 * x, 0 if abs(x) >= 1 else digits)} %" if known(x) else DASH
+
+
+def _signed(x: float, digits: int) -> str:
+    text = f"{x:+,.{digits}f}"
+    return text if text.strip("+-0.") else text[1:]
 
 
 def number(x: float | None) -> str:
@@ -48,12 +53,12 @@ def number(x: float | None) -> str:
     if x is None or missing(x):
         return DASH
     size = abs(x)
-    return f"{x:,.{0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 3}f}"
+    return f"{x:z,.{0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 3}f}"
 
 
 def fixed(x: float | None, digits: int) -> str:
     """Format with so many digits after the point."""
-    return f"{x:,.{digits}f}" if known(x) else DASH
+    return f"{x:z,.{digits}f}" if known(x) else DASH
 
 
 def count(x: float | None) -> str:
@@ -135,16 +140,16 @@ def interval(
     """Format a number with its interval, if it has one: "59.7 [59.0, 60.4]", in percent unless `scale` is 1."""
     if value is None or missing(value):
         return DASH
-    text = f"{scale * value:.{digits}f}"
-    return f"{text} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]" if known(low) and known(high) else text
+    text = f"{scale * value:z.{digits}f}"
+    return f"{text} [{scale * low:z.{digits}f}, {scale * high:z.{digits}f}]" if known(low) and known(high) else text
 
 
 def points(test: PairedTest | None, scale: float = 100, bracket: bool = True) -> str:
     """Format a difference in percentage points: +0.31 [-0.12, +0.74]."""
     if not test or missing(test.value):
         return DASH
-    text, ends = f"{scale * test.value:+.2f}", (test.low, test.high)
-    return f"{text} [{scale * test.low:+.2f}, {scale * test.high:+.2f}]" if bracket and all(map(known, ends)) else text
+    text, ends = _signed(scale * test.value, 2), (test.low, test.high)
+    return f"{text} [{', '.join(_signed(scale * x, 2) for x in ends)}]" if bracket and all(map(known, ends)) else text
 
 
 def nats(test: PairedTest | None) -> str:

@@ -14,6 +14,14 @@ from fxtrade.evaluate.tearsheet import VOLATILITY_BARS, VOLATILITY_DAYS, TearShe
 from fxtrade.report.formatting import DASH, count, fixed, gain, number, percent, probability, signed_percent
 
 LISTED = 10  # best and worst trades
+SHARE = "(of the starting capital)"
+
+
+def whole_days(x: float) -> str:
+    """Format a number of days without digits after the point."""
+    return "< 1" if 0 < x < 1 else count(x)
+
+
 EQUITY = {  # name and form of each metric of an equity curve
     "total_return": ("total return", gain),
     "annual_return": ("annual return, compounded", gain),
@@ -22,7 +30,7 @@ EQUITY = {  # name and form of each metric of an equity curve
     "sortino": ("Sortino ratio (annual)", number),
     "calmar": ("Calmar ratio", number),
     "max_drawdown": ("maximum drawdown", percent),
-    "max_drawdown_days": ("longest drawdown (days)", number),
+    "max_drawdown_days": ("longest drawdown (days)", whole_days),
     "win_rate_day": ("winning days", percent),
     "win_rate_week": ("winning weeks", percent),
     "win_rate_month": ("winning months", percent),
@@ -47,13 +55,14 @@ TRIALS, BENCHMARK = {"dsr", "trials"}, {"alpha", "alpha_t", "beta"}  # rows that
 
 
 CONVENTIONS = (
-    "Times are UTC. Profits are net of costs, in percent of the starting capital; by side, those of the trades, "
-    "without funding and interest. Volatility is that of each asset's own bars in the "
-    f"{VOLATILITY_DAYS} days before, at least {VOLATILITY_BARS} bars: low, medium or high by the third into which it "
-    "falls of all values so far, and unknown until there are enough. A year has 365 days. Ratios are of daily returns, "
-    "and the interval of the Sharpe ratio is from resampled blocks of ten days. MAE and MFE are the worst and the best "
-    "move of the price against the mean entry price while the position was held. Long lines are thinned such that "
-    "their extremes stay."
+    "Times are UTC; a close at midnight belongs to the day that it ends. Profits are net of costs, in percent of the "
+    "starting capital; by side, those of the trades, without funding and interest. Volatility is that of each asset's "
+    f"own bars in the {VOLATILITY_DAYS} days before, at least {VOLATILITY_BARS} bars: low, medium or high by the third "
+    "into which it falls of all values so far, and unknown until there are enough. A year has 365 days. Ratios are of "
+    "daily returns, and the interval of the Sharpe ratio is from resampled blocks of ten days. MAE and MFE are the "
+    "worst and the best move of the price against the mean entry price while the position was held: the bar of an "
+    "entry at the open counts whole, that of a later entry from its close on, and the bar of the exit with its open "
+    "and the price of the exit. Long lines are thinned such that their extremes stay."
 )
 
 
@@ -70,7 +79,7 @@ def describe(sheet: TearSheet) -> str:
     """Return the span, the bars, the assets and the terms of trade in words."""
     panel, shown = sheet.panel, ", ".join(sheet.panel.symbols[:12])
     more = f" and {len(panel.symbols) - 12} more" if len(panel.symbols) > 12 else ""
-    span = f"{format_time(sheet.closes[0], 'D')} to {format_time(sheet.closes[-1], 'D')}"
+    span = f"{_date(sheet, sheet.closes[0])} to {_date(sheet, sheet.closes[-1])}"
     made = " of a simulated market" if panel.simulated else ""
     terms = f". {sheet.terms}" if sheet.terms else ""
     return f"{span}, {plural(len(panel.times), 'bar')} of {format_interval(panel.interval)}{made}: {shown}{more}{terms}"
@@ -85,8 +94,13 @@ def headline(sheet: TearSheet) -> tuple[tuple[str, str], ...]:
         ("Sharpe ratio", fixed(equity.sharpe.value, 2)),
         ("maximum drawdown", percent(equity.max_drawdown)),
         ("trades", count(trading.trades)),
-        ("costs paid", percent(sum(trading.costs.values()))),
+        _paid("costs", sum(trading.costs.values())),
     )
+
+
+def _paid(name: str, share: float) -> tuple[str, str]:
+    """Return the name and text of a cost, which is received where it is negative."""
+    return f"{name} {'received' if share < 0 else 'paid'} {SHARE}", percent(abs(share))
 
 
 def tables(sheet: TearSheet) -> tuple[Table, ...]:
@@ -108,8 +122,8 @@ def _equity(sheet: TearSheet) -> Table:
     details = {
         "sharpe": [["its 95 % interval", *(f"{fixed(x.sharpe.low, 2)} to {fixed(x.sharpe.high, 2)}" for x in columns)]],
         "max_drawdown": [
-            ["from its peak", *(_date(x.peak) if x else DASH for x in deepest)],
-            ["to its trough", *(_date(x.trough) if x else DASH for x in deepest)],
+            ["from its peak", *(_date(sheet, x.peak) if x else DASH for x in deepest)],
+            ["to its trough", *(_date(sheet, x.trough) if x else DASH for x in deepest)],
         ],
     }
     rows = []
@@ -129,20 +143,18 @@ def _trading(sheet: TearSheet) -> Table:
         for key, (name, form) in TRADING.items()
         if key not in left_out
     ]
-    costs = [
-        (f"{name.replace('_', '-')} paid (of the starting capital)", percent(x)) for name, x in metrics.costs.items()
-    ]
+    costs = [_paid(name.replace("_", "-"), x) for name, x in metrics.costs.items()]
     return Table("Trading and costs", ("", "strategy"), (*rows, *costs))
 
 
 def _drawdowns(sheet: TearSheet) -> Table:
     rows = tuple(
         (
-            _date(d.peak),
-            _date(d.trough),
-            "not yet" if d.recovery is None else _date(d.recovery),
+            _date(sheet, d.peak),
+            _date(sheet, d.trough),
+            "not yet" if d.recovery is None else _date(sheet, d.recovery),
             percent(d.depth),
-            number(d.days),
+            whole_days(d.days),
         )
         for d in sheet.strategy_metrics.drawdowns
     )
@@ -157,15 +169,15 @@ def by_profit(trades: Trades) -> tuple[Trades, Trades]:
 
 
 def _trades(sheet: TearSheet, trades: Trades, title: str) -> Table:
-    header = ("asset", "side", "entry", "exit", "net profit", "return", "MAE", "MFE", "bars", "exit by")
+    header = ("asset", "side", "entry", "exit", f"net profit {SHARE}", "return", "MAE", "MFE", "bars", "exit by")
     rows = tuple(
         (
             *(row["symbol"], row["side"], f"{row['entry_time']:%Y-%m-%d}", f"{row['exit_time']:%Y-%m-%d}"),
             *(
                 signed_percent(row["net"] / sheet.capital, 2),
                 gain(row["ret"]),
-                percent(row["mae"]),
-                percent(row["mfe"]),
+                signed_percent(row["mae"], 1),
+                signed_percent(row["mfe"], 1),
             ),
             *(count(row["bars"]), row["reason"]),
         )
@@ -174,5 +186,6 @@ def _trades(sheet: TearSheet, trades: Trades, title: str) -> Table:
     return Table(title, header, rows, (0, 1, 2, 3, 9))
 
 
-def _date(ns: int) -> str:
-    return format_time(ns, "D")
+def _date(sheet: TearSheet, close: int) -> str:
+    """Return the day that a close belongs to; the start of the account is on the first day."""
+    return format_time(max(close - 1, sheet.closes[0]), "D")

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from fxtrade.backtest.trade_table import Trades
 from fxtrade.evaluate.tearsheet import TearSheet
-from fxtrade.report.formatting import gain, percent, signed_percent
+from fxtrade.report.formatting import gain, signed_percent
 from fxtrade.report.plotly_style import CLEAR, LEGEND, clock, style, with_scales
 from fxtrade.report.plotting import BLUE, GREEN, GREY, ORANGE, RED
 from fxtrade.report.thinning import thin
@@ -58,8 +58,9 @@ def _traces(sheet: TearSheet, asset: int, visible: bool) -> list[go.Scatter]:
     for t in own.to_frame(times, sheet.panel.symbols).iter_rows(named=True):
         texts.append(
             f"{t['side']}, {t['size']:.6g} units<br>in {t['entry_price']:.6g}, out {t['exit_price']:.6g}<br>"
-            f"net profit {signed_percent(t['net'] / sheet.capital, 2)}, return {gain(t['ret'])}<br>"
-            f"{t['bars']:,} bars, MAE {percent(t['mae'])}, MFE {percent(t['mfe'])}<br>exit: {t['reason']}"
+            f"net profit {signed_percent(t['net'] / sheet.capital, 2)}, of the starting capital<br>"
+            f"return {gain(t['ret'])}, {t['bars']:,} bars<br>"
+            f"MAE {signed_percent(t['mae'], 1)}, MFE {signed_percent(t['mfe'], 1)}<br>exit: {t['reason']}"
         )
     gap = np.full(len(own), np.nan)  # between two trades
     ends, prices = np.stack([entry, leave, leave], 1), np.stack([own.entry_price, own.exit_price, gap], 1)

@@ -6,10 +6,17 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
+from fxtrade.backtest.trade_table import OPEN, Trades
+from fxtrade.core.order_types import Reason
 from fxtrade.core.registry import to_dict
 from fxtrade.core.text import plural
-from fxtrade.core.trade_config import LimitsConfig, TradeConfig
+from fxtrade.core.trade_config import BracketConfig, LimitsConfig, TradeConfig
 from fxtrade.core.trading_types import Counts
+from fxtrade.data.panel import Panel
+from fxtrade.data.times import format_time
 from fxtrade.evaluate.results import PathCell, TradingSummary
 from fxtrade.report.formatting import describe_costs, fixed, gain, number, percent
 
@@ -23,6 +30,8 @@ EVENTS = {  # by name of a count: what was counted, and of what
         "in whose range both the stop and the target of a position lie, so that their order is assumed",
     ),
 }
+ENDED = {OPEN: "kept at its last price", Reason.DELISTED: "closed", Reason.LIQUIDATION: "written off"}
+LISTED = 12  # assets that are named
 SAME = 0.001  # paths whose total returns differ by no more need no words
 DELISTED = {
     "mark": "keeps its last price",
@@ -36,6 +45,34 @@ def describe_events(counts: Counts | TradingSummary) -> list[str]:
     """Return a line for each number of events that is not 0: "3 orders cut for want of margin"."""
     found = ((int(getattr(counts, name)), *words) for name, words in EVENTS.items())
     return [f"{plural(count, noun)} {what}" for count, noun, what in found if count]
+
+
+def describe_ended(panel: Panel, trades: Trades) -> str:
+    """Return the assets whose bars end before those of the panel while they are held, and what became of them."""
+    ok = np.asarray(panel.bars.ok)
+    last = len(ok) - 1 - ok[::-1].argmax(0)
+    ended = trades.select(trades.exit_row > last[trades.asset])
+    ended = ended.select(last[ended.asset] < len(ok) - 1)
+    if not len(ended):
+        return ""
+    texts = [
+        f"{panel.symbols[asset]} (last bar {format_time(int(panel.times[last[asset]]), 'D')}, position {ENDED[reason]})"
+        for asset, reason in zip(ended.asset[:LISTED].tolist(), ended.reason[:LISTED].tolist(), strict=True)
+    ]
+    more = f" and {len(ended) - LISTED} more" if len(ended) > LISTED else ""
+    return f"The bars of {plural(len(ended), 'asset')} end before the data while held: {', '.join(texts)}{more}"
+
+
+def describe_repeats(target: Float[np.ndarray, "N A"], trade: TradeConfig) -> str:
+    """Return that targets with exits repeat the one before, and what prevents it; "" where none does."""
+    repeats = int(np.count_nonzero((target[1:] == target[:-1]) & (target[1:] != 0)))
+    if trade.bracket == BracketConfig() or not repeats:
+        return ""
+    return (
+        f"{plural(repeats, 'target')} {'repeats' if repeats == 1 else 'repeat'} the one before, and each is an order: "
+        "it may move the stop closer, and opens a position again that its exit has closed; "
+        """--config.trade.rules='({"name": "only_changes"},)' trades changes alone"""
+    )
 
 
 def describe_paths(paths: Sequence[PathCell]) -> str:
@@ -62,10 +99,13 @@ def describe_delisted(trade: TradeConfig) -> str:
 
 
 def describe_trade(trade: TradeConfig) -> str:
-    """Return the terms of trade in words: costs, latency, and what `describe_terms` says."""
+    """Return the terms of trade in words: costs, latency, what `describe_terms` says, and `delisted`."""
     late = f", {plural(trade.latency, 'bar')} later" if trade.latency else ""
     paid = describe_costs(trade.costs, trade.fee_schedule)
-    return " ".join([f"Decisions fill from the next open on{late}, at {paid} a side.", *describe_terms(trade)])
+    made = [f"Decisions fill from the next open on{late}, at {paid} a side.", *describe_terms(trade)]
+    if trade.delisted != "mark":
+        made.append(f"A position in an asset whose bars end before the data {describe_delisted(trade)}.")
+    return " ".join(made)
 
 
 def describe_terms(trade: TradeConfig) -> list[str]:
@@ -74,10 +114,9 @@ def describe_terms(trade: TradeConfig) -> list[str]:
     if exits:
         later = " from the bar after it on" if trade.exits_from == "next_bar" else ""
         made.append(f"Each position has exits, as shares of its entry price{later}: {exits}; path {trade.path}.")
-    if trade.margin.initial is not None:
-        made.append(
-            f"Initial margin {percent(trade.margin.initial)}, maintenance margin {percent(trade.margin.maintenance)}."
-        )
+    margin, own_margins = trade.margin, any(own.margin for own in trade.assets.values())
+    if margin.initial or margin.maintenance or (margin.initial is not None and not own_margins):
+        made.append(f"Initial margin {percent(margin.initial)}, maintenance margin {percent(margin.maintenance)}.")
     if trade.limits != LimitsConfig():
         made.append(f"Limits of orders: {_given(trade.limits, number)}.")
     by_size = any(own.limits or own.fee_schedule for own in trade.assets.values())

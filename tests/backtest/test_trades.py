@@ -20,7 +20,7 @@ HOUR = 3_600 * 10**9
 
 
 def draw(seed: int, rows: int, moments: int, assets: int, busy: float, step: float = 0.125):
-    """Random executions, in multiples of `step` so that positions are exact, at prices within each bar."""
+    """Random executions, in multiples of `step` so that positions are exact, at the open or at prices in each bar."""
     rng = np.random.default_rng(seed)
     gaps = rng.random((rows, assets)) < 0.2
     gaps[0] = False
@@ -29,6 +29,8 @@ def draw(seed: int, rows: int, moments: int, assets: int, busy: float, step: flo
     low, high = (np.where(ok, np.asarray(x, np.float64)[:, None], 1.0) for x in (bars.low, bars.high))
     shape = (rows, moments, assets)
     price = low + rng.random(shape) * (high - low)
+    at_open = ok & (rng.random(shape) < 0.3)
+    price = np.where(at_open, np.asarray(bars.open, np.float64)[:, None], price)
     units = np.where(ok & (rng.random(shape) < busy), rng.integers(-3, 4, shape) * step, 0.0)
     cost = np.abs(units) * rng.random(shape) / 100
     return Executions(units, price, cost, rng.integers(0, len(Reason), shape)), bars
@@ -48,7 +50,8 @@ def plain(executions: Executions, bars) -> list[dict]:
             for t in range(first + 1, last_full + 1):
                 seen += [lows[t, a], highs[t, a]]
             if reason == OPEN or row > first:
-                seen.append(closes[first, a])
+                at_open = seen[0] == opens[first, a]
+                seen += [lows[first, a], highs[first, a]] if at_open else [closes[first, a]]
             if reason != OPEN and row > first:
                 seen.append(opens[row, a])
             seen = [x for x in seen if not math.isnan(x)]
@@ -166,7 +169,7 @@ def test_a_reversal_splits_its_cost():
 
 def test_extremes_outside_the_time_held_do_not_count():
     bars = markets.bars(4, 1).replace(
-        open=np.float32([[100], [101], [99], [100]]), close=np.float32([[102], [100], [101], [100]]),
+        open=np.float32([[101], [101], [99], [100]]), close=np.float32([[102], [100], [101], [100]]),
         high=np.float32([[500], [110], [600], [999]]), low=np.float32([[1], [95], [2], [3]]),
     )  # fmt: skip
     units, price = np.zeros((2, 4, 1, 1))
@@ -176,6 +179,33 @@ def test_extremes_outside_the_time_held_do_not_count():
     short = trades(Executions(-units, price, nothing, nothing.astype(int)), bars)
     np.testing.assert_allclose([long.mae, long.mfe], [[-0.05], [0.10]], rtol=1e-6)
     np.testing.assert_allclose([short.mae, short.mfe], [[-0.10], [0.05]], rtol=1e-6)
+
+
+def test_the_bar_of_an_entry_at_the_open_counts_whole():
+    bars = markets.bars(2, 1).replace(
+        open=np.float32([[100], [101]]), high=np.float32([[120], [500]]), low=np.float32([[70], [1]]),
+        close=np.float32([[102], [100]]),
+    )  # fmt: skip
+    units, price = np.zeros((2, 2, 1, 1))
+    units[:, 0, 0], price[:, 0, 0] = (1, -1), (100, 101)
+    nothing = np.zeros(units.shape)
+    held = trades(Executions(units, price, nothing, nothing.astype(int)), bars)
+    np.testing.assert_allclose([held.mae, held.mfe], [[-0.3], [0.2]], rtol=1e-6)
+    units, price = units.reshape(1, 2, 1), np.reshape([100.0, 95.0], (1, 2, 1))  # stopped in the same bar
+    nothing = np.zeros(units.shape)
+    first = bars.replace(**{name: getattr(bars, name)[:1] for name in ("open", "high", "low", "close", "ok")})
+    stopped = trades(Executions(units, price, nothing, nothing.astype(int)), first)
+    np.testing.assert_allclose([stopped.mae, stopped.mfe], [[-0.05], [0]], atol=1e-12)
+
+
+def test_market_orders_of_a_backtest_enter_at_the_open():
+    """Every market order fills at the open, so that no bar of a position but the last is left out."""
+    bars, weight = markets.bars(30, 1, seed=2), np.full((30, 1), np.nan)
+    weight[[3, 9], 0] = 0.5, 0
+    got = trades(engine.backtest(bars, weight, market(10), record=True).executions, bars)
+    low, high, opens = (np.asarray(x, np.float64)[:, 0] for x in (bars.low, bars.high, bars.open))
+    np.testing.assert_allclose(got.mae, [min(low[4:10].min(), opens[10]) / opens[4] - 1], rtol=1e-12)
+    np.testing.assert_allclose(got.mfe, [max(high[4:10].max(), opens[10]) / opens[4] - 1], rtol=1e-12)
 
 
 def test_tables(tmp_path):

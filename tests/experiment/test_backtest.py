@@ -208,6 +208,27 @@ class TestFile:
         assert "| strategy | buy and hold |" in text and "Warning" not in text
         assert '"name":"buy and hold"' in page and '<ul class="warnings">' not in page
 
+    def test_a_leg_whose_bars_end_and_repeated_targets_with_a_stop_are_warned_of(self, market, tmp_path, capsys):
+        folder, panel, _ = market
+        here = tmp_path / "bars"
+        here.mkdir()
+        frame = pl.read_parquet(folder / f"{panel.symbols[0]}.parquet")
+        frame[:100].write_parquet(here / "SPOT.parquet")
+        frame.write_parquet(here / "PERP.parquet")
+        both = dataclasses.replace(panel, symbols=("SPOT", "PERP"))
+        file, data = weights_file(tmp_path / "w.csv", both, np.full((100, 2), 0.4)), DataConfig(path=str(here))
+        day = str(panel.times[99].astype("M8[ns]"))[:10]
+        stopped, once = {"stop": 0.5}, (RuleConfig("only_changes"),)
+        for name, became, rules in (("mark", "kept at its last price", None), ("close", "closed", once)):
+            trade = dataclasses.replace(FREE, delisted=name, bracket=stopped, rules=rules)
+            made = backtest.of_file(file, "weights", trade, data, tmp_path, name, Console())
+            sheet, page = (made / "tearsheet.md").read_text(), (made / "tearsheet.html").read_text()
+            shown = capsys.readouterr()
+            ended = f"The bars of 1 asset end before the data while held: SPOT (last bar {day}, position {became})"
+            assert all(ended in x for x in (sheet, page, " ".join((shown.out + shown.err).split())))
+            assert ("198 targets repeat the one before" in sheet) is (rules is None)
+            assert sheet.startswith(f"# {name}\n") and f"<h1>{name}</h1>" in page
+
     def test_what_is_missing_or_there_already_is_named(self, market, tmp_path):
         folder, panel, weight = market
         file, data = weights_file(tmp_path / "w.csv", panel, weight), DataConfig(path=str(folder))
@@ -230,6 +251,10 @@ def test_the_script(market, copy, tmp_path):
     script = ("scripts/backtest.py", "--results", str(tmp_path / "made"))
     commands = {
         "file": ("--targets", file, "--data", folder, "--name=f", "--config.trade.costs.fee=None"),
+        "rule": (
+            *("--targets", file, "--data", folder, "--name=o", "--config.trade.bracket.stop=0.05"),
+            """--config.trade.rules=({"name": "only_changes"},)""",
+        ),
         "run": (f"--run={copy}", "--name", "r", "--config.trade.latency=1"),
         "none": (),
         "both": ("--run", copy, "--targets", file),
@@ -239,12 +264,14 @@ def test_the_script(market, copy, tmp_path):
     }
     started = {name: tiny.python(*script, *map(str, given)) for name, given in commands.items()}
     answers = {name: (*process.communicate(timeout=120), process.returncode) for name, process in started.items()}
-    for name, letter in (("file", "f"), ("run", "r")):
+    for name, letter in (("file", "f"), ("rule", "o"), ("run", "r")):
         out, err, code = answers[name]
         assert code == 0, err
         page = tmp_path / "made" / f"backtest-{letter}" / "tearsheet.html"
         assert "total return" in out and f"tear sheet: {page}" in out
     assert BacktestRecord.read(tmp_path / "made/backtest-f/backtest.json").trade.costs.keys() == {"half_spread"}
+    rule = BacktestRecord.read(tmp_path / "made/backtest-o/backtest.json")
+    assert rule.trade.rules == (RuleConfig("only_changes"),)
     for name, message in {
         "none": "give one of --run, --targets and --signals, not none",
         "both": "give one of --run, --targets and --signals, not run and targets",

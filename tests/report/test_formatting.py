@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxtrade.evaluate.results import Estimate
+from fxtrade.evaluate.results import Estimate, PairedTest
 from fxtrade.report import formatting
 
 FORMS = (
@@ -63,6 +63,15 @@ def test_missing_is_an_en_dash(form, value):
 )
 def test_examples(text, expected):
     assert text == expected
+
+
+@pytest.mark.parametrize("x", [-0.0, -1e-9])
+def test_what_rounds_to_zero_has_no_sign(x):
+    test = PairedTest(x, x, x, 0.5)
+    made = [form(x) for form in FORMS[:4]] + [form(x) for form in FORMS[6:]] + [formatting.points(test)]
+    assert made == [
+        "0.0 %", "0.0 %", "0.00" if x == 0 else "0.000", "0", "0.00", "0.00 %", "0.0 [0.0, 0.0]", "0.00 [0.00, 0.00]",
+    ]  # fmt: skip
 
 
 @given(st.floats(0, 1))

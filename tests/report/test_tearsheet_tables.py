@@ -64,8 +64,41 @@ def test_gains_are_not_among_the_worst():
     assert 0 < len(worst) < 10 and (worst.net < 0).all()
 
 
+def test_costs_that_were_received_say_so(sheet):
+    costs = {"fee": 0.021, "funding": -0.211}
+    received = dataclasses.replace(sheet, trading_metrics=dataclasses.replace(sheet.trading_metrics, costs=costs))
+    rows = dict(table(received, "Trading and costs").rows)
+    assert rows["fee paid (of the starting capital)"] == "2.1 %"
+    assert rows["funding received (of the starting capital)"] == "21.1 %"
+    assert tearsheet_tables.headline(received)[-1] == ("costs received (of the starting capital)", "19.0 %")
+    assert tearsheet_tables.headline(sheet)[-1][0] == "costs paid (of the starting capital)"
+
+
+def test_excursions_have_signs_and_profits_their_unit(sheet):
+    made = table(sheet, "Best trades")
+    assert "net profit (of the starting capital)" in made.header
+    mae, mfe = ([row[made.header.index(name)] for row in made.rows] for name in ("MAE", "MFE"))
+    assert all(text[0] == "-" or text == "0.0 %" for text in mae)
+    assert all(text[0] == "+" or text == "0.0 %" for text in mfe) and any(text[0] == "+" for text in mfe)
+
+
+def test_days_of_drawdowns_are_whole(sheet):
+    days = [row[-1] for row in table(sheet, "Deepest drawdowns").rows]
+    assert len(days) > 2 and all(text == "< 1" or text.isdigit() for text in days)
+    assert [tearsheet_tables.whole_days(x) for x in (0.0, 0.3, 1.0, 46.6, 1234.2)] == ["0", "< 1", "1", "47", "1,234"]
+
+
+def test_a_close_belongs_to_the_day_that_it_ends():
+    daily = sample.sheet(sample.panel(60, interval=sample.DAY))
+    assert tearsheet_tables.describe(daily).startswith("2024-01-01 to 2024-02-29, 60 bars of 1d")
+    deepest = daily.strategy_metrics.drawdowns[0]
+    row = daily.closes.tolist().index(deepest.trough) - 1
+    shown = table(daily, "Deepest drawdowns").rows[0][1]
+    assert shown == str(daily.panel.times[row].astype("M8[ns]"))[:10]
+
+
 def test_description(sheet):
-    span = "2024-01-01 to 2024-03-21, 1,920 bars of 1h of a simulated market"
+    span = "2024-01-01 to 2024-03-20, 1,920 bars of 1h of a simulated market"
     assert tearsheet_tables.describe(sheet) == f"{span}: {', '.join(sample.SYMBOLS)}"
     many = dataclasses.replace(sheet.panel, symbols=tuple(f"A{i}" for i in range(15)), simulated=False)
     assert tearsheet_tables.describe(dataclasses.replace(sheet, panel=many)).endswith(
