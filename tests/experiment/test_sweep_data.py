@@ -1,5 +1,7 @@
 """Sweeps over the forecasts of a run: compared on its validation rows, tested on its test rows."""
 
+import shutil
+
 import numpy as np
 import polars as pl
 import pytest
@@ -29,47 +31,61 @@ def config(folder, **grid):
     return freeze(values)
 
 
-def test_a_set_is_the_backtest_of_its_threshold(copy, tmp_path):
-    made = sweep.run(config(copy), tmp_path, console=QUIET)
-    data = sweep_data.load(config(copy), QUIET)
+@pytest.fixture(scope="module")
+def run(finished, tmp_path_factory):
+    """The folder of a finished run, alone in its results folder with its ledger."""
+    results = tmp_path_factory.mktemp("run") / "results"
+    shutil.copytree(finished.parent, results)
+    return results / finished.name
+
+
+@pytest.fixture(scope="module")
+def data(run):
+    return sweep_data.load(config(run), QUIET)
+
+
+@pytest.fixture(scope="module")
+def swept(run, tmp_path_factory):
+    """The folder of a sweep elsewhere, and the trials that it added to the ledger of the run."""
+    before = len(ledger.read(run.parent))
+    folder = sweep.run(config(run), tmp_path_factory.mktemp("elsewhere"), console=QUIET)
+    return folder, ledger.read(run.parent)[before:]
+
+
+def test_a_set_is_the_backtest_of_its_threshold(run, data, swept):
     panel, forecast = data.compared
-    threshold = RunRecord.read(copy / run_dir.RECORD).result.threshold  # that of a coverage of 0.1
+    threshold = RunRecord.read(run / run_dir.RECORD).result.threshold  # that of a coverage of 0.1
     rule = chain(
-        sizing.threshold(threshold=threshold, horizon=run_dir.load_config(copy).label.horizon),
+        sizing.threshold(threshold=threshold, horizon=run_dir.load_config(run).label.horizon),
         only_changes(),
         exits.bracket(stop=0.01),
     )
-    terms = build.build_terms(config(copy).trade, panel)
+    terms = build.build_terms(config(run).trade, panel)
     result = engine.backtest_rule(panel.bars, rule, *terms[:4], forecast=forecast)
-    first = pl.read_parquet(made / "sets.parquet").row(0, named=True)
+    first = pl.read_parquet(swept[0] / "sets.parquet").row(0, named=True)
     assert (first["coverage"], first["bracket_stop"]) == (0.1, 0.01) and first["trades"] > 0
     np.testing.assert_allclose(first["total_return"], result.equity[-1] - 1, rtol=1e-9, atol=1e-12)
 
 
-def test_the_ledger_of_the_run_counts_the_sets_wherever_the_sweep_lies(copy, tmp_path):
-    before = len(ledger.read(copy.parent))
-    sweep.run(config(copy), tmp_path / "elsewhere", console=QUIET)
-    *_, swept, tested = ledger.read(copy.parent)
-    assert len(ledger.read(copy.parent)) == before + 2 and not (tmp_path / "elsewhere" / ledger.LEDGER).exists()
-    assert len(ledger.read_sweep(copy.parent / swept.sweep)) == 4
-    assert tested.data_fingerprint != swept.data_fingerprint
+def test_the_ledger_of_the_run_counts_the_sets_wherever_the_sweep_lies(run, swept):
+    folder, (sets, tested) = swept
+    assert not (folder.parent / ledger.LEDGER).exists()
+    assert len(ledger.read_sweep(run.parent / sets.sweep)) == 4
+    assert tested.data_fingerprint != sets.data_fingerprint
 
 
-def test_other_weights_are_another_sweep(copy):
-    data = sweep_data.load(config(copy), QUIET)
-    here, there = (sweep_store.identify(config(path), data.panel, data.weights) for path in (copy, copy / ".." / "x"))
-    assert here == there != sweep_store.identify(config(copy), data.panel, "other")
+def test_other_weights_are_another_sweep(run, data):
+    here, there = (sweep_store.identify(config(path), data.panel, data.weights) for path in (run, run / ".." / "x"))
+    assert here == there != sweep_store.identify(config(run), data.panel, "other")
 
 
-def test_sets_are_compared_on_days_with_forecasts(copy, tmp_path):
-    data = sweep_data.load(config(copy), QUIET)
-    made = sweep.run(config(copy), tmp_path, console=QUIET)
-    (panel, forecast), compared = data.compared, np.load(made / "returns.npz")["days"]
+def test_sets_are_compared_on_days_with_forecasts(data, swept):
+    (panel, forecast), compared = data.compared, np.load(swept[0] / "returns.npz")["days"]
     assert (compared // DAY == np.unique(panel.times[forecast.ok.any(1)] // DAY)).all()
 
 
-def test_it_sees_no_row_of_the_training_and_tests_on_those_of_the_run(copy):
-    data, record = sweep_data.load(config(copy), QUIET), RunRecord.read(copy / run_dir.RECORD)
+def test_it_sees_no_row_of_the_training_and_tests_on_those_of_the_run(run, data):
+    record = RunRecord.read(run / run_dir.RECORD)
     assert data.panel.times[0] == record.spans.valid[0].first
     assert data.panel.times[data.first_held_out] == record.spans.test[0].first
     sure = np.asarray(sizing.confidence(data.forecast))[: data.first_held_out].ravel()
@@ -89,8 +105,8 @@ def test_it_sees_no_row_of_the_training_and_tests_on_those_of_the_run(copy):
         ({"run": "nowhere"}, "nowhere"),
     ],
 )
-def test_mistakes_are_named(copy, changes, message, tmp_path):
-    values = to_config_dict(config(copy))
+def test_mistakes_are_named(run, changes, message, tmp_path):
+    values = to_config_dict(config(run))
     with values.unlocked():
         values.update(changes)
     with pytest.raises(FxtradeError, match=message):
