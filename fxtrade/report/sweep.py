@@ -16,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from fxtrade.backtest.grid import Grid, Plateau
-from fxtrade.backtest.sweep import Sweep
+from fxtrade.backtest.sweep import DAY, Sweep
 from fxtrade.core.errors import FxtradeError
 from fxtrade.core.files import write_atomic, write_text
 from fxtrade.core.sweep_config import SweepConfig
@@ -204,8 +204,7 @@ def _explained(report: SweepReport) -> list[str]:
 
 def _left_out(report: SweepReport) -> str:
     """Return on which days the sets are compared, if not on all."""
-    day = 86_400 * 10**9
-    days = report.period.last // day - report.period.first // day + 1
+    days = report.period.last // DAY - report.period.first // DAY + 1
     if len(report.result.days) == days:
         return ""
     return (
