@@ -35,6 +35,7 @@ from fxtrade.core.order_types import Order
 from fxtrade.core.trading_types import Account, Observation, Result, Rule
 from fxtrade.core.types import Array, Bars, Forecast, Number
 from fxtrade.market import fills, path
+from fxtrade.risk.rule import first_target
 
 NO_CONDITIONS = Conditions()
 
@@ -93,6 +94,7 @@ def run_rule(
     capital: Number = 1.0,
     record: bool = False,
     forecast: Forecast | None = None,
+    target: Array | None = None,
     max_latency: int = 0,
 ) -> Result:
     """Backtest a rule that decides within the loop, so that it may read the account; else as `run`.
@@ -100,12 +102,13 @@ def run_rule(
     Args:
         rule: its target may be weights or an `Order`.
         forecast: rows for rules that read one.
+        target: rows of weights that the rule gets, such as those of a file; None: NaN.
         max_latency: an upper bound of `market.latency` where that is traced; static under `jit`.
 
     Raises:
         ConfigError: the latency is larger than `max_latency`.
     """
-    observations = Observation(forecast, bars)
+    observations = Observation(forecast, bars, target)
     state, step = make_trader(rule, observations, market, policy, capital, max_latency)
 
     def advance_row(state, row):
@@ -151,11 +154,10 @@ def make_trader(
     if isinstance(market.latency, (int, np.number, np.ndarray)):  # otherwise it is traced
         max_latency = check_latency(market, max_latency)
     one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), observations)
-    num_assets, memory = one.num_assets, rule.init(one)
-    no_target, size = jnp.full(num_assets, jnp.nan), max_latency + 1
+    num_assets, memory, size = one.num_assets, rule.init(one), max_latency + 1
 
     def order_of(memory, obs, account):
-        target, memory = rule.update(no_target, memory, obs, account)
+        target, memory = rule.update(first_target(obs), memory, obs, account)
         return as_order(target), memory
 
     like = jax.eval_shape(order_of, memory, one, init(num_assets, capital, fees=market.fees))[0]
@@ -245,6 +247,7 @@ def backtest_rule(
     capital: float = 1.0,
     record: bool = False,
     forecast: Forecast | None = None,
+    target: Array | None = None,
 ) -> Result:
     """`run_rule`, compiled for each rule, in float64 where the backend has it; the Result holds NumPy arrays.
 
@@ -256,7 +259,9 @@ def backtest_rule(
     check_capital(capital)
     late = int(np.asarray(market.latency))
     with compat.float64():
-        return jax.device_get(_run_rule(bars, rule, market, policy, conditions, capital, record, forecast, late))
+        return jax.device_get(
+            _run_rule(bars, rule, market, policy, conditions, capital, record, forecast, target, late)
+        )
 
 
 def stress(

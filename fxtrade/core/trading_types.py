@@ -140,10 +140,17 @@ class Result(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """The input of a rule at the close of a bar: a row of the forecast and one of the bars; None if not needed."""
+    """The input of a rule at the close of a bar; None if not needed.
+
+    Attributes:
+        forecast: a row of it.
+        bars: the bar that has closed.
+        target: weights that the first rule of a chain gets, such as those of a file; None: NaN.
+    """
 
     forecast: Forecast | None = None
     bars: Bars | None = None
+    target: Float[Array, "*N A"] | None = None
 
     @property
     def num_assets(self) -> int:

@@ -44,3 +44,7 @@ RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in
     "rsi_reversion": reversion.rsi_reversion,
     "momentum": trend.momentum,
 }
+# rules whose target depends on the account, so that they need an engine
+READS_ACCOUNT: frozenset[str] = frozenset()
+# rules whose targets are orders, so that they need an engine and end a chain
+GIVES_ORDERS: frozenset[str] = frozenset()

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
+from fxtrade.core.order_types import Order
 from fxtrade.core.stream import Stream
 from fxtrade.core.trading_types import Account, Observation, Rule
 from fxtrade.core.types import Array, Forecast
@@ -31,7 +32,7 @@ def chain(*rules: Rule) -> Rule:
 
 
 def as_stream(rule: Rule, account: Account | None = None) -> Stream:
-    """Return the stream from rows of `Forecast`, or of `Observation` where the rule reads bars, to targets `[T, A]`.
+    """Return the stream from rows of `Forecast` or `Observation` to targets `[T, A]`.
 
     History at once, chunks, and one bar at a time give the same bits. `account` is what the rule sees in every row; a
     rule whose target depends on it needs an engine.
@@ -40,15 +41,12 @@ def as_stream(rule: Rule, account: Account | None = None) -> Stream:
     def init(rows: Forecast | Observation) -> Any:
         return rule.init(jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), _observed(rows)))
 
-    def step(state: Any, rows: Forecast | Observation) -> tuple[Any, Float[Array, "T A"]]:
-        observations = _observed(rows)
-        no_target = jnp.full(observations.num_assets, jnp.nan)
-
+    def step(state: Any, rows: Forecast | Observation) -> tuple[Any, Float[Array, "T A"] | Order]:
         def advance(state: Any, row: Observation) -> tuple[Any, Any]:
-            target, state = rule.update(no_target, state, row, account)
+            target, state = rule.update(first_target(row), state, row, account)
             return state, target
 
-        return lax.scan(advance, state, observations)
+        return lax.scan(advance, state, _observed(rows))
 
     return Stream(init, step)
 
@@ -56,19 +54,21 @@ def as_stream(rule: Rule, account: Account | None = None) -> Stream:
 def replay(rule: Rule, rows: Forecast | Observation, target: Float[Array, "N A"] | None = None) -> Float[Array, "N A"]:
     """Return the targets of a rule over a whole history, from its first row on; pure, for `jit` and `vmap`.
 
-    `target` is the input of the rule, such as your own weights; without it the input is NaN, as in `as_stream`.
-    There is no account here: a rule that reads it runs in `engine.backtest_rule`, or by `fx.backtest(panel, rule)`.
+    `target` is the input of the rule, such as your own weights; without it the input is that of the rows, NaN by
+    default. There is no account here: a rule that reads it runs in `engine.backtest_rule`, or by
+    `fx.backtest(panel, rule)`.
     """
-    stream = as_stream(rule)
-    state = stream.init(rows)
-    if target is None:
-        return stream.step(state, rows)[1]
+    rows, stream = _observed(rows), as_stream(rule)
+    if target is not None:
+        rows = rows._replace(target=jnp.asarray(target))
+    return stream.step(stream.init(rows), rows)[1]
 
-    def advance(state: Any, row: tuple[Array, Observation]) -> tuple[Any, Any]:
-        target, state = rule.update(row[0], state, row[1], None)
-        return state, target
 
-    return lax.scan(advance, state, (jnp.asarray(target, jnp.result_type(float)), _observed(rows)))[1]
+def first_target(row: Observation) -> Float[Array, " A"]:
+    """Return the target that the first rule of a chain gets, in JAX's default float."""
+    if row.target is None:
+        return jnp.full(row.num_assets, jnp.nan)
+    return jnp.asarray(row.target, jnp.result_type(float))
 
 
 def _observed(rows: Forecast | Observation) -> Observation:
