@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fxtrade.core.trading_types import Rule
-from fxtrade.risk import reversion, sizing, toward, trend
+from fxtrade.risk import guard, limits, regimes, reversion, sizing, toward, trend
 
 
 class Sizing(NamedTuple):
@@ -43,8 +43,25 @@ RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in
     "donchian": trend.donchian,
     "rsi_reversion": reversion.rsi_reversion,
     "momentum": trend.momentum,
+    "drawdown_scaling": guard.drawdown_scaling,
+    "drawdown_stop": guard.drawdown_stop,
+    "kill_switch": guard.kill_switch,
+    "daily_loss_limit": guard.daily_loss_limit,
+    "regime_exposure": regimes.regime_exposure,
+    "leverage_limit": limits.leverage_limit,
+    "concentration_limit": limits.concentration_limit,
 }
 # rules whose target depends on the account, so that they need an engine
-READS_ACCOUNT: frozenset[str] = frozenset()
+READS_ACCOUNT: frozenset[str] = frozenset(
+    {
+        "drawdown_scaling",
+        "drawdown_stop",
+        "kill_switch",
+        "daily_loss_limit",
+        "regime_exposure",
+        "leverage_limit",
+        "concentration_limit",
+    }
+)
 # rules whose targets are orders, so that they need an engine and end a chain
 GIVES_ORDERS: frozenset[str] = frozenset()

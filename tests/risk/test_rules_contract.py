@@ -14,20 +14,22 @@ from fxtrade.core.order_types import Order
 from fxtrade.core.stream import Stream
 from fxtrade.core.trading_types import Account, Observation, Rule
 from fxtrade.core.types import Forecast
-from fxtrade.risk import RULES, SIZING
+from fxtrade.risk import READS_ACCOUNT, RULES, SIZING
 from fxtrade.risk.rule import as_stream, chain, replay
-from tests.helpers import signal_loops, whole_history
+from tests.helpers import guard_loops, signal_loops, whole_history
+from tests.helpers.accounts import accounts, seeing
 from tests.helpers.causality import chunks_are_whole, future_is_unseen, prefix_is_whole, whole
 from tests.helpers.markets import bars, gap
 
 N, A = 60, 3
 OPTIONS = {  # in place of defaults, where those hide something
     "horizon": 5, "threshold": 0.3, "fast": 3, "slow": 8, "window": 4, "exit_window": 3, "lookback": 6,
-    "max_window": 16,
+    "max_window": 16, "cooldown": 5, "low_exposure": 0.75, "high_quantile": 0.6, "max_share": 0.4,
+    "max_net_exposure": 0.3,
 }  # fmt: skip
 STEPS = {"low": 50.0, "high": 50.0}  # by which to vary floats that are not near 1
 EXACT = vars(whole_history) | vars(signal_loops)  # bit for bit
-CLOSE = {}  # loops in float64, compared to 1e-9; add the module of yours to one of the two
+CLOSE = vars(guard_loops)  # loops in float64, compared to 1e-9; add the module of yours to one of the two
 REFERENCES = {name: f for name, f in (EXACT | CLOSE).items() if name in RULES}
 
 each = pytest.mark.parametrize("name", RULES)
@@ -47,6 +49,12 @@ def options(name: str) -> dict:
     return {k: OPTIONS.get(k, p.default) for k, p in inspect.signature(RULES[name]).parameters.items()}
 
 
+def with_account(name: str, **changed) -> Rule:
+    """The rule, which sees another account in every row if it reads one."""
+    made = RULES[name](**options(name) | changed)
+    return seeing(made, accounts(N, A)) if name in READS_ACCOUNT else made
+
+
 def given(n: int = N) -> np.ndarray:
     """Targets that come from the rule before: they often stay the same, and some are missing."""
     rng = np.random.default_rng(9)
@@ -54,7 +62,7 @@ def given(n: int = N) -> np.ndarray:
 
 
 def account() -> Account:
-    return Account(jnp.float32(0.5), jnp.array([0.1, -0.1, 0.0]), jnp.full(A, 100.0), Order(jnp.full(A, jnp.nan)))
+    return Account(jnp.float32(0.5), jnp.array([0.125, -0.125, 0.0]), jnp.full(A, 100.0), Order(jnp.full(A, jnp.nan)))
 
 
 def stream(name: str, **changed) -> Stream:
@@ -151,7 +159,7 @@ def test_parameter_sets_are_one_vmap(name):
         values = options(name)[key] + STEPS.get(key, 1) * np.array([0.0, 0.1, 0.4], np.float32)
 
         def targets(value, key=key):
-            return replay(RULES[name](**options(name) | {key: value}), rows, given())
+            return replay(with_account(name, **{key: value}), rows, given())
 
         together = np.asarray(jax.jit(jax.vmap(targets))(values))
         for value, one in zip(values, together, strict=True):
@@ -167,7 +175,7 @@ def test_windows_are_one_vmap(name):
         values = options(name)[key] + np.array([0, 1, 3], np.int32)
 
         def targets(value, key=key):
-            return replay(RULES[name](**options(name) | {key: value}), rows)
+            return replay(with_account(name, **{key: value}), rows, given())
 
         with compat.float64():
             together = np.asarray(jax.jit(jax.vmap(targets))(values))
