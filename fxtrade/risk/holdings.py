@@ -21,7 +21,7 @@ class Holdings(NamedTuple):
 
     Attributes:
         equity: `cash + sum(units * mark)`.
-        weight: of the market order that waits for a bar of its asset, or else of the position; 0 without equity.
+        weight: of the market order that is pending, or else of the position; 0 without equity.
     """
 
     equity: Float[Array, ""]

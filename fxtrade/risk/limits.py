@@ -54,7 +54,7 @@ def concentration_limit(*, max_weight: Number = 0.5, max_share: Number = 1.0) ->
 
     Args:
         max_weight: largest absolute weight of an asset.
-        max_share: largest share of an asset in the sum of absolute weights, in (0, 1]; 1 is no limit.
+        max_share: largest share of an asset in the sum of absolute weights, in (0, 1]; 1 allows all.
 
     Raises:
         ConfigError: `max_weight` is negative, or `max_share` is not in (0, 1].

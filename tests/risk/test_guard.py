@@ -83,7 +83,7 @@ def test_equals_its_reference_under_an_account_that_changes(name, seed):
 
 @each
 def test_a_guard_adds_no_exposure(name):
-    """What a target leads to is no larger behind the guard, in any asset and row, positions included."""
+    """What a target leads to is not larger behind the guard, in any asset and row, positions included."""
     for seed in range(3):
         rows, seen = observed(seed), accounts(N, A, seed)
         made = ruled(name, rows, seen)
