@@ -35,7 +35,7 @@ from fxtrade.experiment.backtest_checks import check_files, new_folder
 from fxtrade.pipeline import dataset
 from fxtrade.pipeline.build import build_terms
 from fxtrade.pipeline.market import build_market
-from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing, reads_account
+from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing, reads_account, rule_names
 from fxtrade.report import tearsheet
 from fxtrade.report.progress import Console
 from fxtrade.report.terminal import sheet_tables
@@ -189,6 +189,7 @@ def _trade(
         describe_trade(trade),
         list(filter(None, notes)),
         "buy and hold",
+        rules=() if trade.rules == TradeConfig().rules else rule_names(trade),
     )
     return _Traded(sheet, trading_headline(sheet.strategy_metrics), equity_table(panel, result, held.equity))
 
