@@ -14,7 +14,10 @@ from fxtrade.risk import (
     cost_aware,
     exits,
     forecast_sizing,
+    guard,
+    leverage,
     limits,
+    regimes,
     reversion,
     scaling,
     sizing,
@@ -80,6 +83,13 @@ RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in
     "donchian": trend.donchian,
     "rsi_reversion": reversion.rsi_reversion,
     "momentum": trend.momentum,
+    "drawdown_scaling": guard.drawdown_scaling,
+    "drawdown_stop": guard.drawdown_stop,
+    "kill_switch": guard.kill_switch,
+    "daily_loss_limit": guard.daily_loss_limit,
+    "regime_exposure": regimes.regime_exposure,
+    "leverage_limit": leverage.leverage_limit,
+    "concentration_limit": leverage.concentration_limit,
 }
 # rules whose target depends on the account, so that they need an engine
 READS_ACCOUNT: frozenset[str] = frozenset(
@@ -94,6 +104,13 @@ READS_ACCOUNT: frozenset[str] = frozenset(
         "chandelier",
         "time_stop",
         "reentry",
+        "drawdown_scaling",
+        "drawdown_stop",
+        "kill_switch",
+        "daily_loss_limit",
+        "regime_exposure",
+        "leverage_limit",
+        "concentration_limit",
     }
 )
 # rules whose targets are orders, so that they need an engine and end a chain

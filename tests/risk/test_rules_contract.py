@@ -14,16 +14,18 @@ from fxtrade.core.order_types import Order
 from fxtrade.core.stream import Stream
 from fxtrade.core.trading_types import Account, Observation, Rule
 from fxtrade.core.types import Forecast
-from fxtrade.risk import RULES, SIZING
+from fxtrade.risk import READS_ACCOUNT, RULES, SIZING
 from fxtrade.risk.rule import as_stream, chain
-from tests.helpers import scaling_loops, signal_loops, stops_loops, toward_loops, whole_history
+from tests.helpers import guard_loops, scaling_loops, signal_loops, stops_loops, toward_loops, whole_history
+from tests.helpers.accounts import accounts, seeing
 from tests.helpers.causality import chunks_are_whole, future_is_unseen, prefix_is_whole, whole
 from tests.helpers.markets import bars, gap
 
 N, A = 60, 3
 OPTIONS = {  # in place of defaults, where those hide something
     "horizon": 5, "threshold": 0.3, "fast": 3, "slow": 8, "window": 4, "exit_window": 3, "lookback": 6,
-    "max_window": 16,
+    "max_window": 16, "cooldown": 5, "low_exposure": 0.75, "high_quantile": 0.6, "max_share": 0.4,
+    "max_net_exposure": 0.3,
 }  # fmt: skip
 OWN_OPTIONS = {  # of single rules
     "bracket": {"stop": 0.02, "target": 0.03, "trailing": 0.04, "break_even": 0.01},
@@ -38,9 +40,9 @@ OWN_OPTIONS = {  # of single rules
 ONLY_AFTER_EXITS = {("reentry", "wait")}  # which an account that stays the same has not; see test_stops
 STEPS = {"low": 50.0, "high": 50.0}  # by which to vary floats that are not near 1
 EXACT = vars(whole_history) | vars(signal_loops)  # bit for bit
-CLOSE = (
-    vars(scaling_loops) | vars(stops_loops) | vars(toward_loops)
-)  # loops in float64, compared to 1e-9; add the module of yours to one of the two
+CLOSE = (  # loops in float64, compared to 1e-9; add the module of yours to one of the two
+    vars(scaling_loops) | vars(stops_loops) | vars(toward_loops) | vars(guard_loops)
+)
 REFERENCES = {name: f for name, f in (EXACT | CLOSE).items() if name in RULES}
 
 each = pytest.mark.parametrize("name", RULES)
@@ -61,6 +63,12 @@ def options(name: str) -> dict:
     """Defaults of a rule and, for those in `OPTIONS` and `OWN_OPTIONS`, more telling values."""
     telling = OPTIONS | OWN_OPTIONS.get(name, {})
     return {k: telling.get(k, p.default) for k, p in inspect.signature(RULES[name]).parameters.items()}
+
+
+def with_account(name: str, **changed) -> Rule:
+    """The rule, which sees another account in every row if it reads one."""
+    made = RULES[name](**options(name) | changed)
+    return seeing(made, accounts(N, A)) if name in READS_ACCOUNT else made
 
 
 def given(n: int = N) -> np.ndarray:
@@ -176,7 +184,7 @@ def test_parameter_sets_are_one_vmap(name):
         values = options(name)[key] + STEPS.get(key, 1) * np.array([0.0, 0.1, 0.4], np.float32)
 
         def targets(value, key=key):
-            return replayed(RULES[name](**options(name) | {key: value}), rows)
+            return replayed(with_account(name, **{key: value}), rows)
 
         together = np.asarray(jax.jit(jax.vmap(targets))(values))
         for value, one in zip(values, together, strict=True):
@@ -196,7 +204,7 @@ def test_windows_are_one_vmap(name):
         values = options(name)[key] + np.array([0, 1, 3], np.int32)
 
         def targets(value, key=key):
-            return replayed(RULES[name](**options(name) | {key: value}), rows)
+            return replayed(with_account(name, **{key: value}), rows)
 
         with compat.float64():
             together = np.asarray(jax.jit(jax.vmap(targets))(values))
