@@ -15,7 +15,7 @@ from fxtrade.core.stream import Stream
 from fxtrade.core.trading_types import Account, Observation, Rule
 from fxtrade.core.types import Forecast
 from fxtrade.risk import RULES, SIZING
-from fxtrade.risk.rule import as_stream, chain, replay
+from fxtrade.risk.rule import as_stream, chain
 from tests.helpers import signal_loops, whole_history
 from tests.helpers.causality import chunks_are_whole, future_is_unseen, prefix_is_whole, whole
 from tests.helpers.markets import bars, gap
@@ -25,6 +25,7 @@ OPTIONS = {  # in place of defaults, where those hide something
     "horizon": 5, "threshold": 0.3, "fast": 3, "slow": 8, "window": 4, "exit_window": 3, "lookback": 6,
     "max_window": 16,
 }  # fmt: skip
+OWN_OPTIONS = {}  # of single rules
 STEPS = {"low": 50.0, "high": 50.0}  # by which to vary floats that are not near 1
 EXACT = vars(whole_history) | vars(signal_loops)  # bit for bit
 CLOSE = {}  # loops in float64, compared to 1e-9; add the module of yours to one of the two
@@ -39,12 +40,15 @@ def observations(classes: int = 2, seed: int = 0, n: int = N) -> Observation:
     market = gap(gap(bars(n, A, seed), slice(20, 30)), slice(0, 7), 1)
     prob = rng.dirichlet(np.ones(classes), (n, A)).astype(np.float32)
     ok = market.ok & (rng.random((n, A)) >= 0.2)
-    return Observation(Forecast(np.where(ok[..., None], prob, np.nan), ok), market)
+    mu, sigma = 0.01 * rng.standard_normal((n, A)), rng.uniform(0.01, 0.03, (n, A))
+    mu, sigma = (np.where(ok, a, np.nan).astype(np.float32) for a in (mu, sigma))
+    return Observation(Forecast(np.where(ok[..., None], prob, np.nan), ok, mu, sigma), market)
 
 
 def options(name: str) -> dict:
-    """Defaults of a rule and, for those in `OPTIONS`, more telling values."""
-    return {k: OPTIONS.get(k, p.default) for k, p in inspect.signature(RULES[name]).parameters.items()}
+    """Defaults of a rule and, for those in `OPTIONS` and `OWN_OPTIONS`, more telling values."""
+    telling = OPTIONS | OWN_OPTIONS.get(name, {})
+    return {k: telling.get(k, p.default) for k, p in inspect.signature(RULES[name]).parameters.items()}
 
 
 def given(n: int = N) -> np.ndarray:
@@ -54,7 +58,9 @@ def given(n: int = N) -> np.ndarray:
 
 
 def account() -> Account:
-    return Account(jnp.float32(0.5), jnp.array([0.1, -0.1, 0.0]), jnp.full(A, 100.0), Order(jnp.full(A, jnp.nan)))
+    """Equity of 1, of which weights of 0.2, -0.15 and 0 are held."""
+    units = jnp.array([0.002, -0.0015, 0.0])
+    return Account(jnp.float32(0.95), units, jnp.full(A, 100.0), Order(jnp.full(A, jnp.nan)))
 
 
 def stream(name: str, **changed) -> Stream:
@@ -64,11 +70,15 @@ def stream(name: str, **changed) -> Stream:
     return Stream(made.init, jax.jit(made.step))
 
 
-def targets_of(rule: Rule, rows: Observation) -> np.ndarray:
+def replayed(rule: Rule, rows: Observation) -> jax.Array:
     """The targets of a rule that sees the same account in every row; the leaves of orders stand side by side."""
     made = as_stream(rule, account())
-    leaves = jax.tree.leaves(jax.jit(lambda rows: made.step(made.init(rows), rows)[1])(rows))
-    return np.concatenate([np.asarray(leaf) for leaf in leaves], -1)
+    leaves = jax.tree.leaves(made.step(made.init(rows), rows)[1])
+    return jnp.concatenate([leaf.astype(leaves[0].dtype) for leaf in leaves], -1)
+
+
+def targets_of(rule: Rule, rows: Observation) -> np.ndarray:
+    return np.asarray(jax.jit(lambda rows: replayed(rule, rows))(rows))
 
 
 def test_every_option_has_a_default_and_a_name():
@@ -146,12 +156,12 @@ def test_sizing_is_never_nan_and_within_its_limit(name):
 
 @each
 def test_parameter_sets_are_one_vmap(name):
-    rows = observations()
+    rows = observations()._replace(target=given())
     for key in (k for k, v in options(name).items() if isinstance(v, float)):
         values = options(name)[key] + STEPS.get(key, 1) * np.array([0.0, 0.1, 0.4], np.float32)
 
         def targets(value, key=key):
-            return replay(RULES[name](**options(name) | {key: value}), rows, given())
+            return replayed(RULES[name](**options(name) | {key: value}), rows)
 
         together = np.asarray(jax.jit(jax.vmap(targets))(values))
         for value, one in zip(values, together, strict=True):
@@ -162,12 +172,12 @@ def test_parameter_sets_are_one_vmap(name):
 @each
 def test_windows_are_one_vmap(name):
     """Those that may be traced, in the account's precision: every set has the bits that it has alone."""
-    rows = observations()
+    rows = observations()._replace(target=given())
     for key in (k for k in options(name) if is_window(name, k)):
         values = options(name)[key] + np.array([0, 1, 3], np.int32)
 
         def targets(value, key=key):
-            return replay(RULES[name](**options(name) | {key: value}), rows)
+            return replayed(RULES[name](**options(name) | {key: value}), rows)
 
         with compat.float64():
             together = np.asarray(jax.jit(jax.vmap(targets))(values))
