@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fxtrade.core.trading_types import Rule
-from fxtrade.risk import reversion, sizing, toward, trend
+from fxtrade.risk import beta_hedge, carry, kelly_sizing, pairs, reversion, sizing, toward, trend
 
 
 class Sizing(NamedTuple):
@@ -33,6 +33,7 @@ SIZING: dict[str, Sizing] = {
     "proportional": Sizing(
         sizing.proportional, "All forecasts are traded, each in proportion to its edge, p(up) - p(down)"
     ),
+    "kelly": Sizing(kelly_sizing.kelly_sizing, "All forecasts are traded, by a fraction of their Kelly weights"),
 }
 # these, the rules that change or leave out what others ask for, and those that read bars alone
 RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in SIZING.items()} | {
@@ -43,8 +44,11 @@ RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in
     "donchian": trend.donchian,
     "rsi_reversion": reversion.rsi_reversion,
     "momentum": trend.momentum,
+    "beta_hedge": beta_hedge.beta_hedge,
+    "pairs": pairs.pairs,
+    "funding_carry": carry.funding_carry,
 }
 # rules whose target depends on the account, so that they need an engine
-READS_ACCOUNT: frozenset[str] = frozenset()
+READS_ACCOUNT: frozenset[str] = frozenset({"funding_carry"})
 # rules whose targets are orders, so that they need an engine and end a chain
 GIVES_ORDERS: frozenset[str] = frozenset()

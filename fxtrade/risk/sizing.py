@@ -54,7 +54,7 @@ def proportional(*, horizon: int = 1, max_gross_exposure: Number = 1.0, allow_sh
     """
 
     def decide(forecast: Forecast) -> Float[Array, " A"]:
-        down, up = _down_up(forecast)
+        down, up = down_up(forecast)
         return jnp.where(forecast.ok, up - down, 0.0)
 
     return _overlapping("proportional", decide, horizon, max_gross_exposure, allow_short)
@@ -68,7 +68,7 @@ def confidence(forecast: Forecast) -> Float[Array, "*N A"]:
     Raises:
         ConfigError: the forecast has neither two nor three classes.
     """
-    down, up = _down_up(forecast)
+    down, up = down_up(forecast)
     edge = 2 * jnp.abs(up - 0.5) if forecast.prob.shape[-1] == 2 else jnp.abs(up - down)
     return jnp.where(forecast.ok, edge, 0.0)
 
@@ -79,7 +79,7 @@ def direction(forecast: Forecast) -> Int[Array, "*N A"]:
     Raises:
         ConfigError: the forecast has neither two nor three classes.
     """
-    down, up = _down_up(forecast)
+    down, up = down_up(forecast)
     return jnp.where(forecast.ok, (up > down).astype(jnp.int32) - (up < down).astype(jnp.int32), 0)
 
 
@@ -135,7 +135,8 @@ def _overlapping(
     return Rule(init, update)
 
 
-def _down_up(forecast: Forecast) -> tuple[Float[Array, "*N A"], Float[Array, "*N A"]]:
+def down_up(forecast: Forecast) -> tuple[Float[Array, "*N A"], Float[Array, "*N A"]]:
+    """Return the probabilities of down and up. Raises ConfigError for neither two nor three classes."""
     classes = forecast.prob.shape[-1]
     if classes not in (2, 3):
         raise ConfigError(f"a forecast of {classes} classes has no direction; give 2 (down, up) or 3 (down, flat, up)")

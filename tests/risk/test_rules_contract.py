@@ -16,7 +16,7 @@ from fxtrade.core.trading_types import Account, Observation, Rule
 from fxtrade.core.types import Forecast
 from fxtrade.risk import RULES, SIZING
 from fxtrade.risk.rule import as_stream, chain
-from tests.helpers import signal_loops, whole_history
+from tests.helpers import carry_loops, hedge_loops, kelly_loops, signal_loops, whole_history
 from tests.helpers.causality import chunks_are_whole, future_is_unseen, prefix_is_whole, whole
 from tests.helpers.markets import bars, gap
 
@@ -25,10 +25,17 @@ OPTIONS = {  # in place of defaults, where those hide something
     "horizon": 5, "threshold": 0.3, "fast": 3, "slow": 8, "window": 4, "exit_window": 3, "lookback": 6,
     "max_window": 16,
 }  # fmt: skip
-OWN_OPTIONS = {}  # of single rules
-STEPS = {"low": 50.0, "high": 50.0}  # by which to vary floats that are not near 1
+OWN_OPTIONS = {  # of single rules
+    "kelly": {"observations": 30.0, "halflife": 20.0, "min_bars": 3},
+    "beta_hedge": {"halflife": 20.0, "min_bars": 3},
+    "pairs": {"window": 12, "drift": 0.03, "entry": 1.0, "stop": 1.8},
+    "funding_carry": {"halflife": 4.0, "horizon": 20.0, "rebalance": 0.02},
+}
+STEPS = {"low": 50.0, "high": 50.0, "observations": 1e3}  # by which to vary floats that are not near 1
 EXACT = vars(whole_history) | vars(signal_loops)  # bit for bit
-CLOSE = {}  # loops in float64, compared to 1e-9; add the module of yours to one of the two
+CLOSE = (
+    vars(kelly_loops) | vars(hedge_loops) | vars(carry_loops)
+)  # loops in float64, compared to 1e-9; add the module of yours to one of the two
 REFERENCES = {name: f for name, f in (EXACT | CLOSE).items() if name in RULES}
 
 each = pytest.mark.parametrize("name", RULES)
@@ -42,7 +49,8 @@ def observations(classes: int = 2, seed: int = 0, n: int = N) -> Observation:
     ok = market.ok & (rng.random((n, A)) >= 0.2)
     mu, sigma = 0.01 * rng.standard_normal((n, A)), rng.uniform(0.01, 0.03, (n, A))
     mu, sigma = (np.where(ok, a, np.nan).astype(np.float32) for a in (mu, sigma))
-    return Observation(Forecast(np.where(ok[..., None], prob, np.nan), ok, mu, sigma), market)
+    rates = 1e-3 * rng.standard_normal((n, A))
+    return Observation(Forecast(np.where(ok[..., None], prob, np.nan), ok, mu, sigma), market, funding=rates)
 
 
 def options(name: str) -> dict:
