@@ -1,8 +1,8 @@
 """Hedges of a portfolio against common factors: the market, or principal components; exposure before and after.
 
 Weights are shares of equity, so that exposures are returns of the equity for a factor's return of 1. All functions but
-`rolling_ratio` are of one date; a history is a `vmap`. A covariance may have NaN rows and columns for assets of which it
-is not known: their loadings are 0, so that they are neither hedged nor used.
+`rolling_ratio` are of one date; a history is a `vmap`. A covariance may have NaN rows and columns of assets for which
+it is not known: their loadings are 0, so that they are neither hedged nor used.
 """
 
 from __future__ import annotations
