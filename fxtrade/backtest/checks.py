@@ -41,7 +41,7 @@ def check(
     check_market(market, shape[1], market_rank)
 
 
-def check_rule(bars: Bars, market: Market, policy: ExecutionPolicy, conditions: Conditions) -> None:
+def check_rule(bars: Bars, market: Market, policy: ExecutionPolicy, conditions: Conditions, market_rank: int) -> None:
     """Raise DataError or ConfigError for the first thing that is wrong; see `engine.backtest_rule`."""
     check_bars(bars, "backtest")
     check_policy(policy)
@@ -51,7 +51,7 @@ def check_rule(bars: Bars, market: Market, policy: ExecutionPolicy, conditions: 
             f"backtest: bars have shape {shape}; give [N, A], a row for each bar and a column for each asset"
         )
     check_rows(bars, conditions, shape, extremes=True)
-    check_market(market, shape[1], rank=0)
+    check_market(market, shape[1], market_rank)
 
 
 def check_policy(policy: ExecutionPolicy) -> None:

@@ -14,14 +14,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import polars as pl
 
+from fxtrade.backtest.engine import as_order
 from fxtrade.backtest.trades import trades
-from fxtrade.core import compat
 from fxtrade.core.config import DataConfig, RunConfig
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.files import atomic_path
 from fxtrade.core.text import plural
-from fxtrade.core.trade_config import TradeConfig
-from fxtrade.core.trading_types import Observation
+from fxtrade.core.trade_config import BracketConfig, TradeConfig
 from fxtrade.data import targets
 from fxtrade.data.files import find_files
 from fxtrade.data.panel import Panel
@@ -34,8 +33,9 @@ from fxtrade.evaluate.tearsheet import TearSheet, tear_sheet
 from fxtrade.experiment import scored_run
 from fxtrade.experiment.backtest_checks import check_files, new_folder
 from fxtrade.pipeline import dataset
-from fxtrade.pipeline.build import build_order, build_rules, build_sizing, build_terms
+from fxtrade.pipeline.build import build_terms
 from fxtrade.pipeline.market import build_market
+from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing, reads_account
 from fxtrade.report import tearsheet
 from fxtrade.report.progress import Console
 from fxtrade.report.terminal import sheet_tables
@@ -47,7 +47,6 @@ from fxtrade.report.trading_notes import (
     describe_repeats,
     describe_trade,
 )
-from fxtrade.risk.rule import chain, replay
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.ledger import Trial
 from fxtrade.runs.provenance import Environment
@@ -100,8 +99,8 @@ def of_run(
     past = ledger.past_trials(folder.parent, trial).daily_sharpes
     title = f"{name}: {folder.name}, test span" if name else f"{folder.name}, test span"
     with console.task("backtest"):
-        traded, _, target = trading.orders(scored.data, scored.forecast, config.trade, own.label.horizon)
-        made = _trade(traded, target, config.trade, title, (), past)
+        panel, _, strategy = trading.traded(scored.data, scored.forecast, config.trade, own.label.horizon)
+        made = _trade(panel, strategy, config.trade, title, (), past)
     daily_sharpe = made.metrics["daily_sharpe"]
     ledger.append_trial(folder.parent, dataclasses.replace(trial, daily_sharpe=daily_sharpe, metrics=made.metrics))
     _write(target_folder, made, str(folder), scored.fingerprint, config.trade, environment, console)
@@ -137,11 +136,9 @@ def of_file(
     read, fingerprint = READERS[kind](path, panel, trade.max_gross_exposure, trade.allow_short), panel.fingerprint()
     first = min(read.first, len(panel.times) - 2)  # two bars have an interval
     panel, target = panel.rows(slice(first, None)), read.weight[first:]
-    if trade.rules:
-        with compat.float64():
-            target = np.asarray(replay(chain(*build_rules(trade)), Observation(bars=panel.bars), target))
+    strategy, notes = Strategy(build_rule(trade), target), _notes(path, read, first)
     with console.task("backtest"):
-        made = _trade(panel, target, trade, name or path.stem, _notes(path, read, first), None)
+        made = _trade(panel, strategy, trade, name or path.stem, notes, None)
     _write(target_folder, made, read.source, fingerprint, trade, provenance.environment(), console)
     return target_folder
 
@@ -166,18 +163,18 @@ def _notes(path: Path, read: Targets, first: int) -> list[str]:
 
 def _trade(
     panel: Panel,
-    target: np.ndarray,
+    strategy: Strategy,
     trade: TradeConfig,
     title: str,
     notes: Sequence[str],
     trials: Sequence[float] | None,
 ) -> _Traded:
-    terms, order = build_terms(trade, panel), build_order(trade, target)
-    result, held = terms.backtest(panel.bars, order, record=True), trading.hold(panel, terms)
+    terms = build_terms(trade, panel)
+    result, held = terms.backtest(panel.bars, strategy, record=True), trading.hold(panel, terms)
     assert result.executions is not None, "they are recorded"
     made = trades(result.executions, panel.bars)
-    warnings = [describe_ended(panel, made), describe_repeats(target, trade)]
-    warnings += [describe_paths(trading.path_range(panel, order, terms)), *describe_events(result.counts)]
+    warnings = [describe_ended(panel, made), _repeats(panel, strategy, trade)]
+    warnings += [describe_paths(trading.path_range(panel, strategy, terms)), *describe_events(result.counts)]
     funding = f"Funding rates: {terms.funding}" if terms.funding else ""
     notes = [HELD, *notes, describe_first_tier(trade), funding]
     sheet = tear_sheet(
@@ -194,6 +191,13 @@ def _trade(
         "buy and hold",
     )
     return _Traded(sheet, trading_headline(sheet.strategy_metrics), equity_table(panel, result, held.equity))
+
+
+def _repeats(panel: Panel, strategy: Strategy, trade: TradeConfig) -> str:
+    """Return a warning of repeated orders with exits; "" without one, and for rules that read the account."""
+    if trade.bracket == BracketConfig() or reads_account(trade):
+        return ""
+    return describe_repeats(np.asarray(as_order(strategy.targets(panel.bars)).weight), trade)
 
 
 def _write(
@@ -237,4 +241,4 @@ def _check_run(folder: Path, own: RunConfig, wanted: RunConfig) -> RunRecord:
 def _check_terms(trade: TradeConfig) -> None:
     """Raise ConfigError for costs and rules that do not exist, before anything is computed."""
     build_market(trade, UNITS["d"], tuple(trade.assets))
-    build_rules(trade)
+    build_rule(trade)

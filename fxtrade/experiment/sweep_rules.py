@@ -17,7 +17,7 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.sweep_config import SweepConfig
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Array
-from fxtrade.pipeline import build
+from fxtrade.pipeline.strategy import build_rules
 from fxtrade.risk import RULES, SIZING
 from fxtrade.risk.exits import bracket
 from fxtrade.risk.rule import chain
@@ -63,7 +63,7 @@ def rule_factory(config: SweepConfig, given: Given) -> Callable[..., Rule]:
     registry.check_names([name], RULES, "config.rule: there is no rule")
     if name in SIZING and given.horizon is None:
         raise ConfigError(f"config.rule: {name} reads forecasts; name a finished run with config.run")
-    rules, (own, exits) = build.build_rules(config.trade), _divide(config.grid)
+    rules, (own, exits) = build_rules(config.trade), _divide(config.grid)
     _check_parameters(name, options, own, exits)
     accepted = inspect.signature(RULES[name]).parameters
     if "max_window" in accepted and "max_window" not in options and own:
