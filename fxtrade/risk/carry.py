@@ -59,8 +59,7 @@ def funding_carry(
     are `halflife` bars.
 
     Args:
-        spot, perpetual: indices of the K coins, and of the perpetual on each. `data.perpetuals.pairs` finds them by
-            name.
+        spot, perpetual: indices of the K coins, and of the perpetual on each. `data.names.pairs` finds them.
         halflife: bars, of the mean.
         horizon: bars that a pair is expected to be held.
         round_trip_bps: costs of opening and closing both legs, in basis points of the value of one: four trades.
