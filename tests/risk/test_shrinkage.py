@@ -56,7 +56,7 @@ def paper(x: np.ndarray) -> np.ndarray:
         for centre in positive:
             u = (at - centre) / (h * centre)
             density[i] += three / (4 * root) * max(1 - u**2 / 5, 0) / (h * centre)
-            logs = np.log(abs((root - u) / (root + u)))
+            logs = np.sign(u) * np.log1p(-2 * min(root, abs(u)) / (root + abs(u)))  # log |(root - u) / (root + u)|
             hilbert[i] += (-three / 10 * u + three / (4 * root) * (1 - u**2 / 5) * logs) / np.pi / (h * centre)
     density, hilbert = density / len(positive), hilbert / len(positive)
     if p <= n:
@@ -64,9 +64,9 @@ def paper(x: np.ndarray) -> np.ndarray:
         real = 1 - c - np.pi * c * positive * hilbert
         shrunk = positive / ((np.pi * c * positive * density) ** 2 + real**2)
     else:
-        logs = np.log(abs((1 + np.sqrt(5) * h) / (1 - np.sqrt(5) * h)))
+        logs = np.log(abs((1 + root * h) / (1 - root * h)))
         zero = (
-            (3 / (10 * h**2) + 3 / (4 * np.sqrt(5) * h) * (1 - 1 / (5 * h**2)) * logs) / np.pi * np.mean(1 / positive)
+            (3 / (10 * h**2) + 3 / (4 * root * h) * (1 - 1 / (5 * h**2)) * logs) / np.pi * np.mean(1 / positive)
         )
         null = 1 / (np.pi * (p - n) / n * zero)
         shrunk = 1 / (np.pi**2 * positive * (density**2 + hilbert**2))
