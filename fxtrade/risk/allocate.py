@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from fxtrade.risk.allocation_types import Allocation, Problem
-from fxtrade.risk.feasible import closed_form, in_proportion, inverse_shares, refuse
+from fxtrade.risk.feasible import closed_form, in_proportion, inverse_shares, refuse, volatility
 
 
 def equal(problem: Problem) -> Allocation:
@@ -29,10 +29,7 @@ def inverse_volatility(problem: Problem) -> Allocation:
         ConfigError: the problem has groups.
     """
     refuse(problem, "inverse_volatility", "groups")
-    variance = jnp.diagonal(problem.covariance)
-    known = variance > 0
-    volatility = jnp.where(known, jnp.sqrt(jnp.where(known, variance, 1)), 0)
-    return closed_form(in_proportion(inverse_shares(volatility), problem))
+    return closed_form(in_proportion(inverse_shares(volatility(problem.covariance)), problem))
 
 
 def inverse_variance(problem: Problem) -> Allocation:

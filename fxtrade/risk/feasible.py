@@ -1,4 +1,4 @@
-"""What all allocations share: bounds, weights in given proportions within them, and the fallback of a solver that fails.
+"""What all allocations share: bounds, weights in given proportions within them, and the fallback of a solver.
 
 Bounds of an asset are `[0, 1]` unless the problem gives others.
 """
@@ -60,7 +60,8 @@ def in_proportion(share: Float[Array, " A"], problem: Problem) -> Float[Array, "
     weight = jnp.clip(scale * share, lower, upper)
     missing = 1 - weight.sum()
     space = jnp.where(jnp.isinf(upper), 1, upper - weight)
-    return weight + jnp.where(missing > 0, missing / jnp.where(space.sum() > 0, space.sum(), 1), 0) * space
+    some = missing > 100 * jnp.finfo(share.dtype).eps  # no rounding
+    return weight + jnp.where(some, missing / jnp.where(space.sum() > 0, space.sum(), 1), 0) * space
 
 
 def inverse_shares(risk: Float[Array, " A"]) -> Float[Array, " A"]:
@@ -68,6 +69,13 @@ def inverse_shares(risk: Float[Array, " A"]) -> Float[Array, " A"]:
     known = jnp.isfinite(risk) & (risk > 0)
     share = jnp.where(known, 1 / jnp.where(known, risk, 1), 0)
     return jnp.where(known.any(), share, 1)
+
+
+def volatility(covariance: Float[Array, "A A"]) -> Float[Array, " A"]:
+    """Return the square roots of the diagonal, 0 where it is not positive, with finite gradients everywhere."""
+    variance = jnp.diagonal(covariance)
+    positive = variance > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
 
 
 def closed_form(weight: Float[Array, " A"]) -> Allocation:
@@ -84,6 +92,6 @@ def or_fallback(
     ok: Bool[Array, ""],
 ) -> Allocation:
     """Return the weights of a solver; where it failed, those of inverse volatility within the bounds, `ok` False."""
-    shares = inverse_shares(jnp.sqrt(jnp.maximum(jnp.diagonal(problem.covariance), 0)))
     ok = ok & jnp.isfinite(weight).all()
-    return Allocation(jnp.where(ok, weight, in_proportion(shares, problem)), residual, iterations, ok)
+    fallback = in_proportion(inverse_shares(volatility(problem.covariance)), problem)
+    return Allocation(jnp.where(ok, weight, fallback), residual, iterations, ok)
