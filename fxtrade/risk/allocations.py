@@ -1,0 +1,18 @@
+"""The registry of allocations.
+
+To add an allocation, write `f(problem: Problem, *, options) -> Allocation`, a pure function of one date that `jit` and
+`vmap` take, and one line below. The tests in tests/risk run over the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fxtrade.risk import allocate
+from fxtrade.risk.allocation_types import Allocation
+
+ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
+    "equal": allocate.equal,
+    "inverse_volatility": allocate.inverse_volatility,
+    "inverse_variance": allocate.inverse_variance,
+}
