@@ -111,7 +111,7 @@ def _spanning_tree(distance: Float[Array, "A A"]) -> tuple[Int[Array, "A-1 2"], 
 
     def step(state, _):
         newest, reach, known = state
-        known = known | (jnp.arange(reach.size) == newest)
+        known = known | (jnp.arange(reach.size, dtype=newest.dtype) == newest)
         reach = jnp.minimum(reach, distance[newest])
         left = jnp.where(known, jnp.inf, reach)
         following = jnp.argmin(left).astype(newest.dtype)

@@ -46,7 +46,7 @@ def dendrogram(covariance: Float[Array, "A A"], linkage: Linkage, metric: Metric
     variance = jnp.diagonal(covariance)
     valid = (variance > 0) & (variance < jnp.inf)
     num = valid.size
-    pair = valid[:, None] & valid
+    pair = valid[:, None] & valid[None]
     covariance = jnp.where(pair, covariance, jnp.eye(num, dtype=covariance.dtype))
     distance = lax.stop_gradient(_distance(covariance, pair, metric))
     # those left out are so far away that they join last; a number, since Ward's update of infinities has no value
@@ -67,7 +67,7 @@ def cluster_of(tree: Dendrogram, count: Int[Array, ""] | int) -> Int[Array, " A"
 
 def top_merges(tree: Dendrogram, count: Int[Array, ""] | int) -> Bool[Array, " nodes"]:
     """Return which nodes join clusters, of `count` clusters."""
-    node = jnp.arange(tree.nodes.parent.size)
+    node = jnp.arange(tree.nodes.parent.size, dtype=tree.count.dtype)
     return (node > _last_cluster(tree, count)) & (node < tree.valid.size + tree.count - 1)
 
 
@@ -84,17 +84,17 @@ def gap_count(tree: Dendrogram) -> Int[Array, ""]:
 
     def dispersion(k: Array) -> Array:
         cluster = cluster_of(tree, k)
-        same = (cluster[:, None] == cluster) & tree.valid[:, None] & tree.valid
+        same = (cluster[:, None] == cluster[None]) & tree.valid[:, None] & tree.valid[None]
         pairs = same.sum(1) * (same.sum(1) - 1)
         total = jnp.where(same, tree.distance, 0).sum(1)
         return jnp.where(pairs > 0, total / jnp.where(pairs > 0, pairs, 1).astype(total.dtype), 0).sum()
 
-    k = jnp.arange(1, most + 1)
+    k = jnp.arange(1, most + 1, dtype=tree.count.dtype)
     w = jax.vmap(dispersion)(k)
     gap = w[:-2] + w[2:] - 2 * w[1:-1]
     root = jnp.round(jnp.sqrt(tree.count.astype(w.dtype))).astype(k.dtype)
     allowed = k[2:] <= jnp.maximum(8, root)
-    best = jnp.argmax(jnp.where(allowed & (k[2:] <= tree.count), gap, -jnp.inf)) + 2
+    best = k[1 + jnp.argmax(jnp.where(allowed & (k[2:] <= tree.count), gap, -jnp.inf))]
     return jnp.minimum(best, tree.count)
 
 
@@ -106,7 +106,7 @@ def _last_cluster(tree: Dendrogram, count: Int[Array, ""] | int) -> Int[Array, "
 def _distance(covariance: Float[Array, "A A"], pair: Bool[Array, "A A"], metric: Metric) -> Float[Array, "A A"]:
     """Return the distances of valid assets, else 0; 1 where a covariance is not a number."""
     scale = jnp.sqrt(jnp.diagonal(covariance))
-    correlation = covariance / (scale[:, None] * scale)
+    correlation = covariance / (scale[:, None] * scale[None])
     distance = jnp.sqrt(jnp.clip((1 - correlation) / 2, 0, 1))
     distance = jnp.where(jnp.isnan(distance), 1, distance)
     distance = jnp.where(pair & ~jnp.eye(scale.size, dtype=bool), distance, 0)
