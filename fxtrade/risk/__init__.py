@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from fxtrade.core.trading_types import Rule
 from fxtrade.risk import (
+    allocation_rule,
     cost_aware,
     exits,
     forecast_sizing,
@@ -21,6 +22,7 @@ from fxtrade.risk import (
     stops,
     toward,
     trend,
+    universe,
 )
 
 
@@ -80,6 +82,8 @@ RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in
     "donchian": trend.donchian,
     "rsi_reversion": reversion.rsi_reversion,
     "momentum": trend.momentum,
+    "allocation": allocation_rule.allocation,
+    "liquid_universe": universe.liquid_universe,
 }
 # rules whose target depends on the account, so that they need an engine
 READS_ACCOUNT: frozenset[str] = frozenset(

@@ -45,21 +45,11 @@ def update(state: EwState, obs: Observation, halflife: Number, correlation_halfl
     close = jnp.where(bars.ok, as_real(bars.close), 0)
     known = bars.ok & (state.close > 0)
     move = jnp.where(known, close / jnp.where(state.close > 0, state.close, 1) - 1, 0)
-<<<<<<< HEAD
-    keep = 2.0 ** (-1 / as_real(halflife))
-    weight = jnp.where(known, keep * state.weight + 1 - keep, state.weight)
-    square = jnp.where(known, keep * state.square + (1 - keep) * move**2, state.square)
+    weight, square, scaled = add_return(state.weight, state.square, move, known, halflife)
     comoment = state.comoment
     if comoment is not None:
-        keep_pairs = keep if correlation_halflife is None else 2.0 ** (-1 / as_real(correlation_halflife))
-        variance = square / jnp.where(weight > 0, weight, 1)
-        scaled = jnp.where(variance > 0, move / jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
+        keep_pairs = 2.0 ** (-1 / as_real(halflife if correlation_halflife is None else correlation_halflife))
         comoment = keep_pairs * comoment + (1 - keep_pairs) * scaled[:, None] * scaled[None]
-=======
-    weight, square, scaled = add_return(state.weight, state.square, move, known, halflife)
-    keep_pairs = 2.0 ** (-1 / as_real(correlation_halflife))
-    comoment = keep_pairs * state.comoment + (1 - keep_pairs) * scaled[:, None] * scaled[None]
->>>>>>> ba5d47908a8cf12eb6f537eae0172e95ae1ba253
     return EwState(
         jnp.where(bars.ok, close, state.close),
         state.count + known.astype(jnp.int32),

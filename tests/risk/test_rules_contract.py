@@ -16,7 +16,7 @@ from fxtrade.core.trading_types import Account, Observation, Rule
 from fxtrade.core.types import Forecast
 from fxtrade.risk import RULES, SIZING
 from fxtrade.risk.rule import as_stream, chain
-from tests.helpers import scaling_loops, signal_loops, stops_loops, toward_loops, whole_history
+from tests.helpers import allocation_loops, scaling_loops, signal_loops, stops_loops, toward_loops, whole_history
 from tests.helpers.causality import chunks_are_whole, future_is_unseen, prefix_is_whole, whole
 from tests.helpers.markets import bars, gap
 
@@ -26,8 +26,10 @@ OPTIONS = {  # in place of defaults, where those hide something
     "max_window": 16,
 }  # fmt: skip
 OWN_OPTIONS = {  # of single rules
+    "allocation": {"window": 8, "every": 4, "covariance": "sample"},
     "bracket": {"stop": 0.02, "target": 0.03, "trailing": 0.04, "break_even": 0.01},
     "atr_bracket": {"target": 3.0, "break_even": 1.0},
+    "liquid_universe": {"size": 1, "every": 4, "min_bars": 3},
     "mean_variance": {"risk_aversion": 100.0},
     "portfolio_volatility": {"max_gross_exposure": 0.3},
     "time_stop": {"max_bars": 5, "min_profit": 0.01},
@@ -39,7 +41,7 @@ ONLY_AFTER_EXITS = {("reentry", "wait")}  # which an account that stays the same
 STEPS = {"low": 50.0, "high": 50.0}  # by which to vary floats that are not near 1
 EXACT = vars(whole_history) | vars(signal_loops)  # bit for bit
 CLOSE = (
-    vars(scaling_loops) | vars(stops_loops) | vars(toward_loops)
+    vars(allocation_loops) | vars(scaling_loops) | vars(stops_loops) | vars(toward_loops)
 )  # loops in float64, compared to 1e-9; add the module of yours to one of the two
 REFERENCES = {name: f for name, f in (EXACT | CLOSE).items() if name in RULES}
 
