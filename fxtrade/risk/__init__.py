@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from fxtrade.core.trading_types import Rule
 from fxtrade.risk import (
+    allocation_rule,
     beta_hedge,
     carry,
     cost_aware,
@@ -28,6 +29,7 @@ from fxtrade.risk import (
     stops,
     toward,
     trend,
+    universe,
 )
 
 
@@ -98,6 +100,8 @@ RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in
     "beta_hedge": beta_hedge.beta_hedge,
     "pairs": pairs.pairs,
     "funding_carry": carry.funding_carry,
+    "allocation": allocation_rule.allocation,
+    "liquid_universe": universe.liquid_universe,
 }
 # rules whose target depends on the account, so that they need an engine
 READS_ACCOUNT: frozenset[str] = frozenset(

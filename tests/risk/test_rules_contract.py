@@ -18,6 +18,7 @@ from fxtrade.core.types import Forecast
 from fxtrade.risk import READS_ACCOUNT, RULES, SIZING
 from fxtrade.risk.rule import as_stream, chain
 from tests.helpers import (
+    allocation_loops,
     carry_loops,
     guard_loops,
     hedge_loops,
@@ -39,8 +40,10 @@ OPTIONS = {  # in place of defaults, where those hide something
     "max_net_exposure": 0.3,
 }  # fmt: skip
 OWN_OPTIONS = {  # of single rules
+    "allocation": {"window": 8, "every": 4, "covariance": "sample"},
     "bracket": {"stop": 0.02, "target": 0.03, "trailing": 0.04, "break_even": 0.01},
     "atr_bracket": {"target": 3.0, "break_even": 1.0},
+    "liquid_universe": {"size": 1, "every": 4, "min_bars": 3},
     "mean_variance": {"risk_aversion": 100.0},
     "portfolio_volatility": {"max_gross_exposure": 0.3},
     "time_stop": {"max_bars": 5, "min_profit": 0.01},
@@ -55,7 +58,7 @@ OWN_OPTIONS = {  # of single rules
 ONLY_AFTER_EXITS = {("reentry", "wait")}  # which an account that stays the same has not; see test_stops
 STEPS = {"low": 50.0, "high": 50.0, "observations": 1e3}  # by which to vary floats that are not near 1
 EXACT = vars(whole_history) | vars(signal_loops)  # bit for bit
-LOOPS = scaling_loops, stops_loops, toward_loops, guard_loops, kelly_loops, hedge_loops, carry_loops
+LOOPS = allocation_loops, scaling_loops, stops_loops, toward_loops, guard_loops, kelly_loops, hedge_loops, carry_loops
 CLOSE = {name: f for module in LOOPS for name, f in vars(module).items()}  # in float64, compared to 1e-9
 REFERENCES = {name: f for name, f in (EXACT | CLOSE).items() if name in RULES}
 
