@@ -18,7 +18,7 @@ from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Array, Number, PerAsset
 from fxtrade.risk import atr, holding, volatility
 from fxtrade.risk.holding import Holding, require_account
-from fxtrade.risk.signals import as_real, check_range, check_window
+from fxtrade.risk.signals import as_real, check_range, check_window, known_value
 
 
 class Chandelier(NamedTuple):
@@ -144,7 +144,9 @@ def reentry(*, on: Literal["new_signal", "any"] = "new_signal", wait: Number = 0
     Raises:
         ConfigError: `wait` is negative or not whole, or `on` is another word; later, there are no bars, or no account.
     """
-    check_range("reentry: wait", wait, Interval(ge=0))
+    bars = known_value("reentry: wait", wait)
+    if bars is not None and not (bars >= 0 and bars.is_integer()):
+        raise ConfigError(f"reentry: wait={wait!r} is not a number of bars; give an int >= 0")
     if on not in ("new_signal", "any"):
         raise ConfigError(f"reentry: on={on!r}; give 'new_signal' or 'any'")
 
