@@ -100,8 +100,8 @@ def check_calibrated(
     if abs(z) > largest:
         how = "overconfident" if z > 0 else "too timid"
         raise DataError(
-            f"{where}: the probabilities are not calibrated but {how} (Spiegelhalter's Z is {z:.1f}); calibrate them on "
-            "validation rows, or size by 'threshold', which needs their order alone"
+            f"{where}: the probabilities are not calibrated but {how} (Spiegelhalter's Z is {z:.1f}); calibrate "
+            "them on validation rows, or size by 'threshold', which needs their order alone"
         )
 
 
