@@ -67,6 +67,8 @@ def run(
         Result in units of the starting capital: equity `[N]`, the rest `[N, A]`.
     """
     order = as_order(target)
+    if (halted := conditions.halted) is not None:
+        order = jax.tree.map(lambda a, none: jnp.where(halted, none, a), order, no_order(order))
     num_bars, num_assets = order.weight.shape
     row = jnp.arange(num_bars, dtype=jnp.int32) - market.latency
 
@@ -171,6 +173,8 @@ def make_trader(
         order, memory = order_of(state.memory, obs, account)
         if record and isinstance(memory, ChainState):
             result = result._replace(rules=memory.trace)
+        if (halted := row.conditions.halted) is not None:
+            order = jax.tree.map(lambda new, none: jnp.where(halted, none, new), order, no_order(order))
         if state.in_flight is None:
             return TraderState(decide(account, order), memory), result
         orders, number = state.in_flight
@@ -214,7 +218,8 @@ def as_order(target: Array | Order) -> Order:
 def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:
     """Return the rows of a backtest, stacked."""
     real = jnp.result_type(float)
-    known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions._replace(ended=None))
+    known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions._replace(ended=None, halted=None))
+    known = known._replace(halted=conditions.halted)
     ended = fills.has_ended(bars.ok) if conditions.ended is None else conditions.ended
     second = jnp.asarray(bars.second_of_week)
     day, again = second // 86_400, jnp.diff(second, prepend=second[:1] - 1) == 0  # the same second is a week later

@@ -1,54 +1,35 @@
-"""What an account holds when a rule decides, and reductions of it where the target is NaN.
-
-A rule sees the account at the close of a bar. An order that is in flight (`Market.latency`) is not part of it yet.
-"""
+"""Reductions of targets: where a target is NaN, what is held is reduced."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fxtrade.core.errors import ConfigError
 from fxtrade.core.trading_types import Account
 from fxtrade.core.types import Array
+from fxtrade.risk.holding import held_weight
 from fxtrade.risk.signals import as_real
 
 
-class Holdings(NamedTuple):
-    """Equity at the close, and the weights that stay where a target is NaN.
+def kept_weight(name: str, account: Account | None) -> Float[Array, " A"]:
+    """Return the weights that stay where a target is NaN: of the pending market order, or else of the position.
 
-    Attributes:
-        equity: `cash + sum(units * mark)`.
-        weight: of the market order that is pending, or else of the position; 0 without equity.
+    An order that is in flight (`Market.latency`) is not part of the account yet. Raises ConfigError where the rule
+    `name` runs without an account.
     """
-
-    equity: Float[Array, ""]
-    weight: Float[Array, " A"]
-
-
-def holdings(name: str, account: Account | None) -> Holdings:
-    """Return what an account holds. Raises ConfigError where the rule `name` runs without one."""
-    if account is None:
-        raise ConfigError(
-            f"{name}: the rule reads the account; run it by fx.backtest or engine.run_rule, not by replay"
-        )
-    value, order = as_real(account.units) * as_real(account.mark), account.order
-    equity = as_real(account.cash) + jnp.sum(value)
-    weight = jnp.where(equity > 0, value / equity, 0.0)
-    if order.limit is None and order.stop is None:
-        weight = jnp.where(jnp.isnan(order.weight), weight, as_real(order.weight))
-    return Holdings(equity, weight)
+    held = held_weight(name, account)
+    if account is None or account.order.limit is not None or account.order.stop is not None:
+        return held
+    return jnp.where(jnp.isnan(account.order.weight), held, as_real(account.order.weight))
 
 
-def decided(target: Float[Array, " A"], held: Holdings) -> Float[Array, " A"]:
-    """Return the weights that a target leads to: those held where it is NaN."""
-    return jnp.where(jnp.isnan(target), held.weight, target.astype(held.weight.dtype))
+def decided(target: Float[Array, " A"], kept: Float[Array, " A"]) -> Float[Array, " A"]:
+    """Return the weights that a target leads to: those kept where it is NaN."""
+    return jnp.where(jnp.isnan(target), kept, as_real(target))
 
 
 def scale(
-    target: Float[Array, " A"], factor: Float[Array, " A"], before: Float[Array, " A"], held: Holdings
+    target: Float[Array, " A"], factor: Float[Array, " A"], before: Float[Array, " A"], kept: Float[Array, " A"]
 ) -> tuple[Float[Array, " A"], Float[Array, " A"]]:
     """Return targets times a factor, and the factor that is now in each position, 1 at the start.
 
@@ -60,10 +41,7 @@ def scale(
         before: the factor that this function returned at the bar before.
     """
     asked = ~jnp.isnan(target)
-    reduces = ~asked & (factor < before) & (held.weight != 0)
-    reduced = jnp.where(reduces, held.weight * factor / jnp.where(before > 0, before, 1.0), jnp.nan)
-    scaled = jnp.where(asked, factor * target.astype(factor.dtype), reduced)
+    reduces = ~asked & (factor < before) & (kept != 0)
+    reduced = jnp.where(reduces, kept * factor / jnp.where(before > 0, before, 1.0), jnp.nan)
+    scaled = jnp.where(asked, factor * as_real(target), reduced)
     return scaled.astype(target.dtype), jnp.where(asked, factor, jnp.minimum(factor, before))
-
-
-__all__ = ["Holdings", "decided", "holdings", "scale"]

@@ -21,6 +21,7 @@ from jax.core import Tracer
 from jaxtyping import ArrayLike, Bool, Float
 
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.core.types import Array, Number, PerAsset
 
@@ -44,7 +45,8 @@ def make_rule(
     """Return the rule whose target is `weight` times the side, -1, 0 or 1, that `advance` gives at every bar."""
 
     def start(obs: Observation) -> Any:
-        check_bars_given(name, obs)
+        if obs.bars is None:
+            raise ConfigError(f"{name}: the rule reads bars; give it an Observation with `bars`, not a forecast alone")
         return init(obs.num_assets)
 
     def update(target, state, obs, account):
@@ -55,12 +57,6 @@ def make_rule(
         return jnp.where(bars.ok, side * as_real(weight), jnp.nan).astype(target.dtype), state
 
     return Rule(start, update)
-
-
-def check_bars_given(name: str, obs: Observation) -> None:
-    """Raise ConfigError where a rule that reads bars gets none."""
-    if obs.bars is None:
-        raise ConfigError(f"{name}: the rule reads bars; give it an Observation with `bars`, not a forecast alone")
 
 
 def side_of(a: Float[Array, " A"], b: Float[Array, " A"]) -> Float[Array, " A"]:
@@ -81,6 +77,12 @@ def known_value(name: str, option: Number) -> float | None:
     if value.ndim or value.dtype.kind not in "iuf":
         raise ConfigError(f"{name}={option!r} is not one number; give several by `jax.vmap` over the rule")
     return float(value)
+
+
+def check_range(name: str, option: PerAsset, allowed: Interval) -> None:
+    """Raise ConfigError for an option outside an interval, unless it is traced."""
+    if not isinstance(option, Tracer) and not all(float(value) in allowed for value in np.ravel(option)):
+        raise ConfigError(f"{name}={option!r} is impossible; give a number {str(allowed) or 'that is finite'}")
 
 
 def check_window(name: str, window: Number, max_window: int | None = None) -> float | None:
