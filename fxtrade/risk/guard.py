@@ -47,7 +47,7 @@ class Switch(NamedTuple):
 
 
 class Today(NamedTuple):
-    """Second of the last bar, its equity, equity before the first bar of its day, whether the limit is exceeded."""
+    """Second of the last bar; last finite equity; that before the first bar of its day; whether the limit is exceeded."""
 
     second: Int[Array, ""]
     equity: Float[Array, ""]
@@ -59,7 +59,7 @@ def drawdown_scaling(*, max_drawdown: Number = 0.2) -> Rule:
     """Exposure in proportion to the distance from the largest drawdown (Grossman & Zhou 1993, Mathematical Finance 3).
 
     `factor = (equity - (1 - max_drawdown) peak) / (max_drawdown equity)`, from 1 at the peak to 0, where the account
-    stays flat. Each target is multiplied by it; where the target is NaN a position is only reduced.
+    stays flat. Each target is multiplied by it; where the target is NaN a position is only reduced, see `reduce.scale`.
 
     A bar in which the weights would lose less than `max_drawdown` takes that share of the distance, times their loss
     over `max_drawdown`: the drawdown stays below the limit as long as no such loss, costs and the gap to the next open
@@ -79,8 +79,8 @@ def drawdown_scaling(*, max_drawdown: Number = 0.2) -> Rule:
     def update(target, state, obs, account):
         equity, limit = equity_of("drawdown_scaling", account), as_real(max_drawdown)
         peak = _highest(state.peak, equity)
-        left = (equity - (1 - limit) * peak) / (limit * equity)
-        factor = jnp.where((equity > 0) & (left > 0), jnp.minimum(left, 1.0), 0.0)
+        left = 1 - (1 - limit) / limit * (peak / equity - 1)  # exactly 1 at the peak
+        factor = jnp.where(jnp.isfinite(equity) & (equity > 0) & (left > 0), left, 0.0)
         factor = jnp.broadcast_to(factor, state.factor.shape)
         target, factor = scale(target, factor, state.factor, kept_weight("drawdown_scaling", account))
         return target, Scaled(peak, factor)
@@ -110,7 +110,7 @@ def drawdown_stop(*, max_drawdown: Number = 0.2, cooldown: Number = 100) -> Rule
         equity = equity_of("drawdown_stop", account)
         left = jnp.maximum(state.left - 1, 0)
         peak = _highest(jnp.where((state.left > 0) & (left == 0), 0.0, state.peak), equity)
-        breached = (left == 0) & ~(equity >= (1 - as_real(max_drawdown)) * peak)
+        breached = (left == 0) & _falls_below(equity, (1 - as_real(max_drawdown)) * peak)
         left = jnp.where(breached, as_real(cooldown), left)
         return _flat(left > 0, target), CoolDown(peak, left)
 
@@ -136,7 +136,7 @@ def kill_switch(*, min_equity: Number = 0.5) -> Rule:
     def update(target, state, obs, account):
         equity = equity_of("kill_switch", account)
         start = jnp.where(state.start > 0, state.start, _highest(state.start, equity))
-        on = state.on & jnp.isfinite(equity) & (equity >= as_real(min_equity) * start)
+        on = state.on & ~_falls_below(equity, as_real(min_equity) * start)
         return _flat(~on, target), Switch(start, on)
 
     return Rule(init, update)
@@ -169,14 +169,18 @@ def daily_loss_limit(*, max_loss: Number = 0.05) -> Rule:
         new = (second // DAY != state.second // DAY) | (second <= state.second)
         before = jnp.where(state.second < 0, equity, state.equity)
         start = jnp.where(new, before, state.start)
-        stopped = (state.stopped & ~new) | ~(equity >= (1 - as_real(max_loss)) * start)
-        return _flat(stopped, target), Today(second, equity, start, stopped)
+        stopped = (state.stopped & ~new) | _falls_below(equity, (1 - as_real(max_loss)) * start)
+        return _flat(stopped, target), Today(second, jnp.where(jnp.isfinite(equity), equity, before), start, stopped)
 
     return Rule(init, update)
 
 
 def _flat(flat: Bool[Array, ""], target: Float[Array, " A"]) -> Float[Array, " A"]:
     return jnp.where(flat, jnp.zeros((), target.dtype), target)
+
+
+def _falls_below(equity: Float[Array, ""], level: Float[Array, ""]) -> Bool[Array, ""]:
+    return ~(jnp.isfinite(equity) & (equity >= level))
 
 
 def _highest(peak: Float[Array, ""], equity: Float[Array, ""]) -> Float[Array, ""]:

@@ -10,6 +10,8 @@ from fxtrade.core.types import Array
 from fxtrade.risk.holding import held_weight
 from fxtrade.risk.signals import as_real
 
+ROUNDING = 1e-6  # relative difference of weights that are the same
+
 
 def kept_weight(name: str, account: Account | None) -> Float[Array, " A"]:
     """Return the weights that stay where a target is NaN: of the pending market order, or else of the position.
@@ -33,15 +35,14 @@ def scale(
 ) -> tuple[Float[Array, " A"], Float[Array, " A"]]:
     """Return targets times a factor, and the factor that is now in each position, 1 at the start.
 
-    Where a target is NaN the position is only reduced: to the ratio of the factor to that before, if it is below 1.
-    A larger factor takes effect with the next target that is not NaN.
+    Where a target is NaN the position is only reduced: to the ratio of the factor to that before, if it is below 1 by
+    more than rounding. A larger factor takes effect with the next target that is not NaN.
 
     Args:
         factor: >= 0.
         before: the factor that this function returned at the bar before.
     """
-    asked = ~jnp.isnan(target)
-    reduces = ~asked & (factor < before) & (kept != 0)
-    reduced = jnp.where(reduces, kept * factor / jnp.where(before > 0, before, 1.0), jnp.nan)
-    scaled = jnp.where(asked, factor * as_real(target), reduced)
-    return scaled.astype(target.dtype), jnp.where(asked, factor, jnp.minimum(factor, before))
+    asked, lower = ~jnp.isnan(target), factor < (1 - ROUNDING) * before
+    reduced = kept * factor / jnp.where(before > 0, before, 1.0)
+    scaled = jnp.where(asked, factor * as_real(target), jnp.where(lower & (kept != 0), reduced, jnp.nan))
+    return scaled.astype(target.dtype), jnp.where(asked | lower, factor, before)

@@ -14,10 +14,8 @@ from fxtrade.core.order_types import Order
 from fxtrade.core.stream import Stream
 from fxtrade.core.trading_types import Account, ChainState, Observation, Rule, RuleTrace
 from fxtrade.core.types import Array, Forecast
-from fxtrade.risk.reduce import kept_weight
+from fxtrade.risk.reduce import ROUNDING, kept_weight
 from fxtrade.risk.signals import as_real
-
-ROUNDING = 1e-6  # relative difference of weights that are the same
 
 
 def chain(*rules: Rule) -> Rule:

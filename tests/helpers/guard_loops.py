@@ -37,7 +37,7 @@ def scaled(target, account: Account, factors: list[list[float]]) -> np.ndarray:
             if not np.isnan(out[t, a]):
                 out[t, a] *= factor
                 applied[a] = factor
-            elif factor < applied[a]:
+            elif factor < (1 - 1e-6) * applied[a]:
                 if row.held[a] != 0:
                     out[t, a] = row.held[a] * factor / applied[a]
                 applied[a] = factor

@@ -129,13 +129,16 @@ def test_impossible_options(name, options, message):
         RULES[name](**options)
 
 
-@pytest.mark.parametrize("name", STOPS)
-def test_equity_that_is_not_finite_is_a_breach(name):
+@pytest.mark.parametrize("name", ("drawdown_scaling", *STOPS))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_equity_that_is_not_finite_is_a_breach(name, value):
     rows, seen = observed(2), accounts(N, A, 2)
-    cash = np.where(np.arange(N) == 5, np.nan, 1000 + 0 * seen.cash)
-    made = ruled(name, rows, seen._replace(cash=cash, units=seen.units * 0))
-    assert (made[5] == 0).all() and not (made[4] == 0).any()
-    assert (made[6] == 0).all() or name != "kill_switch"
+    cash = np.where(np.arange(N) == 5, value, 1000.0)
+    target = np.where(np.isnan(rows.target), 0.5, rows.target)
+    made = ruled(name, rows._replace(target=target), seen._replace(cash=cash, units=seen.units * 0))
+    flat = (made == 0).all(1)
+    assert flat[5] and not (made[4] == 0).any() and np.isfinite(made).all()
+    assert flat[6:].all() == (name == "kill_switch")
 
 
 @jax.jit
