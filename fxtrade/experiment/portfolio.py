@@ -80,10 +80,11 @@ def run(config: PortfolioConfig, results: Path, name: str = "", console: Console
     )
     past = ledger.past_trials(counted, trial).daily_sharpes
     benchmark = Benchmark("benchmark", BENCHMARK, Strategy(build_benchmark(config, data), forecast=data.forecast))
+    names = ("sleeves", *rule_names(config.trade)) if rule_names(config.trade) else ()
     with console.task("backtest"):
         made = trade_sheet.trade(
             panel,
-            Strategy(build_portfolio(config, data), forecast=data.forecast),
+            Strategy(build_portfolio(config, data), forecast=data.forecast, names=names),
             config.trade,
             name or config.name,
             [describe(config)],

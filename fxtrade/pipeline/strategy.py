@@ -29,11 +29,13 @@ class Strategy(NamedTuple):
         rule: decides at the close of each bar, within the loop over the bars.
         target: weights that the rule gets, such as those of a sizing or of a file; None: NaN.
         forecast: None: the rule reads none.
+        names: of the rules of a `traced` one, for the report of when each bound; empty: it is not reported.
     """
 
     rule: Rule
     target: Float[Array, "N A"] | None = None
     forecast: Forecast | None = None
+    names: tuple[str, ...] = ()
 
     def targets(self, bars: Bars) -> Array | Order:
         """Return the targets of a rule that does not read the account, in float64 where the backend has it."""
@@ -107,7 +109,9 @@ def build_rule(config: TradeConfig) -> Rule:
 
 
 def rule_names(config: TradeConfig) -> tuple[str, ...]:
-    """Return the names of the rules of `build_rule`."""
+    """Return the names of the rules of `build_rule`; none, where they are those that every config has."""
+    if config.rules == TradeConfig().rules:
+        return ()
     names = tuple(rule.name for rule in config.rules or ())
     return names if config.bracket == BracketConfig() else (*names, "bracket")
 
