@@ -32,7 +32,7 @@ from fxtrade.backtest.step import advance, decide, step
 from fxtrade.core import compat
 from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market, Row
 from fxtrade.core.order_types import Order
-from fxtrade.core.trading_types import Account, Observation, Result, Rule
+from fxtrade.core.trading_types import Account, ChainState, Observation, Result, Rule
 from fxtrade.core.types import Array, Bars, Forecast, Number
 from fxtrade.market import fills, path
 from fxtrade.risk.rule import first_target
@@ -103,6 +103,7 @@ def run_rule(
 
     Args:
         rule: its target may be weights or an `Order`.
+        record: whether the result has executions and, of a rule made by `traced`, what each of its rules did.
         forecast: rows for rules that read one.
         target: rows of weights that the rule gets, such as those of a file; None: NaN.
         max_latency: an upper bound of `market.latency` where that is traced; static under `jit`.
@@ -110,7 +111,7 @@ def run_rule(
     Raises:
         ConfigError: the latency is larger than `max_latency`.
     """
-    observations = Observation(forecast, bars, target)
+    observations = observe(bars, conditions, forecast, target)
     state, step = make_trader(rule, observations, market, policy, capital, max_latency)
 
     def advance_row(state, row):
@@ -172,6 +173,8 @@ def make_trader(
         order, memory = order_of(state.memory, obs, account)
         if (halted := row.conditions.halted) is not None:
             order = jax.tree.map(lambda new, none: jnp.where(halted, none, new), order, no_order(order))
+        if record and isinstance(memory, ChainState):
+            result = result._replace(rules=memory.trace)
         if state.in_flight is None:
             return TraderState(decide(account, order), memory), result
         orders, number = state.in_flight
@@ -212,6 +215,17 @@ def as_order(target: Array | Order) -> Order:
     return jax.tree.map(whole, order)
 
 
+def observe(
+    bars: Bars,
+    conditions: Conditions = NO_CONDITIONS,
+    forecast: Forecast | None = None,
+    target: Array | None = None,
+) -> Observation:
+    """Return what a rule sees at the close of each bar; of the conditions the funding that has settled by then."""
+    rates = None if conditions.funding is None else conditions.funding.at_open + conditions.funding.within
+    return Observation(forecast, bars, target, rates)
+
+
 def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:
     """Return the rows of a backtest, stacked."""
     real = jnp.result_type(float)
@@ -229,7 +243,7 @@ def finish(result: Result, capital: Number) -> Result:
     money = (result.equity, result.costs, result.traded, result.pnl)
     equity, costs, traded, pnl = jax.tree.map(lambda a: a / capital, money)
     counts = jax.tree.map(lambda a: a.sum(dtype=jnp.int32), result.counts)
-    return Result(equity, result.weight, costs, traded, pnl, counts, result.executions)
+    return Result(equity, result.weight, costs, traded, pnl, counts, result.executions, result.rules)
 
 
 def backtest(

@@ -23,11 +23,11 @@ from fxtrade.experiment.backtest_checks import new_folder
 from fxtrade.experiment.trade_sheet import Benchmark
 from fxtrade.pipeline import dataset
 from fxtrade.pipeline.market import build_market
-from fxtrade.pipeline.strategy import Strategy, build_bracket, build_rules
+from fxtrade.pipeline.strategy import Strategy, build_bracket, build_rules, rule_names
 from fxtrade.report.progress import Console
 from fxtrade.risk import GIVES_ORDERS, READS_ACCOUNT, SIZING
 from fxtrade.risk.blend import blend
-from fxtrade.risk.rule import chain
+from fxtrade.risk.rule import chain, traced
 from fxtrade.risk.sizing import confidence_threshold
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.ledger import Trial
@@ -90,6 +90,7 @@ def run(config: PortfolioConfig, results: Path, name: str = "", console: Console
             past,
             benchmark,
             data.first,
+            ("blend", *rule_names(config.trade)),
         )
     metrics = made.metrics
     counted.mkdir(parents=True, exist_ok=True)
@@ -138,7 +139,7 @@ def build_portfolio(config: PortfolioConfig, data: PortfolioData) -> Rule:
         own.min_bars,
         own.max_scale,
     )
-    return chain(blended, *build_rules(config.trade), *build_bracket(config.trade))
+    return traced(blended, *build_rules(config.trade), *build_bracket(config.trade))
 
 
 def build_benchmark(config: PortfolioConfig, data: PortfolioData) -> Rule:

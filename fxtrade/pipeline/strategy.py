@@ -19,7 +19,7 @@ from fxtrade.market import costs
 from fxtrade.pipeline.market import build_costs
 from fxtrade.risk import GIVES_ORDERS, READS_ACCOUNT, RULES, SIZING
 from fxtrade.risk.exits import bracket
-from fxtrade.risk.rule import chain, replay
+from fxtrade.risk.rule import replay, traced
 
 
 class Strategy(NamedTuple):
@@ -102,8 +102,14 @@ def rule_makers(
 
 @functools.cache  # the same rule is the same compiled program
 def build_rule(config: TradeConfig) -> Rule:
-    """Return the rules of a config as one, with its bracket at the end. Raises ConfigError as `build_rules`."""
-    return chain(*build_rules(config), *build_bracket(config))
+    """Return the rules of a config, `traced`, with its bracket at the end. Raises ConfigError as `build_rules`."""
+    return traced(*build_rules(config), *build_bracket(config))
+
+
+def rule_names(config: TradeConfig) -> tuple[str, ...]:
+    """Return the names of the rules of `build_rule`."""
+    names = tuple(rule.name for rule in config.rules or ())
+    return names if config.bracket == BracketConfig() else (*names, "bracket")
 
 
 def build_bracket(config: TradeConfig) -> list[Rule]:

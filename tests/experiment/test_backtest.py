@@ -185,6 +185,18 @@ class TestFile:
         text = (made / "tearsheet.md").read_text()
         assert "total return by path" in text and "stop 1.0 %, target 1.0 %" in text
 
+    def test_the_tear_sheet_says_when_which_rule_bound(self, market, tmp_path):
+        folder, panel, _ = market
+        file = weights_file(tmp_path / "w.csv", panel, np.full((400, 2), 0.5))
+        rules = (RuleConfig("leverage_limit", {"max_gross_exposure": 0.4}), RuleConfig("kill_switch"))
+        trade, data = dataclasses.replace(FREE, rules=rules), DataConfig(path=str(folder))
+        made = backtest.of_file(file, "weights", trade, data, tmp_path, "guarded", QUIET)
+        text = (made / "tearsheet.md").read_text()
+        assert "## Rules: when each bound" in text and "| kill_switch | 0.0 % | 0 | 0 |" in text
+        row = next(line for line in text.splitlines() if line.startswith("| leverage_limit |"))
+        assert row.startswith("| leverage_limit | 100.0 % | 1 | 400 |") and row.endswith("| 100.0 % | 40.0 % |")
+        assert (made / "plots" / "tearsheet_rules.png").exists()
+
     def test_page_markdown_and_terminal_name_the_benchmark_and_give_notes(self, market, tmp_path, capsys):
         folder, panel, weight = market
         file, data = weights_file(tmp_path / "w.csv", panel, weight), DataConfig(path=str(folder))
