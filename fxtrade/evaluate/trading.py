@@ -104,14 +104,14 @@ def hold(panel: Panel, terms: Terms) -> Result:
     return terms.backtest(panel.bars, np.asarray(_buy_and_hold(panel.bars)))
 
 
-def path_range(panel: Panel, strategy: Strategy, terms: Terms) -> tuple[PathCell, ...]:
-    """Return the results under the pessimistic and the optimistic path; empty where no order depends on the path."""
+def path_range(panel: Panel, strategy: Strategy, terms: Terms, first: int = 0) -> tuple[PathCell, ...]:
+    """Return the results from a row on under two paths; empty where no order depends on the path."""
     if not terms.needs_path(panel.bars, strategy):
         return ()
     made = []
     for path in RANGE:
         result = terms._replace(policy=terms.policy._replace(path=path)).backtest(panel.bars, strategy)
-        made.append(PathCell(path, *_return_and_sharpe(panel.times, np.asarray(result.equity))))
+        made.append(PathCell(path, *_return_and_sharpe(panel.times[first:], np.asarray(result.equity)[first:])))
     return tuple(made)
 
 

@@ -11,10 +11,17 @@ from typing import NamedTuple
 
 from fxtrade.core.trading_types import Rule
 from fxtrade.risk import (
+    beta_hedge,
+    carry,
     cost_aware,
     exits,
     forecast_sizing,
+    guard,
+    kelly_sizing,
+    leverage,
     limits,
+    pairs,
+    regimes,
     reversion,
     scaling,
     sizing,
@@ -52,6 +59,7 @@ SIZING: dict[str, Sizing] = {
     "mean_variance": Sizing(
         forecast_sizing.mean_variance, "All forecasts are traded, each in proportion to its mean over its variance"
     ),
+    "kelly": Sizing(kelly_sizing.kelly_sizing, "All forecasts are traded, by a fraction of their Kelly weights"),
 }
 # these, the rules that change or leave out what others ask for, and those that read bars alone
 RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in SIZING.items()} | {
@@ -80,6 +88,16 @@ RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in
     "donchian": trend.donchian,
     "rsi_reversion": reversion.rsi_reversion,
     "momentum": trend.momentum,
+    "drawdown_scaling": guard.drawdown_scaling,
+    "drawdown_stop": guard.drawdown_stop,
+    "kill_switch": guard.kill_switch,
+    "daily_loss_limit": guard.daily_loss_limit,
+    "regime_exposure": regimes.regime_exposure,
+    "leverage_limit": leverage.leverage_limit,
+    "concentration_limit": leverage.concentration_limit,
+    "beta_hedge": beta_hedge.beta_hedge,
+    "pairs": pairs.pairs,
+    "funding_carry": carry.funding_carry,
 }
 # rules whose target depends on the account, so that they need an engine
 READS_ACCOUNT: frozenset[str] = frozenset(
@@ -94,6 +112,14 @@ READS_ACCOUNT: frozenset[str] = frozenset(
         "chandelier",
         "time_stop",
         "reentry",
+        "drawdown_scaling",
+        "drawdown_stop",
+        "kill_switch",
+        "daily_loss_limit",
+        "regime_exposure",
+        "leverage_limit",
+        "concentration_limit",
+        "funding_carry",
     }
 )
 # rules whose targets are orders, so that they need an engine and end a chain

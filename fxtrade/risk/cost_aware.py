@@ -13,7 +13,7 @@ from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.core.types import Array, Number, PerAsset
 from fxtrade.risk import volatility
-from fxtrade.risk.holding import held_weight
+from fxtrade.risk.holdings import held_weight
 from fxtrade.risk.signals import as_real, check_range
 from fxtrade.risk.sizing import down_up
 
@@ -68,7 +68,9 @@ def cost_gate(
 
     def expected(state, obs: Observation) -> tuple[Float[Array, " A"], tuple]:
         forecast = obs.forecast
+        assert forecast is not None, "init has checked it"
         if gain == "mu":
+            assert forecast.mu is not None, "init has checked it"
             return jnp.where(forecast.ok, as_real(forecast.mu), 0), state
         sigma, state = own.update(state, obs)
         down, up = (as_real(p) for p in down_up(forecast))

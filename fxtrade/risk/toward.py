@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Number, PerAsset
-from fxtrade.risk.holding import held_weight
+from fxtrade.risk.holdings import held_weight
 from fxtrade.risk.signals import as_real, check_range
 
 
