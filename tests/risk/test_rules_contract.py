@@ -48,7 +48,7 @@ OWN_OPTIONS = {  # of single rules
     "atr_bracket": {"target": 3.0, "break_even": 1.0},
     "liquid_universe": {"size": 1, "every": 4, "min_bars": 3},
     "mean_variance": {"risk_aversion": 100.0},
-    "portfolio_volatility": {"max_gross_exposure": 0.3},
+    "portfolio_volatility": {"max_gross_exposure": 0.3, "max_scale": 1.2},
     "time_stop": {"max_bars": 5, "min_profit": 0.01},
     "turnover_limit": {"max_turnover": 0.4},
     "volatility_barrier": {"horizon": 5},
