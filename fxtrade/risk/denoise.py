@@ -22,8 +22,8 @@ def denoised(returns: Returns, *, noise_share: Share | None = None) -> Matrix:
     The constant residual eigenvalue method (Lopez de Prado 2020, Machine Learning for Asset Managers, section 2.5).
 
     Args:
-        noise_share: s^2; None takes the mean of all but the largest eigenvalue, the market, where that is above the edge for
-            s^2 = 1 (Laloux, Cizeau, Bouchaud & Potters 1999, Physical Review Letters 83), else 1.
+        noise_share: s^2; None takes the mean of all but the largest eigenvalue, the market, where that is above the
+            edge for s^2 = 1 (Laloux, Cizeau, Bouchaud & Potters 1999, Physical Review Letters 83), else 1.
     """
     made = pairwise(returns)
     return made.scaled(_denoise(made, noise_share))
