@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fxtrade.risk import allocate
+from fxtrade.risk import allocate, quadratic, tail_risk
 from fxtrade.risk.allocation_types import Allocation
 
 ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
     "equal": allocate.equal,
     "inverse_volatility": allocate.inverse_volatility,
     "inverse_variance": allocate.inverse_variance,
+    "minimum_variance": quadratic.minimum_variance,
+    "mean_variance": quadratic.mean_variance,
+    "maximum_diversification": quadratic.maximum_diversification,
+    "minimum_cvar": tail_risk.minimum_cvar,
+    "minimum_cdar": tail_risk.minimum_cdar,
 }
