@@ -101,9 +101,7 @@ def allocation(
 
         due = state.row % jnp.asarray(every).astype(jnp.int32) == 0
         held, fallbacks = lax.cond(due, rebalance, lambda: (state.before, state.fallbacks))
-        after = AllocationState(
-            state.row + 1, jnp.where(bars.ok, close, state.close), returns, held, fallbacks
-        )
+        after = AllocationState(state.row + 1, jnp.where(bars.ok, close, state.close), returns, held, fallbacks)
         wanted = jnp.where(due, held * as_real(weight), jnp.where(target == 0, 0, jnp.nan))
         return wanted.astype(target.dtype), after
 

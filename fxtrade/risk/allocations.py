@@ -17,7 +17,8 @@ ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
     "inverse_variance": allocate.inverse_variance,
     "hrp": hierarchical.hrp,
     "herc": hierarchical.herc,
+    "nco": hierarchical.nco,
     "schur": hierarchical.schur,
 }
 # those that leave out assets whose variance is missing; for the others such assets need the bounds 0
-LEAVES_OUT_MISSING: frozenset[str] = frozenset({"hrp", "herc", "schur"})
+LEAVES_OUT_MISSING: frozenset[str] = frozenset({"hrp", "herc", "nco", "schur"})

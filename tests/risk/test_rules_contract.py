@@ -26,7 +26,7 @@ OPTIONS = {  # in place of defaults, where those hide something
     "max_window": 16,
 }  # fmt: skip
 OWN_OPTIONS = {  # of single rules
-    "allocation": {"window": 8, "every": 4, "covariance": "sample"},
+    "allocation": {"method": "inverse_variance", "window": 8, "every": 4, "covariance": "sample"},
     "bracket": {"stop": 0.02, "target": 0.03, "trailing": 0.04, "break_even": 0.01},
     "atr_bracket": {"target": 3.0, "break_even": 1.0},
     "liquid_universe": {"size": 1, "every": 4, "min_bars": 3},

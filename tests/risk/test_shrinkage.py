@@ -65,9 +65,7 @@ def paper(x: np.ndarray) -> np.ndarray:
         shrunk = positive / ((np.pi * c * positive * density) ** 2 + real**2)
     else:
         logs = np.log(abs((1 + root * h) / (1 - root * h)))
-        zero = (
-            (3 / (10 * h**2) + 3 / (4 * root * h) * (1 - 1 / (5 * h**2)) * logs) / np.pi * np.mean(1 / positive)
-        )
+        zero = (3 / (10 * h**2) + 3 / (4 * root * h) * (1 - 1 / (5 * h**2)) * logs) / np.pi * np.mean(1 / positive)
         null = 1 / (np.pi * (p - n) / n * zero)
         shrunk = 1 / (np.pi**2 * positive * (density**2 + hilbert**2))
         shrunk = np.concatenate([np.full(p - n, null), shrunk])
