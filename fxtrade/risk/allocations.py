@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fxtrade.risk import allocate, hierarchical
+from fxtrade.risk import allocate, hierarchical, quadratic, tail_risk
 from fxtrade.risk.allocation_types import Allocation
 
 ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
@@ -19,6 +19,11 @@ ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
     "herc": hierarchical.herc,
     "nco": hierarchical.nco,
     "schur": hierarchical.schur,
+    "minimum_variance": quadratic.minimum_variance,
+    "mean_variance": quadratic.mean_variance,
+    "maximum_diversification": quadratic.maximum_diversification,
+    "minimum_cvar": tail_risk.minimum_cvar,
+    "minimum_cdar": tail_risk.minimum_cdar,
 }
 # those that leave out assets whose variance is missing; for the others such assets need the bounds 0
 LEAVES_OUT_MISSING: frozenset[str] = frozenset({"hrp", "herc", "nco", "schur"})

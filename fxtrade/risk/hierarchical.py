@@ -166,15 +166,17 @@ def nco(
 
 
 def _least_variance(covariance: Float[Array, "n n"], used: Bool[Array, " n"], allow_short: bool) -> Allocation:
-    """Return the weights of least variance; those that are not used, and have no covariance with others, get 0.
+    """Return the weights of least variance but for their scale; those that are not used get 0.
 
-    Of a matrix of blocks the weights of each block are those of its own portfolio, in proportion.
+    Of a matrix of blocks the weights of each block are in proportion to those of its own portfolio, so that what is not
+    used, a block of its own, takes part with some variance.
     """
     typical = jnp.diagonal(covariance).max()
     covariance = covariance + jnp.diag(jnp.where(used, 0, typical - jnp.diagonal(covariance)))
     one = used.astype(covariance.dtype)
     if not allow_short:
-        return minimum_variance(Problem(covariance, upper=one))
+        made = minimum_variance(Problem(covariance))
+        return made._replace(weight=made.weight * one)
     weight = solve_positive(covariance, one[:, None])[:, 0]
     return closed_form(weight / weight.sum())
 
