@@ -17,6 +17,7 @@ ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
     "inverse_variance": allocate.inverse_variance,
     "hrp": hierarchical.hrp,
     "herc": hierarchical.herc,
+    "nco": hierarchical.nco,
     "schur": hierarchical.schur,
     "minimum_variance": quadratic.minimum_variance,
     "mean_variance": quadratic.mean_variance,
@@ -25,4 +26,4 @@ ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
     "minimum_cdar": tail_risk.minimum_cdar,
 }
 # those that leave out assets whose variance is missing; for the others such assets need the bounds 0
-LEAVES_OUT_MISSING: frozenset[str] = frozenset({"hrp", "herc", "schur"})
+LEAVES_OUT_MISSING: frozenset[str] = frozenset({"hrp", "herc", "nco", "schur"})
