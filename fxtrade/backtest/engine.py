@@ -171,10 +171,10 @@ def make_trader(
     def step(state: TraderState, row: Row, obs: Observation, record: bool = False) -> tuple[TraderState, Result]:
         account, result = advance(market, policy, state.account, row, record)
         order, memory = order_of(state.memory, obs, account)
-        if (halted := row.conditions.halted) is not None:
-            order = jax.tree.map(lambda new, none: jnp.where(halted, none, new), order, no_order(order))
         if record and isinstance(memory, ChainState):
             result = result._replace(rules=memory.trace)
+        if (halted := row.conditions.halted) is not None:
+            order = jax.tree.map(lambda new, none: jnp.where(halted, none, new), order, no_order(order))
         if state.in_flight is None:
             return TraderState(decide(account, order), memory), result
         orders, number = state.in_flight

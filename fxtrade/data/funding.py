@@ -55,8 +55,8 @@ def read(path: str | Path, panel: Panel, symbols: Sequence[str] | Mapping[str, s
             `BTCUSDT-fundingRate-2024-05.csv`. Columns: `timestamp` (or calc_time, fundingTime), the time of settlement
             in UTC, floored to the second because exchanges stamp it some milliseconds late; `funding_rate` (or
             last_funding_rate, fundingRate), the fraction of a position's value that longs pay to shorts.
-        symbols: which symbols of the panel pay funding; None: all that have a file, which for a perpetual beside its
-            coin, such as BTCUSDT_PERP, is that of the coin, who pays none. A mapping gives the file name of each:
+        symbols: which symbols of the panel pay funding; None: all that have a file, or, where perpetuals such as
+            BTCUSDT_PERP stand beside coins, the perpetuals whose coin has one. A mapping gives the file name of each:
             `{"BTC-PERP": "BTCUSDT"}`.
 
     Raises:

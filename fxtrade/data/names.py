@@ -30,10 +30,9 @@ def pairs(symbols: Sequence[str]) -> Pairs:
 
 
 def funding_files(symbols: Sequence[str]) -> dict[str, str]:
-    """Return the name under which the rates of each symbol are looked for.
+    """Return the symbols that may pay funding, with the name under which their rates are looked for.
 
-    A perpetual with the suffix has the file of its coin's name, a coin beside its perpetual none, and any other symbol
-    that of its own name.
+    Among symbols with the suffix only those, by the names of their coins; without any, all, by their own names.
     """
-    coins = {symbols[i] for i in pairs(symbols).spot}
-    return {s: s.removesuffix(SUFFIX) for s in symbols if s not in coins}
+    perpetuals = {s: s.removesuffix(SUFFIX) for s in symbols if s.endswith(SUFFIX)}
+    return perpetuals or {s: s for s in symbols}

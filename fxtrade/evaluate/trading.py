@@ -23,7 +23,7 @@ from fxtrade.market import costs
 from fxtrade.metrics import drawdown, periods, returns, trades
 from fxtrade.pipeline.build import Terms, build_terms
 from fxtrade.pipeline.dataset import Dataset
-from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing
+from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing, rule_names
 from fxtrade.risk import sizing
 from fxtrade.risk.rule import replay
 from fxtrade.risk.toward import buy_and_hold
@@ -96,7 +96,9 @@ def traded(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int)
     target = np.asarray(_sized(forecast, threshold, config, horizon))
     target = np.where(rows[:, None], target, 0)[span]
     seen = jax.tree.map(lambda a: np.asarray(a)[span], forecast)
-    return Traded(panel, float(threshold), Strategy(build_rule(config), target, seen))
+    return Traded(
+        panel, float(threshold), Strategy(build_rule(config, panel.interval), target, seen, rule_names(config))
+    )
 
 
 def hold(panel: Panel, terms: Terms) -> Result:

@@ -67,7 +67,7 @@ def of_run(
     title = f"{name}: {folder.name}, test span" if name else f"{folder.name}, test span"
     with console.task("backtest"):
         panel, _, strategy = trading.traded(scored.data, scored.forecast, config.trade, own.label.horizon)
-        made = trade_sheet.trade(panel, strategy, config.trade, title, (), past, rules=_named(config.trade))
+        made = trade_sheet.trade(panel, strategy, config.trade, title, (), past)
     daily_sharpe = made.metrics["daily_sharpe"]
     ledger.append_trial(folder.parent, dataclasses.replace(trial, daily_sharpe=daily_sharpe, metrics=made.metrics))
     trade_sheet.write(target_folder, made, str(folder), scored.fingerprint, config.trade, environment, console)
@@ -103,9 +103,12 @@ def of_file(
     read, fingerprint = READERS[kind](path, panel, trade.max_gross_exposure, trade.allow_short), panel.fingerprint()
     first = min(read.first, len(panel.times) - 2)  # two bars have an interval
     panel, target = panel.rows(slice(first, None)), read.weight[first:]
-    strategy, notes = Strategy(build_rule(trade), target), _notes(path, read, first)
+    strategy, notes = (
+        Strategy(build_rule(trade, panel.interval), target, names=rule_names(trade)),
+        _notes(path, read, first),
+    )
     with console.task("backtest"):
-        made = trade_sheet.trade(panel, strategy, trade, name or path.stem, notes, rules=_named(trade))
+        made = trade_sheet.trade(panel, strategy, trade, name or path.stem, notes)
     trade_sheet.write(target_folder, made, read.source, fingerprint, trade, provenance.environment(), console)
     return target_folder
 
@@ -126,11 +129,6 @@ def _notes(path: Path, read: Targets, first: int) -> list[str]:
         (read.outside, "row", f"of {path} outside the time of the bars left out"),
     )
     return [f"{plural(count, noun)} {what}" for count, noun, what in notes if count]
-
-
-def _named(trade: TradeConfig) -> tuple[str, ...]:
-    """Return the names of the rules that a tear sheet tells of: all but those that every config has."""
-    return () if trade.rules == TradeConfig().rules else rule_names(trade)
 
 
 def _check_run(folder: Path, own: RunConfig, wanted: RunConfig) -> RunRecord:

@@ -65,7 +65,6 @@ def trade(
     trials: Sequence[float] | None = None,
     benchmark: Benchmark | None = None,
     first: int = 0,
-    rules: Sequence[str] = (),
 ) -> Traded:
     """Return the backtest of a strategy.
 
@@ -73,7 +72,6 @@ def trade(
         trials: daily Sharpe ratios of what was tried before on these data; None: not known.
         benchmark: None: buy and hold.
         first: row in which the account begins; those before it only warm up the rules.
-        rules: names of the rules of the strategy; () leaves out when each of them bound.
     """
     terms = build_terms(config, panel)
     if first:
@@ -101,7 +99,7 @@ def trade(
         describe_trade(config),
         list(filter(None, notes)),
         "buy and hold" if benchmark is None else benchmark.name,
-        rules=rules,
+        rules=strategy.names,
     )
     return Traded(sheet, trading_headline(sheet.strategy_metrics), equity_table(panel, result, held.equity))
 

@@ -11,14 +11,15 @@ from typing import NamedTuple
 
 from fxtrade.core.trading_types import Rule
 from fxtrade.risk import (
+    allocation_rule,
     beta_hedge,
     carry,
     cost_aware,
     exits,
+    exposure_limits,
     forecast_sizing,
     guard,
     kelly_sizing,
-    leverage,
     limits,
     pairs,
     regimes,
@@ -28,6 +29,7 @@ from fxtrade.risk import (
     stops,
     toward,
     trend,
+    universe,
 )
 
 
@@ -93,15 +95,24 @@ RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in
     "kill_switch": guard.kill_switch,
     "daily_loss_limit": guard.daily_loss_limit,
     "regime_exposure": regimes.regime_exposure,
-    "leverage_limit": leverage.leverage_limit,
-    "concentration_limit": leverage.concentration_limit,
     "beta_hedge": beta_hedge.beta_hedge,
     "pairs": pairs.pairs,
     "funding_carry": carry.funding_carry,
+    "allocation": allocation_rule.allocation,
+    "liquid_universe": universe.liquid_universe,
+    "leverage_limit": exposure_limits.leverage_limit,
+    "concentration_limit": exposure_limits.concentration_limit,
 }
 # rules whose target depends on the account, so that they need an engine
 READS_ACCOUNT: frozenset[str] = frozenset(
     {
+        "drawdown_scaling",
+        "drawdown_stop",
+        "kill_switch",
+        "daily_loss_limit",
+        "regime_exposure",
+        "leverage_limit",
+        "concentration_limit",
         "no_trade_band",
         "buffer",
         "turnover_limit",
@@ -112,14 +123,6 @@ READS_ACCOUNT: frozenset[str] = frozenset(
         "chandelier",
         "time_stop",
         "reentry",
-        "drawdown_scaling",
-        "drawdown_stop",
-        "kill_switch",
-        "daily_loss_limit",
-        "regime_exposure",
-        "leverage_limit",
-        "concentration_limit",
-        "funding_carry",
     }
 )
 # rules whose targets are orders, so that they need an engine and end a chain

@@ -13,7 +13,7 @@ from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.core.types import Array, Number, PerAsset
 from fxtrade.risk import volatility
-from fxtrade.risk.holdings import held_weight
+from fxtrade.risk.holding import held_weight
 from fxtrade.risk.signals import as_real, check_range
 from fxtrade.risk.sizing import down_up
 

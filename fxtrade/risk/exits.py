@@ -17,8 +17,8 @@ from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Array, Number, PerAsset
-from fxtrade.risk import atr, positions, volatility
-from fxtrade.risk.holdings import require_account
+from fxtrade.risk import atr, holding, volatility
+from fxtrade.risk.holding import require_account
 from fxtrade.risk.signals import as_real, check_range, check_window
 
 
@@ -133,12 +133,12 @@ def volatility_barrier(
     own = volatility.build(name, "ew", halflife, min_bars)
 
     def init(obs):
-        return own.init(obs), positions.init(obs.num_assets)
+        return own.init(obs), holding.init(obs.num_assets)
 
     def update(weight, state, obs, account):
         account = require_account(name, account)
         sigma, estimate = own.update(state[0], obs)
-        held = positions.update(state[1], obs, account)
+        held = holding.update(state[1], obs, account)
         known = _only_known(weight, sigma)
         over = (held.bars >= horizon) & ~(held.side * as_real(weight) < 0)  # a reversal is not held up
         wanted = jnp.where(over, 0, known).astype(weight.dtype)

@@ -13,13 +13,16 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from fxtrade.core.errors import ConfigError
+from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Array, Number
-from fxtrade.risk.holdings import holdings, scale
-from fxtrade.risk.signals import as_real, check_bars_given, check_window, known_value
+from fxtrade.risk.holding import equity_of
+from fxtrade.risk.reduce import kept_weight, scale
+from fxtrade.risk.signals import as_real, check_range, check_window
+from fxtrade.risk.volatility import require_bars
 
 DAY = 86_400  # seconds
+SHARE = Interval(gt=0, le=1)
 
 
 class Scaled(NamedTuple):
@@ -44,7 +47,7 @@ class Switch(NamedTuple):
 
 
 class Today(NamedTuple):
-    """Second of the last bar, its equity, equity before the first bar of its day, whether the limit is exceeded."""
+    """Second of the last bar; last finite equity; that before the first bar of its day; whether the limit is exceeded."""
 
     second: Int[Array, ""]
     equity: Float[Array, ""]
@@ -56,7 +59,7 @@ def drawdown_scaling(*, max_drawdown: Number = 0.2) -> Rule:
     """Exposure in proportion to the distance from the largest drawdown (Grossman & Zhou 1993, Mathematical Finance 3).
 
     `factor = (equity - (1 - max_drawdown) peak) / (max_drawdown equity)`, from 1 at the peak to 0, where the account
-    stays flat. Each target is multiplied by it; where the target is NaN a position is only reduced.
+    stays flat. Each target is multiplied by it; where the target is NaN a position is only reduced, see `reduce.scale`.
 
     A bar in which the weights would lose less than `max_drawdown` takes that share of the distance, times their loss
     over `max_drawdown`: the drawdown stays below the limit as long as no such loss, costs and the gap to the next open
@@ -68,18 +71,18 @@ def drawdown_scaling(*, max_drawdown: Number = 0.2) -> Rule:
     Raises:
         ConfigError: `max_drawdown` is not in (0, 1].
     """
-    _check_share("drawdown_scaling: max_drawdown", max_drawdown)
+    check_range("drawdown_scaling: max_drawdown", max_drawdown, SHARE)
 
     def init(obs):
         return Scaled(jnp.zeros(()), jnp.ones(obs.num_assets))
 
     def update(target, state, obs, account):
-        held, limit = holdings("drawdown_scaling", account), as_real(max_drawdown)
-        peak = _highest(state.peak, held.equity)
-        # as in the docstring, and exactly 1 at the peak, where rounding must not become an order
-        left = 1 - (1 - limit) * (peak - held.equity) / (limit * held.equity)
-        factor = jnp.where((held.equity > 0) & (left > 0), jnp.minimum(left, 1.0), 0.0)
-        target, factor = scale(target, jnp.broadcast_to(factor, state.factor.shape), state.factor, held)
+        equity, limit = equity_of("drawdown_scaling", account), as_real(max_drawdown)
+        peak = _highest(state.peak, equity)
+        left = 1 - (1 - limit) / limit * (peak / equity - 1)  # exactly 1 at the peak
+        factor = jnp.where(jnp.isfinite(equity) & (equity > 0) & (left > 0), left, 0.0)
+        factor = jnp.broadcast_to(factor, state.factor.shape)
+        target, factor = scale(target, factor, state.factor, kept_weight("drawdown_scaling", account))
         return target, Scaled(peak, factor)
 
     return Rule(init, update)
@@ -97,17 +100,17 @@ def drawdown_stop(*, max_drawdown: Number = 0.2, cooldown: Number = 100) -> Rule
     Raises:
         ConfigError: `max_drawdown` is not in (0, 1], or `cooldown` not a number of bars.
     """
-    _check_share("drawdown_stop: max_drawdown", max_drawdown)
+    check_range("drawdown_stop: max_drawdown", max_drawdown, SHARE)
     check_window("drawdown_stop: cooldown", cooldown)
 
     def init(obs):
         return CoolDown(jnp.zeros(()), jnp.zeros(()))
 
     def update(target, state, obs, account):
-        equity = holdings("drawdown_stop", account).equity
+        equity = equity_of("drawdown_stop", account)
         left = jnp.maximum(state.left - 1, 0)
         peak = _highest(jnp.where((state.left > 0) & (left == 0), 0.0, state.peak), equity)
-        breached = (left == 0) & ~(equity >= (1 - as_real(max_drawdown)) * peak)
+        breached = (left == 0) & _falls_below(equity, (1 - as_real(max_drawdown)) * peak)
         left = jnp.where(breached, as_real(cooldown), left)
         return _flat(left > 0, target), CoolDown(peak, left)
 
@@ -125,15 +128,15 @@ def kill_switch(*, min_equity: Number = 0.5) -> Rule:
     Raises:
         ConfigError: `min_equity` is not in (0, 1].
     """
-    _check_share("kill_switch: min_equity", min_equity)
+    check_range("kill_switch: min_equity", min_equity, SHARE)
 
     def init(obs):
         return Switch(jnp.zeros(()), jnp.ones((), bool))
 
     def update(target, state, obs, account):
-        equity = holdings("kill_switch", account).equity
+        equity = equity_of("kill_switch", account)
         start = jnp.where(state.start > 0, state.start, _highest(state.start, equity))
-        on = state.on & jnp.isfinite(equity) & (equity >= as_real(min_equity) * start)
+        on = state.on & ~_falls_below(equity, as_real(min_equity) * start)
         return _flat(~on, target), Switch(start, on)
 
     return Rule(init, update)
@@ -152,22 +155,22 @@ def daily_loss_limit(*, max_loss: Number = 0.05) -> Rule:
     Raises:
         ConfigError: `max_loss` is not in (0, 1]; or the rule gets no bars, whose times it needs.
     """
-    _check_share("daily_loss_limit: max_loss", max_loss)
+    check_range("daily_loss_limit: max_loss", max_loss, SHARE)
 
     def init(obs):
-        check_bars_given("daily_loss_limit", obs)
+        require_bars("daily_loss_limit", obs)
         zero = jnp.zeros(())
         return Today(jnp.full((), -1, jnp.int32), zero, zero, jnp.zeros((), bool))
 
     def update(target, state, obs, account):
-        equity = holdings("daily_loss_limit", account).equity
+        equity = equity_of("daily_loss_limit", account)
         second = jnp.asarray(obs.bars.second_of_week, jnp.int32)
         # an earlier second is of the next week, the same one too
         new = (second // DAY != state.second // DAY) | (second <= state.second)
         before = jnp.where(state.second < 0, equity, state.equity)
         start = jnp.where(new, before, state.start)
-        stopped = (state.stopped & ~new) | ~(equity >= (1 - as_real(max_loss)) * start)
-        return _flat(stopped, target), Today(second, equity, start, stopped)
+        stopped = (state.stopped & ~new) | _falls_below(equity, (1 - as_real(max_loss)) * start)
+        return _flat(stopped, target), Today(second, jnp.where(jnp.isfinite(equity), equity, before), start, stopped)
 
     return Rule(init, update)
 
@@ -176,12 +179,10 @@ def _flat(flat: Bool[Array, ""], target: Float[Array, " A"]) -> Float[Array, " A
     return jnp.where(flat, jnp.zeros((), target.dtype), target)
 
 
+def _falls_below(equity: Float[Array, ""], level: Float[Array, ""]) -> Bool[Array, ""]:
+    return ~(jnp.isfinite(equity) & (equity >= level))
+
+
 def _highest(peak: Float[Array, ""], equity: Float[Array, ""]) -> Float[Array, ""]:
     """Return the highest equity so far; one that is not finite does not count."""
     return jnp.where(jnp.isfinite(equity), jnp.maximum(peak, equity), peak)
-
-
-def _check_share(name: str, share: Number) -> None:
-    value = known_value(name, share)
-    if value is not None and not 0 < value <= 1:
-        raise ConfigError(f"{name}={share!r} is not a share; give a number in (0, 1], e.g. 0.2 for 20 %")

@@ -104,7 +104,7 @@ def rolling_ratio(asset: Float[ArrayLike, " N"], instrument: Float[ArrayLike, " 
     y, x = as_real(asset), as_real(instrument)
     if not 2 <= window <= len(y):
         raise DataError(f"rolling_ratio: window={window} with {len(y)} returns; give 2 .. {len(y)}")
-    rows = jnp.arange(len(y) - window + 1)[:, None] + jnp.arange(window)
+    rows = jnp.arange(len(y) - window + 1)[:, None] + jnp.arange(window)[None]
     past_y, past_x = y[rows], x[rows]
     centred = past_x - past_x.mean(1, keepdims=True)
     variance = (centred**2).sum(1)

@@ -11,7 +11,7 @@ from fxtrade.core.order_types import Order
 from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Number, PerAsset
-from fxtrade.risk.holdings import require_account
+from fxtrade.risk.holding import require_account
 from fxtrade.risk.signals import as_real, check_range
 
 ROUNDING = 1e-9  # of a lot: so much less than a whole lot is a whole one

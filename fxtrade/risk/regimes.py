@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.core.types import Array, Number
-from fxtrade.risk.holdings import holdings, scale
-from fxtrade.risk.signals import as_real, check_bars_given, check_window, known_value
+from fxtrade.risk.reduce import kept_weight, scale
+from fxtrade.risk.signals import as_real, check_range, check_window
+from fxtrade.risk.volatility import require_bars
 
 By = Literal["market", "asset"]
 TIE = 1e-6  # relative difference of variances that are equal but for rounding
@@ -64,7 +66,7 @@ def regime_exposure(
     below it (ties count half) is less than `low_quantile`, high where it is at least `high_quantile`. It is normal
     until there are so many. Moreira & Muir 2017 (Journal of Finance 72) divide by variance in place of these steps.
 
-    Where a target is NaN a position is only reduced, see `holdings.scale`.
+    Where a target is NaN a position is only reduced, see `reduce.scale`.
 
     Args:
         by: "market", the mean return of the assets that have one; or "asset", each its own.
@@ -78,11 +80,8 @@ def regime_exposure(
     """
     if by not in get_args(By):
         raise ConfigError(f"regime_exposure: by={by!r} is unknown; give one of {', '.join(get_args(By))}")
-    quantiles = {"low_quantile": low_quantile, "high_quantile": high_quantile}
-    for name, share in quantiles.items():
-        value = known_value(f"regime_exposure: {name}", share)
-        if value is not None and not 0 <= value <= 1:
-            raise ConfigError(f"regime_exposure: {name}={share!r} is not a share; give a number from 0 to 1")
+    check_range("regime_exposure: low_quantile", low_quantile, Interval(ge=0, le=1))
+    check_range("regime_exposure: high_quantile", high_quantile, Interval(ge=0, le=1))
     classifier = volatility_regime("regime_exposure", by, halflife, lookback, low_quantile, high_quantile)
     return exposure_by(
         "regime_exposure", classifier, {"low": low_exposure, "normal": normal_exposure, "high": high_exposure}
@@ -92,7 +91,7 @@ def regime_exposure(
 def exposure_by(name: str, classifier: Classifier, exposure: Mapping[str, Number]) -> Rule:
     """Return the rule that multiplies targets by the factor of the bucket in which the bar is.
 
-    Where a target is NaN a position is only reduced, see `holdings.scale`.
+    Where a target is NaN a position is only reduced, see `reduce.scale`.
 
     Args:
         name: of the rule, for errors.
@@ -106,9 +105,7 @@ def exposure_by(name: str, classifier: Classifier, exposure: Mapping[str, Number
             f"{name}: factors for {', '.join(exposure)}; give one for each of {', '.join(classifier.names)}"
         )
     for bucket, factor in exposure.items():
-        value = known_value(f"{name}: {bucket}", factor)
-        if value is not None and not value >= 0:
-            raise ConfigError(f"{name}: the exposure {factor!r} of {bucket!r} is impossible; give a number >= 0")
+        check_range(f"{name}: the exposure of {bucket!r}", factor, Interval(ge=0))
 
     def init(obs):
         return classifier.init(obs), jnp.ones(obs.num_assets)
@@ -118,7 +115,7 @@ def exposure_by(name: str, classifier: Classifier, exposure: Mapping[str, Number
         bucket, inner = classifier.update(inner, obs)
         factors = jnp.stack([as_real(exposure[name]) for name in classifier.names])
         factor = jnp.broadcast_to(factors[bucket], before.shape)
-        target, factor = scale(target, factor, before, holdings(name, account))
+        target, factor = scale(target, factor, before, kept_weight(name, account))
         return target, (inner, factor)
 
     return Rule(init, update)
@@ -129,12 +126,10 @@ def volatility_regime(
 ) -> Classifier:
     """Return the buckets "low", "normal" and "high" of volatility; arguments as of `regime_exposure`."""
     check_window(f"{name}: lookback", lookback)
-    decay = known_value(f"{name}: halflife", halflife)
-    if decay is not None and not decay > 0:
-        raise ConfigError(f"{name}: halflife={halflife!r} is not a number of bars; give a number > 0")
+    check_range(f"{name}: halflife", halflife, Interval(gt=0))
 
     def init(obs: Observation) -> Volatility:
-        check_bars_given(name, obs)
+        require_bars(name, obs)
         assets = obs.num_assets
         series = 1 if by == "market" else assets
         zero, count = jnp.zeros(series), jnp.zeros(series, jnp.int32)

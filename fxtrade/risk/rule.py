@@ -14,10 +14,8 @@ from fxtrade.core.order_types import Order
 from fxtrade.core.stream import Stream
 from fxtrade.core.trading_types import Account, ChainState, Observation, Rule, RuleTrace
 from fxtrade.core.types import Array, Forecast
-from fxtrade.risk.holdings import Holdings, holdings
+from fxtrade.risk.reduce import ROUNDING, kept_weight
 from fxtrade.risk.signals import as_real
-
-ROUNDING = 1e-6  # relative difference of weights that are the same
 
 
 def chain(*rules: Rule) -> Rule:
@@ -44,13 +42,13 @@ def traced(*rules: Rule) -> Rule:
         return ChainState(tuple(rule.init(obs) for rule in rules), RuleTrace(none > 0, none, none))
 
     def update(target: Any, state: ChainState, obs: Observation, account: Account | None):
-        held = None if account is None else holdings("traced", account)
+        kept = None if account is None else kept_weight("traced", account)
         targets, states = [target], []
         for rule, inner in zip(rules, state.states, strict=True):
             target, inner = rule.update(target, inner, obs, account)
             targets.append(target)
             states.append(inner)
-        return target, ChainState(tuple(states), _trace([as_real(_weight(t)) for t in targets], held))
+        return target, ChainState(tuple(states), _trace([as_real(_weight(t)) for t in targets], kept))
 
     return Rule(init, update)
 
@@ -103,13 +101,13 @@ def _weight(target: Array | Order) -> Array:
     return target.weight if isinstance(target, Order) else target
 
 
-def _trace(weights: Sequence[Float[Array, " A"]], held: Holdings | None) -> RuleTrace:
+def _trace(weights: Sequence[Float[Array, " A"]], kept: Float[Array, " A"] | None) -> RuleTrace:
     """Return what the rules did whose input and targets these are."""
     if len(weights) == 1:
         return RuleTrace(jnp.zeros(0, bool), jnp.zeros(0), jnp.zeros(0))
     table = jnp.stack(weights)
     before, after = table[:-1], table[1:]
     same = (jnp.abs(after - before) <= ROUNDING * jnp.abs(before)) | (jnp.isnan(before) & jnp.isnan(after))
-    leads_to = jnp.where(jnp.isnan(table), 0.0 if held is None else held.weight[None], table)
+    leads_to = jnp.where(jnp.isnan(table), 0.0 if kept is None else kept[None], table)
     gross = jnp.sum(jnp.abs(leads_to), -1)
     return RuleTrace(jnp.any(~same, -1), gross[:-1], gross[1:])

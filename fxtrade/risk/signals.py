@@ -45,7 +45,8 @@ def make_rule(
     """Return the rule whose target is `weight` times the side, -1, 0 or 1, that `advance` gives at every bar."""
 
     def start(obs: Observation) -> Any:
-        check_bars_given(name, obs)
+        if obs.bars is None:
+            raise ConfigError(f"{name}: the rule reads bars; give it an Observation with `bars`, not a forecast alone")
         return init(obs.num_assets)
 
     def update(target, state, obs, account):
@@ -56,12 +57,6 @@ def make_rule(
         return jnp.where(bars.ok, side * as_real(weight), jnp.nan).astype(target.dtype), state
 
     return Rule(start, update)
-
-
-def check_bars_given(name: str, obs: Observation) -> None:
-    """Raise ConfigError where a rule that reads bars gets none."""
-    if obs.bars is None:
-        raise ConfigError(f"{name}: the rule reads bars; give it an Observation with `bars`, not a forecast alone")
 
 
 def side_of(a: Float[Array, " A"], b: Float[Array, " A"]) -> Float[Array, " A"]:

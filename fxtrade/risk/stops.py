@@ -16,9 +16,8 @@ from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.registry import Interval, Natural
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Array, Number, PerAsset
-from fxtrade.risk import atr, positions, volatility
-from fxtrade.risk.holdings import require_account
-from fxtrade.risk.positions import Positions
+from fxtrade.risk import atr, holding, volatility
+from fxtrade.risk.holding import Holding, require_account
 from fxtrade.risk.signals import as_real, check_range, check_window, known_value
 
 
@@ -26,7 +25,7 @@ class Chandelier(NamedTuple):
     """Average true range; positions; best price since the entry and the stop, NaN when flat."""
 
     extent: atr.AtrState
-    held: Positions
+    held: Holding
     best: Float[Array, " A"]
     stop: Float[Array, " A"]
 
@@ -76,12 +75,12 @@ def chandelier(*, window: Number = 22, multiple: PerAsset = 3.0) -> Rule:
     def init(obs):
         volatility.require_bars("chandelier", obs)
         none = jnp.full(obs.num_assets, jnp.nan)
-        return Chandelier(atr.init(obs.num_assets), positions.init(obs.num_assets), none, none)
+        return Chandelier(atr.init(obs.num_assets), holding.init(obs.num_assets), none, none)
 
     def update(target, state, obs, account):
         account, bars = require_account("chandelier", account), obs.bars
         extent, before = atr.update(state.extent, obs, window), state.held
-        held = positions.update(before, obs, account)
+        held = holding.update(before, obs, account)
         distance = as_real(multiple) * atr.value(extent, window)
         side, kept = held.side, held.side == before.side
         reached = jnp.where(side > 0, as_real(bars.high), as_real(bars.low))
@@ -120,11 +119,11 @@ def time_stop(*, max_bars: Number = 24, min_profit: PerAsset | None = None) -> R
 
     def init(obs):
         volatility.require_bars("time_stop", obs)
-        return positions.init(obs.num_assets)
+        return holding.init(obs.num_assets)
 
     def update(target, state, obs, account):
         account = require_account("time_stop", account)
-        held = positions.update(state, obs, account)
+        held = holding.update(state, obs, account)
         over = (held.side != 0) & (held.bars.astype(held.side.dtype) >= as_real(max_bars))
         if min_profit is not None:
             over = over & (held.side * (as_real(account.mark) / held.entry - 1) < as_real(min_profit))

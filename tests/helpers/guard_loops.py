@@ -37,7 +37,7 @@ def scaled(target, account: Account, factors: list[list[float]]) -> np.ndarray:
             if not np.isnan(out[t, a]):
                 out[t, a] *= factor
                 applied[a] = factor
-            elif factor < applied[a]:
+            elif factor < (1 - 1e-6) * applied[a]:
                 if row.held[a] != 0:
                     out[t, a] = row.held[a] * factor / applied[a]
                 applied[a] = factor
@@ -57,7 +57,7 @@ def drawdown_scaling(rows: Observation, max_drawdown, target, account):
     for row in rows_of(account, len(target)):
         peak = max(peak, row.equity)
         lowest = (1 - max_drawdown) * peak
-        factor = 1.0 if row.equity == peak else (row.equity - lowest) / max_drawdown / row.equity
+        factor = (row.equity - lowest) / max_drawdown / row.equity
         factors.append([min(max(factor, 0.0), 1.0)] * np.shape(target)[1])
     return scaled(target, account, factors)
 

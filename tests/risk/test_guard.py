@@ -20,7 +20,7 @@ from fxtrade.core.trading_types import Account, Observation, Result, Rule
 from fxtrade.core.types import Bars, Forecast
 from fxtrade.market.costs import market
 from fxtrade.risk import RULES
-from fxtrade.risk.holdings import decided, holdings
+from fxtrade.risk.reduce import decided, kept_weight
 from fxtrade.risk.rule import chain, replay
 from tests.helpers import guard_loops, markets
 from tests.helpers.accounts import accounts, seeing
@@ -88,7 +88,7 @@ def test_a_guard_adds_no_exposure(name):
         rows, seen = observed(seed), accounts(N, A, seed)
         made = ruled(name, rows, seen)
         with compat.float64():
-            held = jax.vmap(partial(holdings, name))(seen)
+            held = jax.vmap(partial(kept_weight, name))(seen)
             before, after = (np.abs(jax.vmap(decided)(jnp.asarray(x), held)) for x in (rows.target, made))
         assert (after <= before * (1 + 1e-12)).all() and (after < before).any()
 
@@ -109,19 +109,19 @@ def test_without_bars_a_guard_that_reads_them_says_so(name):
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("drawdown_scaling", {"max_drawdown": 0.0}, "max_drawdown=0.0 is not a share"),
-        ("drawdown_stop", {"max_drawdown": 20}, "max_drawdown=20 is not a share"),
+        ("drawdown_scaling", {"max_drawdown": 0.0}, "max_drawdown=0.0 is impossible"),
+        ("drawdown_stop", {"max_drawdown": 20}, "max_drawdown=20 is impossible"),
         ("drawdown_stop", {"cooldown": 0}, "cooldown=0 is not a number of bars"),
-        ("kill_switch", {"min_equity": 1.5}, "min_equity=1.5 is not a share"),
-        ("daily_loss_limit", {"max_loss": float("nan")}, "max_loss=nan is not a share"),
+        ("kill_switch", {"min_equity": 1.5}, "min_equity=1.5 is impossible"),
+        ("daily_loss_limit", {"max_loss": float("nan")}, "max_loss=nan is impossible"),
         ("leverage_limit", {"max_net_exposure": -1.0}, "max_net_exposure=-1.0 is impossible"),
         ("concentration_limit", {"max_weight": -0.1}, "max_weight=-0.1 is impossible"),
-        ("concentration_limit", {"max_share": 0.0}, "max_share=0.0 is not a share"),
+        ("concentration_limit", {"max_share": 0.0}, "max_share=0.0 is impossible"),
         ("regime_exposure", {"by": "sector"}, "by='sector' is unknown; give one of market, asset"),
-        ("regime_exposure", {"halflife": 0.0}, "halflife=0.0 is not a number of bars"),
+        ("regime_exposure", {"halflife": 0.0}, "halflife=0.0 is impossible"),
         ("regime_exposure", {"lookback": 0}, "lookback=0 is not a number of bars"),
-        ("regime_exposure", {"high_quantile": 80}, "high_quantile=80 is not a share"),
-        ("regime_exposure", {"high_exposure": -1.0}, "the exposure -1.0 of 'high' is impossible"),
+        ("regime_exposure", {"high_quantile": 80}, "high_quantile=80 is impossible"),
+        ("regime_exposure", {"high_exposure": -1.0}, "the exposure of 'high'=-1.0 is impossible"),
     ],
 )
 def test_impossible_options(name, options, message):
@@ -129,13 +129,16 @@ def test_impossible_options(name, options, message):
         RULES[name](**options)
 
 
-@pytest.mark.parametrize("name", STOPS)
-def test_equity_that_is_not_finite_is_a_breach(name):
+@pytest.mark.parametrize("name", ("drawdown_scaling", *STOPS))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_equity_that_is_not_finite_is_a_breach(name, value):
     rows, seen = observed(2), accounts(N, A, 2)
-    cash = np.where(np.arange(N) == 5, np.nan, 1000 + 0 * seen.cash)
-    made = ruled(name, rows, seen._replace(cash=cash, units=seen.units * 0))
-    assert (made[5] == 0).all() and not (made[4] == 0).any()
-    assert (made[6] == 0).all() or name != "kill_switch"
+    cash = np.where(np.arange(N) == 5, value, 1000.0)
+    target = np.where(np.isnan(rows.target), 0.5, rows.target)
+    made = ruled(name, rows._replace(target=target), seen._replace(cash=cash, units=seen.units * 0))
+    flat = (made == 0).all(1)
+    assert flat[5] and not (made[4] == 0).any() and np.isfinite(made).all()
+    assert flat[6:].all() == (name == "kill_switch")
 
 
 @jax.jit
@@ -252,7 +255,7 @@ def test_no_decision_leads_to_more_leverage_than_the_limit(seed, gross, net):
     rule = seeing(RULES["leverage_limit"](max_gross_exposure=gross, max_net_exposure=net), seen)
     with compat.float64():
         made = replay(rule, rows)
-        weight = np.asarray(jax.vmap(decided)(made, jax.vmap(partial(holdings, ""))(seen)))
+        weight = np.asarray(jax.vmap(decided)(made, jax.vmap(partial(kept_weight, ""))(seen)))
     assert np.abs(weight).sum(1).max() <= gross * (1 + 1e-12) and np.abs(weight.sum(1)).max() <= net * (1 + 1e-12)
 
 

@@ -15,9 +15,10 @@ from fxtrade.core.order_types import Order
 from fxtrade.core.stream import Stream
 from fxtrade.core.trading_types import Account, Observation, Rule
 from fxtrade.core.types import Forecast
-from fxtrade.risk import READS_ACCOUNT, RULES, SIZING
+from fxtrade.risk import RULES, SIZING
 from fxtrade.risk.rule import as_stream, chain
 from tests.helpers import (
+    allocation_loops,
     carry_loops,
     guard_loops,
     hedge_loops,
@@ -35,14 +36,19 @@ from tests.helpers.markets import bars, gap
 N, A = 60, 3
 OPTIONS = {  # in place of defaults, where those hide something
     "horizon": 5, "threshold": 0.3, "fast": 3, "slow": 8, "window": 4, "exit_window": 3, "lookback": 6,
-    "max_window": 16, "cooldown": 5, "low_exposure": 0.75, "high_quantile": 0.6, "max_share": 0.4,
-    "max_net_exposure": 0.3,
+    "max_window": 16,
 }  # fmt: skip
 OWN_OPTIONS = {  # of single rules
+    "allocation": {"window": 8, "every": 4, "covariance": "sample"},
+    "drawdown_stop": {"cooldown": 5},
+    "concentration_limit": {"max_share": 0.4},
+    "leverage_limit": {"max_net_exposure": 0.3},
+    "regime_exposure": {"low_exposure": 0.75, "high_quantile": 0.6},
     "bracket": {"stop": 0.02, "target": 0.03, "trailing": 0.04, "break_even": 0.01},
     "atr_bracket": {"target": 3.0, "break_even": 1.0},
+    "liquid_universe": {"size": 1, "every": 4, "min_bars": 3},
     "mean_variance": {"risk_aversion": 100.0},
-    "portfolio_volatility": {"max_gross_exposure": 0.3},
+    "portfolio_volatility": {"max_gross_exposure": 0.3, "max_scale": 1.2},
     "time_stop": {"max_bars": 5, "min_profit": 0.01},
     "turnover_limit": {"max_turnover": 0.4},
     "volatility_barrier": {"horizon": 5},
@@ -55,7 +61,7 @@ OWN_OPTIONS = {  # of single rules
 ONLY_AFTER_EXITS = {("reentry", "wait")}  # which an account that stays the same has not; see test_stops
 STEPS = {"low": 50.0, "high": 50.0, "observations": 1e3}  # by which to vary floats that are not near 1
 EXACT = vars(whole_history) | vars(signal_loops)  # bit for bit
-LOOPS = scaling_loops, stops_loops, toward_loops, guard_loops, kelly_loops, hedge_loops, carry_loops
+LOOPS = allocation_loops, scaling_loops, stops_loops, toward_loops, guard_loops, kelly_loops, hedge_loops, carry_loops
 CLOSE = {name: f for module in LOOPS for name, f in vars(module).items()}  # in float64, compared to 1e-9
 REFERENCES = {name: f for name, f in (EXACT | CLOSE).items() if name in RULES}
 
@@ -81,9 +87,9 @@ def options(name: str) -> dict:
 
 
 def with_account(name: str, **changed) -> Rule:
-    """The rule, which sees another account in every row if it reads one."""
+    """The rule; one that guards the account sees another one in every row."""
     made = RULES[name](**options(name) | changed)
-    return seeing(made, accounts(N, A)) if name in READS_ACCOUNT else made
+    return seeing(made, accounts(N, A)) if name in vars(guard_loops) else made
 
 
 def precision(name: str) -> AbstractContextManager:

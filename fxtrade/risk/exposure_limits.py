@@ -9,11 +9,11 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fxtrade.core.errors import ConfigError
+from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Array, Number
-from fxtrade.risk.holdings import decided, holdings
-from fxtrade.risk.signals import as_real, known_value
+from fxtrade.risk.reduce import decided, kept_weight
+from fxtrade.risk.signals import as_real, check_range, known_value
 
 LEAST = 1e-6  # below 1: what k assets at a cap leave to others, more than rounding
 
@@ -31,11 +31,11 @@ def leverage_limit(*, max_gross_exposure: Number = 1.0, max_net_exposure: Number
     Raises:
         ConfigError: a limit is negative.
     """
-    for name, limit in (("max_gross_exposure", max_gross_exposure), ("max_net_exposure", max_net_exposure)):
-        _check_limit(f"leverage_limit: {name}", limit)
+    check_range("leverage_limit: max_gross_exposure", max_gross_exposure, Interval(ge=0))
+    check_range("leverage_limit: max_net_exposure", max_net_exposure, Interval(ge=0))
 
     def update(target, state, obs, account):
-        weight = decided(target, holdings("leverage_limit", account))
+        weight = decided(target, kept_weight("leverage_limit", account))
         ratio = jnp.maximum(
             _over(jnp.sum(jnp.abs(weight)), max_gross_exposure), _over(jnp.abs(jnp.sum(weight)), max_net_exposure)
         )
@@ -59,13 +59,12 @@ def concentration_limit(*, max_weight: Number = 0.5, max_share: Number = 1.0) ->
     Raises:
         ConfigError: `max_weight` is negative, or `max_share` is not in (0, 1].
     """
-    _check_limit("concentration_limit: max_weight", max_weight)
+    check_range("concentration_limit: max_weight", max_weight, Interval(ge=0))
+    check_range("concentration_limit: max_share", max_share, Interval(gt=0, le=1))
     share = known_value("concentration_limit: max_share", max_share)
-    if share is not None and not 0 < share <= 1:
-        raise ConfigError(f"concentration_limit: max_share={max_share!r} is not a share; give a number in (0, 1]")
 
     def update(target, state, obs, account):
-        weight = decided(target, holdings("concentration_limit", account))
+        weight = decided(target, kept_weight("concentration_limit", account))
         size = jnp.minimum(jnp.abs(weight), as_real(max_weight))
         if share is None or share < 1:
             size = jnp.minimum(size, _cap(size, as_real(max_share)))
@@ -89,9 +88,3 @@ def _cap(size: Float[Array, " A"], share: Float[Array, ""]) -> Float[Array, ""]:
 def _reduced(target: Float[Array, " A"], weight: Float[Array, " A"], allowed: Float[Array, " A"]) -> Float[Array, " A"]:
     """Return the target, or what is allowed where that is less than the weight."""
     return jnp.where(jnp.abs(allowed) < jnp.abs(weight), allowed.astype(target.dtype), target)
-
-
-def _check_limit(name: str, limit: Number) -> None:
-    value = known_value(name, limit)
-    if value is not None and not value >= 0:
-        raise ConfigError(f"{name}={limit!r} is impossible; give a number >= 0")
