@@ -73,8 +73,9 @@ def bindings(trace: RuleTrace, names: Sequence[str], closes: Int[np.ndarray, " N
     bound = np.asarray(trace.changed)
     if bound.shape != (len(closes), len(names)):
         raise DataError(f"bindings: the trace has shape {bound.shape}, for {len(closes)} bars and {len(names)} rules")
-    columns = zip(names, bound.T, np.asarray(trace.before).T, np.asarray(trace.after).T, strict=True)
-    return Bindings(tuple(_binding(name, *column, closes) for name, *column in columns), bound)
+    before, after = np.asarray(trace.before), np.asarray(trace.after)
+    rules = (_binding(name, bound[:, i], before[:, i], after[:, i], closes) for i, name in enumerate(names))
+    return Bindings(tuple(rules), bound)
 
 
 def _binding(
