@@ -111,7 +111,7 @@ def run_rule(
     Raises:
         ConfigError: the latency is larger than `max_latency`.
     """
-    observations = Observation(forecast, bars, target)
+    observations = observe(bars, conditions, forecast, target)
     state, step = make_trader(rule, observations, market, policy, capital, max_latency)
 
     def advance_row(state, row):
@@ -213,6 +213,17 @@ def as_order(target: Array | Order) -> Order:
         return field if field.ndim else jnp.broadcast_to(field, shape)
 
     return jax.tree.map(whole, order)
+
+
+def observe(
+    bars: Bars,
+    conditions: Conditions = NO_CONDITIONS,
+    forecast: Forecast | None = None,
+    target: Array | None = None,
+) -> Observation:
+    """Return what a rule sees at the close of each bar; of the conditions the funding that has settled by then."""
+    rates = None if conditions.funding is None else conditions.funding.at_open + conditions.funding.within
+    return Observation(forecast, bars, target, rates)
 
 
 def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:

@@ -25,7 +25,7 @@ from fxtrade.backtest.online import Online
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market
-from fxtrade.core.trading_types import Observation, Rule
+from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.data.panel import Panel
 
@@ -193,7 +193,7 @@ def _compile(
     """Return the jitted program of one chunk: daily equity `[D, P]`, and the metrics of each set."""
 
     def one(sets: Mapping[str, Array], market: Market, bars: Bars, forecast: Forecast | None, conditions, capital):
-        seen = Observation(forecast, bars)
+        seen = engine.observe(bars, conditions, forecast)
         state, step = engine.make_trader(make_rule(**sets), seen, market, policy, capital, max_latency)
         rows = engine.rows_of(bars, policy, conditions), seen
 

@@ -169,11 +169,14 @@ class Observation(NamedTuple):
         forecast: a row of it.
         bars: the bar that has closed.
         target: weights that the first rule of a chain gets, such as those of a file; None: NaN.
+        funding: sum of the rates that settled at the bar's open and within it, which longs pay to shorts as shares of
+            a position's value.
     """
 
     forecast: Forecast | None = None
     bars: Bars | None = None
     target: Float[Array, "*N A"] | None = None
+    funding: Float[Array, "*N A"] | None = None
 
     @property
     def num_assets(self) -> int:

@@ -73,9 +73,9 @@ def bindings(trace: RuleTrace, names: Sequence[str], closes: Int[np.ndarray, " N
     bound = np.asarray(trace.changed)
     if bound.shape != (len(closes), len(names)):
         raise DataError(f"bindings: the trace has shape {bound.shape}, for {len(closes)} bars and {len(names)} rules")
-    before, after = np.asarray(trace.before), np.asarray(trace.after)
-    rules = (_binding(name, bound[:, i], before[:, i], after[:, i], closes) for i, name in enumerate(names))
-    return Bindings(tuple(rules), bound)
+    gross = np.asarray(trace.before), np.asarray(trace.after)
+    made = (_binding(name, bound[:, r], gross[0][:, r], gross[1][:, r], closes) for r, name in enumerate(names))
+    return Bindings(tuple(made), bound)
 
 
 def _binding(

@@ -91,6 +91,7 @@ def run(config: PortfolioConfig, results: Path, name: str = "", console: Console
             past,
             benchmark,
             data.first,
+            ("blend", *rule_names(config.trade)),
         )
     metrics = made.metrics
     counted.mkdir(parents=True, exist_ok=True)

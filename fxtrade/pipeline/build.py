@@ -13,7 +13,7 @@ from fxtrade.core.config import RunConfig
 from fxtrade.core.market_types import Conditions, ExecutionPolicy, Market
 from fxtrade.core.order_types import Order
 from fxtrade.core.trade_config import TradeConfig
-from fxtrade.core.trading_types import Observation, Result
+from fxtrade.core.trading_types import Result
 from fxtrade.core.types import Array, Bars, Output, Segment
 from fxtrade.data import funding
 from fxtrade.data.panel import Panel
@@ -75,7 +75,7 @@ class Terms(NamedTuple):
 
     def needs_path(self, bars: Bars, strategy: Strategy) -> bool:
         """Return whether the orders of a strategy depend on the path within a bar."""
-        seen = Observation(strategy.forecast, bars, strategy.target)
+        seen = engine.observe(bars, self.conditions, strategy.forecast, strategy.target)
         with compat.float64():
             return needs_path(engine.order_like(strategy.rule, seen), self.market)
 
@@ -106,7 +106,7 @@ def build_conditions(config: TradeConfig, panel: Panel) -> tuple[Conditions, str
     if key is not None:
         spread = spreads.before_each_row(panel.bars, config.spread, f"config.trade.{key}")
     if given.path is None:
-        return Conditions(spread=spread), ""
+        return Conditions(panel.funding, spread), "" if panel.funding is None else "simulated"
     aligned = funding.read(given.path, panel, given.files or given.symbols)
     return Conditions(aligned.rates, spread), aligned.source
 

@@ -11,12 +11,17 @@ from typing import NamedTuple
 
 from fxtrade.core.trading_types import Rule
 from fxtrade.risk import (
+    allocation_rule,
+    beta_hedge,
+    carry,
     cost_aware,
     exits,
     exposure_limits,
     forecast_sizing,
     guard,
+    kelly_sizing,
     limits,
+    pairs,
     regimes,
     reversion,
     scaling,
@@ -24,6 +29,7 @@ from fxtrade.risk import (
     stops,
     toward,
     trend,
+    universe,
 )
 
 
@@ -55,6 +61,7 @@ SIZING: dict[str, Sizing] = {
     "mean_variance": Sizing(
         forecast_sizing.mean_variance, "All forecasts are traded, each in proportion to its mean over its variance"
     ),
+    "kelly": Sizing(kelly_sizing.kelly_sizing, "All forecasts are traded, by a fraction of their Kelly weights"),
 }
 # these, the rules that change or leave out what others ask for, and those that read bars alone
 RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in SIZING.items()} | {
@@ -88,6 +95,11 @@ RULES: dict[str, Callable[..., Rule]] = {name: entry.function for name, entry in
     "kill_switch": guard.kill_switch,
     "daily_loss_limit": guard.daily_loss_limit,
     "regime_exposure": regimes.regime_exposure,
+    "beta_hedge": beta_hedge.beta_hedge,
+    "pairs": pairs.pairs,
+    "funding_carry": carry.funding_carry,
+    "allocation": allocation_rule.allocation,
+    "liquid_universe": universe.liquid_universe,
     "leverage_limit": exposure_limits.leverage_limit,
     "concentration_limit": exposure_limits.concentration_limit,
 }
@@ -111,6 +123,7 @@ READS_ACCOUNT: frozenset[str] = frozenset(
         "chandelier",
         "time_stop",
         "reentry",
+        "funding_carry",
     }
 )
 # rules whose targets are orders, so that they need an engine and end a chain

@@ -68,7 +68,9 @@ def cost_gate(
 
     def expected(state, obs: Observation) -> tuple[Float[Array, " A"], tuple]:
         forecast = obs.forecast
+        assert forecast is not None, "init has checked it"
         if gain == "mu":
+            assert forecast.mu is not None, "init has checked it"
             return jnp.where(forecast.ok, as_real(forecast.mu), 0), state
         sigma, state = own.update(state, obs)
         down, up = (as_real(p) for p in down_up(forecast))

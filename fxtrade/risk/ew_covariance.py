@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.trading_types import Observation
 from fxtrade.core.types import Array, Number
@@ -45,15 +45,11 @@ def update(state: EwState, obs: Observation, halflife: Number, correlation_halfl
     close = jnp.where(bars.ok, as_real(bars.close), 0)
     known = bars.ok & (state.close > 0)
     move = jnp.where(known, close / jnp.where(state.close > 0, state.close, 1) - 1, 0)
-    keep = 2.0 ** (-1 / as_real(halflife))
-    weight = jnp.where(known, keep * state.weight + 1 - keep, state.weight)
-    square = jnp.where(known, keep * state.square + (1 - keep) * move**2, state.square)
+    weight, square, scaled = add_return(state.weight, state.square, move, known, halflife)
     comoment = state.comoment
     if comoment is not None:
-        keep_pairs = keep if correlation_halflife is None else 2.0 ** (-1 / as_real(correlation_halflife))
-        variance = square / jnp.where(weight > 0, weight, 1)
-        scaled = jnp.where(variance > 0, move / jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
-        comoment = keep_pairs * comoment + (1 - keep_pairs) * scaled[:, None] * scaled[None]
+        keep = 2.0 ** (-1 / as_real(halflife if correlation_halflife is None else correlation_halflife))
+        comoment = keep * comoment + (1 - keep) * scaled[:, None] * scaled[None]
     return EwState(
         jnp.where(bars.ok, close, state.close),
         state.count + known.astype(jnp.int32),
@@ -63,10 +59,27 @@ def update(state: EwState, obs: Observation, halflife: Number, correlation_halfl
     )
 
 
+def add_return(
+    weight: Float[Array, " A"],
+    square: Float[Array, " A"],
+    move: Float[Array, " A"],
+    known: Bool[Array, " A"],
+    halflife: Number,
+) -> tuple[Float[Array, " A"], Float[Array, " A"], Float[Array, " A"]]:
+    """Return weight and squares after one more return, where it is known, and the return over its volatility, or 0."""
+    keep = 2.0 ** (-1 / as_real(halflife))
+    weight = jnp.where(known, keep * weight + 1 - keep, weight)
+    square = jnp.where(known, keep * square + (1 - keep) * move**2, square)
+    variance = square / jnp.where(weight > 0, weight, 1)
+    scaled = jnp.where(variance > 0, move / jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
+    return weight, square, scaled
+
+
 def volatility(state: EwState, min_bars: int) -> Float[Array, " A"]:
     """Return the standard deviation of a bar's return; NaN with fewer than `min_bars` returns, or if all were 0."""
     known = (state.count >= min_bars) & (state.square > 0)
-    return jnp.where(known, jnp.sqrt(state.square / jnp.where(known, state.weight, 1)), jnp.nan)
+    variance = jnp.where(known, state.square, 1) / jnp.where(known, state.weight, 1)
+    return jnp.where(known, jnp.sqrt(variance), jnp.nan)
 
 
 def covariance(state: EwState, min_bars: int) -> Float[Array, "A A"]:

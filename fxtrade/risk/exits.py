@@ -18,6 +18,7 @@ from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Array, Number, PerAsset
 from fxtrade.risk import atr, holding, volatility
+from fxtrade.risk.holding import require_account
 from fxtrade.risk.signals import as_real, check_range, check_window
 
 
@@ -135,7 +136,7 @@ def volatility_barrier(
         return own.init(obs), holding.init(obs.num_assets)
 
     def update(weight, state, obs, account):
-        account = holding.require_account(name, account)
+        account = require_account(name, account)
         sigma, estimate = own.update(state[0], obs)
         held = holding.update(state[1], obs, account)
         known = _only_known(weight, sigma)

@@ -36,9 +36,9 @@ def bet_size(
     """Bet sizes that grow with the confidence in the direction (Lopez de Prado 2018, section 10.3).
 
     A slice is `direction * min(scale * m ** power, 1)` of its share, 0 where the confidence is below the threshold.
-    "normal": `m = 2 Phi(z) - 1`, the probability that the direction is no coin, with `z = e / sqrt(1 - e^2)` for the
-    edge `e = p_up - p_down`: in the book's terms `(p - 1/2) / sqrt(p (1 - p))` for two classes. "power": `m = |e|`, so
-    that `power=1`, `scale=1` is `sizing.proportional`. Probabilities must be calibrated: `sizing_checks.calibration`.
+    "normal": `m = 2 Phi(z) - 1` with `z = e / sqrt(1 - e^2)` for the edge `e = |p_up - p_down|`: in the book's terms
+    `(p - 1/2) / sqrt(p (1 - p))` for two classes. "power": `m = e`, so that `power=1`, `scale=1` is
+    `sizing.proportional`. Probabilities must be calibrated: `sizing_checks.check_calibrated`.
 
     Args:
         form: of m.

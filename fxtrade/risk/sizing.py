@@ -138,6 +138,7 @@ def overlapping(
 
 
 def down_up(forecast: Forecast) -> tuple[Float[Array, "*N A"], Float[Array, "*N A"]]:
+    """Return the probabilities of down and up. Raises ConfigError for neither two nor three classes."""
     classes = forecast.prob.shape[-1]
     if classes not in (2, 3):
         raise ConfigError(f"a forecast of {classes} classes has no direction; give 2 (down, up) or 3 (down, flat, up)")

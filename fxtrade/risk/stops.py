@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.order_types import Bracket, Order
-from fxtrade.core.registry import Interval
+from fxtrade.core.registry import Interval, Natural
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Array, Number, PerAsset
 from fxtrade.risk import atr, holding, volatility
 from fxtrade.risk.holding import Holding, require_account
-from fxtrade.risk.signals import as_real, check_range, check_window
+from fxtrade.risk.signals import as_real, check_range, check_window, known_value
 
 
 class Chandelier(NamedTuple):
@@ -37,6 +37,7 @@ class Reentry(NamedTuple):
         side: of the position in the bar before.
         wanted: last target that came in, NaN before the first.
         passed: last target that was passed.
+        asked: bars since a target was passed that opens a position and has not, else 0.
         left: bars until the block ends.
         stale: side of the position that was closed while the target has not left it since, else 0.
     """
@@ -44,6 +45,7 @@ class Reentry(NamedTuple):
     side: Float[Array, " A"]
     wanted: Float[Array, " A"]
     passed: Float[Array, " A"]
+    asked: Int[Array, " A"]
     left: Int[Array, " A"]
     stale: Float[Array, " A"]
 
@@ -130,43 +132,57 @@ def time_stop(*, max_bars: Number = 24, min_profit: PerAsset | None = None) -> R
     return Rule(init, update)
 
 
-def reentry(*, on: Literal["new_signal", "any"] = "new_signal", wait: Number = 0) -> Rule:
+def reentry(*, on: Literal["new_signal", "any"] = "new_signal", wait: Number = 0, latency: Natural = 0) -> Rule:
     """Keep an asset out after a position was closed by something else than a target: a stop, a profit, a liquidation.
 
     The target is 0 for `wait` bars after the exit, and with "new_signal" until the incoming target has been 0 or of the
     other side. Then it passes again; where it is NaN, as after `only_changes`, the last one that came in is passed, so
-    that `on="any", wait=0` enters again at once.
+    that `on="any", wait=0` enters again at once. An order that is gone without a position was closed in the bar of its
+    fill (or dropped): that is an exit, too.
 
     Args:
         on: which targets may enter again: "any", or a "new_signal".
         wait: bars of the asset after that of the exit.
+        latency: of the market, in bars.
 
     Raises:
-        ConfigError: `wait` is negative or not whole, or `on` is another word; later, there are no bars, or no account.
+        ConfigError: `wait` or `latency` is negative or not whole, or `on` is another word; later, there are no bars, or
+            no account.
     """
-    check_range("reentry: wait", wait, Interval(ge=0))
+    for name, bars in (("wait", known_value("reentry: wait", wait)), ("latency", float(latency))):
+        if bars is not None and not (bars >= 0 and bars.is_integer()):
+            raise ConfigError(f"reentry: {name}={bars:g} is not a number of bars; give an int >= 0")
     if on not in ("new_signal", "any"):
         raise ConfigError(f"reentry: on={on!r}; give 'new_signal' or 'any'")
 
     def init(obs):
         volatility.require_bars("reentry", obs)
         zero, none = jnp.zeros(obs.num_assets), jnp.full(obs.num_assets, jnp.nan)
-        return Reentry(zero, none, none, jnp.zeros(obs.num_assets, jnp.int32), zero)
+        count = jnp.zeros(obs.num_assets, jnp.int32)
+        return Reentry(zero, none, none, count, count, zero)
 
     def update(target, state, obs, account):
-        side = jnp.sign(as_real(require_account("reentry", account).units))
-        closed = (side == 0) & (state.side != 0) & (jnp.sign(state.passed) == state.side)
+        account = require_account("reentry", account)
+        side, order = jnp.sign(as_real(account.units)), account.order
+        waits = ~jnp.isnan(order.weight) if order.units is None else ~jnp.isnan(order.weight) | ~jnp.isnan(order.units)
+        within_a_bar = (side == 0) & (state.asked > latency) & ~waits
+        closed = within_a_bar | ((side == 0) & (state.side != 0) & (jnp.sign(state.passed) == state.side))
+
         wanted = jnp.where(jnp.isnan(target), state.wanted, as_real(target))
         was_blocked = closed | (state.left > 0) | (state.stale != 0)
         left = jnp.maximum(state.left - obs.bars.ok.astype(jnp.int32), 0)
         left = jnp.where(closed, jnp.asarray(wait).astype(jnp.int32), left)
-        stale = jnp.where(closed, state.side, state.stale) if on == "new_signal" else jnp.zeros_like(side)
+        stale = jnp.where(closed, jnp.sign(state.passed), state.stale) if on == "new_signal" else jnp.zeros_like(side)
         stale = jnp.where(jnp.sign(wanted) == stale, stale, 0)
         blocked = (left > 0) | (stale != 0)
         free = jnp.where(was_blocked & jnp.isnan(target), wanted, as_real(target))
         passed = jnp.where(blocked, jnp.where(jnp.isnan(target), jnp.nan, 0), free)
+
         last = jnp.where(jnp.isnan(passed), state.passed, passed)
-        return passed.astype(target.dtype), Reentry(side, wanted, last, left, stale)
+        opens = jnp.where(closed, ~jnp.isnan(passed), (state.asked > 0) | ~jnp.isnan(passed))
+        opens = opens & (side == 0) & (jnp.abs(last) > 0)
+        asked = jnp.where(opens, jnp.where(closed, 0, state.asked) + 1, 0)
+        return passed.astype(target.dtype), Reentry(side, wanted, last, asked, left, stale)
 
     return Rule(init, update)
 

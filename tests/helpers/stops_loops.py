@@ -118,20 +118,24 @@ def time_stop_in_account(rows: Observation, weight, units, mark, max_bars, min_p
     return out
 
 
-def reentry(rows: Observation, target, account: Account, on, wait):
+def reentry(rows: Observation, target, account: Account, on, wait, latency):
     units, _ = constant(rows, account)
-    return reentry_in_account(rows, as_given(target), units, on, wait)
+    pending = np.zeros(units.shape, bool)
+    return reentry_in_account(rows, as_given(target), units, pending, on, wait, latency)
 
 
-def reentry_in_account(rows: Observation, weight, units, on, wait):
+def reentry_in_account(rows: Observation, weight, units, pending, on, wait, latency=0):
     out = weight.copy()
     for a in range(weight.shape[1]):
         exit_row, closed_side, wanted, passed, fresh = None, 0.0, math.nan, math.nan, True
+        asked = None  # row of a target that opens a position, while there is none
         for t in range(len(weight)):
             given, before = weight[t, a], float(np.sign(units[t - 1, a])) if t else 0.0
             wanted = wanted if np.isnan(given) else given
-            if before and units[t, a] == 0 and np.sign(passed) == before:
-                exit_row, closed_side, fresh = t, before, False
+            flat = units[t, a] == 0
+            stopped = before and flat and np.sign(passed) == before
+            if stopped or (flat and asked is not None and t - asked > latency and not pending[t, a]):
+                exit_row, closed_side, fresh, asked = t, float(np.sign(passed)), False, None
             if exit_row is not None:
                 waited = int(rows.bars.ok[exit_row + 1 : t + 1, a].sum()) >= wait
                 fresh = fresh or on == "any" or np.sign(wanted) != closed_side
@@ -141,6 +145,10 @@ def reentry_in_account(rows: Observation, weight, units, on, wait):
                     given = 0.0
             out[t, a] = given
             passed = passed if np.isnan(given) else given
+            if not flat or given == 0:
+                asked = None
+            elif asked is None and not np.isnan(given):
+                asked = t
     return out
 
 
