@@ -119,10 +119,9 @@ def check_rows(bars: Bars, conditions: Conditions, shape: tuple[int, ...], extre
         inside = (np.asarray(bars.low) <= np.minimum(*ends)) & (np.asarray(bars.high) >= np.maximum(*ends))
         _refuse(ok & ~inside, "bars.low or bars.high", "a range that holds the open and the close")
     funding = conditions.funding
-    if conditions.ended is not None and np.shape(conditions.ended) != shape:
-        raise DataError(
-            f"backtest: conditions.ended has shape {np.shape(conditions.ended)}, the bars {shape}; align them"
-        )
+    for name, mask in (("ended", conditions.ended), ("halted", conditions.halted)):
+        if mask is not None and np.shape(mask) != shape:
+            raise DataError(f"backtest: conditions.{name} has shape {np.shape(mask)}, the bars {shape}; align them")
     for name, rate in (("spread", conditions.spread), *(() if funding is None else funding._asdict().items())):
         if rate is None:
             continue

@@ -32,7 +32,7 @@ from fxtrade.backtest.step import advance, decide, step
 from fxtrade.core import compat
 from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market, Row
 from fxtrade.core.order_types import Order
-from fxtrade.core.trading_types import Account, Observation, Result, Rule
+from fxtrade.core.trading_types import Account, ChainState, Observation, Result, Rule
 from fxtrade.core.types import Array, Bars, Forecast, Number
 from fxtrade.market import fills, path
 from fxtrade.risk.rule import first_target
@@ -67,6 +67,8 @@ def run(
         Result in units of the starting capital: equity `[N]`, the rest `[N, A]`.
     """
     order = as_order(target)
+    if (halted := conditions.halted) is not None:
+        order = jax.tree.map(lambda a, none: jnp.where(halted, none, a), order, no_order(order))
     num_bars, num_assets = order.weight.shape
     row = jnp.arange(num_bars, dtype=jnp.int32) - market.latency
 
@@ -101,6 +103,7 @@ def run_rule(
 
     Args:
         rule: its target may be weights or an `Order`.
+        record: whether the result has executions and, of a rule made by `traced`, what each of its rules did.
         forecast: rows for rules that read one.
         target: rows of weights that the rule gets, such as those of a file; None: NaN.
         max_latency: an upper bound of `market.latency` where that is traced; static under `jit`.
@@ -168,6 +171,10 @@ def make_trader(
     def step(state: TraderState, row: Row, obs: Observation, record: bool = False) -> tuple[TraderState, Result]:
         account, result = advance(market, policy, state.account, row, record)
         order, memory = order_of(state.memory, obs, account)
+        if record and isinstance(memory, ChainState):
+            result = result._replace(rules=memory.trace)
+        if (halted := row.conditions.halted) is not None:
+            order = jax.tree.map(lambda new, none: jnp.where(halted, none, new), order, no_order(order))
         if state.in_flight is None:
             return TraderState(decide(account, order), memory), result
         orders, number = state.in_flight
@@ -222,7 +229,8 @@ def observe(
 def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:
     """Return the rows of a backtest, stacked."""
     real = jnp.result_type(float)
-    known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions._replace(ended=None))
+    known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions._replace(ended=None, halted=None))
+    known = known._replace(halted=conditions.halted)
     ended = fills.has_ended(bars.ok) if conditions.ended is None else conditions.ended
     second = jnp.asarray(bars.second_of_week)
     day, again = second // 86_400, jnp.diff(second, prepend=second[:1] - 1) == 0  # the same second is a week later
@@ -235,7 +243,7 @@ def finish(result: Result, capital: Number) -> Result:
     money = (result.equity, result.costs, result.traded, result.pnl)
     equity, costs, traded, pnl = jax.tree.map(lambda a: a / capital, money)
     counts = jax.tree.map(lambda a: a.sum(dtype=jnp.int32), result.counts)
-    return Result(equity, result.weight, costs, traded, pnl, counts, result.executions)
+    return Result(equity, result.weight, costs, traded, pnl, counts, result.executions, result.rules)
 
 
 def backtest(

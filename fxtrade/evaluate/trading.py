@@ -23,7 +23,7 @@ from fxtrade.market import costs
 from fxtrade.metrics import drawdown, periods, returns, trades
 from fxtrade.pipeline.build import Terms, build_terms
 from fxtrade.pipeline.dataset import Dataset
-from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing
+from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing, rule_names
 from fxtrade.risk import sizing
 from fxtrade.risk.rule import replay
 from fxtrade.risk.toward import buy_and_hold
@@ -96,7 +96,7 @@ def traded(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int)
     target = np.asarray(_sized(forecast, threshold, config, horizon))
     target = np.where(rows[:, None], target, 0)[span]
     seen = jax.tree.map(lambda a: np.asarray(a)[span], forecast)
-    return Traded(panel, float(threshold), Strategy(build_rule(config), target, seen))
+    return Traded(panel, float(threshold), Strategy(build_rule(config), target, seen, rule_names(config)))
 
 
 def hold(panel: Panel, terms: Terms) -> Result:
@@ -104,14 +104,14 @@ def hold(panel: Panel, terms: Terms) -> Result:
     return terms.backtest(panel.bars, np.asarray(_buy_and_hold(panel.bars)))
 
 
-def path_range(panel: Panel, strategy: Strategy, terms: Terms) -> tuple[PathCell, ...]:
-    """Return the results under the pessimistic and the optimistic path; empty where no order depends on the path."""
+def path_range(panel: Panel, strategy: Strategy, terms: Terms, first: int = 0) -> tuple[PathCell, ...]:
+    """Return the results from a row on under two paths; empty where no order depends on the path."""
     if not terms.needs_path(panel.bars, strategy):
         return ()
     made = []
     for path in RANGE:
         result = terms._replace(policy=terms.policy._replace(path=path)).backtest(panel.bars, strategy)
-        made.append(PathCell(path, *_return_and_sharpe(panel.times, np.asarray(result.equity))))
+        made.append(PathCell(path, *_return_and_sharpe(panel.times[first:], np.asarray(result.equity)[first:])))
     return tuple(made)
 
 

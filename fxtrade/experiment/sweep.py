@@ -34,7 +34,7 @@ from fxtrade.pipeline import build
 from fxtrade.report import sweep as sweep_report
 from fxtrade.report.formatting import duration
 from fxtrade.report.progress import Console
-from fxtrade.report.sweep import HeldOut, Performance, SweepReport
+from fxtrade.report.sweep_schema import HeldOut, Performance, SweepReport
 from fxtrade.risk.toward import buy_and_hold
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.record import Period

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Float
@@ -19,7 +19,7 @@ from fxtrade.market import costs
 from fxtrade.pipeline.market import build_costs
 from fxtrade.risk import GIVES_ORDERS, READS_ACCOUNT, RULES, SIZING
 from fxtrade.risk.exits import bracket
-from fxtrade.risk.rule import chain, replay
+from fxtrade.risk.rule import replay, traced
 
 
 class Strategy(NamedTuple):
@@ -29,11 +29,13 @@ class Strategy(NamedTuple):
         rule: decides at the close of each bar, within the loop over the bars.
         target: weights that the rule gets, such as those of a sizing or of a file; None: NaN.
         forecast: None: the rule reads none.
+        names: of the rules of a `traced` one, for the report of when each bound; empty: it is not reported.
     """
 
     rule: Rule
     target: Float[Array, "N A"] | None = None
     forecast: Forecast | None = None
+    names: tuple[str, ...] = ()
 
     def targets(self, bars: Bars) -> Array | Order:
         """Return the targets of a rule that does not read the account, in float64 where the backend has it."""
@@ -64,37 +66,54 @@ def build_sizing(config: TradeConfig, horizon: int, threshold: Number = 0.0) -> 
 
 
 def build_rules(
-    config: TradeConfig, rules: Sequence[RuleConfig] | None = None, where: str = "config.trade.rules"
+    config: TradeConfig, rules: Sequence[RuleConfig] | None = None, where: str = "config.trade.rules", **given: Any
 ) -> list[Rule]:
-    """Return rules on the terms of a config.
+    """Return the rules of `rule_makers`."""
+    return [make() for make in rule_makers(config, rules, where, **given)]
+
+
+def rule_makers(
+    config: TradeConfig, rules: Sequence[RuleConfig] | None = None, where: str = "config.trade.rules", **given: Any
+) -> list[Callable[..., Rule]]:
+    """Return the functions that make rules on the terms of a config; they take further options.
 
     What a rule has to know of the terms, the option `cost_per_value`, comes from `config.costs`.
 
     Args:
         rules: None: those that follow the sizing, `config.rules`.
         where: the config key of the rules, in messages.
+        given: what the program knows, such as the horizon of a label; an option of a rule takes its place.
 
     Raises:
         ConfigError: an unknown rule, options that do not fit it, or a rule after one whose targets are orders.
     """
     rules = config.rules or () if rules is None else rules
-    given = {"cost_per_value": costs.cost_per_value(build_costs(config))}
-    made = [
-        registry.build(RULES, rule.name, rule.options, "rule", f"{where}[{i}]", **given)()
-        for i, rule in enumerate(rules)
-    ]
-    last = len(rules) - 1 if config.bracket == BracketConfig() else len(rules)
+    cost, made = costs.cost_per_value(build_costs(config)), []
     for i, rule in enumerate(rules):
-        if rule.name in GIVES_ORDERS and i < last:
-            after = "config.trade.bracket" if i == len(rules) - 1 else f"'{rules[i + 1].name}'"
-            raise ConfigError(f"{where}[{i}]: '{rule.name}' gives orders and ends a chain; {after} cannot follow it")
+        known = {key: value for key, value in given.items() if key not in rule.options}
+        place = f"{where}[{i}]"
+        made.append(registry.build(RULES, rule.name, rule.options, "rule", place, cost_per_value=cost, **known))
+    names = [rule.name for rule in rules] + (["bracket"] if config.bracket != BracketConfig() else [])
+    for i, name in enumerate(names[:-1]):
+        if name in GIVES_ORDERS:
+            raise ConfigError(
+                f"{where}[{i}]: '{name}' gives orders and ends a chain; '{names[i + 1]}' cannot follow it"
+            )
     return made
 
 
 @functools.cache  # the same rule is the same compiled program
 def build_rule(config: TradeConfig) -> Rule:
-    """Return the rules of a config as one, with its bracket at the end. Raises ConfigError as `build_rules`."""
-    return chain(*build_rules(config), *build_bracket(config))
+    """Return the rules of a config, `traced`, with its bracket at the end. Raises ConfigError as `build_rules`."""
+    return traced(*build_rules(config), *build_bracket(config))
+
+
+def rule_names(config: TradeConfig) -> tuple[str, ...]:
+    """Return the names of the rules of `build_rule`; none, where they are those that every config has."""
+    if config.rules == TradeConfig().rules:
+        return ()
+    names = tuple(rule.name for rule in config.rules or ())
+    return names if config.bracket == BracketConfig() else (*names, "bracket")
 
 
 def build_bracket(config: TradeConfig) -> list[Rule]:

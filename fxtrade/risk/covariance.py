@@ -7,16 +7,18 @@ says how gaps are treated. Rows and columns of assets with values in fewer than 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.registry import build
+from fxtrade.core.registry import build, option_types
 from fxtrade.core.text import plural
 from fxtrade.core.types import Array
 from fxtrade.risk import denoise, ew_windows, factor_covariance, gerber, shrinkage
@@ -72,7 +74,7 @@ def estimate(
     x = np.asarray(returns, np.float64)
     _check(x, where, symbols)
     with compat.float64() as real:
-        made = np.asarray(estimator(jnp.asarray(x, real)), np.float64)
+        made = np.asarray(_compiled(estimator.func)(jnp.asarray(x, real), **estimator.keywords), np.float64)
     if invertible and _is_singular(made, np.finfo(real).eps):
         raise ConfigError(
             f"{where}: the covariance '{name}' of {plural(x.shape[1], 'asset')} from {plural(len(x), 'row')} is "
@@ -80,6 +82,11 @@ def estimate(
             "'ledoit_wolf'"
         )
     return made
+
+
+@functools.cache
+def _compiled(estimator: Callable[..., Matrix]) -> Callable[..., Matrix]:
+    return jax.jit(estimator, static_argnames=tuple(option_types(estimator)))
 
 
 def _check(x: np.ndarray, where: str, symbols: Sequence[str] | None) -> None:

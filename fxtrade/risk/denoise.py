@@ -7,7 +7,8 @@ A; s^2 is the part of the variance that is noise. Gaps are treated as `pairwise`
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jax import lax
+from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.registry import Share
 from fxtrade.core.types import Array
@@ -31,14 +32,19 @@ def denoised(returns: Returns, *, noise_share: Share | None = None) -> Matrix:
 def detoned(returns: Returns, *, noise_share: Share | None = None, components: int = 1) -> Matrix:
     """The denoised correlations without their first components, of which the first is the market.
 
-    For clustering and ranking (Lopez de Prado 2020, section 2.6): it is singular, and no forecast of risk.
+    For clustering and ranking (Lopez de Prado 2020, section 2.6): it is singular, and no forecast of risk. A component
+    that is noise stays.
     """
     made = pairwise(returns)
+    values = jnp.linalg.eigvalsh(lax.stop_gradient(made.correlation))
+    noise = jnp.sum((values < -0.5) | is_noise(values, _edge(made), noise_share))
 
-    def residual(values: Spectrum, _: tuple) -> Spectrum:
-        return jnp.where(jnp.arange(len(values)) < len(values) - components, values, 0)
+    def residual(values: Spectrum, noise: Int[Array, ""]) -> Spectrum:
+        place = jnp.arange(len(values))
+        return jnp.where((place < len(values) - components) | (place < noise), values, 0)
 
-    return made.scaled(with_unit_diagonal(spectral_map(residual, _denoise(made, noise_share), ())))
+    rest = spectral_map(residual, _denoise(made, noise_share), noise)
+    return made.scaled(with_unit_diagonal(rest))
 
 
 def _denoise(made: Pairwise, noise_share: float | None) -> Matrix:
@@ -47,8 +53,11 @@ def _denoise(made: Pairwise, noise_share: float | None) -> Matrix:
         level = jnp.sum(jnp.where(noise, values, 0)) / jnp.maximum(jnp.sum(noise, dtype=values.dtype), 1)
         return jnp.where(noise, level, jnp.maximum(values, 0))
 
-    edge = (1 + jnp.sqrt(made.assets / made.rows)) ** 2
-    return with_unit_diagonal(spectral_map(flatten, made.correlation, edge))
+    return with_unit_diagonal(spectral_map(flatten, made.correlation, _edge(made)))
+
+
+def _edge(made: Pairwise) -> Float[Array, ""]:
+    return (1 + jnp.sqrt(made.assets / made.rows)) ** 2
 
 
 def is_noise(values: Spectrum, edge: Float[Array, ""], noise_share: float | None = None) -> Bool[Array, " A"]:

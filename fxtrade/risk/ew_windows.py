@@ -23,11 +23,12 @@ def ew(returns: Returns, *, halflife: Positive = 60.0) -> Matrix:
     """
     x = as_real(returns)
     ok = is_valid(x)
+    known = jnp.sum(ok, 0) >= least_rows(len(x))
+    ok &= known[None]
     weight = _weights(len(x), halflife, x.dtype)[:, None]
     x, seen = jnp.where(ok, x, 0), ok.astype(x.dtype)
     total = seen.T @ (weight * seen)
     covariance = nearest_psd(x.T @ (weight * x) / jnp.where(total > 0, total, 1))
-    known = jnp.sum(ok, 0) >= least_rows(len(x))
     return jnp.where(known[:, None] & known[None], covariance, jnp.nan)
 
 
