@@ -169,7 +169,10 @@ def _chain(config: PortfolioConfig, data: PortfolioData, rules: tuple[RuleConfig
             )
         if rule.name in SIZING and data.forecast is None:
             raise ConfigError(f"{where}[{i}]: '{rule.name}' reads forecasts; name a finished run with config.run")
-    return chain(*build_rules(config.trade, rules, where, threshold=data.threshold, horizon=data.horizon))
+    given = {"threshold": data.threshold, "horizon": data.horizon}
+    if (coins := pairs(data.panel.symbols)).spot:
+        given |= coins._asdict()
+    return chain(*build_rules(config.trade, rules, where, **given))
 
 
 def _check(config: PortfolioConfig) -> None:
