@@ -122,7 +122,9 @@ def funding_carry(
     return Rule(init, update)
 
 
-def _unhedged(account: Account | None, coins: Int[np.ndarray, " K"], contracts: Int[np.ndarray, " K"]) -> Bool[Array, " K"]:
+def _unhedged(
+    account: Account | None, coins: Int[np.ndarray, " K"], contracts: Int[np.ndarray, " K"]
+) -> Bool[Array, " K"]:
     """Return whether the legs of a pair have different values; False without an account."""
     if account is None:
         return jnp.zeros(len(coins), bool)
@@ -137,7 +139,12 @@ def _check(spot, perpetual, halflife, holding_bars, rebalance, weight) -> None:
         raise ConfigError(
             f"funding_carry: spot={spot!r} and perpetual={perpetual!r} are no pairs; give as many different indices"
         )
-    for name, option in (("halflife", halflife), ("holding_bars", holding_bars), ("rebalance", rebalance), ("weight", weight)):
+    for name, option in (
+        ("halflife", halflife),
+        ("holding_bars", holding_bars),
+        ("rebalance", rebalance),
+        ("weight", weight),
+    ):
         value = known_value(f"funding_carry: {name}", option)
         if value is not None and not value > 0:
             raise ConfigError(f"funding_carry: {name}={option!r} is impossible; give a number > 0")
