@@ -46,7 +46,7 @@ def trends(allow_short: bool, *after: RuleConfig, symbols: tuple[str, ...] | Non
 
 def carry(bars_a_day: float, budget: float = 1.0) -> dict[str, SleeveConfig]:
     """Return coins against their perpetuals, held while funding pays for the round trip."""
-    options = {"halflife": 7.0 * bars_a_day, "horizon": 30.0 * bars_a_day}
+    options = {"halflife": 7.0 * bars_a_day, "holding_bars": 30.0 * bars_a_day}
     return {"carry": SleeveConfig((RuleConfig("funding_carry", options),), budget)}
 
 

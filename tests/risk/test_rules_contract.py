@@ -56,7 +56,7 @@ OWN_OPTIONS = {  # of single rules
     "kelly": {"observations": 30.0, "halflife": 20.0, "min_bars": 3},
     "beta_hedge": {"halflife": 20.0, "min_bars": 3},
     "pairs": {"window": 12, "drift": 0.03, "entry": 1.0, "stop": 1.8},
-    "funding_carry": {"halflife": 4.0, "horizon": 20.0, "rebalance": 0.02},
+    "funding_carry": {"spot": (0,), "perpetual": (1,), "halflife": 4.0, "holding_bars": 20.0, "rebalance": 0.02},
 }
 ONLY_AFTER_EXITS = {("reentry", "wait")}  # which an account that stays the same has not; see test_stops
 STEPS = {"low": 50.0, "high": 50.0, "observations": 1e3}  # by which to vary floats that are not near 1
