@@ -66,6 +66,13 @@ CONVENTIONS = (
 )
 
 
+BINDINGS = (
+    "A rule binds at the close of a bar where it changes the target of any asset. Gross exposure before and after is "
+    "the sum of absolute weights of its input and of its target, as a mean over these bars. Exits that a rule attaches "
+    "to its orders show in the trades"
+)
+
+
 class Table(NamedTuple):
     """A titled table of text; the columns `words` are words, the others numbers."""
 
@@ -103,6 +110,11 @@ def _paid(name: str, share: float) -> tuple[str, str]:
     return f"{name} {'received' if share < 0 else 'paid'} {SHARE}", percent(abs(share))
 
 
+def notes(sheet: TearSheet) -> tuple[str, ...]:
+    """Return the notes at the end, sentences without a full stop."""
+    return (*sheet.notes, *([BINDINGS] if sheet.bindings else ()))
+
+
 def tables(sheet: TearSheet) -> tuple[Table, ...]:
     """Return every table that has rows."""
     best, worst = by_profit(sheet.trades)
@@ -110,6 +122,7 @@ def tables(sheet: TearSheet) -> tuple[Table, ...]:
         _equity(sheet),
         _trading(sheet),
         _drawdowns(sheet),
+        _bindings(sheet),
         _trades(sheet, best, "Best trades"),
         _trades(sheet, worst, "Worst trades"),
     )
@@ -159,6 +172,19 @@ def _drawdowns(sheet: TearSheet) -> Table:
         for d in sheet.strategy_metrics.drawdowns
     )
     return Table("Deepest drawdowns", ("peak", "trough", "recovery", "depth", "days"), rows, (0, 1, 2))
+
+
+def _bindings(sheet: TearSheet) -> Table:
+    rows = tuple(
+        (
+            *(rule.name, percent(rule.share), count(rule.episodes), count(rule.longest)),
+            *(DASH if close is None else _date(sheet, close) for close in (rule.first, rule.last)),
+            *(percent(gross) for gross in (rule.gross_before, rule.gross_after)),
+        )
+        for rule in (sheet.bindings.rules if sheet.bindings else ())
+    )
+    header = ("rule", "bars", "episodes", "longest (bars)", "first", "last", "gross before", "gross after")
+    return Table("Rules: when each bound", header, rows, (0, 4, 5))
 
 
 def by_profit(trades: Trades) -> tuple[Trades, Trades]:

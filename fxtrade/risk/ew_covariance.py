@@ -19,31 +19,37 @@ from fxtrade.risk.signals import as_real
 
 
 class EwState(NamedTuple):
-    """Last close, 0 before the first; returns so far; their weight and squares; comoments of scaled returns."""
+    """Last close, 0 before the first; returns so far; their weight and squares; comoments of scaled returns.
+
+    `comoment` is None where only the volatility is needed.
+    """
 
     close: Float[Array, " A"]
     count: Int[Array, " A"]
     weight: Float[Array, " A"]
     square: Float[Array, " A"]
-    comoment: Float[Array, "A A"]
+    comoment: Float[Array, "A A"] | None
 
 
-def init(num_assets: int) -> EwState:
-    """Return the state before the first bar."""
+def init(num_assets: int, correlated: bool = True) -> EwState:
+    """Return the state before the first bar; `correlated`: for a covariance, not for volatilities alone."""
     zero = jnp.zeros(num_assets)
-    return EwState(zero, jnp.zeros(num_assets, jnp.int32), zero, zero, jnp.zeros((num_assets, num_assets)))
+    comoment = jnp.zeros((num_assets, num_assets)) if correlated else None
+    return EwState(zero, jnp.zeros(num_assets, jnp.int32), zero, zero, comoment)
 
 
-def update(state: EwState, obs: Observation, halflife: Number, correlation_halflife: Number) -> EwState:
-    """Return the state after one more bar of each asset; half-lives are in bars."""
+def update(state: EwState, obs: Observation, halflife: Number, correlation_halflife: Number | None = None) -> EwState:
+    """Return the state after one more bar of each asset; half-lives are in bars, None: as `halflife`."""
     bars = obs.bars
     assert bars is not None, "the rule checks that there are bars"
     close = jnp.where(bars.ok, as_real(bars.close), 0)
     known = bars.ok & (state.close > 0)
     move = jnp.where(known, close / jnp.where(state.close > 0, state.close, 1) - 1, 0)
     weight, square, scaled = add_return(state.weight, state.square, move, known, halflife)
-    keep_pairs = 2.0 ** (-1 / as_real(correlation_halflife))
-    comoment = keep_pairs * state.comoment + (1 - keep_pairs) * scaled[:, None] * scaled[None]
+    comoment = state.comoment
+    if comoment is not None:
+        keep = 2.0 ** (-1 / as_real(halflife if correlation_halflife is None else correlation_halflife))
+        comoment = keep * comoment + (1 - keep) * scaled[:, None] * scaled[None]
     return EwState(
         jnp.where(bars.ok, close, state.close),
         state.count + known.astype(jnp.int32),
@@ -78,6 +84,7 @@ def volatility(state: EwState, min_bars: int) -> Float[Array, " A"]:
 
 def covariance(state: EwState, min_bars: int) -> Float[Array, "A A"]:
     """Return the covariance of bar returns; rows and columns of assets whose volatility is not known are NaN."""
+    assert state.comoment is not None, "the state was made for volatilities alone"
     own = jnp.diagonal(state.comoment)
     scale = volatility(state, min_bars) / jnp.sqrt(jnp.where(own > 0, own, 1))
     return state.comoment * scale[:, None] * scale[None]

@@ -14,8 +14,8 @@ from fxtrade.core.types import Forecast
 from fxtrade.evaluate import trading
 from fxtrade.metrics import returns, trades
 from fxtrade.pipeline import dataset
-from fxtrade.pipeline.build import build_rules, build_sizing
 from fxtrade.pipeline.market import build_market
+from fxtrade.pipeline.strategy import build_rules, build_sizing
 from fxtrade.validate import splits
 
 CONFIG = RunConfig(features={"log_return": {"horizons": (1,)}}, scaler=ScalerConfig(20.0))
@@ -187,13 +187,18 @@ def test_rules_and_costs_that_do_not_exist_are_refused_by_key(changes, message):
         build(dataclasses.replace(FREE, **changes))
 
 
+def targets(*given) -> np.ndarray:
+    """The targets of the rules in each row."""
+    panel, _, strategy = trading.traded(*given)
+    return strategy.targets(panel.bars)
+
+
 class TestRules:
     def test_the_default_trades_the_changes_of_the_sizing(self, data):
         made = guess(data, 1.0)
         for horizon in (1, 8):
             quiet, every = (
-                trading.orders(data, made, config, horizon).target
-                for config in (FREE, dataclasses.replace(FREE, rules=None))
+                targets(data, made, config, horizon) for config in (FREE, dataclasses.replace(FREE, rules=None))
             )
             kept = np.concatenate([[np.zeros(every.shape[1], bool)], every[1:] == every[:-1]])
             np.testing.assert_array_equal(quiet, np.where(kept, np.nan, every))
@@ -205,7 +210,7 @@ class TestRules:
 
     def test_the_option_horizon_holds_slices_for_longer(self, data):
         longer = dataclasses.replace(FREE, sizing=RuleConfig("threshold", {"horizon": 8}))
-        one, two = (trading.orders(data, guess(data, 1.0), *given).target for given in ((longer, 1), (FREE, 8)))
+        one, two = (targets(data, guess(data, 1.0), *given) for given in ((longer, 1), (FREE, 8)))
         np.testing.assert_array_equal(one, two)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fxtrade.report import tearsheet_tables
-from fxtrade.report.formatting import gain, percent, signed_percent
+from fxtrade.report.formatting import DASH, gain, percent, signed_percent
 from tests.helpers import tearsheet_sample as sample
 
 
@@ -95,6 +95,21 @@ def test_a_close_belongs_to_the_day_that_it_ends():
     row = daily.closes.tolist().index(deepest.trough) - 1
     shown = table(daily, "Deepest drawdowns").rows[0][1]
     assert shown == str(daily.panel.times[row].astype("M8[ns]"))[:10]
+
+
+def test_rules_and_when_each_bound(sheet):
+    ruled = sample.ruled()
+    made = table(ruled, "Rules: when each bound")
+    momentum, stop, never = ruled.bindings.rules
+    assert [row[0] for row in made.rows] == ["momentum", "drawdown_stop", "kill_switch"]
+    assert made.rows[0][1] == percent(momentum.share) and momentum.share == 1
+    day = str(np.datetime64(stop.first - 1, "ns"))[:10]
+    assert made.rows[1][1:5] == (percent(stop.share), str(stop.episodes), str(stop.longest), day)
+    assert stop.longest == 48 and made.rows[1][-1] == "0.0 %"
+    assert never.episodes == 0 and made.rows[2][1:] == ("0.0 %", "0", "0", *[DASH] * 4)
+    assert any("binds" in note for note in tearsheet_tables.notes(ruled))
+    assert sheet.bindings is None and "Rules: when each bound" not in {t.title for t in tearsheet_tables.tables(sheet)}
+    assert not any("binds" in note for note in tearsheet_tables.notes(sheet))
 
 
 def test_description(sheet):
