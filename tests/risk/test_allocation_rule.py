@@ -60,7 +60,7 @@ def test_rows_between_keep_the_units():
 def test_a_universe_before_it_chooses_the_assets():
     made = market()
     rule = chain(
-        RULES["liquid_universe"](size=2, window=5, every=6, min_bars=5),
+        RULES["liquid_universe"](size=2, window=5, every=6, min_bars=8),
         RULES["allocation"](**SMALL, method="inverse_volatility", weight=0.5),
     )
     held = np.asarray(jax.jit(lambda rows: replay(rule, rows))(Observation(bars=made)))
@@ -92,11 +92,11 @@ def test_options_come_from_a_config():
         ({"method": "hrq"}, "allocation: method: there is no allocation 'hrq'; did you mean 'hrp'"),
         (
             {"method_options": {"linkages": 1}},
-            "allocation: method: allocation 'hrp' has no option 'linkages'; did you mean",
+            "allocation 'hrp' has no option 'linkages'; did you mean 'linkage'",
         ),
         (
             {"method_options": {"linkage": "wardd"}},
-            "option linkage must be 'single', .* got 'wardd'; did you mean 'ward'",
+            "option linkage must be .* got 'wardd'; did you mean 'ward'",
         ),
         ({"covariance": "oass"}, "allocation: covariance: there is no estimator 'oass'; did you mean 'oas'"),
         ({"window": 1}, "allocation: window=1 has no covariance"),
