@@ -47,7 +47,7 @@ class Switch(NamedTuple):
 
 
 class Today(NamedTuple):
-    """Second of the last bar; last finite equity; that before the first bar of its day; whether the limit is exceeded."""
+    """Second of the last bar; last finite equity; that before the day; whether the limit is exceeded."""
 
     second: Int[Array, ""]
     equity: Float[Array, ""]

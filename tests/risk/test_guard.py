@@ -24,6 +24,7 @@ from fxtrade.risk.reduce import decided, kept_weight
 from fxtrade.risk.rule import chain, replay
 from tests.helpers import guard_loops, markets
 from tests.helpers.accounts import accounts, seeing
+from tests.helpers.refusals import refused
 
 N, A = 80, 3
 GUARDS = {  # with options that make them bind
@@ -125,7 +126,7 @@ def test_without_bars_a_guard_that_reads_them_says_so(name):
     ],
 )
 def test_impossible_options(name, options, message):
-    with pytest.raises(ConfigError, match=f"^{name}: {message}"):
+    with refused(ConfigError, f"^{name}: {message}"):
         RULES[name](**options)
 
 

@@ -39,7 +39,7 @@ OPTIONS = {  # in place of defaults, where those hide something
     "max_window": 16,
 }  # fmt: skip
 OWN_OPTIONS = {  # of single rules
-    "allocation": {"window": 8, "every": 4, "covariance": "sample"},
+    "allocation": {"method": "inverse_variance", "window": 8, "every": 4, "covariance": "sample"},
     "drawdown_stop": {"cooldown": 5},
     "concentration_limit": {"max_share": 0.4},
     "leverage_limit": {"max_net_exposure": 0.3},
