@@ -16,8 +16,9 @@ from fxtrade.core.stream import Stream, advance, chain
 from fxtrade.core.trading_types import Observation
 from fxtrade.core.types import Bars, Features
 from fxtrade.ensemble.mixture import mixture
-from fxtrade.pipeline.build import build_model, build_rules, build_sizing
+from fxtrade.pipeline.build import build_model
 from fxtrade.pipeline.predict import forecast_stream
+from fxtrade.pipeline.strategy import build_rules, build_sizing, reads_account
 from fxtrade.pipeline.warm_start import best_params
 from fxtrade.risk import rule as rules
 from fxtrade.risk.rule import as_stream
@@ -89,8 +90,16 @@ def decide(bundle: Bundle, history: Bars | None = None) -> Stream:
     Args:
         history: rows before the account begins. Forecasts and sizing remember them, the rules do not: an empty account
             has followed none of their targets.
+
+    Raises:
+        ConfigError: a rule reads the account.
     """
     trade = bundle.config.trade
+    if reads_account(trade):
+        raise ConfigError(
+            "config.trade.rules has rules that read the account, which a stream of targets has not; trade them in an "
+            "engine: `engine.make_trader` with the forecasts of `bundle.forecast`"
+        )
     sizing = build_sizing(trade, bundle.config.label.horizon, bundle.threshold)
     forecasts, rule = forecast(bundle), as_stream(rules.chain(sizing, *build_rules(trade)))
 

@@ -45,7 +45,8 @@ def backtested(folder, loaded):
     config = run_dir.load_config(folder)
     data = dataset.prepare(config, dataset.load(config.data))
     forecast = mixture([predict.score(build_model(config), params, data.features) for params in loaded.params])
-    panel, threshold, target = trading.orders(data, forecast, loaded.config.trade, config.label.horizon)
+    panel, threshold, strategy = trading.traded(data, forecast, loaded.config.trade, config.label.horizon)
+    target = strategy.targets(panel.bars)
     assert threshold == loaded.threshold
     return data.panel.bars, len(data.panel.times) - len(panel.times), target
 

@@ -41,7 +41,7 @@ def check(
     check_market(market, shape[1], market_rank)
 
 
-def check_rule(bars: Bars, market: Market, policy: ExecutionPolicy, conditions: Conditions) -> None:
+def check_rule(bars: Bars, market: Market, policy: ExecutionPolicy, conditions: Conditions, market_rank: int) -> None:
     """Raise DataError or ConfigError for the first thing that is wrong; see `engine.backtest_rule`."""
     check_bars(bars, "backtest")
     check_policy(policy)
@@ -51,7 +51,7 @@ def check_rule(bars: Bars, market: Market, policy: ExecutionPolicy, conditions: 
             f"backtest: bars have shape {shape}; give [N, A], a row for each bar and a column for each asset"
         )
     check_rows(bars, conditions, shape, extremes=True)
-    check_market(market, shape[1], rank=0)
+    check_market(market, shape[1], market_rank)
 
 
 def check_policy(policy: ExecutionPolicy) -> None:
@@ -119,10 +119,9 @@ def check_rows(bars: Bars, conditions: Conditions, shape: tuple[int, ...], extre
         inside = (np.asarray(bars.low) <= np.minimum(*ends)) & (np.asarray(bars.high) >= np.maximum(*ends))
         _refuse(ok & ~inside, "bars.low or bars.high", "a range that holds the open and the close")
     funding = conditions.funding
-    if conditions.ended is not None and np.shape(conditions.ended) != shape:
-        raise DataError(
-            f"backtest: conditions.ended has shape {np.shape(conditions.ended)}, the bars {shape}; align them"
-        )
+    for name, mask in (("ended", conditions.ended), ("halted", conditions.halted)):
+        if mask is not None and np.shape(mask) != shape:
+            raise DataError(f"backtest: conditions.{name} has shape {np.shape(mask)}, the bars {shape}; align them")
     for name, rate in (("spread", conditions.spread), *(() if funding is None else funding._asdict().items())):
         if rate is None:
             continue

@@ -32,7 +32,7 @@ from fxtrade.backtest.step import advance, decide, step
 from fxtrade.core import compat
 from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market, Row
 from fxtrade.core.order_types import Order
-from fxtrade.core.trading_types import Account, Observation, Result, Rule
+from fxtrade.core.trading_types import Account, ChainState, Observation, Result, Rule
 from fxtrade.core.types import Array, Bars, Forecast, Number
 from fxtrade.market import fills, path
 from fxtrade.risk.rule import first_target
@@ -67,6 +67,8 @@ def run(
         Result in units of the starting capital: equity `[N]`, the rest `[N, A]`.
     """
     order = as_order(target)
+    if (halted := conditions.halted) is not None:
+        order = jax.tree.map(lambda a, none: jnp.where(halted, none, a), order, no_order(order))
     num_bars, num_assets = order.weight.shape
     row = jnp.arange(num_bars, dtype=jnp.int32) - market.latency
 
@@ -101,6 +103,7 @@ def run_rule(
 
     Args:
         rule: its target may be weights or an `Order`.
+        record: whether the result has executions and, of a rule made by `traced`, what each of its rules did.
         forecast: rows for rules that read one.
         target: rows of weights that the rule gets, such as those of a file; None: NaN.
         max_latency: an upper bound of `market.latency` where that is traced; static under `jit`.
@@ -108,7 +111,7 @@ def run_rule(
     Raises:
         ConfigError: the latency is larger than `max_latency`.
     """
-    observations = Observation(forecast, bars, target)
+    observations = observe(bars, conditions, forecast, target)
     state, step = make_trader(rule, observations, market, policy, capital, max_latency)
 
     def advance_row(state, row):
@@ -153,15 +156,14 @@ def make_trader(
     """
     if isinstance(market.latency, (int, np.number, np.ndarray)):  # otherwise it is traced
         max_latency = check_latency(market, max_latency)
-    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), observations)
-    num_assets, memory, size = one.num_assets, rule.init(one), max_latency + 1
+    memory, size = rule.init(_one(observations)), max_latency + 1
 
     def order_of(memory, obs, account):
         target, memory = rule.update(first_target(obs), memory, obs, account)
         return as_order(target), memory
 
-    like = jax.eval_shape(order_of, memory, one, init(num_assets, capital, fees=market.fees))[0]
-    state = TraderState(init(num_assets, capital, like, market.fees), memory)
+    like = order_like(rule, observations)
+    state = TraderState(init(observations.num_assets, capital, like, market.fees), memory)
     if max_latency:
         ring = jax.tree.map(lambda a: jnp.broadcast_to(a, (size, *a.shape)), no_order(like))
         state = state._replace(in_flight=InFlight(ring, jnp.zeros((), jnp.int32)))
@@ -169,6 +171,10 @@ def make_trader(
     def step(state: TraderState, row: Row, obs: Observation, record: bool = False) -> tuple[TraderState, Result]:
         account, result = advance(market, policy, state.account, row, record)
         order, memory = order_of(state.memory, obs, account)
+        if record and isinstance(memory, ChainState):
+            result = result._replace(rules=memory.trace)
+        if (halted := row.conditions.halted) is not None:
+            order = jax.tree.map(lambda new, none: jnp.where(halted, none, new), order, no_order(order))
         if state.in_flight is None:
             return TraderState(decide(account, order), memory), result
         orders, number = state.in_flight
@@ -178,6 +184,20 @@ def make_trader(
         return TraderState(decide(account, arrived), memory, InFlight(orders, number + 1)), result
 
     return state, step
+
+
+def order_like(rule: Rule, observations: Observation) -> Order:
+    """Return the shapes of the orders of a rule in one row, by which an account knows their fields."""
+
+    def first(obs, account):
+        return as_order(rule.update(first_target(obs), rule.init(obs), obs, account)[0])
+
+    return jax.eval_shape(first, _one(observations), init(observations.num_assets))
+
+
+def _one(observations: Observation) -> Observation:
+    """Return the shapes of one row."""
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a)[1:], jnp.result_type(a)), observations)
 
 
 def as_order(target: Array | Order) -> Order:
@@ -195,10 +215,22 @@ def as_order(target: Array | Order) -> Order:
     return jax.tree.map(whole, order)
 
 
+def observe(
+    bars: Bars,
+    conditions: Conditions = NO_CONDITIONS,
+    forecast: Forecast | None = None,
+    target: Array | None = None,
+) -> Observation:
+    """Return what a rule sees at the close of each bar; of the conditions the funding that has settled by then."""
+    rates = None if conditions.funding is None else conditions.funding.at_open + conditions.funding.within
+    return Observation(forecast, bars, target, rates)
+
+
 def rows_of(bars: Bars, policy: ExecutionPolicy, conditions: Conditions) -> Row:
     """Return the rows of a backtest, stacked."""
     real = jnp.result_type(float)
-    known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions._replace(ended=None))
+    known = jax.tree.map(lambda a: jnp.asarray(a, real), conditions._replace(ended=None, halted=None))
+    known = known._replace(halted=conditions.halted)
     ended = fills.has_ended(bars.ok) if conditions.ended is None else conditions.ended
     second = jnp.asarray(bars.second_of_week)
     day, again = second // 86_400, jnp.diff(second, prepend=second[:1] - 1) == 0  # the same second is a week later
@@ -211,7 +243,7 @@ def finish(result: Result, capital: Number) -> Result:
     money = (result.equity, result.costs, result.traded, result.pnl)
     equity, costs, traded, pnl = jax.tree.map(lambda a: a / capital, money)
     counts = jax.tree.map(lambda a: a.sum(dtype=jnp.int32), result.counts)
-    return Result(equity, result.weight, costs, traded, pnl, counts, result.executions)
+    return Result(equity, result.weight, costs, traded, pnl, counts, result.executions, result.rules)
 
 
 def backtest(
@@ -255,7 +287,7 @@ def backtest_rule(
         DataError: shapes differ, or a price of an ok bar is not a positive number or not between its low and high.
         ConfigError: as `backtest`.
     """
-    check_rule(bars, market, policy, conditions)
+    check_rule(bars, market, policy, conditions, market_rank=0)
     check_capital(capital)
     late = int(np.asarray(market.latency))
     with compat.float64():
@@ -284,6 +316,30 @@ def stress(
         return jax.device_get(_run_markets(bars, order, markets, policy, conditions, capital))
 
 
+def stress_rule(
+    bars: Bars,
+    rule: Rule,
+    markets: Market,
+    policy: ExecutionPolicy = POLICY,
+    conditions: Conditions = NO_CONDITIONS,
+    capital: float = 1.0,
+    forecast: Forecast | None = None,
+    target: Array | None = None,
+) -> Result:
+    """`backtest_rule` in P markets at once, as `stress`; the rule decides in each of them on its own.
+
+    Raises:
+        DataError, ConfigError: as `backtest_rule` and `stress`.
+    """
+    check_rule(bars, markets, policy, conditions, market_rank=1)
+    check_capital(capital)
+    with compat.float64():
+        late = int(np.max(markets.latency))
+        return jax.device_get(
+            _run_rule_markets(bars, rule, markets, policy, conditions, capital, forecast, target, late)
+        )
+
+
 _run = jax.jit(run, static_argnames=("policy", "record"))
 _run_rule = jax.jit(run_rule, static_argnames=("rule", "policy", "record", "max_latency"))
 
@@ -293,3 +349,21 @@ def _run_markets(
     bars: Bars, order: Order, markets: Market, policy: ExecutionPolicy, conditions: Conditions, capital: Number
 ) -> Result:
     return jax.vmap(lambda market: run(bars, order, market, policy, conditions, capital))(markets)
+
+
+@functools.partial(jax.jit, static_argnames=("rule", "policy", "max_latency"))
+def _run_rule_markets(
+    bars: Bars,
+    rule: Rule,
+    markets: Market,
+    policy: ExecutionPolicy,
+    conditions: Conditions,
+    capital: Number,
+    forecast: Forecast | None,
+    target: Array | None,
+    max_latency: int,
+) -> Result:
+    def one(market):
+        return run_rule(bars, rule, market, policy, conditions, capital, False, forecast, target, max_latency)
+
+    return jax.vmap(one)(markets)

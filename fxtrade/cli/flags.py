@@ -21,10 +21,10 @@ from fxtrade.core.registry import closest, nearest
 from fxtrade.runs import run_dir
 
 OPEN = (  # groups that take new keys, checked later: of runs, of comparisons
-    *("features", "options", "synth", "costs", "assets", "grid"),
+    *("features", "options", "synth", "costs", "assets", "grid", "estimators"),
     *("market_budgets", "changes", "market_changes", "recipe_changes"),
 )
-REMOVABLE = ("features", "trade.costs", "trade.assets")  # groups whose keys are removed by the value None
+REMOVABLE = ("features", "estimators", "trade.costs", "trade.assets")  # groups whose keys are removed by the value None
 KINDS = {"int": "a whole number such as 1000", "float": "a number", "bool": "true or false"}  # by type of a flag
 CONFIG_FILE = "Config file, with an optional variant after a colon (configs/wavenet.py:hourly), or a run's config.json."
 CONTINUED = "config.train.steps"  # the key that a resumed run may change

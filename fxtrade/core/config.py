@@ -39,6 +39,7 @@ class DataConfig(Config):
     date_format: str | None = None  # of dates that are not ISO, e.g. "%d/%m/%Y %H:%M"
     clock: str | None = "1s"  # rows of order-book data, e.g. "100ms"; None makes every update a row
     resample: str | None = None  # e.g. "15m": make coarser bars of closed finer ones
+    perpetuals: str | None = None  # folder of perpetual contracts on the coins, added as BTCUSDT_PERP; None: none
     synth: Options = empty()  # options of data.synth.SynthSpec
 
 

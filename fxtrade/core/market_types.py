@@ -138,11 +138,13 @@ class Conditions(NamedTuple):
         spread: bid-ask spread as a fraction of the price, as known before the bar opens.
         ended: the asset had its last bar in the row before; None: as the rows given say. For a stretch of a longer
             history, in which an asset with a gap at the end of the stretch has not ended.
+        halted: orders that a rule decides at the close of the row are refused, such as before an account begins.
     """
 
     funding: Funding | None = None
     spread: Float[Array, "*N A"] | None = None
     ended: Bool[Array, "*N A"] | None = None
+    halted: Bool[Array, "*N A"] | None = None
 
 
 class Row(NamedTuple):

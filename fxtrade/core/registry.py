@@ -149,11 +149,11 @@ def convert(hint: Any, value: Any, where: str, alternative: str = "") -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return _plain(value)
+    if value is None and types.NoneType in args:
+        return None
     if np.number in args:
         return _scalar(hint, value, where, alternative)
     if origin in (Union, types.UnionType):
-        if value is None and types.NoneType in args:
-            return None
         *others, last = [kind for kind in args if kind is not types.NoneType]
         for kind in others:
             try:

@@ -111,6 +111,27 @@ class Counts(NamedTuple):
     ambiguous: Int[ArrayLike, "*N"] = np.int32(0)
 
 
+class RuleTrace(NamedTuple):
+    """What each of the R rules of a chain did at the close of a bar.
+
+    Attributes:
+        changed: whether it bound: its target differs from what it got, by more than rounding, in any asset.
+        before, after: gross exposure, sum of absolute weights, that its input and its target lead to; where a target is
+            NaN what is held counts.
+    """
+
+    changed: Bool[Array, "*N R"]
+    before: Float[Array, "*N R"]
+    after: Float[Array, "*N R"]
+
+
+class ChainState(NamedTuple):
+    """The state of a chain that records what its rules do: their states, and the trace of the last bar."""
+
+    states: tuple[Any, ...]
+    trace: RuleTrace
+
+
 class Result(NamedTuple):
     """The results of a backtest at each bar, in units of the starting capital (equity starts at 1).
 
@@ -122,6 +143,7 @@ class Result(NamedTuple):
         pnl: profit of each asset in the bar before costs.
         counts: numbers of events in the whole backtest.
         executions: every execution, in the account's currency, where they are asked for.
+        rules: what the rules of a traced chain did, where executions are asked for.
     """
 
     equity: Float[Array, "*N"]
@@ -131,6 +153,7 @@ class Result(NamedTuple):
     pnl: Float[Array, "*N A"]
     counts: Counts = Counts()
     executions: Executions | None = None
+    rules: RuleTrace | None = None
 
     def __repr__(self) -> str:
         shape = " x ".join(f"{size:,}" for size in np.shape(self.weight))
@@ -146,11 +169,14 @@ class Observation(NamedTuple):
         forecast: a row of it.
         bars: the bar that has closed.
         target: weights that the first rule of a chain gets, such as those of a file; None: NaN.
+        funding: sum of the rates that settled at the bar's open and within it, which longs pay to shorts as shares of
+            a position's value.
     """
 
     forecast: Forecast | None = None
     bars: Bars | None = None
     target: Float[Array, "*N A"] | None = None
+    funding: Float[Array, "*N A"] | None = None
 
     @property
     def num_assets(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +12,7 @@ from fxtrade.core.errors import DataError
 from fxtrade.data.bar_table import REQUIRED, Stamp, check_bars, closed_bars, open_times, select_span
 from fxtrade.data.book_files import count_levels
 from fxtrade.data.files import column_names, find_files, join_parts, note_open_ends, read_table
+from fxtrade.data.names import symbol_of
 from fxtrade.data.panel import Align, EmptyBars, Panel, align_frames
 from fxtrade.data.times import parse_time
 
@@ -26,6 +27,7 @@ def read(
     empty_bars: EmptyBars = "gap",
     date_format: str | None = None,
     now: int | None = None,
+    perpetuals: str | Path | None = None,
 ) -> Panel:
     """Return the aligned bars of a file, or of a folder with the files of each symbol.
 
@@ -45,11 +47,16 @@ def read(
             volume 0, for exchanges that write no bar without trades; "gap" keeps them missing.
         date_format: form of dates that are not ISO, such as "%d/%m/%Y %H:%M".
         now: time in ns since 1970 after which bars have not closed; None: the clock of this machine.
+        perpetuals: folder of the bars of perpetual contracts, in files of the names of their coins. Each that has one
+            of the symbols as its coin is added behind them, as `BTCUSDT_PERP`.
 
     Raises:
-        DataError: names the file, column and row of the first error; or the files hold order books.
+        DataError: names the file, column and row of the first error; the files hold order books; or no symbol has a
+            perpetual.
     """
     files = find_files(Path(path), symbols)
+    if perpetuals is not None:
+        files |= _perpetuals(Path(perpetuals), files)
     frames = {symbol: read_symbol(parts, stamp, date_format) for symbol, parts in files.items()}
     closed, source = closed_bars(frames, now, str(path))
     source += note_open_ends(itertools.chain.from_iterable(files.values()))
@@ -70,6 +77,15 @@ def read_symbol(files: Sequence[Path], stamp: Stamp = "open", date_format: str |
     """
     frame = join_parts(((_read_file(file, date_format), file) for file in files), "bars")
     return open_times(frame, stamp, files[0])
+
+
+def _perpetuals(folder: Path, coins: Mapping[str, tuple[Path, ...]]) -> dict[str, tuple[Path, ...]]:
+    """Return the files of the perpetuals on these coins, by their symbols."""
+    found = find_files(folder, None)
+    files = {symbol_of(coin): found[coin] for coin in coins if coin in found}
+    if not files:
+        raise DataError(f"{folder}: no perpetuals on {', '.join(coins)} (there are {', '.join(found)})")
+    return files
 
 
 def _read_file(path: Path, date_format: str | None) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from fxtrade.core.errors import DataError
 from fxtrade.core.market_types import Funding
 from fxtrade.data.bar_table import format_span
 from fxtrade.data.files import find_files, join_parts, note_open_ends, read_table
+from fxtrade.data.names import funding_files
 from fxtrade.data.panel import Panel
 from fxtrade.data.tables import check_order, check_rows, to_float64
 from fxtrade.data.times import SECOND, UNITS, format_time, to_nanoseconds
@@ -54,16 +55,19 @@ def read(path: str | Path, panel: Panel, symbols: Sequence[str] | Mapping[str, s
             `BTCUSDT-fundingRate-2024-05.csv`. Columns: `timestamp` (or calc_time, fundingTime), the time of settlement
             in UTC, floored to the second because exchanges stamp it some milliseconds late; `funding_rate` (or
             last_funding_rate, fundingRate), the fraction of a position's value that longs pay to shorts.
-        symbols: which symbols of the panel pay funding; None: all that have a file. A mapping gives the file name
-            of each, for a panel with spot and perpetual of one coin: `{"BTCUSDT_PERP": "BTCUSDT"}`.
+        symbols: which symbols of the panel pay funding; None: all that have a file, or, where perpetuals such as
+            BTCUSDT_PERP stand beside coins, the perpetuals whose coin has one. A mapping gives the file name of each:
+            `{"BTC-PERP": "BTCUSDT"}`.
 
     Raises:
         DataError: names the file, row and value of the first error; a symbol is not in the panel or has no file; a file
             has no settlement in the time of the panel.
     """
     files = find_files(Path(path), None)
-    chosen = [s for s in panel.symbols if s in files] if symbols is None else symbols
-    names = chosen if isinstance(chosen, Mapping) else {s: s for s in chosen}
+    if symbols is None:
+        names = {s: file for s, file in funding_files(panel.symbols).items() if file in files}
+    else:
+        names = symbols if isinstance(symbols, Mapping) else {s: s for s in symbols}
     _check_symbols(names, panel, files, path)
     sums, outside, gaps = np.zeros((2, *panel.bars.ok.shape)), [], []
     for symbol, name in names.items():

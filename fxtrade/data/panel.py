@@ -12,6 +12,7 @@ import polars as pl
 from jaxtyping import Float, Int64
 
 from fxtrade.core.errors import DataError
+from fxtrade.core.market_types import Funding
 from fxtrade.core.text import plural
 from fxtrade.core.types import Array, Bars
 from fxtrade.data.bar_table import FLOW, REQUIRED, Stamp, check_bars, closed_bars, fill_flat, format_span, open_times
@@ -37,6 +38,7 @@ class Panel:
         edge: true probability of an up move of the tradable label, only of simulated markets.
         simulated: whether the prices are artificial: from a simulation, or a surrogate of others.
         planted_edge: whether they are simulated such that their direction can be predicted.
+        funding: rates of simulated perpetuals; those of real ones are read by `data.funding`.
     """
 
     bars: Bars
@@ -47,6 +49,7 @@ class Panel:
     edge: Float[Array, "N A"] | None = None
     simulated: bool = False
     planted_edge: bool = False
+    funding: Funding | None = None
 
     @classmethod
     def from_frame(
@@ -94,8 +97,8 @@ class Panel:
 
     def rows(self, span: slice) -> Panel:
         """Return a stretch of the bars."""
-        bars, edge = jax.tree.map(lambda a: a[span], (self.bars, self.edge))
-        return dataclasses.replace(self, bars=bars, times=self.times[span], edge=edge)
+        bars, edge, funding = jax.tree.map(lambda a: a[span], (self.bars, self.edge, self.funding))
+        return dataclasses.replace(self, bars=bars, times=self.times[span], edge=edge, funding=funding)
 
     def __repr__(self) -> str:
         kind, bars = "simulated, " if self.simulated else "", plural(len(self.times), "bar")

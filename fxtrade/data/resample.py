@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from fxtrade.core.errors import DataError
+from fxtrade.core.market_types import Funding
 from fxtrade.core.types import Bars
 from fxtrade.data.bar_table import PRICES
 from fxtrade.data.panel import Panel
@@ -63,4 +64,9 @@ def resample(panel: Panel, interval: str) -> Panel:
     times = panel.times[skip : skip + count * factor : factor]
     columns = jax.tree.map(mask, {**columns, "book": jax.tree.map(lambda a: blocks(a)[:, -1], fine.book)})
     bars = Bars(**columns, ok=ok, second_of_week=second_of_week(times))
-    return dataclasses.replace(panel, bars=bars, times=times, interval=coarse, edge=None)
+    rates = panel.funding
+    if rates is not None:
+        at_open, within = (blocks(rate) for rate in rates)
+        first = at_open[:, 0]
+        rates = Funding(first, (at_open + within).sum(1) - first)
+    return dataclasses.replace(panel, bars=bars, times=times, interval=coarse, edge=None, funding=rates)

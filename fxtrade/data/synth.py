@@ -65,6 +65,7 @@ class SynthSpec(Config):
         signal: what the edge depends on, a key of `planted.SIGNALS`.
         volatility: root mean square of a bar's mid log return.
         half_spread: half the bid-ask spread in basis points of the price.
+        perpetuals: whether `data.perpetuals` adds a perpetual contract with funding for each asset.
 
     Raises:
         ConfigError: a value has the wrong type or is outside its interval.
@@ -78,6 +79,7 @@ class SynthSpec(Config):
     signal: SignalName = "flow"
     volatility: Annotated[float, Interval(ge=1e-5, le=0.1)] = 0.008  # below 1e-5, float32 prices repeat
     half_spread: Annotated[float, Interval(ge=0, le=500)] = 1.0
+    perpetuals: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -181,15 +183,15 @@ def _draw(key, assets: int, signal: str, season: Float[Array, " N"], edge, volat
         uniform = jax.random.uniform(next(keys), (bars, assets), jnp.float32, minval=jnp.finfo(jnp.float32).tiny)
         return jnp.maximum(jnp.sqrt(move**2 - 2 * sigma**2 * jnp.log(uniform)) - jnp.abs(move), 0) / 2
 
-    slow, fast = _ar1(normal(COMMON), VOLATILITY_PERSISTENCE), normal(COMMON)
+    slow, fast = ar1(normal(COMMON), VOLATILITY_PERSISTENCE), normal(COMMON)
     level = season[:, None] + SLOW_VOLATILITY * slow + FAST_VOLATILITY * fast
     # exp of N(0, v) has mean square exp(2 v): divided out, so that `volatility` is the root mean square.
     sigma = volatility * jnp.exp(level - SLOW_VOLATILITY**2 - FAST_VOLATILITY**2)
     size, news = jnp.abs(normal(COMMON)), normal(COMMON)
 
-    activity = ACTIVITY * _ar1(normal(COMMON), ACTIVITY_PERSISTENCE)
+    activity = ACTIVITY * ar1(normal(COMMON), ACTIVITY_PERSISTENCE)
     volume = VOLUME * jnp.exp(level + activity + 0.25 * size + 0.1 * normal())
-    other_flow = math.sqrt(1 - NEWS_IN_FLOW**2) * _ar1(normal(), FLOW_PERSISTENCE)
+    other_flow = math.sqrt(1 - NEWS_IN_FLOW**2) * ar1(normal(), FLOW_PERSISTENCE)
     taker_buy = volume * (1 + jnp.tanh(FLOW_SCALE * (NEWS_IN_FLOW * news + other_flow))) / 2
 
     q = up_probability(volume, taker_buy, sigma * size / volatility, edge, signal)
@@ -211,7 +213,7 @@ def _draw(key, assets: int, signal: str, season: Float[Array, " N"], edge, volat
     }
 
 
-def _ar1(noise: Float[Array, "N A"], persistence: float) -> Float[Array, "N A"]:
+def ar1(noise: Float[Array, "N A"], persistence: float) -> Float[Array, "N A"]:
     """Compute a stationary AR(1) of unit variance driven by standard normal noise."""
 
     def step(state, shock):

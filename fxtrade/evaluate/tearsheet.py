@@ -14,6 +14,7 @@ from fxtrade.core.trading_types import Result
 from fxtrade.core.types import Array, Bars
 from fxtrade.data.panel import Panel
 from fxtrade.evaluate import tearsheet_metrics as metrics
+from fxtrade.evaluate.bindings import Bindings, bindings
 from fxtrade.evaluate.tearsheet_metrics import Curve, CurveMetrics, TradingMetrics
 from fxtrade.metrics import attribution
 from fxtrade.metrics.periods import DAY, by_period
@@ -42,6 +43,7 @@ class TearSheet:
         day_starts: `[D]` times. month_starts: `[M]` times, with the returns `month_returns` of the strategy.
         warnings, notes: what the reader has to know, and what explains the numbers.
         window: days of the rolling Sharpe ratio, 0 where the history is too short for one.
+        bindings: when which rule bound; None: not recorded, or there are no rules.
     """
 
     title: str
@@ -63,6 +65,7 @@ class TearSheet:
     terms: str = ""
     notes: tuple[str, ...] = ()
     benchmark_name: str = "benchmark"
+    bindings: Bindings | None = None
 
     def __repr__(self) -> str:
         return f"TearSheet({self.title!r}, {self.panel!r}, {self.trades!r})"
@@ -80,6 +83,7 @@ def tear_sheet(
     terms: str = "",
     notes: Sequence[str] = (),
     benchmark_name: str = "benchmark",
+    rules: Sequence[str] = (),
 ) -> TearSheet:
     """Return the tear sheet of one backtest.
 
@@ -95,9 +99,10 @@ def tear_sheet(
         terms: costs and other terms of trade, in words.
         notes: what explains the numbers, such as what was left out.
         benchmark_name: its heading.
+        rules: names of the rules that `Result.rules` is of, without which their bindings are not shown.
 
     Raises:
-        DataError: the result or the benchmark is not of these bars.
+        DataError: the result or the benchmark is not of these bars, or there are not so many rules.
     """
     times, shape = panel.times, panel.bars.ok.shape
     for name, x in (("equity", result.equity), ("benchmark", benchmark)):
@@ -131,6 +136,7 @@ def tear_sheet(
         terms=terms,
         notes=tuple(notes),
         benchmark_name=benchmark_name,
+        bindings=bindings(result.rules, rules, closes[1:]) if rules and result.rules is not None else None,
     )
 
 

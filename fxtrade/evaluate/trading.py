@@ -11,23 +11,22 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from fxtrade.backtest import engine
-from fxtrade.backtest.checks import needs_path
 from fxtrade.core.market_types import Market
-from fxtrade.core.order_types import Order
 from fxtrade.core.policy_types import Path
 from fxtrade.core.trade_config import TradeConfig
 from fxtrade.core.trading_types import Observation, Result
 from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.data.panel import Panel
 from fxtrade.evaluate.account_metrics import account_metrics, equity_metrics, years
+from fxtrade.evaluate.bindings import bindings
 from fxtrade.evaluate.results import CostCell, EquityCurve, PathCell, TradingResult, TradingSummary
 from fxtrade.market import costs
 from fxtrade.metrics import drawdown, periods, returns, trades
-from fxtrade.pipeline.build import Terms, build_order, build_rules, build_sizing, build_terms
+from fxtrade.pipeline.build import Terms, build_terms
 from fxtrade.pipeline.dataset import Dataset
+from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing, rule_names
 from fxtrade.risk import sizing
-from fxtrade.risk.rule import chain, replay
+from fxtrade.risk.rule import replay
 from fxtrade.risk.toward import buy_and_hold
 from fxtrade.validate import splits
 
@@ -35,18 +34,18 @@ GRID_FEES, GRID_LATENCY = (0, 2, 5, 10, 20), (0, 1, 5)
 RANGE: tuple[Path, Path] = ("pessimistic", "optimistic")  # the paths between which results lie
 
 
-class Orders(NamedTuple):
+class Traded(NamedTuple):
     """What a forecast trades.
 
     Attributes:
         panel: the bars of the test span.
         threshold: confidence from which on a forecast is traded.
-        target: weights of each row, NaN keeps the position.
+        strategy: the targets of the sizing in each row, and the rules that change them.
     """
 
     panel: Panel
     threshold: float
-    target: Float[np.ndarray, "N A"]
+    strategy: Strategy
 
 
 def trade(
@@ -58,28 +57,28 @@ def trade(
         trials: daily Sharpe ratio of every configuration tried on these data before, NaN of one that was ruined,
             which has none but counts; deflates the Sharpe ratio.
     """
-    panel, threshold, target = orders(data, forecast, config, horizon)
-    bars, times, terms, order = panel.bars, panel.times, build_terms(config, panel), build_order(config, target)
-    strategy = terms.backtest(bars, order)
-    held = hold(panel, terms)
+    panel, threshold, strategy = traded(data, forecast, config, horizon)
+    bars, times, terms = panel.bars, panel.times, build_terms(config, panel)
+    made, held = terms.backtest(bars, strategy, record=bool(strategy.names)), hold(panel, terms)
+    bound = bindings(made.rules, strategy.names, times + panel.interval).rules if made.rules and strategy.names else ()
     markets, names = _grid(terms.market)
-    grid = engine.stress(bars, order, markets, terms.policy, terms.conditions, terms.capital)
+    grid = terms._replace(market=markets).stress(bars, strategy)
     return TradingResult(
         threshold=threshold,
-        strategy=summarize(times, strategy, trials, periods.by_period(times, held.equity, "day")[1]),
+        strategy=summarize(times, made, trials, periods.by_period(times, held.equity, "day")[1]),
         buy_and_hold=summarize(times, held),
         grid=tuple(_cell(times, *name, equity) for name, equity in zip(names, grid.equity, strict=True)),
-        curve=_curve(times, strategy, held),
-        paths=path_range(panel, order, terms),
+        curve=_curve(times, made, held),
+        paths=path_range(panel, strategy, terms),
         funding=terms.funding,
+        rules=bound,
     )
 
 
 def trade_alone(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> TradingSummary:
     """Return the summary of the strategy of `trade`, without benchmark and other trials."""
-    panel, _, target = orders(data, forecast, config, horizon)
-    strategy = build_terms(config, panel).backtest(panel.bars, build_order(config, target))
-    return summarize(panel.times, strategy)
+    panel, _, strategy = traded(data, forecast, config, horizon)
+    return summarize(panel.times, build_terms(config, panel).backtest(panel.bars, strategy))
 
 
 def traded_panel(data: Dataset) -> Panel:
@@ -88,19 +87,21 @@ def traded_panel(data: Dataset) -> Panel:
     return dataclasses.replace(data.panel.rows(slice(rows[0], rows[-1] + 1)), edge=None)
 
 
-def orders(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> Orders:
-    """Return the bars of the test span, the confidence threshold, and the target weights."""
-    panel, traded = traded_panel(data), splits.trading_rows(data.split)
-    first = int(traded.argmax())
+def traded(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int) -> Traded:
+    """Return the bars of the test span, the confidence threshold, and the strategy."""
+    panel, rows = traded_panel(data), splits.trading_rows(data.split)
+    first = int(rows.argmax())
     span = slice(first, first + len(panel.times))
     # forecasts of rows that the model was fitted to are not traded
     forecast = dataclasses.replace(forecast, ok=forecast.ok & ~data.split.train[:, None])
     sure = np.asarray(sizing.confidence(forecast))
     threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
     target = np.asarray(_sized(forecast, threshold, config, horizon))
-    target = np.where(traded[:, None], target, 0)[span]
-    seen = Observation(jax.tree.map(lambda a: a[span], forecast), panel.bars)
-    return Orders(panel, float(threshold), np.asarray(_ruled(seen, target, config)))
+    target = np.where(rows[:, None], target, 0)[span]
+    seen = jax.tree.map(lambda a: np.asarray(a)[span], forecast)
+    return Traded(
+        panel, float(threshold), Strategy(build_rule(config, panel.interval), target, seen, rule_names(config))
+    )
 
 
 def hold(panel: Panel, terms: Terms) -> Result:
@@ -108,14 +109,14 @@ def hold(panel: Panel, terms: Terms) -> Result:
     return terms.backtest(panel.bars, np.asarray(_buy_and_hold(panel.bars)))
 
 
-def path_range(panel: Panel, order: Order, terms: Terms) -> tuple[PathCell, ...]:
-    """Return the results under the pessimistic and the optimistic path; empty where no order depends on the path."""
-    if not needs_path(order, terms.market):
+def path_range(panel: Panel, strategy: Strategy, terms: Terms, first: int = 0) -> tuple[PathCell, ...]:
+    """Return the results from a row on under two paths; empty where no order depends on the path."""
+    if not terms.needs_path(panel.bars, strategy):
         return ()
     made = []
     for path in RANGE:
-        result = terms._replace(policy=terms.policy._replace(path=path)).backtest(panel.bars, order)
-        made.append(PathCell(path, *_return_and_sharpe(panel.times, np.asarray(result.equity))))
+        result = terms._replace(policy=terms.policy._replace(path=path)).backtest(panel.bars, strategy)
+        made.append(PathCell(path, *_return_and_sharpe(panel.times[first:], np.asarray(result.equity)[first:])))
     return tuple(made)
 
 
@@ -143,12 +144,6 @@ def summarize(
 def _sized(forecast: Forecast, threshold: Array, config: TradeConfig, horizon: int) -> Array:
     """Return the sizing of every row; slices that were opened before the account starts are still held."""
     return replay(build_sizing(config, horizon, threshold), forecast)
-
-
-@partial(jax.jit, static_argnames="config")
-def _ruled(seen: Observation, target: Array, config: TradeConfig) -> Array:
-    """Return the targets after the rules, of an account that starts empty in the first row."""
-    return replay(chain(*build_rules(config)), seen, target)
 
 
 @jax.jit

@@ -7,63 +7,29 @@ counts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
-import polars as pl
-
-from fxtrade.backtest.trades import trades
-from fxtrade.core import compat
 from fxtrade.core.config import DataConfig, RunConfig
 from fxtrade.core.errors import ConfigError
-from fxtrade.core.files import atomic_path
 from fxtrade.core.text import plural
 from fxtrade.core.trade_config import TradeConfig
-from fxtrade.core.trading_types import Observation
 from fxtrade.data import targets
 from fxtrade.data.files import find_files
-from fxtrade.data.panel import Panel
 from fxtrade.data.targets import Targets
 from fxtrade.data.times import UNITS
 from fxtrade.evaluate import trading
-from fxtrade.evaluate.equity_table import equity_table
-from fxtrade.evaluate.headline import trading_headline
-from fxtrade.evaluate.tearsheet import TearSheet, tear_sheet
-from fxtrade.experiment import scored_run
+from fxtrade.experiment import scored_run, trade_sheet
 from fxtrade.experiment.backtest_checks import check_files, new_folder
 from fxtrade.pipeline import dataset
-from fxtrade.pipeline.build import build_order, build_rules, build_sizing, build_terms
 from fxtrade.pipeline.market import build_market
-from fxtrade.report import tearsheet
+from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing, rule_names
 from fxtrade.report.progress import Console
-from fxtrade.report.terminal import sheet_tables
-from fxtrade.report.trading_notes import (
-    describe_ended,
-    describe_events,
-    describe_first_tier,
-    describe_paths,
-    describe_repeats,
-    describe_trade,
-)
-from fxtrade.risk.rule import chain, replay
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.ledger import Trial
-from fxtrade.runs.provenance import Environment
-from fxtrade.runs.record import BacktestRecord, Period, RunRecord
+from fxtrade.runs.record import RunRecord
 
-RECORD = "backtest.json"
-HELD = "Buy and hold: equal weights, the same costs and funding"
 READERS = {"weights": targets.read_weights, "signals": targets.read_signals}
-
-
-class _Traded(NamedTuple):
-    """A backtest: its tear sheet, its headline numbers, and its equity bar by bar."""
-
-    sheet: TearSheet
-    metrics: dict[str, float]
-    equity: pl.DataFrame
 
 
 def of_run(
@@ -100,11 +66,11 @@ def of_run(
     past = ledger.past_trials(folder.parent, trial).daily_sharpes
     title = f"{name}: {folder.name}, test span" if name else f"{folder.name}, test span"
     with console.task("backtest"):
-        traded, _, target = trading.orders(scored.data, scored.forecast, config.trade, own.label.horizon)
-        made = _trade(traded, target, config.trade, title, (), past)
+        panel, _, strategy = trading.traded(scored.data, scored.forecast, config.trade, own.label.horizon)
+        made = trade_sheet.trade(panel, strategy, config.trade, title, (), past)
     daily_sharpe = made.metrics["daily_sharpe"]
     ledger.append_trial(folder.parent, dataclasses.replace(trial, daily_sharpe=daily_sharpe, metrics=made.metrics))
-    _write(target_folder, made, str(folder), scored.fingerprint, config.trade, environment, console)
+    trade_sheet.write(target_folder, made, str(folder), scored.fingerprint, config.trade, environment, console)
     return target_folder
 
 
@@ -137,12 +103,13 @@ def of_file(
     read, fingerprint = READERS[kind](path, panel, trade.max_gross_exposure, trade.allow_short), panel.fingerprint()
     first = min(read.first, len(panel.times) - 2)  # two bars have an interval
     panel, target = panel.rows(slice(first, None)), read.weight[first:]
-    if trade.rules:
-        with compat.float64():
-            target = np.asarray(replay(chain(*build_rules(trade)), Observation(bars=panel.bars), target))
+    strategy, notes = (
+        Strategy(build_rule(trade, panel.interval), target, names=rule_names(trade)),
+        _notes(path, read, first),
+    )
     with console.task("backtest"):
-        made = _trade(panel, target, trade, name or path.stem, _notes(path, read, first), None)
-    _write(target_folder, made, read.source, fingerprint, trade, provenance.environment(), console)
+        made = trade_sheet.trade(panel, strategy, trade, name or path.stem, notes)
+    trade_sheet.write(target_folder, made, read.source, fingerprint, trade, provenance.environment(), console)
     return target_folder
 
 
@@ -162,59 +129,6 @@ def _notes(path: Path, read: Targets, first: int) -> list[str]:
         (read.outside, "row", f"of {path} outside the time of the bars left out"),
     )
     return [f"{plural(count, noun)} {what}" for count, noun, what in notes if count]
-
-
-def _trade(
-    panel: Panel,
-    target: np.ndarray,
-    trade: TradeConfig,
-    title: str,
-    notes: Sequence[str],
-    trials: Sequence[float] | None,
-) -> _Traded:
-    terms, order = build_terms(trade, panel), build_order(trade, target)
-    result, held = terms.backtest(panel.bars, order, record=True), trading.hold(panel, terms)
-    assert result.executions is not None, "they are recorded"
-    made = trades(result.executions, panel.bars)
-    warnings = [describe_ended(panel, made), describe_repeats(target, trade)]
-    warnings += [describe_paths(trading.path_range(panel, order, terms)), *describe_events(result.counts)]
-    funding = f"Funding rates: {terms.funding}" if terms.funding else ""
-    notes = [HELD, *notes, describe_first_tier(trade), funding]
-    sheet = tear_sheet(
-        panel,
-        result,
-        made,
-        trade.capital,
-        held.equity,
-        title,
-        list(filter(None, warnings)),
-        trials,
-        describe_trade(trade),
-        list(filter(None, notes)),
-        "buy and hold",
-    )
-    return _Traded(sheet, trading_headline(sheet.strategy_metrics), equity_table(panel, result, held.equity))
-
-
-def _write(
-    folder: Path,
-    made: _Traded,
-    source: str,
-    fingerprint: str,
-    trade: TradeConfig,
-    environment: Environment,
-    console: Console,
-) -> None:
-    """Write the tear sheet, the equity and the record, and show the tables."""
-    panel = made.sheet.panel
-    span = Period(int(panel.times[0]), int(panel.times[-1]))
-    record = BacktestRecord(source, panel.source, fingerprint, panel.symbols, span, trade, environment, made.metrics)
-    with console.task("tear sheet"):
-        tearsheet.write(folder, made.sheet)
-        with atomic_path(folder / "equity.parquet") as temporary:
-            made.equity.write_parquet(temporary)
-        record.write(folder / RECORD)
-    sheet_tables(console, made.sheet, folder)
 
 
 def _check_run(folder: Path, own: RunConfig, wanted: RunConfig) -> RunRecord:
@@ -237,4 +151,4 @@ def _check_run(folder: Path, own: RunConfig, wanted: RunConfig) -> RunRecord:
 def _check_terms(trade: TradeConfig) -> None:
     """Raise ConfigError for costs and rules that do not exist, before anything is computed."""
     build_market(trade, UNITS["d"], tuple(trade.assets))
-    build_rules(trade)
+    build_rule(trade)

@@ -11,15 +11,19 @@ from fxtrade.data.files import find_files
 from fxtrade.runs import run_dir
 
 
-def new_folder(results: Path, name: str) -> Path:
-    """Return the folder of a backtest, which is not there yet. Raises FxtradeError if it cannot be made."""
+def new_folder(results: Path, name: str, kind: str = "backtest") -> Path:
+    """Return the folder of a backtest, `<kind>-<name>`, or `<kind>-<time>` without a name, which is not there yet.
+
+    Raises:
+        FxtradeError: it cannot be made.
+    """
     if name and Path(name).name != name:
         raise ConfigError(f"--name {name} must be a plain name; choose the folder around it with --results")
-    for folder in run_dir.candidates(results, f"backtest-{name}" if name else "", "backtest", "--name"):
+    for folder in run_dir.candidates(results, f"{kind}-{name}" if name else "", kind, "--name"):
         if not folder.exists():
             check_writable(folder)
             return folder
-    raise FxtradeError(f"{results / f'backtest-{name}'} exists already; give another --name")
+    raise FxtradeError(f"{results / f'{kind}-{name}'} exists already; give another --name")
 
 
 def check_files(path: Path, data: DataConfig) -> None:

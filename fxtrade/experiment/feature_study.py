@@ -5,12 +5,8 @@ It chooses no strategy, so the ledger does not count it as a trial. The test spa
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +14,12 @@ import numpy as np
 from fxtrade import features
 from fxtrade.core import files
 from fxtrade.core.config import RunConfig
-from fxtrade.core.errors import FxtradeError
 from fxtrade.core.registry import to_dict
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import format_interval, parse_interval
 from fxtrade.evaluate import columns
 from fxtrade.evaluate.columns import Sample
+from fxtrade.experiment import study_folder
 from fxtrade.pipeline import dataset
 from fxtrade.report import study as study_report
 from fxtrade.report.progress import Console
@@ -41,10 +37,10 @@ def run(config: RunConfig, results: Path, name: str = "", console: Console | Non
     """
     console, began = console or Console(), time.time()
     block = parse_interval(config.study.bootstrap_block, "study.bootstrap_block")
-    with _claim(results, name, f"{config.name}-features") as folder:
+    with study_folder.claim(results, name, f"{config.name}-features") as folder:
         report = _study(config, block, folder.name, began, console)
         with console.task("report"):
-            _write(folder, report)
+            study_folder.fill(folder, lambda part: _write(part, report))
     study_report.table(console, report, folder)
     return folder
 
@@ -102,43 +98,10 @@ def summarize_sample(sample: Sample, panel: Panel) -> StudyData:
     )
 
 
-@contextlib.contextmanager
-def _claim(results: Path, name: str, default: str) -> Iterator[Path]:
-    """Yield the empty folder of a study, which no other process gets; it is deleted if it stays empty.
-
-    Raises:
-        FxtradeError: the folder `name` exists, or `results` cannot be written.
-    """
-    for folder in run_dir.candidates(results, name, default):
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as e:
-            raise FxtradeError(f"{folder} cannot be written: {e.strerror}; choose another place with --results") from e
-        try:
-            yield folder
-        finally:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        return
-    raise FxtradeError(f"{results / name} exists already; give another --run name")
-
-
 def _write(folder: Path, report: StudyReport) -> None:
-    """Write the whole folder or none of it."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-    try:
-        files.write_json(part / run_dir.CONFIG, to_dict(report.config))
-        report.write(part / run_dir.STUDY)
-        study_report.write(part, report)
-        folder.rmdir()
-        os.replace(part, folder)
-    except OSError as e:
-        raise FxtradeError(f"{folder} cannot be written: {e.strerror}; choose another place with --results") from e
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    files.write_json(folder / run_dir.CONFIG, to_dict(report.config))
+    report.write(folder / run_dir.STUDY)
+    study_report.write(folder, report)
 
 
 def _minute(time_ns: int) -> str:

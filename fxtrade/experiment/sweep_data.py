@@ -61,7 +61,7 @@ def load(config: SweepConfig, console: Console) -> SweepData:
         FxtradeError: a mistake that the user can correct; the message says how.
     """
     if config.run is not None:
-        return _of_run(Path(config.run), config.data.path, console)
+        return of_run(Path(config.run), config.data.path, console)
     with console.task("reading bars"):
         panel = dataset.load(config.data)
     rows = len(panel.times)
@@ -76,7 +76,7 @@ def load(config: SweepConfig, console: Console) -> SweepData:
     return SweepData(panel, first, Given(len(panel.symbols)), _ended(panel))
 
 
-def _of_run(folder: Path, path: str | None, console: Console) -> SweepData:
+def of_run(folder: Path, path: str | None, console: Console) -> SweepData:
     """Return the validation and test rows of a run; the threshold of confidence is chosen on the validation rows."""
     scored = scored_run.score(folder, console, path)
     split, forecast = scored.data.split, scored.forecast

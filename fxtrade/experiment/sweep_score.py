@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from fxtrade.backtest.sweep import Sweep
 from fxtrade.metrics import drawdown, returns
 from fxtrade.metrics.series import growth
-from fxtrade.report.sweep import Performance
+from fxtrade.report.sweep_schema import Performance
 from fxtrade.validate import significance
 
 YEAR = 365  # days

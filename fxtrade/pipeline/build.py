@@ -1,22 +1,20 @@
-"""Build the network, the loss, the trading rules and the terms of trade of a config."""
+"""Build the network, the loss and the terms of trade of a config."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import Float
-
 from fxtrade import losses, models
 from fxtrade.backtest import engine
-from fxtrade.core import registry
+from fxtrade.backtest.checks import needs_path
+from fxtrade.core import compat
 from fxtrade.core.config import RunConfig
 from fxtrade.core.market_types import Conditions, ExecutionPolicy, Market
-from fxtrade.core.order_types import Bracket, Order
-from fxtrade.core.trade_config import BracketConfig, TradeConfig
-from fxtrade.core.trading_types import Result, Rule
-from fxtrade.core.types import Array, Bars, Number, Output, Segment
+from fxtrade.core.order_types import Order
+from fxtrade.core.trade_config import TradeConfig
+from fxtrade.core.trading_types import Result
+from fxtrade.core.types import Array, Bars, Output, Segment
 from fxtrade.data import funding
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import format_interval
@@ -24,7 +22,7 @@ from fxtrade.market import costs
 from fxtrade.pipeline import spreads
 from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.market import build_costs, build_market
-from fxtrade.risk import RULES, SIZING
+from fxtrade.pipeline.strategy import Strategy
 from fxtrade.runs.record import Identity
 
 
@@ -63,9 +61,23 @@ class Terms(NamedTuple):
     capital: float
     funding: str = ""
 
-    def backtest(self, bars: Bars, target: Array | Order, record: bool = False) -> Result:
-        """Return `engine.backtest` on these terms."""
-        return engine.backtest(bars, target, self.market, self.policy, self.conditions, self.capital, record)
+    def backtest(self, bars: Bars, target: Array | Order | Strategy, record: bool = False) -> Result:
+        """Return `engine.backtest` of targets, or `engine.backtest_rule` of a strategy, on these terms."""
+        terms = self.market, self.policy, self.conditions, self.capital, record
+        if isinstance(target, Strategy):
+            return engine.backtest_rule(bars, target.rule, *terms, target.forecast, target.target)
+        return engine.backtest(bars, target, *terms)
+
+    def stress(self, bars: Bars, strategy: Strategy) -> Result:
+        """Return `engine.stress_rule` on these terms, whose market has leaves `[P]`."""
+        terms = self.market, self.policy, self.conditions, self.capital
+        return engine.stress_rule(bars, strategy.rule, *terms, strategy.forecast, strategy.target)
+
+    def needs_path(self, bars: Bars, strategy: Strategy) -> bool:
+        """Return whether the orders of a strategy depend on the path within a bar."""
+        seen = engine.observe(bars, self.conditions, strategy.forecast, strategy.target)
+        with compat.float64():
+            return needs_path(engine.order_like(strategy.rule, seen), self.market)
 
 
 def build_terms(config: TradeConfig, panel: Panel) -> Terms:
@@ -94,46 +106,9 @@ def build_conditions(config: TradeConfig, panel: Panel) -> tuple[Conditions, str
     if key is not None:
         spread = spreads.before_each_row(panel.bars, config.spread, f"config.trade.{key}")
     if given.path is None:
-        return Conditions(spread=spread), ""
+        return Conditions(panel.funding, spread), "" if panel.funding is None else "simulated"
     aligned = funding.read(given.path, panel, given.files or given.symbols)
     return Conditions(aligned.rates, spread), aligned.source
-
-
-def build_order(config: TradeConfig, target: Float[np.ndarray, "N A"]) -> Order:
-    """Return market orders for target weights, with the exits of the config."""
-    if config.bracket == BracketConfig():
-        return Order(target)
-    exits = (getattr(config.bracket, name) for name in Bracket._fields)
-    return Order(target, bracket=Bracket(*(None if x is None else np.full(target.shape, x) for x in exits)))
-
-
-def build_sizing(config: TradeConfig, horizon: int, threshold: Number = 0.0) -> Rule:
-    """Return the rule that makes target weights of a forecast.
-
-    Args:
-        horizon: of the label, in bars; the option `horizon` takes its place.
-        threshold: of confidence, for the rules that have one.
-
-    Raises:
-        ConfigError: an unknown rule, or options that do not fit it.
-    """
-    given = {
-        "threshold": threshold,
-        "max_gross_exposure": config.max_gross_exposure,
-        "allow_short": config.allow_short,
-    }
-    if "horizon" not in config.sizing.options:
-        given["horizon"] = horizon
-    name, options = config.sizing.name, config.sizing.options
-    return registry.build(SIZING, name, options, "rule", "config.trade.sizing", **given)()
-
-
-def build_rules(config: TradeConfig) -> list[Rule]:
-    """Return the rules that follow the sizing. Raises ConfigError for an unknown one, or options that do not fit it."""
-    return [
-        registry.build(RULES, rule.name, rule.options, "rule", f"config.trade.rules[{i}]")()
-        for i, rule in enumerate(config.rules or ())
-    ]
 
 
 def identity(config: RunConfig, data: Dataset, fingerprint: str = "") -> Identity:

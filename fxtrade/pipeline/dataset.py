@@ -15,7 +15,7 @@ from fxtrade.core.config import DataConfig, RunConfig
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.text import between, plural
 from fxtrade.core.types import Features, Labels, Split
-from fxtrade.data import bars, book, synth, times
+from fxtrade.data import bars, book, perpetuals, synth, times
 from fxtrade.data.panel import Panel
 from fxtrade.data.resample import resample
 from fxtrade.data.times import format_interval
@@ -25,7 +25,7 @@ from fxtrade.validate import splits
 
 SPANS = ("train", "valid", "test")
 FILE_KEYS = ("path", "symbols", "start", "end", "align", "resample", "synth")  # synth is left from a preset
-BAR_KEYS, BOOK_KEYS = (*FILE_KEYS, "stamp", "empty_bars", "date_format"), (*FILE_KEYS, "clock")
+BAR_KEYS, BOOK_KEYS = (*FILE_KEYS, "stamp", "empty_bars", "date_format", "perpetuals"), (*FILE_KEYS, "clock")
 
 
 class Dataset(NamedTuple):
@@ -66,7 +66,8 @@ def load(config: DataConfig) -> Panel:
         panel = book.read(c.path, c.symbols, c.clock, c.start, c.end, c.align)
     else:
         _refuse_unused(c, BAR_KEYS, "bars")
-        panel = bars.read(c.path, c.symbols, c.start, c.end, c.align, c.stamp, c.empty_bars, c.date_format)
+        span = c.start, c.end, c.align, c.stamp, c.empty_bars, c.date_format
+        panel = bars.read(c.path, c.symbols, *span, perpetuals=c.perpetuals)
     return panel if c.resample is None else resample(panel, c.resample)
 
 
@@ -87,7 +88,7 @@ def simulated(options: Mapping[str, Any]) -> Panel:
     market = synth.simulate(spec)
     symbols = tuple(f"SIM{i}" for i in range(spec.assets))
     source = f"simulated market ({'planted edge' if spec.edge else 'random walk'})"
-    return Panel(
+    panel = Panel(
         market.bars,
         market.times,
         symbols,
@@ -97,6 +98,7 @@ def simulated(options: Mapping[str, Any]) -> Panel:
         simulated=True,
         planted_edge=spec.edge != 0,
     )
+    return perpetuals.add_simulated(panel, spec.seed) if spec.perpetuals else panel
 
 
 def prepare(config: RunConfig, panel: Panel, on_progress: Callable[[int], None] = lambda n: None) -> Dataset:

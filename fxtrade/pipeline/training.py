@@ -18,8 +18,9 @@ from fxtrade.labels.weights import known_at, reweight_classes
 from fxtrade.losses import contrastive
 from fxtrade.models.projector import Projected
 from fxtrade.pipeline import baselines, online_finetune
-from fxtrade.pipeline.build import build_loss, build_model, build_rules, build_sizing
+from fxtrade.pipeline.build import build_loss, build_model
 from fxtrade.pipeline.dataset import Dataset
+from fxtrade.pipeline.strategy import build_rule, build_sizing
 from fxtrade.train import augment, curriculum, meta, mixup
 from fxtrade.train.callbacks import NO_CALLBACKS, Callbacks
 from fxtrade.train.curriculum import Curriculum
@@ -60,7 +61,7 @@ def check(config: RunConfig) -> None:
     build_model(config)
     build_loss(config)
     build_sizing(config.trade, config.label.horizon)
-    build_rules(config.trade)
+    build_rule(config.trade)
     meta.check(config.train)
     if config.pretrain.name != "none":
         contrastive.build(config.pretrain.name, config.pretrain.options)

@@ -2,106 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
-import itertools
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from fxtrade.backtest.grid import Grid, Plateau
-from fxtrade.backtest.sweep import DAY, Sweep
+from fxtrade.backtest.sweep import DAY
 from fxtrade.core.errors import FxtradeError
 from fxtrade.core.files import write_atomic, write_text
-from fxtrade.core.sweep_config import SweepConfig
 from fxtrade.core.text import plural
 from fxtrade.data.times import format_time
+from fxtrade.report import sweep_gradient, sweep_plots
 from fxtrade.report.formatting import duration, fixed, gain, percent
-from fxtrade.report.plotting import BLUE, GREY, ORANGE, decorate, new_figure, write_plots
+from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
+from fxtrade.report.sweep_schema import NAMES, Refined, SweepReport
 from fxtrade.report.tables import commands, facts, grid, machine
 from fxtrade.report.trading_notes import describe_trade
-from fxtrade.runs.provenance import Environment
 from fxtrade.runs.record import Period
 
 SHOWN = 10  # best sets
 LUCK = 0.05  # p-value above which the best set may be luck
-PAIRS, TICKS = 3, 11  # heat maps, and their labels of an axis, at most
-NAMES = {
-    "sharpe": "Sharpe ratio (annual)",
-    "sortino": "Sortino ratio (annual)",
-    "calmar": "Calmar ratio",
-    "total_return": "total return",
-}
 HEADER = ("total return", "max. drawdown", "trades", "winning", "exposure", "daily turnover")
-
-
-@dataclasses.dataclass(frozen=True)
-class Performance:
-    """An account over some days, net of costs.
-
-    Attributes:
-        low, high: of the 95 % interval of the score where that is the Sharpe ratio, else NaN.
-        max_drawdown: of the equity at the end of each day.
-    """
-
-    score: float
-    low: float
-    high: float
-    total_return: float
-    max_drawdown: float
-    daily_sharpe: float
-
-
-@dataclasses.dataclass(frozen=True)
-class HeldOut:
-    """The best set on the days after the bars on which it was chosen, and buy and hold that begins there."""
-
-    period: Period
-    best: Performance
-    hold: Performance
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepReport:
-    """A finished sweep.
-
-    Attributes:
-        bars, period: on which the sets are compared.
-        score: of each set.
-        result: on the days on which sets are compared.
-        null_best: the best score on each surrogate market.
-        held_out: None: no bars were.
-    """
-
-    name: str
-    seconds: float
-    config: SweepConfig
-    source: str
-    symbols: tuple[str, ...]
-    bars: int
-    period: Period
-    grid: Grid
-    score: Float[np.ndarray, " P"]
-    result: Sweep
-    plateau: Plateau
-    best: Performance
-    hold: Performance
-    null_best: tuple[float, ...]
-    held_out: HeldOut | None
-    environment: Environment
-
-    @property
-    def order(self) -> list[int]:
-        """The sets from the best to the worst, those without a score left out."""
-        ranked = np.argsort(-self.score, kind="stable")  # NaN is last
-        return [int(p) for p in ranked if not np.isnan(self.score[p])]
 
 
 def write(folder: Path, report: SweepReport) -> None:
@@ -112,7 +37,10 @@ def write(folder: Path, report: SweepReport) -> None:
         write_atomic(folder / "sets.parquet", content.getvalue())
     except OSError as e:
         raise FxtradeError(f"{folder} cannot be written: {e.strerror}; choose another place with --results") from e
-    write_plots(folder, {f"heatmap_{k}": figure for k, figure in enumerate(heat_maps(report))})
+    plots = {f"heatmap_{k}": figure for k, figure in enumerate(sweep_plots.heat_maps(report))}
+    if isinstance(report.refined, Refined):
+        plots["gradient"] = sweep_plots.climb(report, report.refined)
+    write_plots(folder, plots)
     write_text(folder / "report.md", markdown(report))
 
 
@@ -137,7 +65,7 @@ def markdown(report: SweepReport) -> str:
     """Return the report as Markdown."""
     header = [*report.grid.axes, NAMES[report.config.score], *HEADER]
     rows = [_cells(report, p) for p in report.order[:SHOWN]]
-    pictures = [f"![heat map](plots/heatmap_{k}.png)" for k in range(len(_pairs(report)))]
+    pictures = [f"![heat map](plots/heatmap_{k}.png)" for k in range(len(sweep_plots.pairs(report)))]
     sections = [
         f"# {report.name}",
         _verdict(report),
@@ -147,6 +75,7 @@ def markdown(report: SweepReport) -> str:
         "## Best sets",
         "Net of costs. The best of many sets is better than it will be: every set is a trial of the ledger.",
         grid(header, rows, words=()),
+        *sweep_gradient.section(report),
         *(["## Heat maps", *pictures] if pictures else []),
         "## What was swept",
         facts(_described(report)),
@@ -233,57 +162,6 @@ def _described(report: SweepReport) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def heat_maps(report: SweepReport) -> list[Figure]:
-    """Return the score over each pair of parameters; the best one over all others where there are more than two."""
-    axes, index = report.grid.axes, report.grid.index
-    figures = []
-    for i, j in _pairs(report):
-        (x, across), (y, down) = list(axes.items())[i], list(axes.items())[j]
-        best = np.full((len(down), len(across)), -np.inf)
-        np.maximum.at(best, (index[:, j], index[:, i]), np.nan_to_num(report.score, nan=-np.inf))
-        best[np.isinf(best)] = np.nan
-        figure = new_figure(4.6)
-        plot = figure.add_subplot()
-        limit = np.nanmax(np.abs(best))
-        image = plot.imshow(best, origin="lower", aspect="auto", cmap="RdBu", vmin=-limit, vmax=limit)
-        place = index[report.plateau.best]
-        plot.plot(place[i], place[j], marker="o", ms=9, mfc="none", mec="black", mew=1.6)
-        figure.colorbar(image, ax=plot, label=NAMES[report.config.score])
-        others = [name for name in axes if name not in (x, y)]
-        best_of = f", best over {' and '.join(others)}" if others else ""
-        decorate(plot, f"{NAMES[report.config.score]}{best_of} (circle: the best set)", x, y)
-        _label(plot.xaxis, across)
-        _label(plot.yaxis, down)
-        plot.grid(False)
-        figures.append(figure)
-    if len(axes) == 1:
-        figures.append(_curve(report))
-    return figures
-
-
-def _curve(report: SweepReport) -> Figure:
-    """Return the score over the only parameter, with the best scores on surrogate markets."""
-    ((name, values),) = report.grid.axes.items()
-    figure = new_figure(3.4)
-    plot = figure.add_subplot()
-    plot.plot(values, report.score, color=BLUE, lw=1.4)
-    plot.plot(values[report.grid.index[report.plateau.best, 0]], report.plateau.score, "o", color=ORANGE)
-    if report.null_best:
-        plot.axhline(max(report.null_best), color=GREY, lw=1, ls="--")
-    decorate(plot, NAMES[report.config.score], name, "")
-    return figure
-
-
-def _pairs(report: SweepReport) -> list[tuple[int, int]]:
-    return list(itertools.combinations(range(len(report.grid.axes)), 2))[:PAIRS]
-
-
-def _label(axis: Axis, values: tuple[float, ...]) -> None:
-    """Label cells of equal size, whatever their values; of many values only some."""
-    places = np.arange(len(values))[:: -(-len(values) // TICKS)]
-    axis.set_ticks(places, [f"{values[k]:g}" for k in places])
-
-
 def _verdict(report: SweepReport) -> str:
     """Return in a few sentences what the best set is worth."""
     best, name, tested = report.best, NAMES[report.config.score], report.held_out
@@ -307,6 +185,8 @@ def _verdict(report: SweepReport) -> str:
             f"{reach if reach else 'None'} of {plural(nulls, 'surrogate market')} "
             f"{'reaches' if reach == 1 else 'reach'} its score: {found} (p = {fixed(p, 2)}{least})"
         )
+    if isinstance(report.refined, Refined):
+        sentences.append(sweep_gradient.verdict(report, report.refined))
     if edges := _at_the_edge(report):
         sentences.append(f"It lies at the edge of the grid ({', '.join(edges)}): give more values there")
     return ". ".join(sentences) + "."

@@ -9,7 +9,7 @@ from fxtrade.evaluate.tearsheet import TearSheet
 from fxtrade.report import tearsheet_html, tearsheet_plots
 from fxtrade.report.plotting import write_plots
 from fxtrade.report.tables import facts, grid
-from fxtrade.report.tearsheet_tables import CONVENTIONS, describe, headline, tables
+from fxtrade.report.tearsheet_tables import CONVENTIONS, describe, headline, notes, tables
 
 
 def write(folder: Path, sheet: TearSheet) -> None:
@@ -36,8 +36,8 @@ def markdown(sheet: TearSheet, pictures: tuple[str, ...]) -> str:
     parts += [facts(headline(sheet)), *(f"![{name.removeprefix('tearsheet_')}](plots/{name}.png)" for name in pictures)]
     for table in tables(sheet):
         parts += [f"## {table.title}", grid(table.header, table.rows, table.words)]
-    notes = "\n".join(f"* {text}." for text in sheet.notes)
-    return "\n\n".join([*parts, *([notes] if notes else ()), CONVENTIONS]) + "\n"
+    listed = "\n".join(f"* {text}." for text in notes(sheet))
+    return "\n\n".join([*parts, *([listed] if listed else ()), CONVENTIONS]) + "\n"
 
 
 __all__ = ["markdown", "write"]

@@ -7,10 +7,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from fxtrade.core.text import plural
+from fxtrade.evaluate.bindings import Bindings
 from fxtrade.evaluate.tearsheet import Attribution, TearSheet
 from fxtrade.evaluate.tearsheet_metrics import DAY, Curve
 from fxtrade.report.formatting import gain, percent, signed_percent
-from fxtrade.report.plotly_style import LEGEND, POINTS, SHADE, clock, style, with_scales
+from fxtrade.report.plotly_style import CLEAR, LEGEND, POINTS, SHADE, clock, style, with_scales
 from fxtrade.report.plotting import BLUE, GREY, ORANGE, RED, is_wide
 from fxtrade.report.tearsheet_trades import trades
 from fxtrade.report.thinning import thin
@@ -18,6 +19,8 @@ from fxtrade.report.thinning import thin
 BINS = 60
 NAMED = 60  # assets that each have a line of text; of more some names are left out
 TICKS = 8  # groups side by side that have a name
+STRETCHES = 500  # of bars side by side, over which bindings of rules are counted
+PALE = "#c6dbef"  # a rule that bound in one bar of many
 MONTHS = "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
 
 
@@ -26,6 +29,8 @@ def figures(sheet: TearSheet) -> dict[str, go.Figure]:
     made = {"curves": curves(sheet), "months": months(sheet), "days": days(sheet)}
     if len(sheet.trades):
         made["trades"] = trades(sheet)
+    if sheet.bindings is not None:
+        made["rules"] = rules(sheet, sheet.bindings)
     return made | {f"by_{part.name}": attribution(part) for part in sheet.attributions}
 
 
@@ -135,6 +140,32 @@ def moving_days(sheet: TearSheet) -> tuple[np.ndarray, str]:
     r = sheet.strategy.days[np.isfinite(sheet.strategy.days)]
     idle = int((r == 0).sum())
     return r[r != 0], f" ({plural(idle, 'day')} of exactly 0 left out)" if idle else ""
+
+
+def rules(sheet: TearSheet, bindings: Bindings) -> go.Figure:
+    """Draw the share of bars in which each rule bound, over time."""
+    first, shares = bindings.shares(STRETCHES)
+    names = [rule.name for rule in bindings.rules]
+    figure = go.Figure(
+        go.Heatmap(
+            x=clock(sheet.closes[1:][first]),
+            y=list(range(len(names))),
+            z=shares,
+            text=[[name] * len(first) for name in names],
+            hovertemplate="%{x} %{text}: %{z:.0%} of the bars<extra></extra>",
+            colorscale=[[0, CLEAR], [1e-6, PALE], [1, BLUE]],
+            zmin=0,
+            zmax=1,
+            showscale=False,
+            ygap=4,
+        )
+    )
+    style(figure, 70 + 30 * len(names))
+    figure.update_layout(margin_t=8)
+    figure.update_yaxes(
+        tickvals=list(range(len(names))), ticktext=names, autorange="reversed", showgrid=False, fixedrange=True
+    )
+    return figure
 
 
 def attribution(part: Attribution) -> go.Figure:

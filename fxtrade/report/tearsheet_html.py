@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from fxtrade.evaluate.tearsheet import TearSheet
 from fxtrade.report.tearsheet_figures import figures
-from fxtrade.report.tearsheet_tables import CONVENTIONS, Table, describe, headline, tables
+from fxtrade.report.tearsheet_tables import CONVENTIONS, Table, describe, headline, notes, tables
 from fxtrade.report.tearsheet_trades import ASSETS, MARKERS
 
 CONFIG = {
@@ -88,10 +88,12 @@ def page(sheet: TearSheet) -> str:
     ]
     if "trades" in plots:
         body.append(_section("Trades on the price", f"<p>{escape(_note(sheet))}</p>", plots["trades"]))
+    if "rules" in plots:
+        body.append(_section("Bars in which each rule bound", plots["rules"]))
     parts = [_section(f"Net profit by {a.name}{_zone(a.name)}", plots[f"by_{a.name}"]) for a in sheet.attributions]
     body += [_pair(parts), *map(_table, listed.values())]
-    notes = "".join(f"<p>{escape(text)}.</p>" for text in sheet.notes)
-    body += [f"<footer>{notes}<p>{escape(CONVENTIONS)}</p></footer>", f"<script>{SCRIPT}</script>"]
+    listed_notes = "".join(f"<p>{escape(text)}.</p>" for text in notes(sheet))
+    body += [f"<footer>{listed_notes}<p>{escape(CONVENTIONS)}</p></footer>", f"<script>{SCRIPT}</script>"]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from fxtrade.evaluate.bindings import Bindings
 from fxtrade.evaluate.tearsheet import TearSheet
 from fxtrade.evaluate.tearsheet_metrics import DAY
 from fxtrade.report.formatting import gain, percent
@@ -23,7 +24,7 @@ from fxtrade.report.plotting import (
     new_figure,
     with_legend,
 )
-from fxtrade.report.tearsheet_figures import BINS, MONTHS, month_table, moving_days
+from fxtrade.report.tearsheet_figures import BINS, MONTHS, PALE, STRETCHES, month_table, moving_days
 from fxtrade.report.tearsheet_trades import drawn_assets, drawn_trades
 from fxtrade.report.thinning import thin
 
@@ -35,6 +36,8 @@ def figures(sheet: TearSheet) -> dict[str, Figure]:
     made = {"curves": curves(sheet), "months": months(sheet), "days": days(sheet)}
     if len(sheet.trades):
         made["trades"] = trades(sheet)
+    if sheet.bindings is not None:
+        made["rules"] = rules(sheet, sheet.bindings)
     return {f"tearsheet_{name}": figure for name, figure in (made | {"profit": attributions(sheet)}).items()}
 
 
@@ -135,6 +138,25 @@ def trades(sheet: TearSheet) -> Figure:
     date_ticks(panels[-1])
     panels[-1].set_xlabel("date (UTC)", fontsize=9)
     return with_legend(figure, panels[0])
+
+
+def rules(sheet: TearSheet, bindings: Bindings) -> Figure:
+    """Plot the share of bars in which each rule bound, over time."""
+    first, shares = bindings.shares(STRETCHES)
+    names, edges = [rule.name for rule in bindings.rules], np.append(sheet.closes[first], sheet.closes[-1])
+    figure = new_figure(0.9 + 0.35 * len(names))
+    axes = figure.add_subplot()
+    colors = LinearSegmentedColormap.from_list("bound", [PALE, BLUE])
+    bound = np.ma.masked_equal(shares, 0)
+    axes.pcolormesh(clock(edges), np.arange(len(names) + 1) - 0.5, bound, cmap=colors, vmin=0, vmax=1)
+    for between in range(1, len(names)):
+        axes.axhline(between - 0.5, color="white", lw=4)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlim(*clock(sheet.closes[[0, -1]]))
+    axes.invert_yaxis()
+    date_ticks(axes)
+    decorate(axes, "Bars in which each rule bound", "date (UTC)", "")
+    return figure
 
 
 def attributions(sheet: TearSheet) -> Figure:

@@ -11,6 +11,7 @@ from fxtrade.backtest.trade_table import Trades
 from fxtrade.core.text import plural
 from fxtrade.data.times import format_interval, format_time
 from fxtrade.evaluate.tearsheet import VOLATILITY_BARS, VOLATILITY_DAYS, TearSheet
+from fxtrade.report import rules_table
 from fxtrade.report.formatting import DASH, count, fixed, gain, number, percent, probability, signed_percent
 
 LISTED = 10  # best and worst trades
@@ -103,13 +104,21 @@ def _paid(name: str, share: float) -> tuple[str, str]:
     return f"{name} {'received' if share < 0 else 'paid'} {SHARE}", percent(abs(share))
 
 
+def notes(sheet: TearSheet) -> tuple[str, ...]:
+    """Return the notes at the end, sentences without a full stop."""
+    return (*sheet.notes, *([rules_table.NOTE] if sheet.bindings else ()))
+
+
 def tables(sheet: TearSheet) -> tuple[Table, ...]:
     """Return every table that has rows."""
     best, worst = by_profit(sheet.trades)
+    rules = sheet.bindings.rules if sheet.bindings else ()
     made = (
         _equity(sheet),
         _trading(sheet),
+        _years(sheet),
         _drawdowns(sheet),
+        Table("Rules: when each bound", rules_table.HEADER, rules_table.rows(rules), rules_table.WORDS),
         _trades(sheet, best, "Best trades"),
         _trades(sheet, worst, "Worst trades"),
     )
@@ -145,6 +154,18 @@ def _trading(sheet: TearSheet) -> Table:
     ]
     costs = [_paid(name.replace("_", "-"), x) for name, x in metrics.costs.items()]
     return Table("Trading and costs", ("", "strategy"), (*rows, *costs))
+
+
+def _years(sheet: TearSheet) -> Table:
+    """Return the table of years; without rows where there is but one."""
+    columns = [x for x in (sheet.strategy_metrics, sheet.benchmark_metrics) if x is not None]
+    header, names = ["year"], ("return", "Sharpe ratio", "maximum drawdown")
+    header += [*names, *(f"{sheet.benchmark_name}: {name}" for name in names)][: 3 * len(columns)]
+    rows = []
+    for same in zip(*(x.years for x in columns), strict=True):
+        cells = ((gain(x.total_return), fixed(x.sharpe, 2), percent(x.max_drawdown)) for x in same)
+        rows.append((str(same[0].year), *(text for triple in cells for text in triple)))
+    return Table("Years", tuple(header), tuple(rows) if len(rows) > 1 else (), (0,))
 
 
 def _drawdowns(sheet: TearSheet) -> Table:

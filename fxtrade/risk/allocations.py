@@ -17,7 +17,7 @@ import numpy as np
 from fxtrade.core import compat
 from fxtrade.core.errors import DataError
 from fxtrade.core.registry import build
-from fxtrade.risk import allocate, quadratic, risk_budget, tail_risk
+from fxtrade.risk import allocate, hierarchical, quadratic, risk_budget, tail_risk
 from fxtrade.risk.allocation_checks import SHAPES, check, check_shapes
 from fxtrade.risk.allocation_types import Allocation, Groups, Problem
 
@@ -25,6 +25,10 @@ ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
     "equal": allocate.equal,
     "inverse_volatility": allocate.inverse_volatility,
     "inverse_variance": allocate.inverse_variance,
+    "hrp": hierarchical.hrp,
+    "herc": hierarchical.herc,
+    "nco": hierarchical.nco,
+    "schur": hierarchical.schur,
     "minimum_variance": quadratic.minimum_variance,
     "mean_variance": quadratic.mean_variance,
     "maximum_diversification": quadratic.maximum_diversification,
@@ -32,6 +36,8 @@ ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
     "minimum_cvar": tail_risk.minimum_cvar,
     "minimum_cdar": tail_risk.minimum_cdar,
 }
+# those that leave out assets whose variance is missing; for the others such assets need the bounds 0
+LEAVES_OUT_MISSING: frozenset[str] = frozenset({"hrp", "herc", "nco", "schur"})
 
 
 def solve(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,8 +12,10 @@ from jaxtyping import Float
 
 from fxtrade.core.order_types import Order
 from fxtrade.core.stream import Stream
-from fxtrade.core.trading_types import Account, Observation, Rule
+from fxtrade.core.trading_types import Account, ChainState, Observation, Rule, RuleTrace
 from fxtrade.core.types import Array, Forecast
+from fxtrade.risk.reduce import ROUNDING, kept_weight
+from fxtrade.risk.signals import as_real
 
 
 def chain(*rules: Rule) -> Rule:
@@ -27,6 +30,25 @@ def chain(*rules: Rule) -> Rule:
             target, state = rule.update(target, state, obs, account)
             after.append(state)
         return target, tuple(after)
+
+    return Rule(init, update)
+
+
+def traced(*rules: Rule) -> Rule:
+    """Return the rule of `chain`, which records in its state what each rule did; `Result.rules` has it of every bar."""
+
+    def init(obs: Observation) -> ChainState:
+        none = jnp.zeros(len(rules))
+        return ChainState(tuple(rule.init(obs) for rule in rules), RuleTrace(none > 0, none, none))
+
+    def update(target: Any, state: ChainState, obs: Observation, account: Account | None):
+        kept = None if account is None else kept_weight("traced", account)
+        targets, states = [target], []
+        for rule, inner in zip(rules, state.states, strict=True):
+            target, inner = rule.update(target, inner, obs, account)
+            targets.append(target)
+            states.append(inner)
+        return target, ChainState(tuple(states), _trace([as_real(_weight(t)) for t in targets], kept))
 
     return Rule(init, update)
 
@@ -73,3 +95,19 @@ def first_target(row: Observation) -> Float[Array, " A"]:
 
 def _observed(rows: Forecast | Observation) -> Observation:
     return rows if isinstance(rows, Observation) else Observation(rows)
+
+
+def _weight(target: Array | Order) -> Array:
+    return target.weight if isinstance(target, Order) else target
+
+
+def _trace(weights: Sequence[Float[Array, " A"]], kept: Float[Array, " A"] | None) -> RuleTrace:
+    """Return what the rules did whose input and targets these are."""
+    if len(weights) == 1:
+        return RuleTrace(jnp.zeros(0, bool), jnp.zeros(0), jnp.zeros(0))
+    table = jnp.stack(weights)
+    before, after = table[:-1], table[1:]
+    same = (jnp.abs(after - before) <= ROUNDING * jnp.abs(before)) | (jnp.isnan(before) & jnp.isnan(after))
+    leads_to = jnp.where(jnp.isnan(table), 0.0 if kept is None else kept[None], table)
+    gross = jnp.sum(jnp.abs(leads_to), -1)
+    return RuleTrace(jnp.any(~same, -1), gross[:-1], gross[1:])

@@ -21,6 +21,7 @@ from jax.core import Tracer
 from jaxtyping import ArrayLike, Bool, Float
 
 from fxtrade.core.errors import ConfigError
+from fxtrade.core.registry import Interval
 from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.core.types import Array, Number, PerAsset
 
@@ -76,6 +77,12 @@ def known_value(name: str, option: Number) -> float | None:
     if value.ndim or value.dtype.kind not in "iuf":
         raise ConfigError(f"{name}={option!r} is not one number; give several by `jax.vmap` over the rule")
     return float(value)
+
+
+def check_range(name: str, option: PerAsset, allowed: Interval) -> None:
+    """Raise ConfigError for an option outside an interval, unless it is traced."""
+    if not isinstance(option, Tracer) and not all(float(value) in allowed for value in np.ravel(option)):
+        raise ConfigError(f"{name}={option!r} is impossible; give a number {str(allowed) or 'that is finite'}")
 
 
 def check_window(name: str, window: Number, max_window: int | None = None) -> float | None:

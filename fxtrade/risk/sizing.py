@@ -39,7 +39,7 @@ def threshold(
         sure = confidence(forecast)
         return jnp.where(sure >= jnp.asarray(threshold, sure.dtype), direction(forecast), 0)
 
-    return _overlapping("threshold", decide, horizon, max_gross_exposure, allow_short)
+    return overlapping("threshold", decide, horizon, max_gross_exposure, allow_short)
 
 
 def proportional(*, horizon: int = 1, max_gross_exposure: Number = 1.0, allow_short: bool = True) -> Rule:
@@ -54,10 +54,10 @@ def proportional(*, horizon: int = 1, max_gross_exposure: Number = 1.0, allow_sh
     """
 
     def decide(forecast: Forecast) -> Float[Array, " A"]:
-        down, up = _down_up(forecast)
+        down, up = down_up(forecast)
         return jnp.where(forecast.ok, up - down, 0.0)
 
-    return _overlapping("proportional", decide, horizon, max_gross_exposure, allow_short)
+    return overlapping("proportional", decide, horizon, max_gross_exposure, allow_short)
 
 
 def confidence(forecast: Forecast) -> Float[Array, "*N A"]:
@@ -68,7 +68,7 @@ def confidence(forecast: Forecast) -> Float[Array, "*N A"]:
     Raises:
         ConfigError: the forecast has neither two nor three classes.
     """
-    down, up = _down_up(forecast)
+    down, up = down_up(forecast)
     edge = 2 * jnp.abs(up - 0.5) if forecast.prob.shape[-1] == 2 else jnp.abs(up - down)
     return jnp.where(forecast.ok, edge, 0.0)
 
@@ -79,7 +79,7 @@ def direction(forecast: Forecast) -> Int[Array, "*N A"]:
     Raises:
         ConfigError: the forecast has neither two nor three classes.
     """
-    down, up = _down_up(forecast)
+    down, up = down_up(forecast)
     return jnp.where(forecast.ok, (up > down).astype(jnp.int32) - (up < down).astype(jnp.int32), 0)
 
 
@@ -112,7 +112,7 @@ def confidence_threshold(
     return jnp.where(count > 0, ranked[ranked.size - kept], jnp.inf)
 
 
-def _overlapping(
+def overlapping(
     name: str, decide: Callable[[Forecast], Array], horizon: int, max_gross_exposure: Number, allow_short: bool
 ) -> Rule:
     """Return the rule that holds the mean of the last `horizon` decisions; its state is all of them but the newest."""
@@ -128,14 +128,17 @@ def _overlapping(
     def update(target, past, obs, account):
         decision = decide(obs.forecast)
         held = jnp.concatenate([past, (decision if allow_short else jnp.maximum(decision, 0))[None]])
-        scale = jnp.asarray(max_gross_exposure / (horizon * decision.shape[0]), obs.forecast.prob.dtype)
+        whole = jnp.issubdtype(decision.dtype, jnp.integer)
+        real = obs.forecast.prob.dtype if whole else decision.dtype
+        scale = jnp.asarray(max_gross_exposure / (horizon * decision.shape[0]), real)
         weight = windowed_sum(held, horizon)[0].astype(scale.dtype) * scale
         return weight.astype(target.dtype), held[1:]
 
     return Rule(init, update)
 
 
-def _down_up(forecast: Forecast) -> tuple[Float[Array, "*N A"], Float[Array, "*N A"]]:
+def down_up(forecast: Forecast) -> tuple[Float[Array, "*N A"], Float[Array, "*N A"]]:
+    """Return the probabilities of down and up. Raises ConfigError for neither two nor three classes."""
     classes = forecast.prob.shape[-1]
     if classes not in (2, 3):
         raise ConfigError(f"a forecast of {classes} classes has no direction; give 2 (down, up) or 3 (down, flat, up)")

@@ -21,6 +21,7 @@ import jax
 
 import fxtrade
 from fxtrade.core.config import ReportConfig, RunConfig
+from fxtrade.core.portfolio_config import PortfolioConfig
 from fxtrade.core.registry import to_dict
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "polars", "scikit-learn")
@@ -111,15 +112,24 @@ def config_hash(config: RunConfig) -> str:
     of the data does not count: their fingerprint identifies them.
     """
     own = with_all_baselines(config)
-    chosen = {key: value for key, value in non_defaults(own).items() if key not in ("name", "study")}
-    if "data" in chosen:
-        chosen["data"] = {key: value for key, value in chosen["data"].items() if key != "path"}
-    return hashlib.blake2b(json.dumps(chosen, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return _hash({key: value for key, value in non_defaults(own).items() if key != "study"})
 
 
 def with_all_baselines(config: RunConfig) -> RunConfig:
     """Return the config with the default baselines, since the results of a network do not depend on them."""
     return dataclasses.replace(config, report=dataclasses.replace(config.report, baselines=ReportConfig().baselines))
+
+
+def portfolio_hash(config: PortfolioConfig) -> str:
+    """Return a hash that identifies a portfolio as a trial, as `config_hash` does a run."""
+    return _hash(_differing(to_dict(config), to_dict(PortfolioConfig())))
+
+
+def _hash(chosen: Mapping[str, Any]) -> str:
+    chosen = {key: value for key, value in chosen.items() if key != "name"}
+    if "data" in chosen:
+        chosen["data"] = {key: value for key, value in chosen["data"].items() if key != "path"}
+    return hashlib.blake2b(json.dumps(chosen, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def non_defaults(config: RunConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pytest
 from fxtrade.backtest import engine
 from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
-from fxtrade.core.market_types import ExecutionPolicy, Market
+from fxtrade.core.market_types import Conditions, ExecutionPolicy, Market
 from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.core.types import Bars, Book
@@ -380,3 +380,28 @@ def test_bars_that_a_rule_cannot_be_backtested_on(changes, message):
         engine.backtest_rule(bars.replace(**changes), RULES["buy_and_hold"](), FREE)
     with pytest.raises(ConfigError, match="give scalars"):
         engine.backtest_rule(bars, RULES["buy_and_hold"](), grid(fee_bps=(1, 2), latency=(0,))[0])
+
+
+@pytest.mark.parametrize("latency", [0, 3])
+def test_where_orders_are_refused_the_account_waits_and_the_rule_goes_on(latency):
+    bars, first = whole(walk(np.random.default_rng(0), 60)), 20
+    halted = np.arange(60)[:, None] < [first] * A
+    rule = RULES["momentum"](lookback=4, weight=0.2, allow_short=True)
+    terms = market(5, latency=latency), engine.POLICY, Conditions(halted=halted)
+    found = engine.backtest_rule(bars, rule, *terms)
+    with compat.float64():
+        asked = np.asarray(replay(rule, Observation(bars=bars)))
+    expected = engine.backtest(bars, np.where(halted, np.nan, asked), *terms[:2])
+    np.testing.assert_array_equal(found.equity, expected.equity)
+    np.testing.assert_array_equal(engine.backtest(bars, asked, *terms).equity, expected.equity)
+    assert (found.equity[: first + 1 + latency] == 1).all() and found.traded[first + 1 + latency].any()
+
+
+def test_a_rule_in_many_markets_equals_it_in_one_after_another():
+    bars, given = whole(walk(np.random.default_rng(0))), targets(np.random.default_rng(1))
+    rule, (markets, names) = stop_of_equity(0.02), grid(fee_bps=(0, 20), latency=(0, 2))
+    found = engine.stress_rule(bars, rule, markets, target=given)
+    for p, (fee, latency) in enumerate(names):
+        one = engine.backtest_rule(bars, rule, market(fee, latency=latency), target=given)
+        np.testing.assert_allclose(found.equity[p], one.equity, rtol=1e-12)
+    assert len(np.unique(found.equity[:, -1])) == 4

@@ -1,4 +1,4 @@
-"""The code of the README, of the tutorials and of the pages on rules and on trading runs as it is printed."""
+"""The code of the README, of the tutorials and of the pages on rules, portfolios and trading runs as it is printed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from tests.docs import run_page
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs/tutorials").glob("*.md"))
-ALONE = (ROOT / "README.md", ROOT / "docs/rules.md", ROOT / "docs/trading.md")
+ALONE = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("rules.md", "portfolio.md", "hedging.md", "trading.md")),
+)
 PAGES = [path for path in (*ALONE, *TUTORIALS) if "```" in path.read_text()]
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
 OUTPUTS = {"results", "data", "site", "build", "dist"}  # folders at the root that git ignores

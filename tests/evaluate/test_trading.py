@@ -14,8 +14,8 @@ from fxtrade.core.types import Forecast
 from fxtrade.evaluate import trading
 from fxtrade.metrics import returns, trades
 from fxtrade.pipeline import dataset
-from fxtrade.pipeline.build import build_rules, build_sizing
 from fxtrade.pipeline.market import build_market
+from fxtrade.pipeline.strategy import build_rules, build_sizing
 from fxtrade.validate import splits
 
 CONFIG = RunConfig(features={"log_return": {"horizons": (1,)}}, scaler=ScalerConfig(20.0))
@@ -72,6 +72,14 @@ class TestTrade:
         before = np.arange(len(made.ok)) < data.split.test.argmax()
         outcome = trading.trade(data, Forecast(made.prob, made.ok & before[:, None]), FREE, 1)
         assert outcome.strategy.trades == 0 and outcome.strategy.total_return == 0
+
+    def test_the_result_says_when_each_rule_bound(self, data, foreseen):
+        rules = (RuleConfig("leverage_limit", {"max_gross_exposure": 0.3}), RuleConfig("kill_switch"))
+        limit, switch = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, rules=rules), 1).rules
+        assert (limit.name, switch.name, switch.episodes) == ("leverage_limit", "kill_switch", 0)
+        assert 0 < limit.share <= 1 and limit.gross_before > limit.gross_after == pytest.approx(0.3)
+        assert data.panel.times[data.split.test.argmax()] < limit.first < limit.last
+        assert foreseen.rules == ()
 
     def test_long_only(self, data):
         long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, allow_short=False), 1)
@@ -187,13 +195,18 @@ def test_rules_and_costs_that_do_not_exist_are_refused_by_key(changes, message):
         build(dataclasses.replace(FREE, **changes))
 
 
+def targets(*given) -> np.ndarray:
+    """The targets of the rules in each row."""
+    panel, _, strategy = trading.traded(*given)
+    return strategy.targets(panel.bars)
+
+
 class TestRules:
     def test_the_default_trades_the_changes_of_the_sizing(self, data):
         made = guess(data, 1.0)
         for horizon in (1, 8):
             quiet, every = (
-                trading.orders(data, made, config, horizon).target
-                for config in (FREE, dataclasses.replace(FREE, rules=None))
+                targets(data, made, config, horizon) for config in (FREE, dataclasses.replace(FREE, rules=None))
             )
             kept = np.concatenate([[np.zeros(every.shape[1], bool)], every[1:] == every[:-1]])
             np.testing.assert_array_equal(quiet, np.where(kept, np.nan, every))
@@ -205,7 +218,7 @@ class TestRules:
 
     def test_the_option_horizon_holds_slices_for_longer(self, data):
         longer = dataclasses.replace(FREE, sizing=RuleConfig("threshold", {"horizon": 8}))
-        one, two = (trading.orders(data, guess(data, 1.0), *given).target for given in ((longer, 1), (FREE, 8)))
+        one, two = (targets(data, guess(data, 1.0), *given) for given in ((longer, 1), (FREE, 8)))
         np.testing.assert_array_equal(one, two)
 
 

@@ -14,7 +14,7 @@ from fxtrade.core.config import DataConfig, LabelConfig, TrainConfig
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
 from fxtrade.core.trade_config import FundingConfig, RuleConfig, TradeConfig
 from fxtrade.data import bars as bar_files
-from fxtrade.experiment import backtest
+from fxtrade.experiment import backtest, trade_sheet
 from fxtrade.market import costs
 from fxtrade.report.progress import Console
 from fxtrade.runs import ledger, run_dir
@@ -31,7 +31,7 @@ class TestRun:
     def test_on_its_own_terms_it_is_the_backtest_of_the_report(self, copy):
         made = backtest.of_run(copy, run_dir.load_config(copy), name="same", console=QUIET)
         assert made == copy / "backtest-same" and {p.name for p in made.iterdir()} == FILES
-        record, then = BacktestRecord.read(made / backtest.RECORD), report(copy).trading.strategy
+        record, then = BacktestRecord.read(made / trade_sheet.RECORD), report(copy).trading.strategy
         assert record.metrics["total_return"] == then.total_return
         assert record.metrics["daily_sharpe"] == pytest.approx(then.daily_sharpe, nan_ok=True)
         assert record.data_fingerprint == RunRecord.read(copy / run_dir.RECORD).identity.data_fingerprint
@@ -47,7 +47,7 @@ class TestRun:
         first = next(trial for trial in before if trial.run == copy.name)
         assert own.run == f"{copy.name}/{made.name}" and own.test == first.test and own.symbols == first.symbols
         assert own.config_hash != first.config_hash and own.data_fingerprint == first.data_fingerprint
-        record = BacktestRecord.read(made / backtest.RECORD)
+        record = BacktestRecord.read(made / trade_sheet.RECORD)
         assert record.trade.latency == 2 and record.metrics["total_return"] == own.metrics["total_return"]
         assert own.metrics["total_return"] != first.metrics["total_return"]
 
@@ -115,7 +115,7 @@ class TestFile:
         trade = dataclasses.replace(FREE, costs={"fee": {"rate_bps": 5.0}}, latency=1)
         made = backtest.of_file(file, "weights", trade, DataConfig(path=str(folder)), tmp_path, "w", QUIET)
         assert {p.name for p in made.iterdir()} == FILES
-        record = BacktestRecord.read(made / backtest.RECORD)
+        record = BacktestRecord.read(made / trade_sheet.RECORD)
         assert pl.read_parquet(made / "equity.parquet")["equity"][-1] - 1 == record.metrics["total_return"]
         first = int(np.isfinite(weight).any(1).argmax())
         own = fx.backtest(panel.rows(slice(first, None)), weight[first:], market=costs.market(5, latency=1))
@@ -136,8 +136,8 @@ class TestFile:
         weight = np.select([side == 1, side == 2], [1.0, 0.0], np.nan)[:, None]
         alone = bar_files.read(folder, symbols=panel.symbols[1:])
         expected = fx.backtest(alone, weight, market=costs.build({})).equity[-1] - 1
-        assert BacktestRecord.read(made / backtest.RECORD).symbols == panel.symbols[1:]
-        total = BacktestRecord.read(made / backtest.RECORD).metrics["total_return"]
+        assert BacktestRecord.read(made / trade_sheet.RECORD).symbols == panel.symbols[1:]
+        total = BacktestRecord.read(made / trade_sheet.RECORD).metrics["total_return"]
         assert total == pytest.approx(expected, rel=1e-12) and total != 0
 
     def test_only_named_symbols_are_read_from_the_first_row_on_and_earlier_weights_are_carried_in(
@@ -155,7 +155,7 @@ class TestFile:
         for name, start in (("all", None), ("late", "2024-01-05")):
             data = DataConfig(path=str(here), start=start)
             made = backtest.of_file(tmp_path / "w.csv", "weights", FREE, data, tmp_path, name, QUIET)
-            found[name] = BacktestRecord.read(made / backtest.RECORD), (made / "tearsheet.md").read_text()
+            found[name] = BacktestRecord.read(made / trade_sheet.RECORD), (made / "tearsheet.md").read_text()
         assert all(record.symbols == ("LATE", "WHOLE") for record, _ in found.values())
         assert found["all"][0].traded.first == panel.times[9]
         assert "9 bars before the first decision left out" in found["all"][1]
@@ -173,7 +173,7 @@ class TestFile:
         once = (RuleConfig("only_changes"),)
         for name, trade in {"all": FREE, "once": dataclasses.replace(FREE, rules=once)}.items():
             made = backtest.of_file(file, "weights", trade, data, tmp_path, name, QUIET)
-            found[name] = BacktestRecord.read(made / backtest.RECORD).metrics["total_return"]
+            found[name] = BacktestRecord.read(made / trade_sheet.RECORD).metrics["total_return"]
         held = np.full((400, 2), np.nan)
         held[0] = 0.5
         assert found["once"] == pytest.approx(
@@ -184,6 +184,18 @@ class TestFile:
         made = backtest.of_file(file, "weights", stopped, data, tmp_path, "stopped", QUIET)
         text = (made / "tearsheet.md").read_text()
         assert "total return by path" in text and "stop 1.0 %, target 1.0 %" in text
+
+    def test_the_tear_sheet_says_when_which_rule_bound(self, market, tmp_path):
+        folder, panel, _ = market
+        file = weights_file(tmp_path / "w.csv", panel, np.full((400, 2), 0.5))
+        rules = (RuleConfig("leverage_limit", {"max_gross_exposure": 0.4}), RuleConfig("kill_switch"))
+        trade, data = dataclasses.replace(FREE, rules=rules), DataConfig(path=str(folder))
+        made = backtest.of_file(file, "weights", trade, data, tmp_path, "guarded", QUIET)
+        text = (made / "tearsheet.md").read_text()
+        assert "## Rules: when each bound" in text and "| kill_switch | 0.0 % | 0 | 0 |" in text
+        row = next(line for line in text.splitlines() if line.startswith("| leverage_limit |"))
+        assert row.startswith("| leverage_limit | 100.0 % | 1 | 400 |") and row.endswith("| 100.0 % | 40.0 % |")
+        assert (made / "plots" / "tearsheet_rules.png").exists()
 
     def test_page_markdown_and_terminal_name_the_benchmark_and_give_notes(self, market, tmp_path, capsys):
         folder, panel, weight = market

@@ -10,6 +10,8 @@ from fxtrade.core.trading_types import Result
 from fxtrade.data.panel import Panel
 from fxtrade.evaluate.tearsheet import TearSheet, tear_sheet
 from fxtrade.market.costs import market
+from fxtrade.risk import RULES
+from fxtrade.risk.rule import traced
 from tests.helpers import markets
 
 START, HOUR, DAY = 1_704_067_200 * 10**9, 3_600 * 10**9, 86_400 * 10**9  # 2024-01-01, a Monday
@@ -36,6 +38,16 @@ def sheet(data: Panel | None = None, capital: float = 1.0, **changes) -> TearShe
         "benchmark": held.equity, "title": "A & <b>", "warnings": ("2 < 3 positions",), "trials": (0.01, -0.02, np.nan),
     } | changes  # fmt: skip
     return tear_sheet(data, made, trades(made.executions, data.bars), capital, **options)
+
+
+def ruled(data: Panel | None = None) -> TearSheet:
+    """The tear sheet of rules that were traced, of which one never binds."""
+    data = panel() if data is None else data
+    options = {"momentum": {"lookback": 20, "weight": 0.5}, "drawdown_stop": {"max_drawdown": 0.05, "cooldown": 48}}
+    names = (*options, "kill_switch")
+    rule = traced(*(RULES[name](**options.get(name, {"min_equity": 0.01})) for name in names))
+    made = engine.backtest_rule(data.bars, rule, market(1), record=True)
+    return tear_sheet(data, made, trades(made.executions, data.bars), rules=names)
 
 
 def idle(data: Panel, **options) -> TearSheet:

@@ -20,6 +20,7 @@ from fxtrade.features.spread import ESTIMATORS
 from fxtrade.market import carry, costs, fees
 from fxtrade.pipeline import build
 from fxtrade.pipeline.market import build_costs, build_market
+from fxtrade.pipeline.strategy import Strategy, build_rule
 from fxtrade.runs import provenance
 from tests.helpers import markets
 from tests.helpers.bar_files import START, write
@@ -44,8 +45,6 @@ def test_the_defaults_are_the_engine_s_and_leave_the_hash_of_a_config_as_it_was(
     terms = build.build_terms(config, panel)
     assert equal(terms.market, costs.market(10, 1)) and terms.policy == ExecutionPolicy()
     assert terms[2:] == (Conditions(), 1.0, "")
-    target = np.zeros((N, 2))
-    assert build.build_order(config, target) == Order(target)
     assert provenance.config_hash(RunConfig(features={"log_return": {}})) == "6fbb6c328d8db853"  # of version 0.1.0
     assert hash(config) == hash(TradeConfig())
 
@@ -75,12 +74,14 @@ def test_the_policy_has_every_choice():
 
 def test_a_bracket_is_attached_to_every_order(panel):
     target = np.where(np.arange(N)[:, None] % 9 == 0, 0.4, np.nan) * [1, -1]
-    order = build.build_order(TradeConfig(bracket={"stop": 0.01, "target": 0.02}), target)
+    config = TradeConfig(rules=None, bracket={"stop": 0.01, "target": 0.02})
+    strategy = Strategy(build_rule(config), target)
+    order = strategy.targets(panel.bars)
     assert order.bracket.trailing is order.bracket.break_even is None
     whole = np.full(target.shape, 1.0)
     by_hand = Order(target, bracket=Bracket(0.01 * whole, 0.02 * whole))
     terms = build.build_terms(TradeConfig(), panel)
-    found, expected = (terms.backtest(panel.bars, x, record=True) for x in (order, by_hand))
+    found, expected = (terms.backtest(panel.bars, x, record=True) for x in (strategy, by_hand))
     np.testing.assert_array_equal(found.equity, expected.equity)
     assert {1, 2} <= set(found.executions.reason[found.executions.units != 0].tolist())  # stops and targets were hit
 

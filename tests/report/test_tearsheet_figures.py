@@ -20,6 +20,17 @@ def test_every_figure_is_there(sheet):
     assert list(tearsheet_figures.figures(sheet)) == names
 
 
+def test_bindings_of_rules_over_time(monkeypatch):
+    monkeypatch.setattr(tearsheet_figures, "STRETCHES", 100)
+    sheet = sample.ruled()
+    made = tearsheet_figures.figures(sheet)["rules"]
+    (strip,) = traces(made)
+    first, shares = sheet.bindings.shares(100)
+    np.testing.assert_array_equal(times(strip["x"]), sheet.closes[1:][first])
+    np.testing.assert_array_equal(numbers(strip["z"]), shares.ravel())
+    assert made.layout.yaxis.ticktext == ("momentum", "drawdown_stop", "kill_switch")
+
+
 def test_curves_are_those_of_the_tear_sheet(sheet):
     drawn = traces(tearsheet_figures.curves(sheet))
     assert [trace["name"] for trace in drawn] == ["benchmark"] * 3 + ["strategy"] * 3

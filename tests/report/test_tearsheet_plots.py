@@ -49,6 +49,16 @@ def test_profits_are_drawn_in_percent_of_the_capital(sheet, figures):
         np.testing.assert_allclose(heights, 100 * np.array(part.profit))
 
 
+def test_bindings_of_rules_are_drawn_where_there_are_any(figures):
+    sheet = sample.ruled()
+    made = tearsheet_plots.figures(sheet)["tearsheet_rules"]
+    (axes,) = made.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["momentum", "drawdown_stop", "kill_switch"]
+    drawn = axes.collections[0].get_array()
+    np.testing.assert_array_equal(drawn.mask, sheet.bindings.shares(tearsheet_plots.STRETCHES)[1] == 0)
+    assert 0.01 < (plotting.pixels(made)[..., :3] < 250).any(-1).mean() < 0.9 and "tearsheet_rules" not in figures
+
+
 def test_every_day_is_counted_once(sheet, figures):
     (axes,) = figures["tearsheet_days"].axes
     assert sum(bar.get_height() for bar in axes.patches) == len(sheet.strategy.days)

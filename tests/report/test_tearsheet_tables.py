@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fxtrade.report import tearsheet_tables
-from fxtrade.report.formatting import gain, percent, signed_percent
+from fxtrade.report.formatting import DASH, gain, percent, signed_percent
 from tests.helpers import tearsheet_sample as sample
 
 
@@ -97,6 +97,21 @@ def test_a_close_belongs_to_the_day_that_it_ends():
     assert shown == str(daily.panel.times[row].astype("M8[ns]"))[:10]
 
 
+def test_rules_and_when_each_bound(sheet):
+    ruled = sample.ruled()
+    made = table(ruled, "Rules: when each bound")
+    momentum, stop, never = ruled.bindings.rules
+    assert [row[0] for row in made.rows] == ["momentum", "drawdown_stop", "kill_switch"]
+    assert made.rows[0][1] == percent(momentum.share) and momentum.share == 1
+    day = str(np.datetime64(stop.first - 1, "ns"))[:10]
+    assert made.rows[1][1:5] == (percent(stop.share), str(stop.episodes), str(stop.longest), day)
+    assert stop.longest == 48 and made.rows[1][-1] == "0.0 %"
+    assert never.episodes == 0 and made.rows[2][1:] == ("0.0 %", "0", "0", *[DASH] * 4)
+    assert any("binds" in note for note in tearsheet_tables.notes(ruled))
+    assert sheet.bindings is None and "Rules: when each bound" not in {t.title for t in tearsheet_tables.tables(sheet)}
+    assert not any("binds" in note for note in tearsheet_tables.notes(sheet))
+
+
 def test_description(sheet):
     span = "2024-01-01 to 2024-03-20, 1,920 bars of 1h of a simulated market"
     assert tearsheet_tables.describe(sheet) == f"{span}: {', '.join(sample.SYMBOLS)}"
@@ -104,3 +119,17 @@ def test_description(sheet):
     assert tearsheet_tables.describe(dataclasses.replace(sheet, panel=many)).endswith(
         "bars of 1h: " + ", ".join(f"A{i}" for i in range(12)) + " and 3 more"
     )
+
+
+def test_years_stand_beside_those_of_the_benchmark(sheet):
+    assert not [t for t in tearsheet_tables.tables(sheet) if t.title == "Years"]  # there is but one
+    longer = sample.sheet(sample.panel(450, sample.DAY))
+    made = table(longer, "Years")
+    assert made.header == (
+        *("year", "return", "Sharpe ratio", "maximum drawdown"),
+        *("benchmark: return", "benchmark: Sharpe ratio", "benchmark: maximum drawdown"),
+    )
+    for row, own, held in zip(made.rows, longer.strategy_metrics.years, longer.benchmark_metrics.years, strict=True):
+        assert row[0] == str(own.year) and row[1] == gain(own.total_return) and row[4] == gain(held.total_return)
+        assert row[3] == percent(own.max_drawdown) and row[6] == percent(held.max_drawdown)
+    assert len(table(sample.sheet(sample.panel(450, sample.DAY), benchmark=None), "Years").header) == 4
