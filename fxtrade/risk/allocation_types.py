@@ -30,13 +30,14 @@ class Problem(NamedTuple):
     Attributes:
         covariance: of returns, positive semidefinite, over the period between two rebalancings or any other.
         mean: expected returns over the same period.
-        returns: rows of past returns, scenarios of equal probability for CVaR and CDaR.
+        returns: rows of past returns, the scenarios of CVaR and CDaR.
         budgets: shares of the risk, positive; None: equal.
         lower, upper: bounds of each weight; None: 0 and 1.
         groups: limits of sums of weights.
         before: weights held before, from which turnover is counted.
         cost: what trading a weight of 1 costs, by asset, `market.costs.cost_per_value`; it enters the objective of
             those allocations that have one.
+        probability: of each row of `returns`, summing to 1; None: equal.
     """
 
     covariance: Float[Array, "A A"]
@@ -48,6 +49,7 @@ class Problem(NamedTuple):
     groups: Groups | None = None
     before: Float[Array, " A"] | None = None
     cost: Float[Array, " A"] | None = None
+    probability: Float[Array, " T"] | None = None
 
 
 class Allocation(NamedTuple):

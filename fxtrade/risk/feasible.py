@@ -54,10 +54,11 @@ def in_proportion(share: Float[Array, " A"], problem: Problem) -> Float[Array, "
     first, last = (jnp.where(positive, jnp.maximum(limit, 0) / safe, 0) for limit in (lower, upper))  # k of the bounds
     points = jnp.sort(jnp.concatenate([jnp.zeros_like(share), first, jnp.where(jnp.isinf(last), 0, last)]))
     total = jnp.clip(points[:, None] * share[None], lower[None], upper[None]).sum(1)
-    start = jnp.maximum((total <= 1).sum() - 1, 0)  # the sum rises to 1 after this point
-    slope = jnp.where(positive & (first <= points[start]) & (points[start] < last), share, 0).sum()
-    scale = points[start] + jnp.where(slope > 0, (1 - total[start]) / jnp.where(slope > 0, slope, 1), 0)
-    weight = jnp.clip(scale * share, lower, upper)
+    start = points[jnp.maximum((total <= 1).sum() - 1, 0)]  # the sum rises to 1 after this point
+    free = positive & (first <= start) & (start < last)
+    held = jnp.where(free, 0, jnp.clip(start * share, lower, upper))
+    slope = jnp.where(free, share, 0).sum()
+    weight = jnp.where(free, share * ((1 - held.sum()) / jnp.where(slope > 0, slope, 1)), held)
     missing = 1 - weight.sum()
     space = jnp.where(jnp.isinf(upper), 1, upper - weight)
     some = missing > 100 * jnp.finfo(share.dtype).eps  # no rounding

@@ -4,8 +4,8 @@
     subject to  Ax = b,  lower <= x <= upper
 
 An infinite price makes a limit hard; a price of 0, or a bound or limit that is infinite, leaves it out. Two bounds may
-be equal. Bounds, groups, trading costs, CVaR and drawdowns are all of this form. Predictor and corrector as in Mehrotra 1992 (SIAM Journal on
-Optimization 2); all steps of an iteration share one Cholesky factor of the size of P, for bounds and charges are
+be equal. Bounds, groups, trading costs, CVaR and drawdowns are all of this form. Predictor and corrector as in Mehrotra
+1992 (SIAM Journal on Optimization 2). An iteration has one Cholesky factor of the size of P, for bounds and charges are
 diagonal, and slacks of soft limits are eliminated row by row.
 
 Gradients are those of the conditions of the optimum (implicit function theorem; Amos & Kolter 2017, OptNet): one more
@@ -29,7 +29,7 @@ Factor = tuple[Callable[[Array], Array], Float[Array, ""]]  # a function that so
 
 
 class Rows(Protocol):
-    """The matrix G, over the n variables that have a Hessian and bounds, and over further ones of its own after them."""
+    """The matrix G, over the n variables that have a Hessian and bounds, and over further ones of its own."""
 
     def apply(self, x: Float[Array, " N"]) -> Float[Array, " m"]:
         """Return Gx."""
@@ -314,9 +314,7 @@ def _iterate(program: Program, limits: _Limits, at: Point) -> Point:
     return point._replace(residual=_residual(program, limits, point))
 
 
-def cholesky_solver(
-    matrix: Float[Array, "n n"], rounded: Float[Array, " n"], equal: Float[Array, "k n"]
-) -> Factor:
+def cholesky_solver(matrix: Float[Array, "n n"], rounded: Float[Array, " n"], equal: Float[Array, "k n"]) -> Factor:
     """Return the function that solves (matrix + c equal' equal) x = r, and c: see `Rows.factor`.
 
     Args:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Number
 from fxtrade.risk.allocation_types import Allocation, Problem
 from fxtrade.risk.feasible import bounds, need, or_fallback
 from fxtrade.risk.interior_point import DenseRows, Point, Program, tolerance
+from fxtrade.risk.signals import known_value
 
 
 def portfolio_program(
@@ -29,7 +31,7 @@ def portfolio_program(
         scale: of the gradients; the objective is divided by it, or by the greatest cost if that is greater.
 
     Raises:
-        ConfigError: there are costs or a penalty, and `before` is None.
+        ConfigError: the penalty is negative; or there are costs or a penalty, and `before` is None.
     """
     assets, dtype = problem.covariance.shape[0], problem.covariance.dtype
     lower, upper = bounds(problem)
@@ -68,8 +70,10 @@ def allocation_of(problem: Problem, point: Point, weight: Float[Array, " A"]) ->
 
 def _charge(problem: Problem, name: str, turnover_penalty: Number) -> tuple[Array | None, Array | None]:
     """Return what is held before, and what trading a weight of 1 costs; None without costs."""
-    no_penalty = isinstance(turnover_penalty, (int, float)) and turnover_penalty == 0
-    if problem.cost is None and no_penalty:
+    penalty = known_value(f"{name}: turnover_penalty", turnover_penalty)
+    if penalty is not None and not 0 <= penalty < float("inf"):
+        raise ConfigError(f"{name}: turnover_penalty={penalty!r} is impossible; give a number >= 0")
+    if problem.cost is None and penalty == 0:
         return None, None
     need(problem, name, "before")
     before = jnp.asarray(problem.before, problem.covariance.dtype)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from fxtrade.core.errors import ConfigError
 from fxtrade.core.types import Array, Number
 from fxtrade.risk.allocation_types import Allocation, Problem
 from fxtrade.risk.feasible import bounds, need, refuse, volatility
 from fxtrade.risk.interior_point import DenseRows, Program, solve
 from fxtrade.risk.portfolio_program import allocation_of, portfolio_program
+from fxtrade.risk.signals import known_value
 
 
 def minimum_variance(problem: Problem, *, risk_aversion: Number = 1.0, turnover_penalty: Number = 0.0) -> Allocation:
@@ -18,7 +20,7 @@ def minimum_variance(problem: Problem, *, risk_aversion: Number = 1.0, turnover_
     Supports bounds, groups, `before` and `cost`. Without costs the aversion to risk does not matter.
 
     Raises:
-        ConfigError: there are costs or a penalty, and `before` is None.
+        ConfigError: an option is out of its range; or there are costs or a penalty, and `before` is None.
     """
     mean = jnp.zeros(problem.covariance.shape[0], problem.covariance.dtype)
     return _markowitz(problem, "minimum_variance", mean, risk_aversion, turnover_penalty)
@@ -31,7 +33,7 @@ def mean_variance(problem: Problem, *, risk_aversion: Number = 1.0, turnover_pen
     `cost`.
 
     Raises:
-        ConfigError: `mean` is None; or there are costs or a penalty, and `before` is None.
+        ConfigError: `mean` is None; an option is out of its range; there are costs or a penalty, and `before` is None.
     """
     need(problem, "mean_variance", "mean")
     return _markowitz(problem, "mean_variance", jnp.asarray(problem.mean), risk_aversion, turnover_penalty)
@@ -101,6 +103,9 @@ def _ratio_program(
 def _markowitz(
     problem: Problem, name: str, mean: Float[Array, " A"], risk_aversion: Number, turnover_penalty: Number
 ) -> Allocation:
+    aversion = known_value(f"{name}: risk_aversion", risk_aversion)
+    if aversion is not None and not 0 < aversion < float("inf"):
+        raise ConfigError(f"{name}: risk_aversion={aversion!r} is impossible; give a number > 0")
     hessian = problem.covariance * jnp.asarray(risk_aversion, problem.covariance.dtype)
     assets = len(mean)
     scale = jnp.maximum(jnp.trace(hessian) / assets, jnp.abs(mean).max())

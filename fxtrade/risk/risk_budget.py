@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -35,13 +36,16 @@ def risk_budget(problem: Problem) -> Allocation:
     budget = budget / budget.sum()
     sigma = volatility(covariance)
     inverse = jnp.where(sigma > 0, 1 / jnp.where(sigma > 0, sigma, 1), 0)
-    found = _contributions(covariance * inverse[:, None] * inverse[None], budget)
+    correlation = covariance * inverse[:, None] * inverse[None] + jnp.diag((sigma == 0).astype(sigma.dtype))
+    found = _contributions(correlation, budget)
     weight, residual, iterations = found.x * inverse, found.residual, found.iterations
     weight = weight / weight.sum()
     if problem.lower is not None or problem.upper is not None:
         lower, upper = bounds(problem)
         scaled = covariance / (weight @ covariance @ weight)
-        found = _bounded(_Bounded(scaled, budget, lower, upper), weight)
+        # a lower bound below 0 never holds, an infinite upper bound neither
+        data = _Bounded(scaled, budget, jnp.maximum(lower, -1), jnp.minimum(upper, 2))
+        _, found = _bounded(data, weight)
         weight, residual, iterations = jnp.clip(found.x, lower, upper), found.residual, iterations + found.iterations
     ok = (sigma > 0).all() & (residual < tolerance(weight.dtype))
     return or_fallback(problem, weight, residual, iterations.astype(jnp.int32), ok)
@@ -56,22 +60,136 @@ class _Found(NamedTuple):
 @jax.custom_jvp
 def _contributions(correlation: Float[Array, "A A"], budget: Float[Array, " A"]) -> _Found:
     """Return x with x_i (Cx)_i = budget_i, and the largest violation."""
-    size = jnp.finfo(budget.dtype)
 
-    def residual(x):
+    def violation(x):
         return jnp.abs(x * (correlation @ x) - budget).max()
 
-    def unfinished(found):
-        return (found.iterations < MAX_ITERATIONS) & (found.residual > 4 * size.eps)
+    def unfinished(carry):
+        found, improved = carry
+        return (found.iterations < MAX_ITERATIONS) & improved
 
-    def advance(found):
+    def advance(carry):
+        found, _ = carry
         x = found.x
         gradient = correlation @ x - budget / x
-        step = -_solve(correlation + jnp.diag(budget / x**2), gradient)
-        relative = jnp.abs(step / x).max()
-        x = x + step * jnp.where(-gradient @ step > (FULL_STEP * budget.min()) , 1 / (1 + relative), 1)
-        return _Found(x, residual(x), found.iterations + 1)
+        step = -_factor(correlation + jnp.diag(budget / x**2))(gradient)
+        damped = -gradient @ step > FULL_STEP**2 * budget.min()
+        x = x + step * jnp.where(damped, 1 / (1 + jnp.abs(step / x).max()), 1)
+        new = _Found(x, violation(x), found.iterations + 1)
+        improved = damped | (new.residual < 0.5 * found.residual)  # quadratic until only rounding is left
+        new = jax.tree.map(lambda a, b: jnp.where(improved, a, b), new, found)
+        return new, improved
 
-    zero = jnp.zeros((), budget.dtype)
     start = jnp.sqrt(budget / jnp.maximum(correlation.sum(1), 0.1))
-    return jax.lax.while_loop(unfinished, advance, _Found(start, residual(start), zero))
+    first = _Found(start, violation(start), jnp.zeros((), budget.dtype))
+    return jax.lax.while_loop(unfinished, advance, (first, jnp.ones((), bool)))[0]
+
+
+@_contributions.defjvp
+def _contributions_jvp(primals, tangents):
+    found = _contributions(*primals)
+    correlation, budget = primals
+    x = found.x
+    _, change = jax.jvp(lambda c, b: c @ x - b / x, primals, tangents)
+    dx = -_factor(correlation + jnp.diag(budget / x**2))(change)
+    return found, _Found(dx, jnp.zeros_like(found.residual), jnp.zeros_like(found.iterations))
+
+
+class _Bounded(NamedTuple):
+    """Budgets with bounds; `covariance` is scaled so that a portfolio near the answer has the variance 1."""
+
+    covariance: Float[Array, "A A"]
+    budget: Float[Array, " A"]
+    lower: Float[Array, " A"]
+    upper: Float[Array, " A"]
+
+
+class _Point(NamedTuple):
+    """Weights and the level of risk; the risk S x of each weight, if no bound holds it; slacks and forces of bounds."""
+
+    x: Float[Array, " A"]
+    level: Float[Array, ""]
+    risk: Float[Array, " A"]
+    below: Float[Array, " A"]
+    lift: Float[Array, " A"]
+    above: Float[Array, " A"]
+    push: Float[Array, " A"]
+
+
+@jax.custom_jvp
+def _bounded(data: _Bounded, start: Float[Array, " A"]) -> tuple[_Point, _Found]:
+    """Return weights with x_i risk_i = level * budget_i, where Sx = risk + lift - push, within bounds and of sum 1.
+
+    Lift and push are positive at the lower and the upper bound alone. A primal-dual interior point, in which the level
+    is a variable as the weights are.
+    """
+    goal = 1e-3 * tolerance(start.dtype)
+
+    def unfinished(carry):
+        at, found = carry
+        return (found.iterations < MAX_ITERATIONS) & (found.residual > goal)
+
+    def advance(carry):
+        at, found = carry
+        products = jnp.concatenate([at.below * at.lift, at.above * at.push])
+        target = jnp.maximum(0.1 * products.mean(), 0.1 * goal)
+        step = _newton(data, at, _gaps(data, at, target))
+        ends = [-(change / value).min() for value, change in zip(at, step, strict=True)]  # all stay positive
+        part = 1 / jnp.maximum(jnp.stack(ends).max() / 0.95, 1)
+        at = jax.tree.map(lambda value, change: value + part * change, at, step)
+        return at, _Found(at.x, _violation(data, at), found.iterations + 1)
+
+    one = jnp.ones_like(start)
+    below, above = (jnp.maximum(gap, 1 / len(start)) for gap in (start - data.lower, data.upper - start))
+    at = _Point(start, one[0], data.budget / start, below, one, above, one)
+    return jax.lax.while_loop(unfinished, advance, (at, _Found(start, _violation(data, at), jnp.zeros_like(one[0]))))
+
+
+@_bounded.defjvp
+def _bounded_jvp(primals, tangents):
+    data, start = primals
+    at, found = _bounded(data, start)
+    _, change = jax.jvp(lambda d: _gaps(d, at, jnp.zeros_like(at.level)), (data,), (tangents[0],))
+    step = _newton(data, at, change)
+    return (at, found), (step, jax.tree.map(jnp.zeros_like, found)._replace(x=step.x))
+
+
+def _gaps(data: _Bounded, at: _Point, target: Float[Array, ""]) -> tuple[Array, ...]:
+    """Return by how much each equation fails, `target` being the products of slacks and forces of bounds."""
+    width = 1e-2 * tolerance(at.x.dtype)  # equal bounds leave an interior
+    return (
+        data.covariance @ at.x - at.risk - at.lift + at.push,
+        at.x * at.risk - at.level * data.budget,
+        at.x - data.lower + width - at.below,
+        data.upper - at.x + width - at.above,
+        at.below * at.lift - target,
+        at.above * at.push - target,
+        at.x.sum() - 1,
+    )
+
+
+def _newton(data: _Bounded, at: _Point, gaps: tuple[Array, ...]) -> _Point:
+    """Return the change that closes the gaps to first order."""
+    force, product, lower, upper, lift, push, total = gaps
+    matrix = data.covariance + jnp.diag(at.risk / at.x + at.lift / at.below + at.push / at.above)
+    pull = -force - product / at.x - (lift + at.lift * lower) / at.below + (push + at.push * upper) / at.above
+    by_level = data.budget / at.x
+    solve = _factor(matrix)
+    first, second = solve(pull), solve(by_level)
+    level = (-total - first.sum()) / second.sum()
+    x = first + level * second
+    risk = (level * data.budget - product - at.risk * x) / at.x
+    below, above = x + lower, upper - x
+    return _Point(
+        x, level, risk, below, -(lift + at.lift * below) / at.below, above, -(push + at.push * above) / at.above
+    )
+
+
+def _violation(data: _Bounded, at: _Point) -> Float[Array, ""]:
+    return jnp.stack([jnp.abs(gap).max() for gap in _gaps(data, at, jnp.zeros_like(at.level))]).max()
+
+
+def _factor(matrix: Float[Array, "A A"]) -> Callable[[Array], Array]:
+    """Return the function that solves `matrix` x = r."""
+    factor = jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
+    return lambda r: jax.scipy.linalg.cho_solve((factor, True), r)
