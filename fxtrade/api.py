@@ -5,7 +5,7 @@ They combine functions of the packages, whose documentation has the details.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,7 @@ def tear_sheet(
     capital: float = 1.0,
     benchmark: Float[Array, " N"] | None = None,
     title: str = "Backtest",
+    rules: Sequence[str] = (),
 ) -> TearSheet:
     """Return the tear sheet of a backtest, and write it: the page `tearsheet.html`, Markdown with pictures, the trades.
 
@@ -105,6 +106,7 @@ def tear_sheet(
         folder: gets the files; None writes none.
         capital: as it was given to the backtest.
         benchmark: equity of another account over the same bars, such as buy and hold.
+        rules: names of the rules of a backtest of `risk.rule.traced`; then it shows when each bound.
 
     Raises:
         DataError: the result or the benchmark is not of these bars, or the result has no executions.
@@ -114,7 +116,7 @@ def tear_sheet(
         raise DataError("tear sheet: the result has no executions; make it with backtest(..., record=True)")
     made = trades(result.executions, panel.bars)
     warnings = [text for text in (describe_ended(panel, made), *describe_events(result.counts)) if text]
-    sheet = tearsheet.tear_sheet(panel, result, made, capital, benchmark, title, warnings)
+    sheet = tearsheet.tear_sheet(panel, result, made, capital, benchmark, title, warnings, rules=rules)
     if folder is not None:
         from fxtrade.report import tearsheet as report  # plotting takes a second to import
 

@@ -23,6 +23,7 @@ from fxtrade.core.types import Bars, Features, Forecast
 from fxtrade.market import costs
 from fxtrade.models.tcn import TCN
 from fxtrade.risk import RULES
+from fxtrade.risk.rule import traced
 from tests.helpers.bar_files import columns, write
 from tests.helpers.book_tables import snapshots
 
@@ -243,6 +244,13 @@ class TestTradingOnAnyTerms:
         names = {path.name for path in (tmp_path / "made").iterdir()}
         assert names == {"tearsheet.html", "tearsheet.md", "plots", "trades.csv", "trades.parquet"}
         assert (tmp_path / "made" / "tearsheet.md").read_text().startswith("# mine")
+
+    def test_a_tear_sheet_of_traced_rules_says_when_each_bound(self, panel):
+        names = ("momentum", "leverage_limit")
+        rule = traced(RULES["momentum"](lookback=10), RULES["leverage_limit"](max_gross_exposure=0.5))
+        sheet = fx.tear_sheet(panel, fx.backtest(panel, rule, record=True), rules=names)
+        assert sheet.bindings is not None and tuple(bound.name for bound in sheet.bindings.rules) == names
+        assert sheet.bindings.rules[1].gross_after == pytest.approx(0.5)
 
     def test_a_result_without_executions_has_no_tear_sheet(self, panel):
         with pytest.raises(DataError, match=r"the result has no executions; make it with backtest\(..., record=True\)"):

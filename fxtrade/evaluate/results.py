@@ -9,6 +9,8 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+from fxtrade.evaluate.bindings import Binding
+
 NAN = math.nan
 FALSE_DISCOVERY_RATE = 0.05  # at which reports call a paired difference significant
 
@@ -297,6 +299,7 @@ class TradingResult:
         paths: the strategy under the pessimistic and the optimistic path; empty where no order depends on the path.
             Earlier versions did not write them.
         funding: source of the funding rates, with what was left out; "" without funding.
+        rules: when each rule bound; empty with no other rules than a config has by default, and of earlier versions.
     """
 
     threshold: float
@@ -306,6 +309,7 @@ class TradingResult:
     curve: EquityCurve
     paths: tuple[PathCell, ...] = ()
     funding: str = ""
+    rules: tuple[Binding, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

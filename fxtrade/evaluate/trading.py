@@ -18,6 +18,7 @@ from fxtrade.core.trading_types import Observation, Result
 from fxtrade.core.types import Array, Bars, Forecast
 from fxtrade.data.panel import Panel
 from fxtrade.evaluate.account_metrics import account_metrics, equity_metrics, years
+from fxtrade.evaluate.bindings import bindings
 from fxtrade.evaluate.results import CostCell, EquityCurve, PathCell, TradingResult, TradingSummary
 from fxtrade.market import costs
 from fxtrade.metrics import drawdown, periods, returns, trades
@@ -58,7 +59,8 @@ def trade(
     """
     panel, threshold, strategy = traded(data, forecast, config, horizon)
     bars, times, terms = panel.bars, panel.times, build_terms(config, panel)
-    made, held = terms.backtest(bars, strategy), hold(panel, terms)
+    made, held = terms.backtest(bars, strategy, record=bool(strategy.names)), hold(panel, terms)
+    bound = bindings(made.rules, strategy.names, times + panel.interval).rules if made.rules and strategy.names else ()
     markets, names = _grid(terms.market)
     grid = terms._replace(market=markets).stress(bars, strategy)
     return TradingResult(
@@ -69,6 +71,7 @@ def trade(
         curve=_curve(times, made, held),
         paths=path_range(panel, strategy, terms),
         funding=terms.funding,
+        rules=bound,
     )
 
 

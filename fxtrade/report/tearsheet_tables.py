@@ -11,6 +11,7 @@ from fxtrade.backtest.trade_table import Trades
 from fxtrade.core.text import plural
 from fxtrade.data.times import format_interval, format_time
 from fxtrade.evaluate.tearsheet import VOLATILITY_BARS, VOLATILITY_DAYS, TearSheet
+from fxtrade.report import rules_table
 from fxtrade.report.formatting import DASH, count, fixed, gain, number, percent, probability, signed_percent
 
 LISTED = 10  # best and worst trades
@@ -66,13 +67,6 @@ CONVENTIONS = (
 )
 
 
-BINDINGS = (
-    "A rule binds at the close of a bar where it changes the target of any asset. Gross exposure before and after is "
-    "the sum of absolute weights of its input and of its target, as a mean over these bars. Exits that a rule attaches "
-    "to its orders show in the trades"
-)
-
-
 class Table(NamedTuple):
     """A titled table of text; the columns `words` are words, the others numbers."""
 
@@ -112,17 +106,19 @@ def _paid(name: str, share: float) -> tuple[str, str]:
 
 def notes(sheet: TearSheet) -> tuple[str, ...]:
     """Return the notes at the end, sentences without a full stop."""
-    return (*sheet.notes, *([BINDINGS] if sheet.bindings else ()))
+    return (*sheet.notes, *([rules_table.NOTE] if sheet.bindings else ()))
 
 
 def tables(sheet: TearSheet) -> tuple[Table, ...]:
     """Return every table that has rows."""
     best, worst = by_profit(sheet.trades)
+    rules = sheet.bindings.rules if sheet.bindings else ()
     made = (
         _equity(sheet),
         _trading(sheet),
+        _years(sheet),
         _drawdowns(sheet),
-        _bindings(sheet),
+        Table("Rules: when each bound", rules_table.HEADER, rules_table.rows(rules), rules_table.WORDS),
         _trades(sheet, best, "Best trades"),
         _trades(sheet, worst, "Worst trades"),
     )
@@ -160,6 +156,18 @@ def _trading(sheet: TearSheet) -> Table:
     return Table("Trading and costs", ("", "strategy"), (*rows, *costs))
 
 
+def _years(sheet: TearSheet) -> Table:
+    """Return the table of years; without rows where there is but one."""
+    columns = [x for x in (sheet.strategy_metrics, sheet.benchmark_metrics) if x is not None]
+    header, names = ["year"], ("return", "Sharpe ratio", "maximum drawdown")
+    header += [*names, *(f"{sheet.benchmark_name}: {name}" for name in names)][: 3 * len(columns)]
+    rows = []
+    for same in zip(*(x.years for x in columns), strict=True):
+        cells = ((gain(x.total_return), fixed(x.sharpe, 2), percent(x.max_drawdown)) for x in same)
+        rows.append((str(same[0].year), *(text for triple in cells for text in triple)))
+    return Table("Years", tuple(header), tuple(rows) if len(rows) > 1 else (), (0,))
+
+
 def _drawdowns(sheet: TearSheet) -> Table:
     rows = tuple(
         (
@@ -172,19 +180,6 @@ def _drawdowns(sheet: TearSheet) -> Table:
         for d in sheet.strategy_metrics.drawdowns
     )
     return Table("Deepest drawdowns", ("peak", "trough", "recovery", "depth", "days"), rows, (0, 1, 2))
-
-
-def _bindings(sheet: TearSheet) -> Table:
-    rows = tuple(
-        (
-            *(rule.name, percent(rule.share), count(rule.episodes), count(rule.longest)),
-            *(DASH if close is None else _date(sheet, close) for close in (rule.first, rule.last)),
-            *(percent(gross) for gross in (rule.gross_before, rule.gross_after)),
-        )
-        for rule in (sheet.bindings.rules if sheet.bindings else ())
-    )
-    header = ("rule", "bars", "episodes", "longest (bars)", "first", "last", "gross before", "gross after")
-    return Table("Rules: when each bound", header, rows, (0, 4, 5))
 
 
 def by_profit(trades: Trades) -> tuple[Trades, Trades]:

@@ -7,6 +7,7 @@ from functools import partial
 from fxtrade.core.text import plural
 from fxtrade.core.trade_config import TradeConfig
 from fxtrade.evaluate.results import TradingResult
+from fxtrade.report import rules_table
 from fxtrade.report.formatting import (
     count,
     describe_costs,
@@ -74,6 +75,7 @@ def trading(report: RunReport, equity: str, costs: str) -> list[str]:
         "Net of costs; in brackets the 95 % interval. A year has 365 days.",
         grid(["", "strategy", "buy and hold"], rows),
         *_notes(t, report.config.trade),
+        *_bindings(t),
         "### Sensitivity to costs and latency",
         "Annual Sharpe ratio (total return) by fee and by latency of the fills, without a spread.",
         costs,
@@ -90,6 +92,13 @@ def _notes(t: TradingResult, trade: TradeConfig) -> list[str]:
     lines = [describe_paths(t.paths), *describe_events(t.strategy), describe_first_tier(trade), funding]
     listed = "\n".join(f"* {line}." for line in lines if line)
     return [listed] if listed else []
+
+
+def _bindings(t: TradingResult) -> list[str]:
+    """Return when each rule bound; empty without rules."""
+    if not t.rules:
+        return []
+    return ["### Rules", f"{rules_table.NOTE}.", grid(rules_table.HEADER, rules_table.rows(t.rules), rules_table.WORDS)]
 
 
 def _rule(trading: TradingResult, report: RunReport) -> str:

@@ -73,6 +73,14 @@ class TestTrade:
         outcome = trading.trade(data, Forecast(made.prob, made.ok & before[:, None]), FREE, 1)
         assert outcome.strategy.trades == 0 and outcome.strategy.total_return == 0
 
+    def test_the_result_says_when_each_rule_bound(self, data, foreseen):
+        rules = (RuleConfig("leverage_limit", {"max_gross_exposure": 0.3}), RuleConfig("kill_switch"))
+        limit, switch = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, rules=rules), 1).rules
+        assert (limit.name, switch.name, switch.episodes) == ("leverage_limit", "kill_switch", 0)
+        assert 0 < limit.share <= 1 and limit.gross_before > limit.gross_after == pytest.approx(0.3)
+        assert data.panel.times[data.split.test.argmax()] < limit.first < limit.last
+        assert foreseen.rules == ()
+
     def test_long_only(self, data):
         long = trading.trade(data, guess(data, 1.0), dataclasses.replace(FREE, allow_short=False), 1)
         assert 0 < long.strategy.total_return

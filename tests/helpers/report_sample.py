@@ -11,6 +11,7 @@ from typing import Any
 
 from fxtrade import labels as label_registry
 from fxtrade.core.config import LabelConfig, ReportConfig, RunConfig, TrainConfig
+from fxtrade.evaluate.bindings import Binding
 from fxtrade.evaluate.results import (
     AuxiliaryResult,
     CostCell,
@@ -135,6 +136,10 @@ def trading(total: float, sharpe: float) -> TradingResult:
             strategy_drawdown=tuple(-0.082 * (day % 10) / 9 for day in days),
             buy_and_hold=tuple(1 + 0.1 * day / 99 for day in days),
             buy_and_hold_drawdown=(-0.05,) * 100,
+        ),
+        rules=(
+            Binding("drawdown_stop", 0.125, 3, 48, START + 5 * DAY, START + 9 * DAY, 0.8, 0.0),
+            Binding("kill_switch", 0.0, 0, 0, None, None, math.nan, math.nan),
         ),
     )
 

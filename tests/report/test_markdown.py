@@ -100,6 +100,15 @@ def test_positions_in_assets_that_ended_are_counted_and_explained():
     assert "keeps its last price" in text and "keeps its last price" not in markdown.document(made, ())
 
 
+def test_rules_and_when_each_bound(full):
+    assert cells(full, "drawdown_stop") == ["12.5 %", "3", "48", "2024-01-05", "2024-01-09", "80.0 %", "0.0 %"]
+    assert cells(full, "kill_switch") == ["0.0 %", "0", "0", "–", "–", "–", "–"]
+    assert "### Rules" in full and "A rule binds" in full
+    made = report_sample.report()
+    without = dataclasses.replace(made, trading=dataclasses.replace(made.trading, rules=()))
+    assert "### Rules" not in markdown.document(without, ())
+
+
 def test_every_metric_of_a_backtest_is_shown():
     fields = {f.name for f in dataclasses.fields(TradingSummary)}
     assert fields - {"daily_sharpe"} == trading_section.METRICS.keys() | trading_notes.EVENTS.keys()
