@@ -14,6 +14,7 @@ command resumes it.
 from fxtrade.core.config_dict import to_config_dict
 from fxtrade.core.registry import check_names
 from fxtrade.core.sweep_config import SweepConfig
+from fxtrade.core.trade_config import RuleConfig
 
 RULES = {  # rule, its grid, parameters that increase
     "sma": ("sma_cross", {"fast": tuple(range(2, 51, 2)), "slow": tuple(range(10, 201, 5))}, ("fast", "slow")),
@@ -29,6 +30,16 @@ RULES = {  # rule, its grid, parameters that increase
         None,
     ),
     "momentum": ("momentum", {"lookback": tuple(range(5, 256, 2))}, None),
+    "sizing": (
+        "momentum",
+        {
+            "volatility_target_annual_volatility": (0.1, 0.2, 0.4, 0.8),
+            "volatility_target_halflife": (10, 20, 40, 80, 160, 320),
+            "drawdown_scaling_max_drawdown": (0.1, 0.2, 0.3, 0.4, 0.5),
+            "buffer_width": (0.0, 0.01, 0.02, 0.03, 0.05),
+        },
+        None,
+    ),
     "forecast": (
         "threshold",
         {
@@ -49,4 +60,13 @@ def get_config(variant: str = "sma"):
     if variant == "forecast":
         return config  # its bars are those of the run
     config.data.synth.bars, config.data.synth.interval, config.data.synth.assets = 20_000, "1h", 1
+    if variant == "sizing":
+        config.data.synth.bars, config.data.synth.interval, config.data.synth.assets = 3_000, "1d", 8
+        config.null_block, config.refine.steps = "20d", 60
+        config.rule.options = {"lookback": 50, "max_window": 50}
+        config.trade.rules = (
+            RuleConfig("volatility_target", {"max_leverage": 2.0}),
+            RuleConfig("drawdown_scaling"),
+            RuleConfig("buffer"),
+        )
     return config

@@ -27,6 +27,7 @@ ALONE = {
     "presets",
     "common",
     "backtest",
+    "covariance",
     "sweep",
 }  # of many runs or none; what the others share
 ROOT = Path(__file__).parents[1]

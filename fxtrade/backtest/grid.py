@@ -36,6 +36,10 @@ class Grid:
         rows = self.index[first:last]
         return {name: np.asarray(values)[rows[:, k]] for k, (name, values) in enumerate(self.axes.items())}
 
+    def one(self, number: int) -> dict[str, float]:
+        """Return the parameters of one set."""
+        return {name: values[0].item() for name, values in self.sets(number, number + 1).items()}
+
     def describe(self, number: int) -> str:
         """Return the parameters of one set as text."""
         return ", ".join(

@@ -26,7 +26,7 @@ from fxtrade.core import compat
 from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.market_types import POLICY, Conditions, ExecutionPolicy, Market
 from fxtrade.core.trading_types import Rule
-from fxtrade.core.types import Array, Bars, Forecast
+from fxtrade.core.types import Array, Bars, Forecast, Number
 from fxtrade.data.panel import Panel
 
 DAY = 86_400 * 10**9  # ns
@@ -128,11 +128,7 @@ def run_chunks(
         skip: says of a span whether it is left out, such as one that was run before.
     """
     batched, max_latency = np.ndim(market.latency) > 0, int(np.max(market.latency))
-    _check(panel, market, policy, conditions, capital, grid.size if batched else None)
-    if forecast is not None and np.shape(forecast.ok) != np.shape(panel.bars.ok):
-        raise DataError(
-            f"sweep: the forecast has the shape {np.shape(forecast.ok)}, the bars {np.shape(panel.bars.ok)}; align them"
-        )
+    check(panel, market, policy, conditions, capital, forecast, grid.size if batched else None)
     days, blocks = split_days(panel.times, panel.interval)
     size = chunk_size(grid.size, len(days))
     program = _compile(make_rule, policy, blocks, max_latency, batched)
@@ -186,6 +182,47 @@ def split_days(
     return starts, tuple((len(part), int(part[0])) for part in np.split(counts, edges))
 
 
+def run_days(
+    bars: Bars,
+    rule: Rule,
+    market: Market,
+    policy: ExecutionPolicy,
+    conditions: Conditions,
+    capital: Number,
+    forecast: Forecast | None,
+    blocks: tuple[tuple[int, int], ...],
+    max_latency: int,
+) -> tuple[list[Float[Array, " days"]], Online]:
+    """Return the equity of an account at the end of each day, a part for each block, and its metrics.
+
+    Pure and unjitted, as `engine.run_rule`; `blocks`, those of `split_days`, are static under `jit`.
+    """
+    seen = engine.observe(bars, conditions, forecast)
+    state, step = engine.make_trader(rule, seen, market, policy, capital, max_latency)
+    rows = engine.rows_of(bars, policy, conditions), seen
+
+    def advance(carry, row):
+        state, metrics = carry
+        before = state.account.units
+        state, result = step(state, *row)
+        return (state, online.update(metrics, result, before, state.account.units)), None
+
+    def day(carry, rows):
+        before = carry[1].equity
+        (state, metrics), _ = lax.scan(advance, carry, rows)
+        metrics = online.end_day(metrics, before, state.account)
+        return (state, metrics), metrics.equity
+
+    carry, equity, first = (state, online.init(state.account)), [], 0
+    for days, length in blocks:
+        last = first + days * length
+        block = jax.tree.map(lambda a, f=first, n=last, d=days: a[f:n].reshape(d, -1, *a.shape[1:]), rows)
+        carry, ends = lax.scan(day, carry, block)
+        equity.append(ends)
+        first = last
+    return equity, carry[1]
+
+
 @functools.lru_cache(maxsize=8)  # other bars of the same clock are traded by the same program
 def _compile(
     make_rule: MakeRule, policy: ExecutionPolicy, blocks: tuple[tuple[int, int], ...], max_latency: int, batched: bool
@@ -193,30 +230,8 @@ def _compile(
     """Return the jitted program of one chunk: daily equity `[D, P]`, and the metrics of each set."""
 
     def one(sets: Mapping[str, Array], market: Market, bars: Bars, forecast: Forecast | None, conditions, capital):
-        seen = engine.observe(bars, conditions, forecast)
-        state, step = engine.make_trader(make_rule(**sets), seen, market, policy, capital, max_latency)
-        rows = engine.rows_of(bars, policy, conditions), seen
-
-        def advance(carry, row):
-            state, metrics = carry
-            before = state.account.units
-            state, result = step(state, *row)
-            return (state, online.update(metrics, result, before, state.account.units)), None
-
-        def day(carry, rows):
-            before = carry[1].equity
-            (state, metrics), _ = lax.scan(advance, carry, rows)
-            metrics = online.end_day(metrics, before, state.account)
-            return (state, metrics), metrics.equity
-
-        carry, equity, first = (state, online.init(state.account)), [], 0
-        for days, length in blocks:
-            last = first + days * length
-            block = jax.tree.map(lambda a, f=first, n=last, d=days: a[f:n].reshape(d, -1, *a.shape[1:]), rows)
-            carry, ends = lax.scan(day, carry, block)
-            equity.append(ends)
-            first = last
-        return equity, carry[1]
+        rule = make_rule(**sets)
+        return run_days(bars, rule, market, policy, conditions, capital, forecast, blocks, max_latency)
 
     def chunk(bars: Bars, forecast: Forecast | None, conditions: Conditions, sets, market: Market, capital: Array):
         bars, forecast, conditions = jax.tree.map(jnp.asarray, (bars, forecast, conditions))
@@ -253,14 +268,16 @@ def _result(days: np.ndarray, equity: Sequence[np.ndarray], metrics: Online, set
     )
 
 
-def _check(
+def check(
     panel: Panel,
     market: Market,
     policy: ExecutionPolicy,
     conditions: Conditions,
     capital: float,
-    markets: int | None,
+    forecast: Forecast | None,
+    markets: int | None = None,
 ) -> None:
+    """Raise ConfigError or DataError, as `sweep`, for what cannot be traded; `markets`: their number, None for one."""
     check_policy(policy)
     check_capital(capital)
     shape = np.shape(panel.bars.ok)
@@ -268,6 +285,8 @@ def _check(
         raise DataError("sweep: there are no bars")
     check_rows(panel.bars, conditions, shape, extremes=True)
     check_market(market, shape[1], 0 if markets is None else 1)
+    if forecast is not None and np.shape(forecast.ok) != shape:
+        raise DataError(f"sweep: the forecast has the shape {np.shape(forecast.ok)}, the bars {shape}; align them")
     if np.max(market.latency) >= max(shape[0], 1):
         raise ConfigError(
             f"sweep: with a latency of {int(np.max(market.latency)):,} bars no order arrives within {shape[0]:,} bars"

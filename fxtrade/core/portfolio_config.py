@@ -23,6 +23,7 @@ class SleeveConfig(Config):
 
     rules: tuple[RuleConfig, ...]
     budget: Positive = 1.0
+    symbols: tuple[str, ...] | None = None  # that it trades, or patterns such as "*_PERP"; None: all
 
 
 @dataclasses.dataclass(frozen=True)

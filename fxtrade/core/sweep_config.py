@@ -10,12 +10,20 @@ from ml_collections import ConfigDict
 
 from fxtrade.core.config import DataConfig
 from fxtrade.core.config_base import Config, empty
-from fxtrade.core.registry import Interval, Natural, from_mapping, require
+from fxtrade.core.registry import Interval, Natural, Positive, from_mapping, require
 from fxtrade.core.trade_config import RuleConfig, TradeConfig
 
 UNUSED = ("sizing", "coverage", "max_gross_exposure", "allow_short", "bracket")  # keys of trade
 HINT = "the weights, sides and exits of a sweep are those of config.rule and config.grid, such as bracket_stop"
 Score = Literal["sharpe", "sortino", "calmar", "total_return"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RefineConfig(Config):
+    """Gradient ascent of the parameters that are real numbers, within the range of their values in the grid."""
+
+    steps: Natural = 0  # 0: none
+    learning_rate: Positive = 0.05  # of the first step, as a share of the range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +42,7 @@ class SweepConfig(Config):
     increasing: tuple[str, ...] | None = None  # parameters whose values must increase in this order
     trade: TradeConfig = TradeConfig()  # the market, and the rules that follow
     score: Score = "sharpe"  # by which the best set is chosen
+    refine: RefineConfig = RefineConfig()
     null_paths: Natural = 20  # surrogate markets on which the sweep is repeated; 0: none
     null_block: str = "1d"  # blocks of bars that are shuffled for a surrogate
     seed: Natural = 0  # of the surrogates

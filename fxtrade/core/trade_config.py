@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
 from fxtrade.core.config_base import Config, Options, empty
@@ -125,7 +126,8 @@ class TradeConfig(Config):
     margin: MarginConfig = MarginConfig()
     limits: LimitsConfig = LimitsConfig()
     carry: CarryConfig = CarryConfig()
-    assets: Mapping[str, AssetConfig] = empty()  # by symbol, where terms differ from asset to asset
+    # by symbol or by a pattern such as "*_PERP", where terms differ from asset to asset
+    assets: Mapping[str, AssetConfig] = empty()
     funding: FundingConfig = FundingConfig()
     bracket: BracketConfig = BracketConfig()  # of every order
     spread: SpreadConfig = SpreadConfig()  # of the cost "quoted_spread"
@@ -150,10 +152,13 @@ class TradeConfig(Config):
     def of_asset(self, symbol: str) -> TradeConfig:
         """Return the config of an account that trades this asset alone.
 
+        Its own terms are those under its symbol, or else under the first pattern that it fits.
+
         Raises:
             ConfigError: an unknown key (naming the nearest one), or a value that does not fit; it names the asset.
         """
-        own, where, groups = self.assets.get(symbol, AssetConfig()), f"assets.{symbol}", {}
+        key = symbol if symbol in self.assets else next((k for k in self.assets if fnmatchcase(symbol, k)), symbol)
+        own, where, groups = self.assets.get(key, AssetConfig()), f"assets.{key}", {}
         left_out = "interest" not in own.carry
         require(left_out, f"{where}.carry", dict(own.carry), "not have interest, which is on the account's money")
         for name in ("margin", "limits", "carry"):

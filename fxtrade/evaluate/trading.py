@@ -99,7 +99,9 @@ def traded(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int)
     target = np.asarray(_sized(forecast, threshold, config, horizon))
     target = np.where(rows[:, None], target, 0)[span]
     seen = jax.tree.map(lambda a: np.asarray(a)[span], forecast)
-    return Traded(panel, float(threshold), Strategy(build_rule(config), target, seen, rule_names(config)))
+    return Traded(
+        panel, float(threshold), Strategy(build_rule(config, panel.interval), target, seen, rule_names(config))
+    )
 
 
 def hold(panel: Panel, terms: Terms) -> Result:

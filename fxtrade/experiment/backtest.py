@@ -103,7 +103,10 @@ def of_file(
     read, fingerprint = READERS[kind](path, panel, trade.max_gross_exposure, trade.allow_short), panel.fingerprint()
     first = min(read.first, len(panel.times) - 2)  # two bars have an interval
     panel, target = panel.rows(slice(first, None)), read.weight[first:]
-    strategy, notes = Strategy(build_rule(trade), target, names=rule_names(trade)), _notes(path, read, first)
+    strategy, notes = (
+        Strategy(build_rule(trade, panel.interval), target, names=rule_names(trade)),
+        _notes(path, read, first),
+    )
     with console.task("backtest"):
         made = trade_sheet.trade(panel, strategy, trade, name or path.stem, notes)
     trade_sheet.write(target_folder, made, read.source, fingerprint, trade, provenance.environment(), console)

@@ -6,8 +6,9 @@ It is a trial like any other look at the bars, which the ledger counts.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from fxtrade.core.portfolio_config import PortfolioConfig
 from fxtrade.core.trade_config import RuleConfig
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Forecast
+from fxtrade.data import names
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import UNITS, format_time, parse_time
 from fxtrade.experiment import scored_run, sweep_data, trade_sheet
@@ -23,17 +25,16 @@ from fxtrade.experiment.backtest_checks import new_folder
 from fxtrade.experiment.trade_sheet import Benchmark
 from fxtrade.pipeline import dataset
 from fxtrade.pipeline.market import build_market
-from fxtrade.pipeline.strategy import Strategy, build_bracket, build_rules, rule_names
+from fxtrade.pipeline.strategy import YEAR, Strategy, build_bracket, build_rules, rule_names
 from fxtrade.report.progress import Console
 from fxtrade.risk import GIVES_ORDERS, READS_ACCOUNT, SIZING
-from fxtrade.risk.blend import blend
+from fxtrade.risk.blend import blend, only
 from fxtrade.risk.rule import chain, traced
 from fxtrade.risk.sizing import confidence_threshold
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.ledger import Trial
 from fxtrade.runs.record import Period
 
-YEAR = 365 * UNITS["d"]
 BENCHMARK = "Benchmark: equal weights under the same rules of the account and the same costs"
 
 
@@ -80,18 +81,17 @@ def run(config: PortfolioConfig, results: Path, name: str = "", console: Console
     )
     past = ledger.past_trials(counted, trial).daily_sharpes
     benchmark = Benchmark("benchmark", BENCHMARK, Strategy(build_benchmark(config, data), forecast=data.forecast))
-    names = ("sleeves", *rule_names(config.trade)) if rule_names(config.trade) else ()
+    after = rule_names(config.trade)
     with console.task("backtest"):
         made = trade_sheet.trade(
             panel,
-            Strategy(build_portfolio(config, data), forecast=data.forecast, names=names),
+            Strategy(build_portfolio(config, data), None, data.forecast, ("blend", *after) if after else ()),
             config.trade,
             name or config.name,
             [describe(config)],
             past,
             benchmark,
             data.first,
-            ("blend", *rule_names(config.trade)),
         )
     metrics = made.metrics
     counted.mkdir(parents=True, exist_ok=True)
@@ -128,9 +128,7 @@ def build_portfolio(config: PortfolioConfig, data: PortfolioData) -> Rule:
     Raises:
         ConfigError: an unknown rule, options that do not fit it, or a rule in a place where it cannot be.
     """
-    sleeves = [
-        _chain(config, data, sleeve.rules, f"config.sleeves.{name}.rules") for name, sleeve in config.sleeves.items()
-    ]
+    sleeves = [_sleeve(config, data, name) for name in config.sleeves]
     own = config.blend
     blended = blend(
         sleeves,
@@ -140,13 +138,13 @@ def build_portfolio(config: PortfolioConfig, data: PortfolioData) -> Rule:
         own.min_bars,
         own.max_scale,
     )
-    return traced(blended, *build_rules(config.trade), *build_bracket(config.trade))
+    return traced(blended, *_of_account(config, data))
 
 
 def build_benchmark(config: PortfolioConfig, data: PortfolioData) -> Rule:
     """Return the rule of the benchmark, under the same rules of `config.trade`. Raises ConfigError as the portfolio."""
     own = _chain(config, data, config.benchmark, "config.benchmark")
-    return chain(own, *build_rules(config.trade), *build_bracket(config.trade))
+    return chain(own, *_of_account(config, data))
 
 
 def describe(config: PortfolioConfig) -> str:
@@ -160,6 +158,19 @@ def describe(config: PortfolioConfig) -> str:
     return f"Sleeves: {sleeves}. Rules of the account: {after}"
 
 
+def _sleeve(config: PortfolioConfig, data: PortfolioData, name: str) -> Rule:
+    """Return the chain of one sleeve, which holds nothing but its own symbols."""
+    sleeve, symbols = config.sleeves[name], data.panel.symbols
+    made = _chain(config, data, sleeve.rules, f"config.sleeves.{name}.rules")
+    if sleeve.symbols is None:
+        return made
+    for pattern in sleeve.symbols:
+        if not fnmatch.filter(symbols, pattern):
+            raise ConfigError(f"config.sleeves.{name}.symbols: no symbol is {pattern!r} (known: {', '.join(symbols)})")
+    own = [any(fnmatch.fnmatchcase(symbol, pattern) for pattern in sleeve.symbols) for symbol in symbols]
+    return chain(made, only(np.array(own)))
+
+
 def _chain(config: PortfolioConfig, data: PortfolioData, rules: tuple[RuleConfig, ...], where: str) -> Rule:
     """Return a chain that makes weights without an account. Raises ConfigError where a rule cannot be in it."""
     for i, rule in enumerate(rules):
@@ -169,7 +180,16 @@ def _chain(config: PortfolioConfig, data: PortfolioData, rules: tuple[RuleConfig
             )
         if rule.name in SIZING and data.forecast is None:
             raise ConfigError(f"{where}[{i}]: '{rule.name}' reads forecasts; name a finished run with config.run")
-    return chain(*build_rules(config.trade, rules, where, threshold=data.threshold, horizon=data.horizon))
+    given: dict[str, Any] = {"threshold": data.threshold, "horizon": data.horizon} if data.forecast is not None else {}
+    carried = names.pairs(data.panel.symbols)
+    if carried.spot:
+        given |= carried._asdict()
+    return chain(*build_rules(config.trade, rules, where, bars_per_year=YEAR / data.panel.interval, **given))
+
+
+def _of_account(config: PortfolioConfig, data: PortfolioData) -> list[Rule]:
+    """Return the rules of `config.trade`, which follow the sum of the sleeves."""
+    return [*build_rules(config.trade, bars_per_year=YEAR / data.panel.interval), *build_bracket(config.trade)]
 
 
 def _check(config: PortfolioConfig) -> None:

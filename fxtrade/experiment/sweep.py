@@ -11,38 +11,35 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from fxtrade.backtest import grid as grids
-from fxtrade.backtest.grid import Grid
-from fxtrade.backtest.sweep import Sweep, concatenate, run_chunks, sweep
+from fxtrade.backtest.sweep import Sweep, concatenate, run_chunks
 from fxtrade.core import files
 from fxtrade.core.errors import ConfigError, Interrupted
 from fxtrade.core.sweep_config import SweepConfig
 from fxtrade.core.text import plural
-from fxtrade.core.trading_types import Rule
-from fxtrade.core.types import Forecast
 from fxtrade.data.panel import Panel
 from fxtrade.data.times import format_time, parse_interval
 from fxtrade.experiment import sweep_store as store
-from fxtrade.experiment.sweep_data import SweepData, load
+from fxtrade.experiment.sweep_data import load
+from fxtrade.experiment.sweep_job import Job, hold, terms_of, test
+from fxtrade.experiment.sweep_refine import check as check_refine
+from fxtrade.experiment.sweep_refine import refine
 from fxtrade.experiment.sweep_rules import Given, make_grid, rule_factory
 from fxtrade.experiment.sweep_score import of_days, performance, scores
-from fxtrade.pipeline import build
 from fxtrade.report import sweep as sweep_report
 from fxtrade.report.formatting import duration
 from fxtrade.report.progress import Console
-from fxtrade.report.sweep_schema import HeldOut, Performance, SweepReport
-from fxtrade.risk.toward import buy_and_hold
+from fxtrade.report.sweep_schema import Performance, Refined, SweepReport
 from fxtrade.runs import ledger, provenance, run_dir
 from fxtrade.runs.record import Period
 from fxtrade.train.interrupt import Interrupt
 from fxtrade.validate import surrogates
 
-ALONE = grids.make({"number": (0,)})  # the sets of a single rule
 SET_BARS_A_SECOND = 2e7  # sets x bars x assets, a careful estimate of two cores
+GRADIENT_BARS_A_SECOND = 1e6  # parameters x bars x assets, the same of one account
 
 
 def run(config: SweepConfig, results: Path, name: str = "", console: Console | None = None) -> Path:
@@ -54,6 +51,7 @@ def run(config: SweepConfig, results: Path, name: str = "", console: Console | N
     console, began = console or Console(), time.time()
     grid = make_grid(config)
     rule_factory(config, Given(horizon=None if config.run is None else 1))  # its errors come before bars are read
+    check_refine(config)
     folder = run_dir.run_folder(results, name or config.name, "--name")
     files.check_writable(folder)
     ledger.check(results if config.run is None else Path(config.run).parent, console.say)
@@ -61,7 +59,7 @@ def run(config: SweepConfig, results: Path, name: str = "", console: Console | N
     job = Job(config, grid, rule_factory(config, data.given), data)
     panel, _ = data.compared
     for part in (panel, data.panel):
-        _terms(job, part)  # its errors come before the folder is claimed
+        terms_of(job, part)  # its errors come before the folder is claimed
     _announce(job, panel, console)
     markets = [panel, *(_surrogate(config, panel, k) for k in range(config.null_paths))]
     with store.lock(folder):
@@ -86,8 +84,9 @@ def _run(job: Job, markets: list[Panel], folder: Path, results: Path, console: C
                     "no set has a score: nothing was traded, all accounts were ruined, or there is but one day; give "
                     "other parameters or more bars"
                 )
+    refined = _refine(job, done[0], console)
     with console.task("report"):
-        report = _report(job, folder.name, markets[0], done, began)
+        report = _report(job, folder.name, markets[0], done, refined, began)
         store.write_returns(folder / store.RETURNS, job.grid, done[0])
         _count(results, folder, job, markets[0], report, identity)
         sweep_report.write(folder, report)  # last: it says that the sweep is finished
@@ -95,19 +94,12 @@ def _run(job: Job, markets: list[Panel], folder: Path, results: Path, console: C
     return report
 
 
-class Job(NamedTuple):
-    """A config, its sets, the function that makes the rule of one, and the data."""
-
-    config: SweepConfig
-    grid: Grid
-    factory: Callable[..., Rule]
-    data: SweepData
-
-
 def _announce(job: Job, panel: Panel, console: Console) -> None:
     """Say how large the sweep is. Raises ConfigError if it may take longer than the config allows."""
     config, markets = job.config, 1 + job.config.null_paths
-    seconds = markets * job.grid.size * panel.bars.ok.size / SET_BARS_A_SECOND
+    rows, steps = panel.bars.ok.size, config.refine.steps
+    seconds = markets * job.grid.size * rows / SET_BARS_A_SECOND
+    seconds += steps * (1 + len(job.grid.axes)) * rows / GRADIENT_BARS_A_SECOND
     span = f"{format_time(panel.times[0], 'D')} to {format_time(panel.times[-1], 'D')}"
     console.say(
         f"{plural(job.grid.size, 'set')} x {plural(len(panel.times), 'bar')} ({span}) x "
@@ -126,8 +118,7 @@ def _sweep(job: Job, panel: Panel, parts: Path, on_progress: Callable[[int], Non
     stored: dict[int, Sweep] = {}
 
     def skip(span: tuple[int, int]) -> bool:
-        if interrupt.signal is not None:
-            raise Interrupted("stopped; the same command resumes the sweep", interrupt.signal)
+        _stop_if_asked(interrupt)
         chunk = store.read_chunk(parts / f"{span[0]}.npz")
         if chunk is None or len(chunk.equity) != span[1] - span[0]:  # of another number of devices
             return False
@@ -135,7 +126,7 @@ def _sweep(job: Job, panel: Panel, parts: Path, on_progress: Callable[[int], Non
         on_progress(span[1] - span[0])
         return True
 
-    terms, (_, forecast) = _terms(job, panel), job.data.compared
+    terms, (_, forecast) = terms_of(job, panel), job.data.compared
     chunks = run_chunks(panel, job.factory, job.grid, *terms[:4], forecast, skip)
     for chunk, (first, last) in chunks:
         stored[first] = chunk
@@ -144,7 +135,28 @@ def _sweep(job: Job, panel: Panel, parts: Path, on_progress: Callable[[int], Non
     return concatenate([stored[first] for first in sorted(stored)])
 
 
-def _report(job: Job, name: str, panel: Panel, done: list[Sweep], began: float) -> SweepReport:
+def _refine(job: Job, result: Sweep, console: Console) -> Refined | str | None:
+    """Return where gradient ascent ends, or why there is none; None if it is not asked for."""
+    if not (steps := job.config.refine.steps):
+        return None
+    plateau = grids.plateau(job.grid, scores(job.config.score, result.equity))
+    with console.bar("gradient", steps, "steps") as on_progress, Interrupt() as interrupt:
+
+        def on_step(count: int) -> None:
+            _stop_if_asked(interrupt)
+            on_progress(count)
+
+        return refine(job, plateau, on_step)
+
+
+def _stop_if_asked(interrupt: Interrupt) -> None:
+    if interrupt.signal is not None:
+        raise Interrupted("stopped; the same command resumes the sweep", interrupt.signal)
+
+
+def _report(
+    job: Job, name: str, panel: Panel, done: list[Sweep], refined: Refined | str | None, began: float
+) -> SweepReport:
     score, kind = scores(job.config.score, done[0].equity), job.config.score
     plateau = grids.plateau(job.grid, score)
     return SweepReport(
@@ -160,50 +172,12 @@ def _report(job: Job, name: str, panel: Panel, done: list[Sweep], began: float) 
         result=done[0],
         plateau=plateau,
         best=performance(kind, done[0].equity[plateau.best]),
-        hold=_hold(job, panel),
+        hold=hold(job, panel),
         null_best=tuple(float(np.nanmax(scores(kind, other.equity), initial=-np.inf)) for other in done[1:]),
-        held_out=_test(job, plateau.best),
+        held_out=test(job, job.grid.one(plateau.best), refined.parameters if isinstance(refined, Refined) else None),
         environment=provenance.environment(),
+        refined=refined,
     )
-
-
-def _hold(job: Job, panel: Panel) -> Performance:
-    """Return the performance of buying all assets in equal parts and holding them, on the terms of the sweep."""
-    held = of_days(_run_one(job, panel, lambda number: buy_and_hold()), job.data.days)
-    return performance(job.config.score, held.equity[0])
-
-
-def _test(job: Job, best: int) -> HeldOut | None:
-    """Return how the best set goes on over the days held out, and buy and hold that begins there."""
-    panel, data = job.data.panel, job.data
-    if data.first_held_out == len(panel.times):
-        return None
-    values = {axis: value[0].item() for axis, value in job.grid.sets(best, best + 1).items()}
-    chosen = _run_one(job, panel, lambda number: job.factory(**values), data.forecast)
-    first = int(np.searchsorted(chosen.days, panel.times[data.first_held_out]))
-    if not 0 < first < len(chosen.days):
-        return None
-    equity = chosen.equity[0, first:] / chosen.equity[0, first - 1]
-    rest = panel.rows(slice(int(np.searchsorted(panel.times, chosen.days[first])), None))
-    held = _run_one(job, rest, lambda number: buy_and_hold()).equity[0]
-    return HeldOut(
-        period=Period(int(rest.times[0]), int(rest.times[-1])),
-        best=performance(job.config.score, equity),
-        hold=performance(job.config.score, held),
-    )
-
-
-def _run_one(job: Job, panel: Panel, make_rule: Callable[..., Rule], forecast: Forecast | None = None) -> Sweep:
-    """Return the sweep of a single rule: the program of a sweep keeps no arrays over bars, so it needs none here."""
-    return sweep(panel, make_rule, ALONE, *_terms(job, panel)[:4], forecast)
-
-
-def _terms(job: Job, panel: Panel) -> build.Terms:
-    """Return the terms of trade of a stretch of the data."""
-    terms = build.build_terms(job.config.trade, panel)
-    first = int(np.searchsorted(job.data.panel.times, panel.times[0]))
-    ended = job.data.ended[first : first + len(panel.times)]
-    return terms._replace(conditions=terms.conditions._replace(ended=ended))
 
 
 def _surrogate(config: SweepConfig, panel: Panel, number: int) -> Panel:
@@ -217,7 +191,7 @@ def _surrogate(config: SweepConfig, panel: Panel, number: int) -> Panel:
 
 
 def _count(results: Path, folder: Path, job: Job, panel: Panel, report: SweepReport, identity: str) -> None:
-    """Append the sweep to the ledger, which counts each of its sets as a trial, and the test of the best set as one.
+    """Append the sweep to the ledger: each of its sets is a trial, where the gradient ended is one, and each test.
 
     That of the run whose forecasts are traded counts them, wherever the sweep lies.
     """
@@ -236,15 +210,24 @@ def _count(results: Path, folder: Path, job: Job, panel: Panel, report: SweepRep
         sweep=os.path.relpath(folder / store.RETURNS, results),
     )
     ledger.append_trial(results, trial)
-    if report.held_out is not None:
-        tested = report.held_out.best
-        last = dataclasses.replace(
+
+    def append(name: str, fingerprint: str, period: Period, made: Performance) -> None:
+        metrics = {"total_return": made.total_return, "max_drawdown": made.max_drawdown}
+        one = dataclasses.replace(
             trial,
-            config_hash=f"{identity}-held-out",
-            data_fingerprint=job.data.panel.fingerprint(),
-            daily_sharpe=tested.daily_sharpe,
-            metrics={"total_return": tested.total_return, "max_drawdown": tested.max_drawdown},
-            test=(report.held_out.period,),
+            config_hash=f"{identity}-{name}",
+            data_fingerprint=fingerprint,
+            daily_sharpe=made.daily_sharpe,
+            metrics=metrics,
+            test=(period,),
             sweep="",
         )
-        ledger.append_trial(results, last)
+        ledger.append_trial(results, one)
+
+    if isinstance(refined := report.refined, Refined):
+        append("gradient", trial.data_fingerprint, trial.test[0], refined.compared)
+    if (tested := report.held_out) is not None:
+        fingerprint = job.data.panel.fingerprint()
+        append("held-out", fingerprint, tested.period, tested.best)
+        if tested.refined is not None:
+            append("gradient-held-out", fingerprint, tested.period, tested.refined)

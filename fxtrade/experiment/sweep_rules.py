@@ -93,6 +93,23 @@ def rule_factory(config: SweepConfig, given: Given) -> Callable[..., Rule]:
     return make
 
 
+def real_parameters(config: SweepConfig) -> list[str]:
+    """Return the parameters of the grid that gradient ascent may move: real numbers with several values.
+
+    Windows are whole numbers, a coverage is one of those given, and parameters that must increase stay as they are.
+    """
+    own, others = _divide(config.grid, [rule.name for rule in config.trade.rules or ()])
+    rules = {axis: (config.rule.name, axis) for axis in own}
+    rules |= {f"{rule}_{option}": (rule, option) for rule, options in others.items() for option in options}
+    return [axis for axis, place in rules.items() if _is_real(config, axis, *place)]
+
+
+def _is_real(config: SweepConfig, axis: str, rule: str, option: str) -> bool:
+    parameter = inspect.signature(RULES[rule]).parameters.get(option)
+    free = len(config.grid[axis]) > 1 and axis not in (config.increasing or ())
+    return free and parameter is not None and (parameter.default is None or isinstance(parameter.default, float))
+
+
 def _check_parameters(name: str, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """Raise ConfigError for parameters that the rule does not have, or that cannot be swept."""
     accepted = {**inspect.signature(RULES[name]).parameters}

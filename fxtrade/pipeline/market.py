@@ -5,6 +5,7 @@ A term that is the same for all assets is a scalar of the market; one that diffe
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,9 @@ def build_market(config: TradeConfig, interval: int | None = None, symbols: Sequ
     if config.assets:
         if symbols is None:
             raise ConfigError("config.trade.assets: terms by asset need the symbols of the bars; give Panel.symbols")
-        check_names(config.assets, symbols, "config.trade.assets: there is no symbol")
+        for key in config.assets:
+            if not fnmatch.filter(symbols, key):
+                check_names([key], symbols, "config.trade.assets: there is no symbol")
         by_asset = {symbol: config.of_asset(symbol) for symbol in symbols}
         market = _costs_by_asset(market, by_asset)
     if _have("margin.initial", {symbol: own.margin.initial for symbol, own in by_asset.items()}):

@@ -15,11 +15,14 @@ from fxtrade.core.order_types import Bracket, Order
 from fxtrade.core.trade_config import BracketConfig, RuleConfig, TradeConfig
 from fxtrade.core.trading_types import Observation, Rule
 from fxtrade.core.types import Array, Bars, Forecast, Number
+from fxtrade.data.times import UNITS
 from fxtrade.market import costs
 from fxtrade.pipeline.market import build_costs
 from fxtrade.risk import GIVES_ORDERS, READS_ACCOUNT, RULES, SIZING
 from fxtrade.risk.exits import bracket
 from fxtrade.risk.rule import replay, traced
+
+YEAR = 365 * UNITS["d"]
 
 
 class Strategy(NamedTuple):
@@ -103,9 +106,16 @@ def rule_makers(
 
 
 @functools.cache  # the same rule is the same compiled program
-def build_rule(config: TradeConfig) -> Rule:
-    """Return the rules of a config, `traced`, with its bracket at the end. Raises ConfigError as `build_rules`."""
-    return traced(*build_rules(config), *build_bracket(config))
+def build_rule(config: TradeConfig, interval: int = UNITS["d"]) -> Rule:
+    """Return the rules of a config, `traced`, with its bracket at the end.
+
+    Args:
+        interval: of the bars in ns, by which rules annualise volatility.
+
+    Raises:
+        ConfigError: as `build_rules`.
+    """
+    return traced(*build_rules(config, bars_per_year=YEAR / interval), *build_bracket(config))
 
 
 def rule_names(config: TradeConfig) -> tuple[str, ...]:

@@ -15,11 +15,11 @@ from fxtrade.core.errors import FxtradeError
 from fxtrade.core.files import write_atomic, write_text
 from fxtrade.core.text import plural
 from fxtrade.data.times import format_time
-from fxtrade.report import sweep_plots
+from fxtrade.report import sweep_gradient, sweep_plots
 from fxtrade.report.formatting import duration, fixed, gain, percent
 from fxtrade.report.plotting import write_plots
 from fxtrade.report.progress import Console
-from fxtrade.report.sweep_schema import NAMES, SweepReport
+from fxtrade.report.sweep_schema import NAMES, Refined, SweepReport
 from fxtrade.report.tables import commands, facts, grid, machine
 from fxtrade.report.trading_notes import describe_trade
 from fxtrade.runs.record import Period
@@ -37,7 +37,10 @@ def write(folder: Path, report: SweepReport) -> None:
         write_atomic(folder / "sets.parquet", content.getvalue())
     except OSError as e:
         raise FxtradeError(f"{folder} cannot be written: {e.strerror}; choose another place with --results") from e
-    write_plots(folder, {f"heatmap_{k}": figure for k, figure in enumerate(sweep_plots.heat_maps(report))})
+    plots = {f"heatmap_{k}": figure for k, figure in enumerate(sweep_plots.heat_maps(report))}
+    if isinstance(report.refined, Refined):
+        plots["gradient"] = sweep_plots.climb(report, report.refined)
+    write_plots(folder, plots)
     write_text(folder / "report.md", markdown(report))
 
 
@@ -72,6 +75,7 @@ def markdown(report: SweepReport) -> str:
         "## Best sets",
         "Net of costs. The best of many sets is better than it will be: every set is a trial of the ledger.",
         grid(header, rows, words=()),
+        *sweep_gradient.section(report),
         *(["## Heat maps", *pictures] if pictures else []),
         "## What was swept",
         facts(_described(report)),
@@ -181,6 +185,8 @@ def _verdict(report: SweepReport) -> str:
             f"{reach if reach else 'None'} of {plural(nulls, 'surrogate market')} "
             f"{'reaches' if reach == 1 else 'reach'} its score: {found} (p = {fixed(p, 2)}{least})"
         )
+    if isinstance(report.refined, Refined):
+        sentences.append(sweep_gradient.verdict(report, report.refined))
     if edges := _at_the_edge(report):
         sentences.append(f"It lies at the edge of the grid ({', '.join(edges)}): give more values there")
     return ". ".join(sentences) + "."

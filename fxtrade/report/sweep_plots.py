@@ -1,4 +1,4 @@
-"""Plots of a sweep: the score over each pair of parameters."""
+"""Plots of a sweep: the score over each pair of parameters, and by step of the gradient."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-from fxtrade.report.plotting import BLUE, GREY, ORANGE, decorate, new_figure
-from fxtrade.report.sweep_schema import NAMES, SweepReport
+from fxtrade.report.plotting import BLUE, GREY, ORANGE, decorate, new_figure, with_legend
+from fxtrade.report.sweep_schema import NAMES, Refined, SweepReport
 
 PAIRS, TICKS = 3, 11  # heat maps, and their labels of an axis, at most
 
@@ -53,6 +53,16 @@ def _curve(report: SweepReport) -> Figure:
         plot.axhline(max(report.null_best), color=GREY, lw=1, ls="--")
     decorate(plot, NAMES[report.config.score], name, "")
     return figure
+
+
+def climb(report: SweepReport, refined: Refined) -> Figure:
+    """Return the score by step of the gradient, beside the best of the sets."""
+    figure = new_figure(3.0)
+    plot = figure.add_subplot()
+    plot.plot(refined.path, color=BLUE, lw=1.4, label="gradient, from the middle of the grid")
+    plot.axhline(report.plateau.score, color=ORANGE, lw=1.2, label="best set")
+    decorate(plot, NAMES[report.config.score], "step", "")
+    return with_legend(figure, plot)
 
 
 def pairs(report: SweepReport) -> list[tuple[int, int]]:

@@ -40,11 +40,52 @@ class Performance:
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """The best set on the days after the bars on which it was chosen, and buy and hold that begins there."""
+    """The best set on the days after the bars on which it was chosen, and buy and hold that begins there.
+
+    Attributes:
+        refined: the parameters of the gradient; None without them.
+    """
 
     period: Period
     best: Performance
     hold: Performance
+    refined: Performance | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Refined:
+    """Where gradient ascent ended.
+
+    Attributes:
+        parameters: of its best step; those that it did not move have the values of the best set.
+        moved: parameters that it moved, with the distance from the best set in steps of the grid.
+        flat: parameters without a gradient.
+        path: `[steps + 1]` score, NaN for a step that was taken back.
+        compared: on the days on which sets are compared.
+        worst_neighbour: score of the worst set next to the best one, NaN without any.
+    """
+
+    parameters: dict[str, float]
+    moved: dict[str, float]
+    flat: tuple[str, ...]
+    path: Float[np.ndarray, " steps_plus_1"]
+    compared: Performance
+    worst_neighbour: float
+
+    @property
+    def skipped(self) -> int:
+        """Number of steps that were taken back."""
+        return int(np.isnan(self.path).sum())
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it ended at most one step of the grid away from the best set, on every axis."""
+        return max(self.moved.values()) <= 1
+
+    @property
+    def is_as_good(self) -> bool:
+        """Whether its score is not below those of the sets next to the best one."""
+        return self.compared.score >= self.worst_neighbour
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +98,7 @@ class SweepReport:
         result: on the days on which sets are compared.
         null_best: the best score on each surrogate market.
         held_out: None: no bars were.
+        refined: where gradient ascent ended, or why there was none; None if it was not asked for.
     """
 
     name: str
@@ -75,6 +117,7 @@ class SweepReport:
     null_best: tuple[float, ...]
     held_out: HeldOut | None
     environment: Environment
+    refined: Refined | str | None = None
 
     @property
     def order(self) -> list[int]:

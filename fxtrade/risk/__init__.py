@@ -123,7 +123,6 @@ READS_ACCOUNT: frozenset[str] = frozenset(
         "chandelier",
         "time_stop",
         "reentry",
-        "funding_carry",
     }
 )
 # rules whose targets are orders, so that they need an engine and end a chain

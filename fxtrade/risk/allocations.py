@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fxtrade.risk import allocate, hierarchical
+from fxtrade.risk import allocate, hierarchical, quadratic, tail_risk
 from fxtrade.risk.allocation_types import Allocation
 
 ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
@@ -17,7 +17,13 @@ ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
     "inverse_variance": allocate.inverse_variance,
     "hrp": hierarchical.hrp,
     "herc": hierarchical.herc,
+    "nco": hierarchical.nco,
     "schur": hierarchical.schur,
+    "minimum_variance": quadratic.minimum_variance,
+    "mean_variance": quadratic.mean_variance,
+    "maximum_diversification": quadratic.maximum_diversification,
+    "minimum_cvar": tail_risk.minimum_cvar,
+    "minimum_cdar": tail_risk.minimum_cdar,
 }
 # those that leave out assets whose variance is missing; for the others such assets need the bounds 0
-LEAVES_OUT_MISSING: frozenset[str] = frozenset({"hrp", "herc", "schur"})
+LEAVES_OUT_MISSING: frozenset[str] = frozenset({"hrp", "herc", "nco", "schur"})

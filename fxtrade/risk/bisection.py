@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.linalg import cho_solve
 from jaxtyping import Float, Int
 
 from fxtrade.core.types import Array
+from fxtrade.risk.elimination import divide, solve_positive
 
 
 class Slots(NamedTuple):
@@ -25,24 +25,27 @@ class Slots(NamedTuple):
 
     def fill(self, x: Array) -> Array:
         """Return the values of assets, along every axis, as values of slots; 0 where they are empty."""
-        for axis in range(x.ndim):
-            x = jnp.take(x, self.asset, axis=axis, mode="fill", fill_value=0)
-        return x
+        x = jnp.pad(x, (0, 1))
+        return x[self.asset] if x.ndim == 1 else x[self.asset[:, None], self.asset[None]]
 
     def empty(self, x: Array) -> Array:
         """Return the values of slots as values of assets, 0 for those without a slot."""
-        return jnp.take(x, self.slot, mode="fill", fill_value=0)
+        return jnp.pad(x, (0, 1))[self.slot]
 
 
 def slots(position: Int[Array, " A"], count: Int[Array, ""]) -> Slots:
-    """Return the slots of the assets at positions 0 .. count - 1; of an odd number the first half is the smaller one."""
+    """Return the slots of the assets at positions 0 .. count - 1; of an odd number the first half is the smaller."""
     num, depth = position.size, max(position.size - 1, 0).bit_length()
-    start, size, slot = jnp.zeros_like(position), jnp.broadcast_to(count, position.shape), jnp.zeros_like(position)
-    for _ in range(depth):
+
+    def descend(_, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        start, size, slot = state
         half = size // 2
         second = position >= start + half
         slot = 2 * slot + second.astype(slot.dtype)
-        start, size = jnp.where(second, start + half, start), jnp.where(second, size - half, half)
+        return jnp.where(second, start + half, start), jnp.where(second, size - half, half), slot
+
+    top = jnp.zeros_like(position), jnp.broadcast_to(count, position.shape), jnp.zeros_like(position)
+    slot = lax.fori_loop(0, depth, descend, top)[2]
     slot = jnp.where(position < count, slot, 2**depth)
     asset = jnp.full(2**depth, num, slot.dtype).at[slot].set(jnp.arange(num, dtype=slot.dtype), mode="drop")
     return Slots(slot, asset)
@@ -81,11 +84,6 @@ def risk_parity(
     return place.empty(amount)
 
 
-def divide(a: Array, b: Array) -> Array:
-    """Return a / b, 0 where b is 0."""
-    return jnp.where(b != 0, a / jnp.where(b != 0, b, 1), 0)
-
-
 def _precision(weight: Float[Array, " parts"], pairs: Float[Array, " parts"]) -> Float[Array, " parts"]:
     return divide(weight**2, pairs)
 
@@ -93,26 +91,27 @@ def _precision(weight: Float[Array, " parts"], pairs: Float[Array, " parts"]) ->
 def schur(covariance: Float[Array, "A A"], place: Slots, gamma: Float[Array, ""]) -> Float[Array, " A"]:
     """Return the weights of Schur complementary allocation, not finite where there are none; see `hierarchical.schur`.
 
-    A part with covariance Q and the vector b, which is 1 at the top, is to minimise x'Qx subject to b'x = 1. Its halves
-    (A, b_A) and (D, b_D), with B between them, become `A - gamma B D^-1 B'` with `b_A - gamma B D^-1 b_D`, and likewise.
-    The solutions of both, over their variances, are that of the part but for its scale.
+    A part with covariance Q and the vector b, which is 1 at the top, is to minimise x'Qx subject to b'x = 1. Of its
+    halves, with covariances A and D and B between them, the first becomes `A - gamma B D^-1 B'` with the vector
+    `b_A - gamma B D^-1 b_D`, and the second likewise. The solutions of both, over their variances, are that of the part
+    but for its scale.
     """
     matrix = place.fill(covariance) + jnp.diag((place.asset == covariance.shape[0]).astype(covariance.dtype))
     matrix, vector = matrix[None], place.fill(jnp.ones(covariance.shape[0], covariance.dtype))[None]
     levels = []
     while vector.shape[1] > 1:
-        levels.append((vector, _shrunk_precision(matrix, vector, gamma)))
         parts, half = vector.shape[0], vector.shape[1] // 2
         blocks = matrix.reshape(parts, 2, half, 2, half)
         own = jnp.stack([blocks[:, 0, :, 0], blocks[:, 1, :, 1]], 1)
         cross = jnp.stack([blocks[:, 0, :, 1], blocks[:, 1, :, 0]], 1)
         vector = vector.reshape(parts, 2, half)
         known = jnp.concatenate([cross.swapaxes(2, 3), vector[:, ::-1, :, None]], 3)
-        pull = gamma * cross @ _solve(own[:, ::-1], known)
+        pull = gamma * cross @ solve_positive(own[:, ::-1], known)
         matrix = (own - pull[..., :half]).reshape(2 * parts, half, half)
         vector = (vector - pull[..., half]).reshape(2 * parts, half)
+        levels.append((vector, _shrunk_precision(matrix, vector, gamma)))
     solution = divide(vector, matrix[:, 0])
-    for vector, precision in levels[:0:-1]:
+    for vector, precision in levels[-2::-1]:
         solution = solution.reshape(vector.shape)
         solution = solution * divide(precision, (vector * solution).sum(1))[:, None]
     weight = place.empty(solution.ravel())
@@ -128,10 +127,5 @@ def _shrunk_precision(
     """
     diagonal = jnp.diagonal(matrix, axis1=1, axis2=2)
     shrunk = gamma * matrix + (1 - gamma) * diagonal[:, None] * jnp.eye(vector.shape[1], dtype=vector.dtype)[None]
-    x = _solve(shrunk, vector[..., None])[..., 0]
+    x = solve_positive(shrunk, vector[..., None])[..., 0]
     return divide((vector * x).sum(1) ** 2, ((matrix @ x[..., None])[..., 0] * x).sum(1))
-
-
-def _solve(matrix: Float[Array, "*parts n n"], right: Float[Array, "*parts n m"]) -> Float[Array, "*parts n m"]:
-    """Return matrix^-1 right, NaN where the matrix is not positive definite."""
-    return cho_solve((lax.linalg.cholesky(matrix), True), right)

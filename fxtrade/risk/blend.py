@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Float, Int
+import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.order_types import Order
@@ -94,3 +95,12 @@ def blend(
         return (scale @ state.target).astype(target.dtype), state
 
     return Rule(init, update)
+
+
+def only(members: Bool[np.ndarray, " A"]) -> Rule:
+    """Return the rule that holds nothing but some of the assets; the targets of all others become 0."""
+
+    def update(target, state, obs, account):
+        return jnp.where(members, target, 0), state
+
+    return Rule(lambda obs: (), update)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import Natural
@@ -33,10 +34,10 @@ class CarryState(NamedTuple):
 
 def funding_carry(
     *,
-    spot: tuple[Natural, ...] = (0,),
-    perpetual: tuple[Natural, ...] = (1,),
+    spot: tuple[Natural, ...] = (),
+    perpetual: tuple[Natural, ...] = (),
     halflife: Number = 168.0,
-    horizon: Number = 720.0,
+    holding_bars: Number = 720.0,
     round_trip_bps: Number = 24.0,
     entry_margin_bps: Number = 10.0,
     exit_bps: Number = 0.0,
@@ -45,7 +46,7 @@ def funding_carry(
 ) -> Rule:
     """Hedged carry: a coin bought, its perpetual sold short, while shorts are expected to be paid funding.
 
-    The funding over the next `horizon` bars is forecast as `horizon` times the exponentially weighted mean of the rates
+    The funding over the next `holding_bars` is forecast as so many times the exponentially weighted mean of the rates
     per bar, settled at the close of the bar and before; settlement intervals may change. A pair is opened where that
     exceeds `round_trip_bps + entry_margin_bps`, and closed where it is below `exit_bps`: once the round trip is paid
     for, positive funding is worth staying. While a pair is held its targets are NaN, so that both legs keep their equal
@@ -55,16 +56,17 @@ def funding_carry(
       backs the short has shrunk, and what is too large is sold,
     * the account shows legs of different value: one did not fill, was cut, or was liquidated.
 
+    Without an account in which to see that (`replay`, a sleeve of a portfolio) legs are taken to be held as asked for.
     Other assets keep their incoming target. A pair without a bar of both assets waits. Nothing is opened before there
     are `halflife` bars.
 
     Args:
-        spot, perpetual: indices of the K coins, and of the perpetual on each. `data.names.pairs` finds them.
+        spot, perpetual: indices of the K coins, and of the perpetual on each; `data.names.pairs` finds them.
         halflife: bars, of the mean.
-        horizon: bars that a pair is expected to be held.
+        holding_bars: that a pair is expected to be held.
         round_trip_bps: costs of opening and closing both legs, in basis points of the value of one: four trades.
         entry_margin_bps: that the forecast funding must exceed them by.
-        exit_bps: forecast funding over the horizon below which a pair is closed.
+        exit_bps: forecast funding below which a pair is closed.
         rebalance: relative change of the price.
         weight: share of equity in coins when all pairs are held, 1/K in each; the gross exposure is twice as much. The
             rest is cash, the margin of the shorts.
@@ -72,20 +74,25 @@ def funding_carry(
     Raises:
         ConfigError: an impossible option; later, an index beyond the assets, or no bars or funding rates.
     """
-    _check(spot, perpetual, halflife, horizon, rebalance, weight)
+    _check(spot, perpetual, halflife, holding_bars, rebalance, weight)
     levels = [known_value("funding_carry", x) for x in (exit_bps, round_trip_bps, entry_margin_bps)]
     if None not in levels and not levels[0] <= levels[1] + levels[2]:
         raise ConfigError(
             f"funding_carry: exit_bps={exit_bps!r} is above round_trip_bps + entry_margin_bps, so that a pair would be "
             "closed when it is opened; give a smaller one"
         )
-    coins, contracts = jnp.array(spot), jnp.array(perpetual)
+    coins, contracts = np.array(spot, np.int32), np.array(perpetual, np.int32)
 
     def init(obs: Observation) -> CarryState:
         if obs.bars is None or obs.funding is None:
             raise ConfigError(
                 "funding_carry: the rule reads bars and funding rates; give config.trade.funding.path, or `conditions` "
                 "with funding to the backtest"
+            )
+        if not spot:
+            raise ConfigError(
+                "funding_carry: there are no pairs; name perpetuals as their coins with _PERP, or give `spot` and "
+                "`perpetual`, the indices of both"
             )
         if max(*spot, *perpetual) >= obs.num_assets:
             raise ConfigError(f"funding_carry: spot={spot}, perpetual={perpetual}: beyond the {obs.num_assets} assets")
@@ -100,7 +107,7 @@ def funding_carry(
         paid = jnp.where(ok, as_real(obs.funding)[contracts], 0)
         rate = jnp.where(ok, keep * state.rate + (1 - keep) * paid, state.rate)
         past = jnp.where(ok, keep * state.weight + 1 - keep, state.weight)
-        forecast_bps = 1e4 * as_real(horizon) * rate / jnp.where(past > 0, past, 1)
+        forecast_bps = 1e4 * as_real(holding_bars) * rate / jnp.where(past > 0, past, 1)
         price = jnp.where(ok, as_real(bars.close)[coins], 1)
         held = ~jnp.isnan(state.anchor)
         enter = (past >= HALF_WEIGHT) & (forecast_bps > as_real(round_trip_bps) + as_real(entry_margin_bps))
@@ -115,7 +122,9 @@ def funding_carry(
     return Rule(init, update)
 
 
-def _unhedged(account: Account | None, coins: Array, contracts: Array) -> Bool[Array, " K"]:
+def _unhedged(
+    account: Account | None, coins: Int[np.ndarray, " K"], contracts: Int[np.ndarray, " K"]
+) -> Bool[Array, " K"]:
     """Return whether the legs of a pair have different values; False without an account."""
     if account is None:
         return jnp.zeros(len(coins), bool)
@@ -124,13 +133,18 @@ def _unhedged(account: Account | None, coins: Array, contracts: Array) -> Bool[A
     return jnp.abs(long - short) > UNHEDGED * jnp.maximum(jnp.abs(long), jnp.abs(short))
 
 
-def _check(spot, perpetual, halflife, horizon, rebalance, weight) -> None:
+def _check(spot, perpetual, halflife, holding_bars, rebalance, weight) -> None:
     indices = (*spot, *perpetual)
-    if len(spot) != len(perpetual) or not spot or len(set(indices)) < len(indices):
+    if len(spot) != len(perpetual) or len(set(indices)) < len(indices):
         raise ConfigError(
             f"funding_carry: spot={spot!r} and perpetual={perpetual!r} are no pairs; give as many different indices"
         )
-    for name, option in (("halflife", halflife), ("horizon", horizon), ("rebalance", rebalance), ("weight", weight)):
+    for name, option in (
+        ("halflife", halflife),
+        ("holding_bars", holding_bars),
+        ("rebalance", rebalance),
+        ("weight", weight),
+    ):
         value = known_value(f"funding_carry: {name}", option)
         if value is not None and not value > 0:
             raise ConfigError(f"funding_carry: {name}={option!r} is impossible; give a number > 0")

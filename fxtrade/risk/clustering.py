@@ -1,4 +1,4 @@
-"""Agglomerative hierarchical clustering under `jit` and `vmap`: the linkage, the order of its leaves, clusters of a tree.
+"""Agglomerative hierarchical clustering under `jit` and `vmap`: linkage, order of leaves, and clusters.
 
 The linkage and the order of leaves are those of `scipy.cluster.hierarchy`, ties included as far as distances are exact:
 single linkage by Prim's minimum spanning tree, the others by chains of nearest neighbours with the updates of Lance &
@@ -60,15 +60,14 @@ def nodes(tree: Tree) -> Nodes:
     """Return the nodes of a tree; the order of leaves is SciPy's, depth first and the smaller node first."""
     merges = tree.size.size
     num, root = 2 * merges + 1, 2 * merges
-    left, right = tree.children[:, 0], tree.children[:, 1]
     size = jnp.concatenate([jnp.ones(merges + 1, tree.size.dtype), tree.size])
-    parent = (
-        jnp.full(num, root, left.dtype).at[tree.children].set(jnp.arange(merges + 1, num, dtype=left.dtype)[:, None])
-    )
-    itself = jnp.arange(num, dtype=left.dtype)
-    sibling = itself.at[left].set(right).at[right].set(left)
-    after = jnp.zeros(num, size.dtype).at[right].set(size[left])  # leaves of the parent that come first
-    return Nodes(parent, sibling, size, along_ancestors(parent, after, jnp.add))
+    merge = jnp.arange(merges + 1, num, dtype=tree.size.dtype)
+    sizes_before = jnp.stack([jnp.zeros_like(tree.size), size[tree.children[:, 0]]], 1)  # leaves to the left
+    of_child = jnp.stack([jnp.stack([merge, merge], 1), tree.children[:, ::-1], sizes_before], 2).reshape(-1, 3)
+    of_root = jnp.array([[root, root, 0]], tree.size.dtype)
+    order = jnp.argsort(jnp.append(tree.children.ravel(), root))  # every node but the root is a child once
+    parent, sibling, before = jnp.concatenate([of_child, of_root])[order].T
+    return Nodes(parent, sibling, size, along_ancestors(parent, before, jnp.add))
 
 
 def along_ancestors(parent: Int[Array, " nodes"], value: Array, combine: Callable[[Array, Array], Array]) -> Array:
@@ -76,18 +75,20 @@ def along_ancestors(parent: Int[Array, " nodes"], value: Array, combine: Callabl
 
     The root counts once or more: its value has to be neutral. O(log A) rounds, each doubling the reach.
     """
-    for _ in range(max(parent.size - 1, 1).bit_length()):
-        value, parent = combine(value, value[parent]), parent[parent]
-    return value
+
+    def double(_, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        value, parent = state
+        return combine(value, value[parent]), parent[parent]
+
+    return lax.fori_loop(0, parent.size.bit_length(), double, (value, parent))[0]
 
 
 def cluster_of(parent: Int[Array, " nodes"], last: Number) -> Int[Array, " A"]:
-    """Return the node of each leaf's cluster: its highest ancestor that is not above node `last`, which may be traced."""
-    num_leaves = parent.size // 2 + 1
-    upper = jnp.where(parent <= last, parent, jnp.arange(parent.size, dtype=parent.dtype))
-    for _ in range(max(parent.size - 1, 1).bit_length()):
-        upper = upper[upper]
-    return upper[:num_leaves]
+    """Return the node of each leaf's cluster: its highest ancestor that is not above node `last`, traced or not."""
+    node = jnp.arange(parent.size, dtype=parent.dtype)
+    upper = jnp.where(parent <= last, parent, node)
+    upper = lax.fori_loop(0, parent.size.bit_length(), lambda _, upper: upper[upper], upper)
+    return upper[: parent.size // 2 + 1]
 
 
 def _complete(d_xi: Row, d_yi: Row, d_xy: Array, x: Array, y: Array, size: Row) -> Row:

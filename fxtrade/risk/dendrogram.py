@@ -39,8 +39,8 @@ class Dendrogram(NamedTuple):
 def dendrogram(covariance: Float[Array, "A A"], linkage: Linkage, metric: Metric) -> Dendrogram:
     """Return the tree of a covariance matrix.
 
-    Distances are `sqrt((1 - correlation) / 2)` (López de Prado 2016) or, with "euclidean", those of their columns, as in
-    that paper: `sqrt(sum_k (d_ki - d_kj)^2)`. They choose the tree and have no gradient.
+    Distances are `sqrt((1 - correlation) / 2)` (López de Prado 2016) or, with "euclidean", those of their columns, as
+    in that paper: `sqrt(sum_k (d_ki - d_kj)^2)`. They choose the tree and have no gradient.
     """
     covariance = jnp.asarray(covariance)
     variance = jnp.diagonal(covariance)
@@ -65,10 +65,21 @@ def cluster_of(tree: Dendrogram, count: Int[Array, ""] | int) -> Int[Array, " A"
     return clustering.cluster_of(tree.nodes.parent, _last_cluster(tree, count))
 
 
+def same_cluster(tree: Dendrogram, count: Int[Array, ""] | int) -> Bool[Array, "A A"]:
+    """Return which assets are in one cluster, of `count` clusters; none if one of the two is not valid."""
+    cluster = cluster_of(tree, count)
+    return (cluster[:, None] == cluster[None]) & tree.valid[:, None] & tree.valid[None]
+
+
 def top_merges(tree: Dendrogram, count: Int[Array, ""] | int) -> Bool[Array, " nodes"]:
     """Return which nodes join clusters, of `count` clusters."""
     node = jnp.arange(tree.nodes.parent.size, dtype=tree.count.dtype)
     return (node > _last_cluster(tree, count)) & (node < tree.valid.size + tree.count - 1)
+
+
+def most_clusters(num_assets: int) -> int:
+    """Return the largest number of clusters that `gap_count` gives."""
+    return min(num_assets, max(8, round(num_assets**0.5)))
 
 
 def gap_count(tree: Dendrogram) -> Int[Array, ""]:
@@ -77,14 +88,12 @@ def gap_count(tree: Dendrogram) -> Int[Array, ""]:
     The k + 2 >= 2 with the largest W_k + W_(k+2) - 2 W_(k+1), where W_k is the sum over k clusters of the mean distance
     between two of their assets, for at most max(8, sqrt(A)) clusters: the choice of skfolio and Riskfolio-Lib.
     """
-    num = tree.valid.size
-    most = min(num, max(8, round(num**0.5)))
+    most = most_clusters(tree.valid.size)
     if most < 3:
         return jnp.minimum(tree.count, most)
 
     def dispersion(k: Array) -> Array:
-        cluster = cluster_of(tree, k)
-        same = (cluster[:, None] == cluster[None]) & tree.valid[:, None] & tree.valid[None]
+        same = same_cluster(tree, k)
         pairs = same.sum(1) * (same.sum(1) - 1)
         total = jnp.where(same, tree.distance, 0).sum(1)
         return jnp.where(pairs > 0, total / jnp.where(pairs > 0, pairs, 1).astype(total.dtype), 0).sum()

@@ -22,8 +22,8 @@ def denoised(returns: Returns, *, noise_share: Share | None = None) -> Matrix:
     The constant residual eigenvalue method (Lopez de Prado 2020, Machine Learning for Asset Managers, section 2.5).
 
     Args:
-        noise_share: s^2; None takes the mean of the eigenvalues below the edge that it makes itself, the largest such
-            solution (Laloux, Cizeau, Bouchaud & Potters 2000, where s^2 is adjusted likewise).
+        noise_share: s^2; None takes the mean of all but the largest eigenvalue, the market, where that is above the
+            edge for s^2 = 1 (Laloux, Cizeau, Bouchaud & Potters 1999, Physical Review Letters 83), else 1.
     """
     made = pairwise(returns)
     return made.scaled(_denoise(made, noise_share))
@@ -68,7 +68,6 @@ def is_noise(values: Spectrum, edge: Float[Array, ""], noise_share: float | None
     real = values > -0.5
     if noise_share is not None:
         return real & (values <= noise_share * edge)
-    mean = jnp.cumsum(jnp.where(real, values, 0)) / jnp.maximum(jnp.cumsum(real), 1).astype(values.dtype)
-    below = real & (values <= edge * mean)
-    last = jnp.max(jnp.where(below, jnp.arange(len(values)), -1))
-    return real & (jnp.arange(len(values)) <= last)
+    assets = jnp.sum(real, dtype=values.dtype)
+    others = (assets - values[-1]) / jnp.maximum(assets - 1, 1)
+    return real & (values <= jnp.where(values[-1] > edge, others, 1) * edge)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import ArrayLike, Bool, Float
 
@@ -82,4 +83,4 @@ def kalman_ratio(
         state, _ = update(state, jnp.where(ok, y, 0), jnp.where(ok, x, 0)[None], drift, memory, ok)
         return state, state.mean[0]
 
-    return lax.scan(step, init([1.0]), (as_real(asset), as_real(instrument)))[1]
+    return lax.scan(step, init(np.ones(1)), (as_real(asset), as_real(instrument)))[1]

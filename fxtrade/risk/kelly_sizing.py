@@ -106,6 +106,7 @@ def sharpe_ratio(forecast: Forecast) -> Float[Array, "*N A"]:
 
 def _correlations(moments: EwState, known: Array, shrinkage: Array) -> Float[Array, "A A"]:
     """Return the correlations, of assets that are not known 0; positive definite."""
+    assert moments.comoment is not None, "the state is made with correlations"
     own = jnp.diagonal(moments.comoment)
     scale = jnp.where(known & (own > 0), 1 / jnp.sqrt(jnp.where(own > 0, own, 1)), 0)
     correlation = moments.comoment * scale[:, None] * scale[None]

@@ -6,6 +6,7 @@ import math
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fxtrade.core.errors import ConfigError
@@ -92,7 +93,7 @@ def pairs(
         if max(first, second) >= obs.num_assets:
             raise ConfigError(f"pairs: first={first}, second={second} is beyond the {obs.num_assets} assets")
         fresh = (
-            kalman_hedge.init([0.0, 1.0])
+            kalman_hedge.init(np.array([0.0, 1.0]))
             if ratio == "kalman"
             else Ring(jnp.zeros((window, 2)), jnp.zeros((), jnp.int32))
         )
@@ -101,6 +102,7 @@ def pairs(
 
     def update(target, state: PairState, obs: Observation, account):
         bars = obs.bars
+        assert bars is not None, "init checks that there are bars"
         ok = bars.ok[legs].all()
         close = jnp.where(ok, as_real(bars.close[legs]), 1)
         base = jnp.where(state.base > 0, state.base, jnp.where(ok, close, 0))

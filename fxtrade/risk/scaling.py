@@ -141,6 +141,7 @@ def portfolio_volatility(
     *,
     annual_volatility: Number = 0.2,
     max_gross_exposure: Number = 1.0,
+    max_scale: Number = 10.0,
     bars_per_year: Number = 365.0,
     halflife: Number = 33.0,
     correlation_halflife: Number = 100.0,
@@ -148,12 +149,14 @@ def portfolio_volatility(
 ) -> Rule:
     """Scale all targets by one factor to a volatility of the portfolio, which counts how assets move together.
 
-    `w = target min(annual_volatility / sqrt(target' S target bars_per_year), max_gross_exposure / sum |target|)` with
-    the exponentially weighted covariance S of `ew_covariance`. Assets with a NaN target count as not held.
+    `w = target min(annual_volatility / sqrt(target' S target bars_per_year), max_gross_exposure / sum |target|, scale)`
+    with the exponentially weighted covariance S of `ew_covariance`, and `max_scale` as the largest scale. Assets with a
+    NaN target count as not held.
 
     Args:
         annual_volatility: of the portfolio, 0.2 is 20 % a year.
         max_gross_exposure: largest sum of absolute weights.
+        max_scale: largest factor. With 1 targets are only reduced, so that rules which hold little still hold little.
         bars_per_year: number of bars in a year.
         halflife, correlation_halflife: in bars, of volatilities and of correlations.
         min_bars: returns below which the volatility of an asset is not known.
@@ -164,6 +167,7 @@ def portfolio_volatility(
     name = "portfolio_volatility"
     check_range(f"{name}: annual_volatility", annual_volatility, Interval(ge=0))
     check_range(f"{name}: max_gross_exposure", max_gross_exposure, Interval(ge=0))
+    check_range(f"{name}: max_scale", max_scale, Interval(ge=0))
     for key, value in (
         ("bars_per_year", bars_per_year),
         ("halflife", halflife),
@@ -185,6 +189,7 @@ def portfolio_volatility(
         gross = jnp.sum(jnp.abs(held))
         by_risk = jnp.where(risk > 0, as_real(annual_volatility) / jnp.where(risk > 0, risk, 1), jnp.inf)
         by_size = as_real(max_gross_exposure) / jnp.where(gross > 0, gross, 1)
-        return (wanted * jnp.minimum(by_risk, by_size)).astype(target.dtype), state
+        scale = jnp.minimum(jnp.minimum(by_risk, by_size), as_real(max_scale))
+        return (wanted * scale).astype(target.dtype), state
 
     return Rule(init, update)

@@ -1,4 +1,4 @@
-"""Covariances shrunk towards less variable ones: linearly to the identity, and nonlinearly eigenvalue by eigenvalue.
+"""Covariances shrunk towards less variable ones: linearly to a target, and nonlinearly eigenvalue by eigenvalue.
 
 They are invertible also with fewer rows than assets. Gaps are treated as `pairwise` says; the formulas then use, for
 the number of rows, that of each pair or `Pairwise.rows`. `features.covariance.ledoit_wolf` is the same linear estimate
@@ -8,6 +8,7 @@ of every trailing window of a feature, in float32 and with complete rows.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -17,20 +18,32 @@ from fxtrade.core.validity import safe_divide
 from fxtrade.risk.pairwise import Matrix, Pairwise, Returns, pairwise
 from fxtrade.risk.spectral import Spectrum, spectral_map
 
+Target = Literal["identity", "constant_correlation"]
 FAR = 20.0  # from which on the kernel's Hilbert transform is summed as a series: its closed form cancels there
 
 
-def ledoit_wolf(returns: Returns) -> Matrix:
-    """(1 - s) S + s tr(S) / A I with the optimal s of Ledoit & Wolf (2004, J. Multivariate Analysis 88), lemma 3.3.
+def ledoit_wolf(returns: Returns, *, target: Target = "identity") -> Matrix:
+    """(1 - s) S + s F, with the s that minimises the expected squared error in the Frobenius norm. S has ddof 0.
 
-    S has ddof 0. s = b / d, d = |S - tr(S) / A I|^2 in the Frobenius norm, b the sum over pairs of the variance of the
-    products of deviations over the number of rows, at most d; as `sklearn.covariance.ledoit_wolf`.
+    Args:
+        target: F, "identity": equal variances tr(S) / A and no correlation (Ledoit & Wolf 2004, J. Multivariate
+            Analysis 88), as `sklearn.covariance.ledoit_wolf`; "constant_correlation": the variances of S and its mean
+            correlation for every pair (Ledoit & Wolf 2004, J. Portfolio Management 30).
     """
     made = pairwise(returns, ddof=0)
-    square, (level, distance) = made.deviation**2, _spread(made)
-    spread = square.T @ square / jnp.maximum(made.count, 1) - made.covariance**2
-    noise = jnp.sum(spread / jnp.maximum(made.count, 1))
-    return _to_identity(made, level, safe_divide(jnp.clip(noise, 0, distance), distance))
+    s, count, x = made.covariance, jnp.maximum(made.count, 1), made.deviation
+    noise = ((x**2).T @ x**2 / count - s**2) / count  # variance of each entry of S
+    if target == "identity":
+        level, distance = _spread(made)
+        return _to_identity(made, level, safe_divide(jnp.clip(jnp.sum(noise), 0, distance), distance))
+    both = ~made.hidden & ~jnp.eye(len(s), dtype=bool)
+    mean = safe_divide(jnp.sum(jnp.where(both, made.correlation, 0)), jnp.sum(both, dtype=s.dtype))
+    aim = jnp.where(jnp.eye(len(s), dtype=bool), s, mean * made.scale[:, None] * made.scale[None])
+    ratio = safe_divide(made.scale[None], made.scale[:, None])
+    skew = ((x**3).T @ x / count - jnp.diagonal(s)[:, None] * s) / count
+    shared = jnp.trace(noise) + mean * jnp.sum(jnp.where(both, ratio * skew, 0))  # covariance of F with S
+    share = jnp.clip(safe_divide(jnp.sum(noise) - shared, jnp.sum((aim - s) ** 2)), 0, 1)
+    return made.only_known((1 - share) * s + share * aim)
 
 
 def oas(returns: Returns) -> Matrix:

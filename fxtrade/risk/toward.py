@@ -74,7 +74,7 @@ def buffer(*, width: PerAsset = 0.02) -> Rule:
     to the edge. Carver's width is a tenth of the average position; with proportional costs the edge is optimal.
 
     Args:
-        width: in weight. A target of 0 leaves a position of up to `width`.
+        width: in weight. A target of 0 has no buffer: it closes the position.
 
     Raises:
         ConfigError: `width` is negative.
@@ -83,7 +83,7 @@ def buffer(*, width: PerAsset = 0.02) -> Rule:
 
     def update(target, state, obs, account):
         held, aim = held_weight("buffer", account), as_real(target)
-        edge = jnp.clip(held, aim - as_real(width), aim + as_real(width))
+        edge = jnp.where(aim == 0, 0, jnp.clip(held, aim - as_real(width), aim + as_real(width)))
         return jnp.where(edge == held, jnp.nan, edge).astype(target.dtype), state
 
     return Rule(lambda obs: (), update)

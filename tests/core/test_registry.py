@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fxtrade.core import registry
 from fxtrade.core.errors import ConfigError
 from fxtrade.core.registry import Fraction, Interval, Natural, build, convert, from_mapping, nearest, to_dict
+from fxtrade.core.types import PerAsset
 
 
 def mean(x, *, window: int = 8, kind: Literal["plain", "weighted"] = "plain", scale: float | None = None):
@@ -101,6 +102,8 @@ def test_a_class_refuses_values_in_its_own_words():
         (bool, False, False),
         (str, "", ""),
         (float | None, None, None),
+        (PerAsset | None, None, None),
+        (PerAsset | None, 2, 2.0),
         (float | str, 1, 1.0),
         (float | str, "a", "a"),
         (Literal[2, 3], 3, 3),

@@ -15,7 +15,10 @@ from tests.docs import run_page
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs/tutorials").glob("*.md"))
-ALONE = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("rules.md", "portfolio.md", "trading.md")))
+ALONE = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("rules.md", "portfolio.md", "hedging.md", "trading.md")),
+)
 PAGES = [path for path in (*ALONE, *TUTORIALS) if "```" in path.read_text()]
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
 OUTPUTS = {"results", "data", "site", "build", "dist"}  # folders at the root that git ignores

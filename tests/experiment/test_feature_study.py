@@ -11,7 +11,7 @@ from rich.console import Console as Rich
 
 from fxtrade.core.config import SplitConfig
 from fxtrade.core.errors import ConfigError, DataError, FxtradeError
-from fxtrade.experiment import feature_study
+from fxtrade.experiment import feature_study, study_folder
 from fxtrade.pipeline import dataset
 from fxtrade.report.progress import Console
 from fxtrade.report.study_schema import StudyReport
@@ -57,8 +57,8 @@ class TestFolder:
         assert not list(tmp_path.iterdir())
 
     def test_studies_of_one_second_have_folders_of_their_own(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(feature_study.run_dir, "timestamp", lambda: "now")
-        with feature_study._claim(tmp_path, "", "a") as one, feature_study._claim(tmp_path, "", "a") as two:
+        monkeypatch.setattr(study_folder.run_dir, "timestamp", lambda: "now")
+        with study_folder.claim(tmp_path, "", "a") as one, study_folder.claim(tmp_path, "", "a") as two:
             assert (one.name, two.name) == ("a-now", "a-now-2") and one.is_dir() and two.is_dir()
             (two / "study.md").touch()
         assert not one.exists() and two.exists()

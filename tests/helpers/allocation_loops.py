@@ -14,7 +14,7 @@ from tests.helpers import hierarchy_loops
 def allocation(
     rows: Observation, method, method_options, covariance, covariance_options, window, every, weight, cost, target
 ):
-    """Of `hrp`. The estimators have references of their own."""
+    """Of methods with a loop of their name; the estimators have references of their own."""
     bars, num = rows.bars, rows.bars.ok.shape[1]
     target = np.asarray(target, np.float64)
     last, returns, made = np.full(num, np.nan), np.full((window, num), np.nan), np.full(target.shape, np.nan)
@@ -31,7 +31,7 @@ def allocation(
             past = np.where(takes_part[None], returns, np.nan)
             with compat.float64():
                 matrix = np.asarray(COVARIANCES[covariance](jnp.asarray(past)))[np.ix_(takes_part, takes_part)]
-            made[t, takes_part] = weight * hierarchy_loops.hrp(matrix)
+            made[t, takes_part] = weight * getattr(hierarchy_loops, method)(matrix)
     return made
 
 

@@ -12,7 +12,7 @@ def funding_carry(
     spot,
     perpetual,
     halflife,
-    horizon,
+    holding_bars,
     round_trip_bps,
     entry_margin_bps,
     exit_bps,
@@ -35,7 +35,7 @@ def funding_carry(
                 continue
             rates.append(funding[t, p])
             age = 0.5 ** (np.arange(len(rates))[::-1] / halflife)
-            forecast = 1e4 * horizon * (age @ rates) / age.sum()
+            forecast = 1e4 * holding_bars * (age @ rates) / age.sum()
             opened = anchor is None and len(rates) >= halflife and forecast > round_trip_bps + entry_margin_bps
             if anchor is not None and forecast < exit_bps or anchor is None and not opened:
                 made[t, [s, p]], anchor = 0, None

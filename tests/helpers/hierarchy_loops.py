@@ -64,6 +64,17 @@ def clusters(covariance: np.ndarray, linkage: str, count: int) -> list[list[int]
     return [list(np.flatnonzero(label == k)) for k in range(count)]
 
 
+def gap_count(covariance: np.ndarray, linkage: str = "ward") -> int:
+    """The k at which the sum over clusters of the mean distance of their pairs bends most."""
+    num, distance, spread = len(covariance), distances(covariance), []
+    if num < 3:
+        return num
+    for k in range(1, min(num, 8) + 1):
+        blocks = [distance[np.ix_(part, part)] for part in clusters(covariance, linkage, k)]
+        spread.append(sum(b.sum() / (len(b) * (len(b) - 1)) for b in blocks if len(b) > 1))
+    return int(np.argmax(np.diff(spread, 2))) + 2
+
+
 def herc(covariance: np.ndarray, count: int, linkage: str = "ward", risk: str = "variance") -> np.ndarray:
     power = 1.0 if risk == "variance" else 0.5
     weight, risks = np.zeros(len(covariance)), {}
@@ -93,9 +104,46 @@ def minimum_variance(covariance: np.ndarray) -> np.ndarray:
     return weight / weight.sum()
 
 
+def long_only(covariance: np.ndarray) -> np.ndarray:
+    """Weights of least variance without short positions: the best of all sets of assets that have none."""
+    best, num = None, len(covariance)
+    for held in range(1, 2**num):
+        assets = [a for a in range(num) if held >> a & 1]
+        weight = np.zeros(num)
+        weight[assets] = minimum_variance(covariance[np.ix_(assets, assets)])
+        if weight.min() >= 0 and (best is None or weight @ covariance @ weight < best @ covariance @ best):
+            best = weight
+    return best
+
+
 def nco(covariance: np.ndarray, count: int, linkage: str = "ward", solve=minimum_variance) -> np.ndarray:
     parts = clusters(covariance, linkage, count)
     inner = np.zeros((len(covariance), count))
     for k, assets in enumerate(parts):
         inner[assets, k] = solve(covariance[np.ix_(assets, assets)])
     return inner @ solve(inner.T @ covariance @ inner)
+
+
+def schur(covariance: np.ndarray, gamma: float, linkage: str = "single") -> np.ndarray:
+    """Recursion over blocks in the order of the leaves."""
+
+    def precision(matrix, vector):
+        shrunk = gamma * matrix + (1 - gamma) * np.diag(np.diag(matrix))
+        x = np.linalg.solve(shrunk, vector)
+        return (vector @ x) ** 2 / (x @ matrix @ x)
+
+    def solution(matrix, vector):
+        if len(vector) == 1:
+            return vector / matrix[0]
+        half, parts = len(vector) // 2, []
+        for own, other in ((slice(None, half), slice(half, None)), (slice(half, None), slice(None, half))):
+            pull = gamma * matrix[own, other] @ np.linalg.inv(matrix[other, other])
+            block, side = matrix[own, own] - pull @ matrix[other, own], vector[own] - pull @ vector[other]
+            x = solution(block, side)
+            parts.append(x * precision(block, side) / (side @ x))
+        return np.concatenate(parts)
+
+    order = sch.leaves_list(tree_of(covariance, linkage))
+    weight = np.zeros(len(covariance))
+    weight[order] = solution(covariance[np.ix_(order, order)], np.ones(len(order)))
+    return weight / weight.sum()

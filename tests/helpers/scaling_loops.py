@@ -31,8 +31,8 @@ def inverse_volatility(rows: Observation, target, estimator, halflife, min_bars,
 
 
 def portfolio_volatility(
-    rows: Observation, target, annual_volatility, max_gross_exposure, bars_per_year, halflife, correlation_halflife,
-    min_bars,
+    rows: Observation, target, annual_volatility, max_gross_exposure, max_scale, bars_per_year, halflife,
+    correlation_halflife, min_bars,
 ):  # fmt: skip
     ok, sigma, ret = np.asarray(rows.bars.ok), ew_volatility(rows, halflife, min_bars), returns(rows)
     scaled = np.nan_to_num(ret / ew_volatility(rows, halflife, 1))
@@ -47,7 +47,7 @@ def portfolio_volatility(
         covariance = products[np.ix_(known, known)] / np.outer(own, own) * np.outer(sigma[t][known], sigma[t][known])
         risk, gross = math.sqrt(held @ covariance @ held * bars_per_year), np.abs(held).sum()
         if gross > 0:
-            out[t] *= min(annual_volatility / risk, max_gross_exposure / gross)
+            out[t] *= min(annual_volatility / risk, max_gross_exposure / gross, max_scale)
     return out
 
 

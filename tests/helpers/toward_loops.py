@@ -18,7 +18,8 @@ def no_trade_band(rows: Observation, target, account: Account, band):
 def buffer(rows: Observation, target, account: Account, width):
     held, out = weights_of(account), as_given(target)
     for t, a in np.ndindex(out.shape):
-        low, high = out[t, a] - width, out[t, a] + width
+        own = width if out[t, a] else 0.0
+        low, high = out[t, a] - own, out[t, a] + own
         out[t, a] = low if held[a] < low else high if held[a] > high else np.nan
     return out
 

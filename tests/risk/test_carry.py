@@ -14,7 +14,7 @@ from fxtrade.risk import RULES
 from fxtrade.risk.rule import replay
 
 N, EVERY = 480, 8
-OPTIONS = {"halflife": 48.0, "horizon": 240.0}
+OPTIONS = {"spot": (0,), "perpetual": (1,), "halflife": 48.0, "holding_bars": 240.0}
 carry = RULES["funding_carry"]
 RULE = carry(**OPTIONS)
 
@@ -120,6 +120,7 @@ def test_nothing_before_a_row_depends_on_rates_after_it():
         ({"spot": (0, 1), "perpetual": (1,)}, "as many different indices"),
         ({"perpetual": (0,)}, "as many different indices"),
         ({"perpetual": (5,)}, "beyond the 2 assets"),
+        ({"spot": (), "perpetual": ()}, "there are no pairs; name perpetuals"),
         ({"halflife": 0.0}, "halflife=0.0"),
         ({"weight": -0.5}, "weight=-0.5"),
         ({"exit_bps": 40.0}, "closed when it is opened"),

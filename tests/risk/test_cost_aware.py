@@ -14,6 +14,7 @@ from fxtrade.market import costs
 from fxtrade.risk import cost_aware, sizing
 from fxtrade.risk.rule import chain, replay
 from tests.helpers.markets import bars
+from tests.helpers.refusals import refused
 
 MARKET = costs.market(fee_bps=10, half_spread_bps=1)
 COST = costs.cost_per_value(MARKET)
@@ -86,7 +87,7 @@ def test_what_the_gate_needs_is_named():
         ({"gain": "profit"}, "gain='profit'"),
         ({"horizon": 0}, "horizon=0"),
     ):
-        with pytest.raises(ConfigError, match=message):
+        with refused(ConfigError, message):
             cost_aware.cost_gate(**options)
 
 

@@ -157,6 +157,8 @@ def test_unknown_names_and_options():
     assert "'ew' has no option 'halflive'; did you mean 'halflife'" in refused(
         x, ConfigError, "ew", options={"halflive": 3}
     )
+    with pytest.raises(ConfigError, match="did you mean 'identity'"):
+        estimate("ledoit_wolf", x, {"target": "identiti"})
     assert "option halflife must be above 0" in refused(x, ConfigError, "ew", options={"halflife": -1})
 
 

@@ -44,21 +44,13 @@ def test_without_the_market_component_there_is_nothing_left():
     assert np.abs(left - np.eye(ASSETS)).max() < 0.1 and np.linalg.eigvalsh(left)[0] == pytest.approx(0, abs=1e-9)
 
 
-def brute_force(values: np.ndarray) -> int:
-    """The number of noise eigenvalues: s^2 starts as the mean of all, and is set to that of those below the edge."""
-    count = len(values)
-    while True:
-        fewer = int((values <= EDGE * values[:count].mean()).sum())
-        if fewer == count:
-            return count
-        count = fewer
-
-
 @pytest.mark.parametrize("factor", [0, 0.3, 1])
-def test_the_noise_share_solves_its_own_equation(factor):
+def test_the_edge_is_that_of_the_variance_without_the_market(factor):
     values = np.linalg.eigvalsh(np.corrcoef(draw(factor, 3).T))
+    share = values[:-1].mean() if values[-1] > EDGE else 1
+    assert (share < 1) == (factor > 0)
     with compat.float64():
         noise = np.asarray(is_noise(jnp.asarray(values), jnp.asarray(EDGE)))
-        fixed = np.asarray(is_noise(jnp.asarray(values), jnp.asarray(EDGE), 0.5))
-    assert noise.sum() == brute_force(values) and noise[: noise.sum()].all()
-    assert (fixed == (values <= 0.5 * EDGE)).all()
+        given = np.asarray(is_noise(jnp.asarray(values), jnp.asarray(EDGE), 0.5))
+    assert (noise == (values <= share * EDGE)).all() and noise.sum() == ASSETS - (factor > 0)
+    assert (given == (values <= 0.5 * EDGE)).all()

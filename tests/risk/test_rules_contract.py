@@ -39,7 +39,7 @@ OPTIONS = {  # in place of defaults, where those hide something
     "max_window": 16,
 }  # fmt: skip
 OWN_OPTIONS = {  # of single rules
-    "allocation": {"window": 8, "every": 4, "covariance": "sample"},
+    "allocation": {"method": "inverse_variance", "window": 8, "every": 4, "covariance": "sample"},
     "drawdown_stop": {"cooldown": 5},
     "concentration_limit": {"max_share": 0.4},
     "leverage_limit": {"max_net_exposure": 0.3},
@@ -48,7 +48,7 @@ OWN_OPTIONS = {  # of single rules
     "atr_bracket": {"target": 3.0, "break_even": 1.0},
     "liquid_universe": {"size": 1, "every": 4, "min_bars": 3},
     "mean_variance": {"risk_aversion": 100.0},
-    "portfolio_volatility": {"max_gross_exposure": 0.3},
+    "portfolio_volatility": {"max_gross_exposure": 0.3, "max_scale": 1.2},
     "time_stop": {"max_bars": 5, "min_profit": 0.01},
     "turnover_limit": {"max_turnover": 0.4},
     "volatility_barrier": {"horizon": 5},
@@ -56,7 +56,7 @@ OWN_OPTIONS = {  # of single rules
     "kelly": {"observations": 30.0, "halflife": 20.0, "min_bars": 3},
     "beta_hedge": {"halflife": 20.0, "min_bars": 3},
     "pairs": {"window": 12, "drift": 0.03, "entry": 1.0, "stop": 1.8},
-    "funding_carry": {"halflife": 4.0, "horizon": 20.0, "rebalance": 0.02},
+    "funding_carry": {"spot": (0,), "perpetual": (1,), "halflife": 4.0, "holding_bars": 20.0, "rebalance": 0.02},
 }
 ONLY_AFTER_EXITS = {("reentry", "wait")}  # which an account that stays the same has not; see test_stops
 STEPS = {"low": 50.0, "high": 50.0, "observations": 1e3}  # by which to vary floats that are not near 1

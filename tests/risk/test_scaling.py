@@ -18,6 +18,7 @@ from fxtrade.market import costs
 from fxtrade.risk import RULES, har, limits, scaling
 from fxtrade.risk.rule import chain, replay
 from tests.helpers.markets import bars, gap
+from tests.helpers.refusals import refused
 from tests.helpers.scaling_loops import ew_volatility
 
 NAN = np.nan
@@ -183,7 +184,7 @@ def test_whole_lots_are_filled_whole(market):
     ],
 )
 def test_impossible_options_are_refused(name, options, message):
-    with pytest.raises(ConfigError, match=message):
+    with refused(ConfigError, message):
         RULES[name](**options)
 
 

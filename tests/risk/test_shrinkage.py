@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,9 +26,9 @@ def draw(rows: int, assets: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     return rng.standard_normal((rows, assets)) @ np.linalg.cholesky(truth).T + 0.01, truth
 
 
-def made(name: str, x: np.ndarray) -> np.ndarray:
+def made(name: str, x: np.ndarray, **options) -> np.ndarray:
     with compat.float64():
-        return np.asarray(jax.jit(getattr(shrinkage, name))(jnp.asarray(x)))
+        return np.asarray(jax.jit(partial(getattr(shrinkage, name), **options))(jnp.asarray(x)))
 
 
 @pytest.mark.parametrize("rows, assets", SIZES)
@@ -42,6 +44,34 @@ def test_it_is_the_feature_at_the_last_row():
     x[3] = np.nan
     last = of_windows(Kernels(), jnp.asarray(x, jnp.float32), 40).covariance[-1]
     assert_allclose(made("ledoit_wolf", x), last, rtol=1e-4, atol=1e-7)
+
+
+def to_constant_correlation(x: np.ndarray) -> np.ndarray:
+    """Shrinkage to the constant correlation in the sums of Ledoit & Wolf (2004), Honey, appendix B."""
+    x = x - x.mean(0)
+    rows, assets = x.shape
+    s = x.T @ x / rows
+    sd = np.sqrt(np.diag(s))
+    mean = ((s / np.outer(sd, sd)).sum() - assets) / (assets * (assets - 1))
+    aim, pi, rho = mean * np.outer(sd, sd), 0.0, 0.0
+    np.fill_diagonal(aim, sd**2)
+    for i in range(assets):
+        for j in range(assets):
+            product = x[:, i] * x[:, j] - s[i, j]
+            pi += np.mean(product**2)
+            if i == j:
+                rho += np.mean(product**2)
+                continue
+            own, other = (np.mean((x[:, k] ** 2 - s[k, k]) * product) for k in (i, j))
+            rho += mean / 2 * (sd[j] / sd[i] * own + sd[i] / sd[j] * other)
+    share = min(max((pi - rho) / ((aim - s) ** 2).sum() / rows, 0), 1)
+    assert 0.05 < share < 0.95
+    return share * aim + (1 - share) * s
+
+
+def test_shrinkage_to_the_constant_correlation_is_that_of_the_paper():
+    x = draw(40, 8)[0] + 0.05 * np.random.default_rng(1).standard_normal((40, 1))
+    assert_allclose(made("ledoit_wolf", x, target="constant_correlation"), to_constant_correlation(x), rtol=1e-9)
 
 
 def paper(x: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from fxtrade.risk import RULES, exits, stops, toward
 from fxtrade.risk.rule import chain, replay
 from tests.helpers import stops_loops
 from tests.helpers.markets import bars, gap
+from tests.helpers.refusals import refused
 from tests.helpers.rule_accounts import FREE, accounts, decisions
 from tests.helpers.scaling_loops import ew_volatility, relative_range
 
@@ -221,5 +222,5 @@ def test_without_an_account_there_is_one_clear_error(name):
     ],
 )
 def test_impossible_options_are_refused(name, options):
-    with pytest.raises(ConfigError, match=f"{name}: {next(iter(options))}"):
+    with refused(ConfigError, f"{name}: {next(iter(options))}"):
         RULES[name](**options)
