@@ -314,9 +314,7 @@ def _iterate(program: Program, limits: _Limits, at: Point) -> Point:
     return point._replace(residual=_residual(program, limits, point))
 
 
-def cholesky_solver(
-    matrix: Float[Array, "n n"], rounded: Float[Array, " n"], equal: Float[Array, "k n"]
-) -> Factor:
+def cholesky_solver(matrix: Float[Array, "n n"], rounded: Float[Array, " n"], equal: Float[Array, "k n"]) -> Factor:
     """Return the function that solves (matrix + c equal' equal) x = r, and c: see `Rows.factor`.
 
     Args:

@@ -69,7 +69,7 @@ def _contributions(correlation: Float[Array, "A A"], budget: Float[Array, " A"])
         gradient = correlation @ x - budget / x
         step = -_solve(correlation + jnp.diag(budget / x**2), gradient)
         relative = jnp.abs(step / x).max()
-        x = x + step * jnp.where(-gradient @ step > (FULL_STEP * budget.min()) , 1 / (1 + relative), 1)
+        x = x + step * jnp.where(-gradient @ step > (FULL_STEP * budget.min()), 1 / (1 + relative), 1)
         return _Found(x, residual(x), found.iterations + 1)
 
     zero = jnp.zeros((), budget.dtype)

@@ -62,7 +62,9 @@ def minimum_cdar(problem: Problem, *, alpha: Number = 0.95, turnover_penalty: Nu
         linear=jnp.concatenate([program.linear, zero]),
         rows=DrawdownRows(jnp.pad(returns, ((0, 0), (0, len(start) - assets)))),
         limit=jnp.concatenate([zero, zero, zero]),
-        price=jnp.concatenate([jnp.full_like(zero, jnp.inf), jnp.full_like(zero, jnp.inf), _price(program, alpha, rows)]),
+        price=jnp.concatenate(
+            [jnp.full_like(zero, jnp.inf), jnp.full_like(zero, jnp.inf), _price(program, alpha, rows)]
+        ),
     )
     point = solve(program, jnp.concatenate([start, drawdown]))
     return allocation_of(problem, point, point.x[:assets])
@@ -111,7 +113,9 @@ class DrawdownRows(NamedTuple):
         _, (moved, place) = jax.lax.scan(settle, jnp.zeros_like(level), (self.returns, through, above, held))
         below, above, through, held = (w[:, None] for w in (below, above, through, held))
         from_level = moved - level[None]
-        rows = jnp.concatenate([(below * moved + above * from_level) / held, place, (below * level[None] - through * from_level) / held])
+        rows = jnp.concatenate(
+            [(below * moved + above * from_level) / held, place, (below * level[None] - through * from_level) / held]
+        )
         weights = jnp.concatenate([through, below, above])
         squares = rows.T @ (weights * rows)
         solver, c = cholesky_solver(core + squares, jnp.diagonal(squares), equal)
@@ -129,7 +133,12 @@ class DrawdownRows(NamedTuple):
                 return jax.vmap(solution, 1, 1)(r)
             size = len(core)
             zero = jnp.zeros_like(step)
-            x = solver(r[:size] - self.transposed(weight * self.apply(jnp.concatenate([jnp.zeros_like(r[:size]), tail(r[size:])])))[:size])
+            x = solver(
+                r[:size]
+                - self.transposed(weight * self.apply(jnp.concatenate([jnp.zeros_like(r[:size]), tail(r[size:])])))[
+                    :size
+                ]
+            )
             pull = self.transposed(weight * self.apply(jnp.concatenate([x, zero])))[size:]
             return jnp.concatenate([x, tail(r[size:] - pull)])
 
