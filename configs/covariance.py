@@ -6,9 +6,9 @@
         --config.estimators.gerber=None
 
 Every estimator of `risk.covariance.COVARIANCES` but `detoned`, which is singular. The result is
-`results/<name>/report.md` with a table and a plot, and `report.json`; half a minute here, a minute for 50 coins and
-five years of days. On the simulated market, whose returns have one common factor of constant strength and slow
-volatility, nothing but the exponential weights should beat the factor model with one factor.
+`results/<name>/report.md` with a table and a plot, and `report.json`; a minute here, and for 56 coins and five years
+of days. On the simulated market, 20 assets with common news and a slow volatility, `ew_dcc` has the least variance,
+18 % below the sample's, and `gerber` the best likelihood. Results on real bars: results/README.md.
 """
 
 from ml_collections import ConfigDict

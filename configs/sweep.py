@@ -5,10 +5,11 @@
     python scripts/sweep.py --config configs/sweep.py:sma --config.grid.fast="(5, 10, 20)"
     python scripts/sweep.py --config configs/sweep.py:forecast --config.run=results/<run>
 
-Variants: sma, ema, donchian, rsi, momentum, forecast. The result is `results/<name>/report.md` with the best sets, the
-plateau around the best one, its result on the bars held out, heat maps, and the same sweep on surrogate markets, in
-which nothing can be found: a best set that is not better than theirs is luck. Ctrl-C stops a sweep, and the same
-command resumes it.
+Variants: sma, ema, donchian, rsi, momentum, sizing, forecast. The result is `results/<name>/report.md` with the best
+sets, the plateau around the best one, its result on the bars held out, heat maps, and the same sweep on surrogate
+markets, in which nothing can be found: a best set that is not better than theirs is luck. With
+`--config.refine.steps=60`, as in the variant sizing, gradient ascent of the parameters that are real numbers stands
+beside the best set. Ctrl-C stops a sweep, and the same command resumes it.
 """
 
 from fxtrade.core.config_dict import to_config_dict

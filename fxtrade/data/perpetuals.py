@@ -51,13 +51,13 @@ def add_simulated(panel: Panel, seed: int) -> Panel:
     premium = level + NOISE_DEVIATION * process(keys[1], NOISE_HALFLIFE, 0.3)
     activity = np.exp(0.3 * np.asarray(jax.random.normal(keys[2], panel.bars.ok.shape), np.float64))
     coins, contracts = panel.bars, _contracts(panel.bars, premium, activity)
-    sides = (side.replace(second_of_week=None) for side in (coins, contracts))
+    sides = (dataclasses.replace(side, second_of_week=None) for side in (coins, contracts))
     bars = jax.tree.map(lambda *columns: np.concatenate(columns, 1), *sides)
     rates = _settle(panel, premium)
     none = np.zeros_like(rates.within)
     return dataclasses.replace(
         panel,
-        bars=bars.replace(second_of_week=coins.second_of_week),
+        bars=dataclasses.replace(bars, second_of_week=coins.second_of_week),
         symbols=(*panel.symbols, *map(symbol_of, panel.symbols)),
         source=f"{panel.source}, with simulated perpetuals",
         edge=None,
@@ -76,7 +76,7 @@ def _contracts(spot: Bars, premium: Float[np.ndarray, "M A"], activity: Float[np
     columns |= {"volume": spot.volume * activity, "taker_buy": spot.taker_buy * activity}
     columns["quote_volume"] = spot.quote_volume * activity * (first + last) / 2
     columns["trades"] = np.ceil(spot.trades * activity)
-    return spot.replace(**{name: column.astype(np.float32) for name, column in columns.items()})
+    return dataclasses.replace(spot, **{name: column.astype(np.float32) for name, column in columns.items()})
 
 
 def _settle(panel: Panel, premium: Float[np.ndarray, "M A"]) -> Funding:

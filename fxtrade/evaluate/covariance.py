@@ -160,20 +160,21 @@ def scores(
         return Estimate(float(top.sum() / bottom.sum()), low, high)
 
     def root(x: Estimate, unit: float = 1.0) -> Estimate:
-        return Estimate(*(float(np.sqrt(unit * value)) for value in (x.value, x.low, x.high)))
+        value, low, high = np.sqrt(unit * np.array([x.value, x.low, x.high])).tolist()
+        return Estimate(value, low, high)
 
     def against(ours: np.ndarray, theirs: np.ndarray, unit: float = 1.0) -> PairedTest:
         if not np.isfinite(theirs).all():
             return PairedTest(np.nan, np.nan, np.nan, np.nan)
         sums = [(np.bincount(group, x), np.bincount(group)) for x in (ours, theirs)]
-        difference = bootstrap.paired_difference(*sums, samples, seed=seed)
-        return PairedTest(*(float(x / unit) for x in difference[:3]), difference.p)
+        d = bootstrap.paired_difference(sums[0], sums[1], samples, seed=seed)
+        return PairedTest(d.value / unit, d.low / unit, d.high / unit, d.p)
 
     def score(name: str, f: Forecasts) -> CovarianceScore:
         singular = int(f.singular.sum())
         if singular:
-            nothing, untested = Estimate(np.nan), PairedTest(np.nan, np.nan, np.nan, np.nan)
-            return CovarianceScore(name, singular, *(nothing, untested) * 2, nothing, np.nan, np.nan)
+            none, untested = Estimate(np.nan), PairedTest(np.nan, np.nan, np.nan, np.nan)
+            return CovarianceScore(name, singular, none, untested, none, untested, none, np.nan, np.nan)
         other = made[reference]
         return CovarianceScore(
             name,

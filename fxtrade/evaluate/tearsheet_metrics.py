@@ -53,6 +53,16 @@ class Drawdown:
     days: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Year:
+    """A calendar year in UTC, or the part of it that the curve has; the Sharpe ratio is annual."""
+
+    year: int
+    total_return: float
+    sharpe: float
+    max_drawdown: float
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CurveMetrics(EquityMetrics):
     """Metrics of one equity curve; the interval of the Sharpe ratio is from resampled blocks of days.
@@ -62,6 +72,7 @@ class CurveMetrics(EquityMetrics):
 
     annual_volatility: float
     drawdowns: tuple[Drawdown, ...]
+    years: tuple[Year, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +114,22 @@ def curve_metrics(times: Times, closes: Closes, curve: Curve) -> CurveMetrics:
         **shared,
         annual_volatility=returns.annual_volatility(curve.days, periods),
         drawdowns=_drawdowns(equity, closes),
+        years=_years(times, curve),
     )
+
+
+def _years(times: Times, curve: Curve) -> tuple[Year, ...]:
+    """Return each year on its own: a drawdown is below a peak of the same year, or below the close before it."""
+    starts, _ = by_period(times, curve.equity[1:], "day")
+    of_bar, of_day = (x.astype("M8[ns]").astype("M8[Y]").astype(int) + 1970 for x in (times, starts))
+    made = []
+    for year in np.unique(of_day).tolist():
+        days, (first, last) = curve.days[of_day == year], np.flatnonzero(of_bar == year)[[0, -1]]
+        before = curve.equity[first]  # that of the bar before, since the curve begins with the start of the account
+        equity = curve.equity[first + 1 : last + 2] / before if before > 0 else np.ones(1)
+        deepest = float(drawdown.drawdown(equity).min())
+        made.append(Year(year, float(equity[-1] - 1), float(returns.sharpe(days, YEAR)), deepest))
+    return tuple(made)
 
 
 def _sharpe(days: Float[np.ndarray, " D"], periods: float) -> Estimate:

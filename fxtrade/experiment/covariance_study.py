@@ -44,7 +44,7 @@ def run(config: CovarianceConfig, results: Path, name: str = "", console: Consol
 
 
 def check(config: CovarianceConfig) -> None:
-    """Raise ConfigError for estimators and options that do not exist, DataError for a block that is no interval."""
+    """Raise ConfigError for estimators and options that do not exist, DataError for a block that cannot be read."""
     for name, options in config.estimators.items():
         build(COVARIANCES, name, options, "covariance estimator", "config.estimators")
     parse_interval(config.bootstrap_block, "config.bootstrap_block")
@@ -76,7 +76,7 @@ def _compare(config: CovarianceConfig, folder: str, began: float, console: Conso
     with console.task("intervals"):
         year = YEAR * UNITS["d"] / panel.interval
         scores = covariance.scores(made, config.reference, block, year, config.bootstrap_samples, config.seed)
-    last = min(dates[-1] + config.horizon, len(panel.times)) - 1
+    first, last = int(panel.times[dates[0]]), int(panel.times[dates[-1] + config.horizon - 1])
     return CovarianceReport(
         name=folder,
         seconds=time.time() - began,
@@ -85,8 +85,8 @@ def _compare(config: CovarianceConfig, folder: str, began: float, console: Conso
         fingerprint=panel.fingerprint(),
         symbols=panel.symbols,
         interval=format_interval(panel.interval),
-        start=format_time(panel.times[dates[0]], "D"),
-        end=format_time(panel.times[last], "D"),
+        start=format_time(first, "D"),
+        end=format_time(last, "D"),
         dates=len(dates),
         assets=float(made[config.reference].assets.mean()),
         scores=scores,

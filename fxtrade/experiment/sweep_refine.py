@@ -60,7 +60,7 @@ def refine(job: Job, plateau: Plateau, on_step: Callable[[int], None] = lambda s
         flat=flat,
         path=ascent.score,
         compared=performance(config.score, made.equity[0]),
-        worst_neighbour=plateau.worst,
+        neighbours=plateau.mean,
     )
 
 

@@ -19,22 +19,26 @@ def section(report: SweepReport) -> list[str]:
 
 
 def verdict(report: SweepReport, refined: Refined) -> str:
-    """Return in a sentence whether gradient and sweep agree."""
+    """Return in a sentence where the ascent ended, and whether it agrees with the sweep."""
     best, score = report.grid.one(report.plateau.best), fixed(refined.compared.score, 2)
     place = ", ".join(f"{axis} {refined.parameters[axis]:.4g} ({best[axis]:g})" for axis in refined.moved)
-    ended = f"Gradient ascent ended at {place} with {score}"
+    return f"Gradient ascent ended at {place} with {score}; {judgement(refined)}"
+
+
+def judgement(refined: Refined) -> str:
+    """Return whether gradient and sweep agree."""
     if refined.is_near:
-        return f"{ended}: at most one step of the grid from the best set, they agree"
+        return "it is at most one step of the grid from the best set on every axis: they agree"
     if refined.is_as_good:
-        return f"{ended}: further from the best set, but not below the sets next to it, they agree on the plateau"
-    return f"{ended}: on another hill, below the sets next to the best one, they do not agree"
+        return "it is further from the best set, and as good as the sets next to it: the score has several hills"
+    return "it is on another hill, lower than the sets next to the best one: they do not agree"
 
 
 def _explained(report: SweepReport, refined: Refined) -> str:
     config, kept = report.config.refine, [axis for axis in refined.parameters if axis not in refined.moved]
-    moved = " and ".join(refined.moved)
+    moved = ", ".join(refined.moved)
     sentences = [
-        f"{plural(config.steps, 'step')} of gradient ascent of the {NAMES[report.config.score]} over {moved}, from the "
+        f"{plural(config.steps, 'step')} of gradient ascent of the {NAMES[report.config.score]} over {moved} from the "
         "middle of the grid and within its range, on the days on which sets are compared"
     ]
     if kept:
@@ -47,7 +51,7 @@ def _explained(report: SweepReport, refined: Refined) -> str:
         )
     if skipped := refined.skipped:
         sentences.append(f"{plural(skipped, 'step')} led to no score, and was taken back")
-    sentences.append(verdict(report, refined))
+    sentences.append(f"The end of the ascent: {judgement(refined)}")
     return ". ".join(sentences) + "."
 
 

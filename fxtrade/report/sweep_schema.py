@@ -62,7 +62,7 @@ class Refined:
         flat: parameters without a gradient.
         path: `[steps + 1]` score, NaN for a step that was taken back.
         compared: on the days on which sets are compared.
-        worst_neighbour: score of the worst set next to the best one, NaN without any.
+        neighbours: mean score of the sets next to the best one, NaN without any.
     """
 
     parameters: dict[str, float]
@@ -70,7 +70,7 @@ class Refined:
     flat: tuple[str, ...]
     path: Float[np.ndarray, " steps_plus_1"]
     compared: Performance
-    worst_neighbour: float
+    neighbours: float
 
     @property
     def skipped(self) -> int:
@@ -84,8 +84,8 @@ class Refined:
 
     @property
     def is_as_good(self) -> bool:
-        """Whether its score is not below those of the sets next to the best one."""
-        return self.compared.score >= self.worst_neighbour
+        """Whether its score is not below the mean of the sets next to the best one."""
+        return self.compared.score >= self.neighbours
 
 
 @dataclasses.dataclass(frozen=True)

@@ -116,6 +116,7 @@ def tables(sheet: TearSheet) -> tuple[Table, ...]:
     made = (
         _equity(sheet),
         _trading(sheet),
+        _years(sheet),
         _drawdowns(sheet),
         Table("Rules: when each bound", rules_table.HEADER, rules_table.rows(rules), rules_table.WORDS),
         _trades(sheet, best, "Best trades"),
@@ -153,6 +154,18 @@ def _trading(sheet: TearSheet) -> Table:
     ]
     costs = [_paid(name.replace("_", "-"), x) for name, x in metrics.costs.items()]
     return Table("Trading and costs", ("", "strategy"), (*rows, *costs))
+
+
+def _years(sheet: TearSheet) -> Table:
+    """Return the table of years; without rows where there is but one."""
+    columns = [x for x in (sheet.strategy_metrics, sheet.benchmark_metrics) if x is not None]
+    header, names = ["year"], ("return", "Sharpe ratio", "maximum drawdown")
+    header += [*names, *(f"{sheet.benchmark_name}: {name}" for name in names)][: 3 * len(columns)]
+    rows = []
+    for same in zip(*(x.years for x in columns), strict=True):
+        cells = ((gain(x.total_return), fixed(x.sharpe, 2), percent(x.max_drawdown)) for x in same)
+        rows.append((str(same[0].year), *(text for triple in cells for text in triple)))
+    return Table("Years", tuple(header), tuple(rows) if len(rows) > 1 else (), (0,))
 
 
 def _drawdowns(sheet: TearSheet) -> Table:

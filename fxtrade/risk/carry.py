@@ -76,7 +76,8 @@ def funding_carry(
     """
     _check(spot, perpetual, halflife, holding_bars, rebalance, weight)
     levels = [known_value("funding_carry", x) for x in (exit_bps, round_trip_bps, entry_margin_bps)]
-    if None not in levels and not levels[0] <= levels[1] + levels[2]:
+    known = [level for level in levels if level is not None]
+    if len(known) == 3 and known[0] > known[1] + known[2]:
         raise ConfigError(
             f"funding_carry: exit_bps={exit_bps!r} is above round_trip_bps + entry_margin_bps, so that a pair would be "
             "closed when it is opened; give a smaller one"

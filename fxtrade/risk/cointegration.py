@@ -93,11 +93,11 @@ def _dickey_fuller(spread: Float[np.ndarray, " N"], max_lags: int | None) -> tup
     scores = []
     for lags in range(most + 1):  # all on the same rows
         target, columns = _regression(spread, lags, most)
-        residual = target - columns @ np.linalg.lstsq(columns, target)[0]
+        residual = target - columns @ np.linalg.lstsq(columns, target, rcond=None)[0]
         scores.append(len(target) * math.log(residual @ residual) + 2 * (lags + 1))
     lags = int(np.argmin(scores))
     target, columns = _regression(spread, lags, lags)
-    estimate = np.linalg.lstsq(columns, target)[0]
+    estimate = np.linalg.lstsq(columns, target, rcond=None)[0]
     residual = target - columns @ estimate
     variance = residual @ residual / (len(target) - lags - 1)
     return float(estimate[0] / math.sqrt(variance * np.linalg.inv(columns.T @ columns)[0, 0])), lags

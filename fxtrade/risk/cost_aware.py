@@ -24,7 +24,7 @@ def cost_gate(
     *,
     cost_per_value: PerAsset = 0.0011,
     margin: Number = 1.0,
-    exit_margin: Number = 0.0,
+    keep_margin: Number = 0.5,
     gain: Literal["edge", "mu"] = "edge",
     horizon: int = 1,
     halflife: Number = 100.0,
@@ -33,18 +33,18 @@ def cost_gate(
     """Trade only where the expected gain of the change exceeds the cost of a round trip by a margin; NaN elsewhere.
 
     A change d of the weight gains `d r` over the holding period, r the expected return, and costs `2 c |d|` when it is
-    undone in the end: it pays where `sign(d) r > 2 c margin`. Two levels make a hysteresis: a change that adds to a
-    position, opens or reverses one must pass with `margin`, one that makes it smaller with `exit_margin`. With 0 a
-    position is held until the forecast is against it; with -1 it is held only while it is expected to gain more than a
-    round trip.
+    undone in the end: it pays where `sign(d) r > 2 c margin`. That is asked of a change that adds to a position, opens
+    or reverses one. One that makes a position smaller passes unless the forecast is in favour of the position by more
+    than `2 c keep_margin`: with a `keep_margin` below `margin` there is a hysteresis. With 0 a position is kept until
+    the forecast is against it.
 
     Args:
         cost_per_value: c, what trading a value of 1 costs: `market.costs.cost_per_value` of the market traded.
         margin: multiple of the round trip that a change must gain.
-        exit_margin: the same for a change that makes a position smaller.
+        keep_margin: multiple of the round trip that the forecast must exceed for a position to be kept as it is.
         gain: r is "mu", the mean of the forecast; or of the "edge", `(p_up - p_down) sigma sqrt(horizon 2 / pi)`: the
             edge times the mean absolute return of a normal variable. Where the forecast is not ok, r is 0: nothing is
-            opened, and a position may be closed unless `exit_margin` is positive.
+            opened, and what the target closes is closed.
         horizon: bars that the forecast spans, the horizon of its label.
         halflife, min_bars: of the exponentially weighted volatility sigma of a bar; r is 0 while it is not known.
 
@@ -54,7 +54,7 @@ def cost_gate(
     name = "cost_gate"
     check_range(f"{name}: cost_per_value", cost_per_value, Interval(ge=0))
     check_range(f"{name}: margin", margin, Interval())
-    check_range(f"{name}: exit_margin", exit_margin, Interval())
+    check_range(f"{name}: keep_margin", keep_margin, Interval(ge=0))
     if gain not in ("edge", "mu"):
         raise ConfigError(f"{name}: gain={gain!r}; give 'edge' or 'mu'")
     if not isinstance(horizon, int) or horizon < 1:
@@ -81,9 +81,9 @@ def cost_gate(
         held, wanted = held_weight(name, account), as_real(target)
         ret, state = expected(state, obs)
         smaller = (held * wanted >= 0) & (jnp.abs(wanted) < jnp.abs(held))
-        level = 2 * as_real(cost_per_value) * jnp.where(smaller, as_real(exit_margin), as_real(margin))
-        gained = jnp.sign(wanted - held) * ret
-        passes = jnp.where(smaller, gained >= level, gained > level)
+        round_trip, gained = 2 * as_real(cost_per_value), jnp.sign(wanted - held) * ret
+        kept = -gained > round_trip * as_real(keep_margin)
+        passes = jnp.where(smaller, ~kept, gained > round_trip * as_real(margin))
         return jnp.where(passes, target, jnp.nan), state
 
     return Rule(init, update)

@@ -49,7 +49,7 @@ COVARIANCES: dict[str, Callable[..., Matrix]] = {
 
 def estimate(
     name: str,
-    returns: Shaped[Array, "T A"],
+    returns: Shaped[Array, ...],
     options: Mapping[str, Any] | None = None,
     where: str = "covariance",
     *,
@@ -60,7 +60,7 @@ def estimate(
 
     Args:
         name: a key of `COVARIANCES`.
-        returns: of each row and asset; NaN where missing.
+        returns: `[T, A]`; NaN where missing.
         options: of the estimator.
         where: begins every message, such as a config key.
         symbols: names of the assets for messages; None: their numbers.

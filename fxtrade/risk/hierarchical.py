@@ -54,9 +54,9 @@ def schur(
 
     The halves of hierarchical risk parity know nothing of their covariance. Here each half sees the Schur complement of
     the other, `A - gamma B D^-1 B'`, and has the constraint `b'x = 1` with `b = 1 - gamma B D^-1 1` in place of a sum
-    of 1. With gamma = 0 the weights are those of `hrp`; with gamma = 1 they are those of minimum variance without bounds,
-    `C^-1 1 / 1'C^-1 1`, for a positive definite C. Between, a half is measured by the portfolio of the least variance
-    under covariances times gamma. Weights may be negative, unless gamma is 0.
+    of 1. With gamma = 0 the weights are those of `hrp`; with gamma = 1 they are those of minimum variance without
+    bounds, `C^-1 1 / 1'C^-1 1`, for a positive definite C. Between, a half is measured by the portfolio of the least
+    variance under covariances times gamma. Weights may be negative, unless gamma is 0.
 
     Not ok, with inverse volatilities as the fallback: a matrix that is not positive definite.
 

@@ -154,10 +154,10 @@ def _newton(factors: Array, probability: Array, exponent: Array, at: _Point, bar
     relative = factors / wealth[:, None]
     curvature = relative.T @ (probability[:, None] * relative)
     risk_curvature = exponent * (exponent + 1) * relative.T @ (tilted[:, None] * relative)
-    risk_curvature -= jnp.outer(risk_gradient, risk_gradient)
+    risk_curvature -= risk_gradient[:, None] * risk_gradient[None]
     ratio, off = at.risk_dual / at.slack, risk + at.slack
     matrix = curvature + at.risk_dual * risk_curvature + jnp.diag(at.dual / at.bet)
-    matrix += ratio * jnp.outer(risk_gradient, risk_gradient)
+    matrix += ratio * risk_gradient[:, None] * risk_gradient[None]
     stationary = gradient + at.risk_dual * risk_gradient - at.dual + at.sum_dual
     side = -stationary + barrier / at.bet - at.dual
     side -= risk_gradient * (barrier / at.slack - at.risk_dual + ratio * off)

@@ -38,9 +38,10 @@ def cap(*, max_weight: PerAsset = 0.25, max_gross_exposure: Number = 1.0, max_ne
     def update(target, state, obs, account):
         wanted = as_real(target)
         weight = jnp.clip(wanted, -as_real(max_weight), as_real(max_weight))
-        gross = jnp.nansum(jnp.abs(weight))
+        long, short = (jnp.nansum(jnp.maximum(side * weight, 0)) for side in (1, -1))
+        gross = long + short
         factor = jnp.minimum(1, as_real(max_gross_exposure) / jnp.where(gross > 0, gross, 1))
-        long, short = (factor * jnp.nansum(jnp.maximum(side * weight, 0)) for side in (1, -1))
+        long, short = factor * long, factor * short
         limit = jnp.minimum(long, short) + as_real(max_net_exposure)
         heavier = jnp.maximum(long, short)
         on_heavier = jnp.where(long > short, weight > 0, weight < 0)

@@ -65,7 +65,8 @@ def nearest_psd(covariance: Matrix) -> Matrix:
 @jax.custom_jvp
 def _with_negative_cut(correlation: Matrix) -> Matrix:
     # under `vmap` a loop is left out where no matrix of the batch needs it, which a condition is not
-    return lax.while_loop(lambda s: s[1], lambda s: (_cut(s[0]), False), (correlation, _is_indefinite(correlation)))[0]
+    start = jnp.asarray(correlation), jnp.asarray(_is_indefinite(correlation))
+    return lax.while_loop(lambda s: s[1], lambda s: (_cut(s[0]), jnp.array(False)), start)[0]
 
 
 @_with_negative_cut.defjvp

@@ -27,9 +27,10 @@ def liquid_universe(*, size: Number = 50, window: int = 30, every: Number = 30, 
     """Pass the targets of the most liquid assets, as known on the day; those of all others become 0.
 
     Members are the `size` assets with the largest mean traded value, `quote_volume` or else close times volume, over
-    the last `window` of their bars (fewer, while they have fewer). They are chosen in the rows 0, `every`, 2 `every`, ...,
-    among assets that have a bar in that row and at least `min_bars` so far; of equal ones the first are taken. A coin
-    that is delisted leaves at the next choice. A target of 0 sells what has left; NaN stays NaN for members.
+    the last `window` of their bars (fewer, while they have fewer). They are chosen in the rows 0, `every`, 2 `every`
+    and so on, among assets that have a bar in that row and at least `min_bars` so far; of equal ones the first are
+    taken. A coin that is delisted leaves at the next choice. A target of 0 sells what has left; NaN stays NaN for
+    members.
 
     Args:
         size: number of members; may be traced, like `every` and `min_bars`.

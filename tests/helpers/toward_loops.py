@@ -34,7 +34,7 @@ def turnover_limit(rows: Observation, target, account: Account, max_turnover):
 
 
 def cost_gate(
-    rows: Observation, target, account: Account, cost_per_value, margin, exit_margin, gain, horizon, halflife, min_bars
+    rows: Observation, target, account: Account, cost_per_value, margin, keep_margin, gain, horizon, halflife, min_bars
 ):
     held, out, forecast = weights_of(account), as_given(target), rows.forecast
     sigma = ew_volatility(rows, halflife, min_bars)
@@ -47,7 +47,7 @@ def cost_gate(
         new, old = out[t, a], held[a]
         gained = ret * np.sign(new - old)
         if abs(new) < abs(old) and new * old >= 0:
-            passes = gained >= 2 * cost_per_value * exit_margin
+            passes = not -gained > 2 * cost_per_value * keep_margin
         else:
             passes = gained > 2 * cost_per_value * margin
         out[t, a] = new if passes else np.nan

@@ -37,7 +37,8 @@ def test_a_gate_trades_less_and_earns_more_after_costs(market, gain):
     forecast = forecast_of(market)
 
     def backtest(margin):
-        gate = cost_aware.cost_gate(cost_per_value=COST, margin=margin, exit_margin=jnp.minimum(margin, 0.0), gain=gain)
+        keep = jnp.where(margin < 0, jnp.inf, 0.0)
+        gate = cost_aware.cost_gate(cost_per_value=COST, margin=margin, keep_margin=keep, gain=gain)
         result = engine.run_rule(market.bars, chain(sizing.proportional(), gate), MARKET, forecast=forecast)
         return result.traded.sum(), result.equity[-1]
 
@@ -69,9 +70,9 @@ def test_a_position_is_kept_while_the_forecast_is_not_against_it():
         rule = cost_aware.cost_gate(gain="mu", **options)
         return engine.backtest_rule(still, rule, costs.market(0), forecast=seen, target=target).weight[:, 0]
 
-    np.testing.assert_allclose(weights(), [0, 1, 1, 1, 0], atol=1e-9)
-    np.testing.assert_allclose(weights(exit_margin=-1.0), [0, 1, 0, 0, 0], atol=1e-9)
-    np.testing.assert_allclose(weights(exit_margin=1.0), [0, 1, 1, 1, 1], atol=1e-9)
+    np.testing.assert_allclose(weights(keep_margin=0.0), [0, 1, 1, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(weights(keep_margin=0.2), [0, 1, 1, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(weights(keep_margin=0.3), [0, 1, 0, 0, 0], atol=1e-9)
 
 
 def test_what_the_gate_needs_is_named():
@@ -84,6 +85,7 @@ def test_what_the_gate_needs_is_named():
         replay(cost_aware.cost_gate(), seen)
     for options, message in (
         ({"cost_per_value": np.nan}, "cost_per_value=nan"),
+        ({"keep_margin": -1.0}, "keep_margin=-1.0"),
         ({"gain": "profit"}, "gain='profit'"),
         ({"horizon": 0}, "horizon=0"),
     ):

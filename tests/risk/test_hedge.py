@@ -49,7 +49,7 @@ def test_the_exposure_is_gone_and_the_hedge_is_the_smallest(seed, number, all_as
     added = made.weight - weight
     assert (added[~instruments] == 0).all()
     own = np.asarray(loadings)[instruments]
-    smallest = np.linalg.lstsq(own.T, -np.asarray(loadings).T @ weight)[0]
+    smallest = np.linalg.lstsq(own.T, -np.asarray(loadings).T @ weight, rcond=None)[0]
     np.testing.assert_allclose(added[instruments], smallest, rtol=1e-6, atol=1e-9)
     if all_assets:
         assert made.volatility_after < made.volatility_before

@@ -62,7 +62,7 @@ def test_continuous_and_multivariate_weights_are_where_the_growth_is_largest():
     np.testing.assert_allclose(jax.grad(kelly.growth)(weight, MEAN, sigma, rate), 0, atol=1e-14)
     np.testing.assert_allclose(weight, np.linalg.inv(sigma) @ (MEAN - rate), rtol=1e-10)
     assert kelly.continuous(0.08, 0.04, 0.02) == pytest.approx(1.5)
-    one = kelly.multivariate([0.08], [[0.04]], 0.02)
+    one = kelly.multivariate(np.array([0.08]), np.array([[0.04]]), 0.02)
     np.testing.assert_allclose(one, [1.5])
 
 
@@ -118,7 +118,7 @@ def test_the_predictive_covariance_is_that_of_a_student_distribution():
     scale = rows * sigma[0, 0]  # inverse Wishart with rows - 1 degrees of freedom, Jeffreys' prior
     drawn = stats.invgamma.rvs((rows - 1) / 2, scale=scale / 2, size=400_000, random_state=0)
     returns = np.random.default_rng(0).standard_normal(400_000) * np.sqrt(drawn * (1 + 1 / rows))
-    ratio = kelly.predictive([0.01], sigma, rows) / kelly.multivariate([0.01], sigma)
+    ratio = kelly.predictive(np.array([0.01]), sigma, rows) / kelly.multivariate(np.array([0.01]), sigma)
     np.testing.assert_allclose(ratio, [sigma[0, 0] / returns.var()], rtol=0.01)
 
 
@@ -142,15 +142,15 @@ def test_two_fund_weights_against_the_formula_by_quadrature():
     "call, error, message",
     [
         (lambda: kelly.binary(1.2), ConfigError, "probability=1.2 .* share in"),
-        (lambda: kelly.binary([0.5, -0.1]), ConfigError, "probability=-0.1"),
+        (lambda: kelly.binary(np.array([0.5, -0.1])), ConfigError, "probability=-0.1"),
         (lambda: kelly.binary(0.5, 0.0), ConfigError, "odds=0.0 .* positive gain"),
         (lambda: kelly.continuous(0.1, 0.0), ConfigError, "variance=0.0"),
         (lambda: kelly.posterior_probability(5, 4), ConfigError, "wins=5.0"),
         (lambda: kelly.posterior_probability(1, 4, (0.0, 1.0)), ConfigError, "prior="),
-        (lambda: kelly.multivariate([0.1, 0.1], np.ones((2, 2))), DataError, "not positive definite"),
-        (lambda: kelly.multivariate([0.1, 0.1], np.diag([1.0, -1])), DataError, "not positive definite"),
-        (lambda: kelly.predictive([0.1, 0.1], np.eye(2), 4), DataError, "4 observations .* more than 4"),
-        (lambda: kelly.two_fund([0.1, 0.1], np.eye(2), 6), DataError, "more than 6"),
+        (lambda: kelly.multivariate(np.full(2, 0.1), np.ones((2, 2))), DataError, "not positive definite"),
+        (lambda: kelly.multivariate(np.full(2, 0.1), np.diag([1.0, -1])), DataError, "not positive definite"),
+        (lambda: kelly.predictive(np.full(2, 0.1), np.eye(2), 4), DataError, "4 observations .* more than 4"),
+        (lambda: kelly.two_fund(np.full(2, 0.1), np.eye(2), 6), DataError, "more than 6"),
     ],
 )
 def test_impossible_input_is_one_clear_error(call, error, message):
