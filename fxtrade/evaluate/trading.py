@@ -60,7 +60,7 @@ def trade(
     panel, threshold, strategy = traded(data, forecast, config, horizon)
     bars, times, terms = panel.bars, panel.times, build_terms(config, panel)
     made, held = terms.backtest(bars, strategy, record=bool(strategy.names)), hold(panel, terms)
-    bound = bindings(made.rules, strategy.names, times + panel.interval).rules if made.rules and strategy.names else ()
+    rules = () if made.rules is None else bindings(made.rules, strategy.names, times + panel.interval).rules
     markets, names = _grid(terms.market)
     grid = terms._replace(market=markets).stress(bars, strategy)
     return TradingResult(
@@ -71,7 +71,7 @@ def trade(
         curve=_curve(times, made, held),
         paths=path_range(panel, strategy, terms),
         funding=terms.funding,
-        rules=bound,
+        rules=rules,
     )
 
 
