@@ -28,8 +28,11 @@ TUNED_ALLOCATOR = {
     ":glibc.malloc.arena_max=1"
 }
 BEGAN = "BENCHMARK_BEGAN"  # environment variable: when the worker's process was started, seconds of time.time()
-PEERS = ("numba", "pandas", "polars", "empyrical", "quantstats", "vectorbt", "backtesting")
-DISTRIBUTIONS = {"empyrical": "empyrical-reloaded"}  # where it is not called as the package
+PEERS = ("numba", "pandas", "polars", "empyrical", "quantstats", "vectorbt", "backtesting", "skfolio", "pypfopt")
+DISTRIBUTIONS = {
+    "empyrical": "empyrical-reloaded",
+    "pypfopt": "PyPortfolioOpt",
+}  # where it is not called as the package
 MODELS = ("tcn", "wavenet", "gnn", "cnn_lstm", "lru", "transformer", "attention_tcn")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "rtdl_num_embeddings", "numpy", *PEERS, *DISTRIBUTIONS.values())
 

@@ -51,7 +51,7 @@ def check(problem: Problem, where: str) -> None:
         DataError: a value is not finite; the covariance is not symmetric or not positive semidefinite.
     """
     check_shapes(problem, where)
-    _check_covariance(np.asarray(problem.covariance, float), where)
+    _check_covariance(np.asarray(problem.covariance), where)
     for name in ("mean", "returns", "budgets", "before", "cost", "probability"):
         value = getattr(problem, name)
         if value is not None and not np.isfinite(value).all():
@@ -85,13 +85,15 @@ def _check_covariance(covariance: Float[np.ndarray, "A A"], where: str) -> None:
         raise DataError(
             f"{where}: problem.covariance of assets {row} and {column} is not finite; leave out assets without values"
         )
+    rounding = 1e-8 if covariance.dtype == np.float64 else 1e-5
+    covariance = covariance.astype(float)
     scale = np.abs(covariance).max()
     gap = np.abs(covariance - covariance.T)
-    if gap.max() > 1e-8 * scale:
+    if gap.max() > rounding * scale:
         row, column = np.unravel_index(gap.argmax(), gap.shape)
         raise DataError(f"{where}: problem.covariance of assets {row} and {column} is not symmetric")
     least = np.linalg.eigvalsh(covariance)[0]
-    if least < -1e-8 * scale:
+    if least < -rounding * scale:
         raise DataError(
             f"{where}: problem.covariance is indefinite, its smallest eigenvalue is {least:.3g}; "
             "estimate it from common rows, or take the nearest matrix without negative eigenvalues"

@@ -57,7 +57,7 @@ def solve(
     function = _compiled(name, _frozen(options), where, None)
     check(problem, f"{where} '{name}'")
     with compat.float64():
-        found = jax.tree.map(np.asarray, function(jax.tree.map(_real, problem)))
+        found = jax.tree.map(np.asarray, function(_real(problem)))
     if not found.ok:
         raise DataError(
             f"{where} '{name}' found no solution: residual {float(found.residual):.2g} after {int(found.iterations)} "
@@ -85,7 +85,7 @@ def solve_dates(
         axes = axes._replace(groups=Groups(*(_axis(f, leaf) for f, leaf in problem.groups._asdict().items())))
     function = _compiled(name, _frozen(options), where, axes)
     with compat.float64():
-        return jax.tree.map(np.asarray, function(jax.tree.map(_real, problem)))
+        return jax.tree.map(np.asarray, function(_real(problem)))
 
 
 def _axis(field: str, value: Any) -> int | None:
@@ -93,8 +93,11 @@ def _axis(field: str, value: Any) -> int | None:
     return 0 if value is not None and field in SHAPES and np.ndim(value) > len(SHAPES[field].split()) else None
 
 
-def _real(leaf: Any) -> jax.Array:
-    return jnp.asarray(leaf, jnp.result_type(float))
+def _real(problem: Problem) -> Problem:
+    """Return the problem in JAX's default float, its covariance symmetric to the last digit."""
+    problem = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(float)), problem)
+    covariance = problem.covariance
+    return problem._replace(covariance=(covariance + jnp.swapaxes(covariance, -1, -2)) / 2)
 
 
 def _frozen(options: Mapping[str, Any] | None) -> tuple[tuple[str, Any], ...]:

@@ -161,8 +161,9 @@ def with_probability(problem: Problem, probability: Float[Array, " T"]) -> Probl
     returns = jnp.asarray(problem.returns, probability.dtype)
     mean = probability @ returns
     apart = returns - mean[None]
-    covariance = (apart * probability[:, None]).T @ apart
-    return problem._replace(mean=mean, covariance=covariance, probability=probability)
+    scaled = apart * jnp.sqrt(probability)[:, None]
+    covariance = scaled.T @ scaled
+    return problem._replace(mean=mean, covariance=(covariance + covariance.T) / 2, probability=probability)
 
 
 @jax.custom_jvp
