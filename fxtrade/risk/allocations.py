@@ -43,7 +43,7 @@ LEAVES_OUT_MISSING: frozenset[str] = frozenset({"hrp", "herc", "nco", "schur"})
 def solve(
     name: str, problem: Problem, options: Mapping[str, Any] | None = None, where: str = "allocation"
 ) -> Allocation:
-    """Return the weights of one date, computed in float64.
+    """Return the weights of one date, computed in float64, as NumPy arrays.
 
     Args:
         options: of the allocation.
@@ -57,7 +57,7 @@ def solve(
     function = _compiled(name, _frozen(options), where, None)
     check(problem, f"{where} '{name}'")
     with compat.float64():
-        found = function(jax.tree.map(_real, problem))
+        found = jax.tree.map(np.asarray, function(jax.tree.map(_real, problem)))
     if not found.ok:
         raise DataError(
             f"{where} '{name}' found no solution: residual {float(found.residual):.2g} after {int(found.iterations)} "
@@ -85,7 +85,7 @@ def solve_dates(
         axes = axes._replace(groups=Groups(*(_axis(f, leaf) for f, leaf in problem.groups._asdict().items())))
     function = _compiled(name, _frozen(options), where, axes)
     with compat.float64():
-        return function(jax.tree.map(_real, problem))
+        return jax.tree.map(np.asarray, function(jax.tree.map(_real, problem)))
 
 
 def _axis(field: str, value: Any) -> int | None:

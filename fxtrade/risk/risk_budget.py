@@ -34,19 +34,25 @@ def risk_budget(problem: Problem) -> Allocation:
     covariance = problem.covariance
     budget = jnp.ones_like(covariance[0]) if problem.budgets is None else jnp.asarray(problem.budgets, covariance.dtype)
     budget = budget / budget.sum()
-    sigma = volatility(covariance)
+    lower, upper = bounds(problem)
+    out = upper <= 0  # taken as uncorrelated assets that count for nothing
+    sigma = jnp.where(out, 1, volatility(covariance))
     inverse = jnp.where(sigma > 0, 1 / jnp.where(sigma > 0, sigma, 1), 0)
-    correlation = covariance * inverse[:, None] * inverse[None] + jnp.diag((sigma == 0).astype(sigma.dtype))
+    pair = (sigma > 0) & ~out
+    alone = jnp.diag((~pair).astype(sigma.dtype))
+    correlation = jnp.where(pair[:, None] & pair[None], covariance, 0) * inverse[:, None] * inverse[None] + alone
     found = _contributions(correlation, budget)
-    weight, residual, iterations = found.x * inverse, found.residual, found.iterations
+    weight, residual, iterations = jnp.where(out, 0, found.x * inverse), found.residual, found.iterations
     weight = weight / weight.sum()
     if problem.lower is not None or problem.upper is not None:
-        lower, upper = bounds(problem)
-        scaled = covariance / (weight @ covariance @ weight)
+        variance = weight @ jnp.where(pair[:, None] & pair[None], covariance, 0) @ weight
+        scaled = jnp.where(pair[:, None] & pair[None], covariance / variance, alone)
         # a lower bound below 0 never holds, an infinite upper bound neither
-        data = _Bounded(scaled, budget, jnp.maximum(lower, -1), jnp.minimum(upper, 2))
-        _, found = _bounded(data, weight)
-        weight, residual, iterations = jnp.clip(found.x, lower, upper), found.residual, iterations + found.iterations
+        least, most = jnp.where(out, -1, jnp.maximum(lower, -1)), jnp.where(out, 2, jnp.minimum(upper, 2))
+        data = _Bounded(scaled, budget, least, most, (~out).astype(sigma.dtype))
+        _, found = _bounded(data, jnp.where(out, jnp.sqrt(budget), weight))
+        weight = jnp.where(out, 0, jnp.clip(found.x, lower, upper))
+        residual, iterations = found.residual, iterations + found.iterations
     ok = (sigma > 0).all() & (residual < tolerance(weight.dtype))
     return or_fallback(problem, weight, residual, iterations.astype(jnp.int32), ok)
 
@@ -102,6 +108,7 @@ class _Bounded(NamedTuple):
     budget: Float[Array, " A"]
     lower: Float[Array, " A"]
     upper: Float[Array, " A"]
+    counted: Float[Array, " A"]  # 1 for the assets whose weights sum to 1, else 0
 
 
 class _Point(NamedTuple):
@@ -164,7 +171,7 @@ def _gaps(data: _Bounded, at: _Point, target: Float[Array, ""]) -> tuple[Array, 
         data.upper - at.x + width - at.above,
         at.below * at.lift - target,
         at.above * at.push - target,
-        at.x.sum() - 1,
+        data.counted @ at.x - 1,
     )
 
 
@@ -176,7 +183,7 @@ def _newton(data: _Bounded, at: _Point, gaps: tuple[Array, ...]) -> _Point:
     by_level = data.budget / at.x
     solve = _factor(matrix)
     first, second = solve(pull), solve(by_level)
-    level = (-total - first.sum()) / second.sum()
+    level = (-total - data.counted @ first) / (data.counted @ second)
     x = first + level * second
     risk = (level * data.budget - product - at.risk * x) / at.x
     below, above = x + lower, upper - x

@@ -109,11 +109,12 @@ def fixed(weight) -> Rule:
 
 def test_growth_is_largest_at_the_weight_of_kelly():
     """Rebalanced at every open without costs, wealth grows by 1 + w r: the best w maximises the mean of its log."""
-    from scipy.optimize import minimize_scalar
-
+    optimize = pytest.importorskip("scipy.optimize")
     panel = panel_of(2_000, 1, drift=0.0012, gaps=0.0)
     r = panel.bars.close[1:, 0] / panel.bars.open[1:, 0] - 1
-    best = minimize_scalar(lambda w: -np.log1p(w * r).sum(), bounds=(0, 3), method="bounded", options={"xatol": 1e-9})
+    best = optimize.minimize_scalar(
+        lambda w: -np.log1p(w * r).sum(), bounds=(0, 3), method="bounded", options={"xatol": 1e-9}
+    )
     evaluate = gradient.objective(panel, fixed, costs.market(0), score="total_return")
     climbed = ascent.ascend(evaluate, {"weight": Range(0.0, 3.0)}, steps=100)
     np.testing.assert_allclose(climbed.found["weight"], best.x, atol=1e-3)

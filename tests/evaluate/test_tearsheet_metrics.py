@@ -98,3 +98,26 @@ def test_ruin_has_no_ratios():
     ruined = of_equity([1.0, 0.5, -0.1, -0.1])
     assert ruined.total_return == pytest.approx(-1.1) and ruined.max_drawdown == pytest.approx(-1.1)
     assert np.isnan(ruined.sharpe.value)
+
+
+def test_years_are_those_of_a_plain_loop_and_multiply_to_the_whole():
+    rng = np.random.default_rng(0)
+    equity = np.cumprod(1 + 0.02 * rng.standard_normal(800))
+    found = of_equity(equity).years
+    day = (sample.START + sample.DAY * np.arange(800)).astype("M8[ns]").astype("M8[Y]").astype(int) + 1970
+    assert [x.year for x in found] == sorted(set(day.tolist())) and len(found) == 3
+    assert np.prod([1 + x.total_return for x in found]) == pytest.approx(equity[-1], rel=1e-12)
+    daily = np.diff(np.append(1.0, equity)) / np.append(1.0, equity[:-1])
+    for year in found:
+        own, deepest, peak, level = daily[day == year.year], 0.0, 1.0, 1.0
+        for r in own:
+            level *= 1 + r
+            peak = max(peak, level)
+            deepest = min(deepest, level / peak - 1)
+        assert year.total_return == pytest.approx(level - 1) and year.max_drawdown == pytest.approx(deepest)
+        assert year.sharpe == pytest.approx(own.mean() / own.std(ddof=1) * np.sqrt(365))
+
+
+def test_a_year_after_ruin_has_no_return():
+    years = of_equity(np.concatenate([np.full(500, 0.5), np.zeros(400)])).years
+    assert [x.total_return for x in years][-1] == 0 and len(years) >= 3

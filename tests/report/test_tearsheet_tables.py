@@ -119,3 +119,17 @@ def test_description(sheet):
     assert tearsheet_tables.describe(dataclasses.replace(sheet, panel=many)).endswith(
         "bars of 1h: " + ", ".join(f"A{i}" for i in range(12)) + " and 3 more"
     )
+
+
+def test_years_stand_beside_those_of_the_benchmark(sheet):
+    assert not [t for t in tearsheet_tables.tables(sheet) if t.title == "Years"]  # there is but one
+    longer = sample.sheet(sample.panel(450, sample.DAY))
+    made = table(longer, "Years")
+    assert made.header == (
+        *("year", "return", "Sharpe ratio", "maximum drawdown"),
+        *("benchmark: return", "benchmark: Sharpe ratio", "benchmark: maximum drawdown"),
+    )
+    for row, own, held in zip(made.rows, longer.strategy_metrics.years, longer.benchmark_metrics.years, strict=True):
+        assert row[0] == str(own.year) and row[1] == gain(own.total_return) and row[4] == gain(held.total_return)
+        assert row[3] == percent(own.max_drawdown) and row[6] == percent(held.max_drawdown)
+    assert len(table(sample.sheet(sample.panel(450, sample.DAY), benchmark=None), "Years").header) == 4
