@@ -27,6 +27,7 @@ from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing, rule_names
 from fxtrade.risk import sizing
 from fxtrade.risk.rule import replay
+from fxtrade.risk.sizing_checks import check_forecast
 from fxtrade.risk.toward import buy_and_hold
 from fxtrade.validate import splits
 
@@ -94,13 +95,14 @@ def traded(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int)
     span = slice(first, first + len(panel.times))
     # forecasts of rows that the model was fitted to are not traded
     forecast = dataclasses.replace(forecast, ok=forecast.ok & ~data.split.train[:, None])
+    check_forecast(forecast, "trading")
     sure = np.asarray(sizing.confidence(forecast))
     threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
     target = np.asarray(_sized(Observation(forecast, data.panel.bars), threshold, config, horizon))
     target = np.where(rows[:, None], target, 0)[span]
     seen = jax.tree.map(lambda a: np.asarray(a)[span], forecast)
     return Traded(
-        panel, float(threshold), Strategy(build_rule(config, panel.interval), target, seen, rule_names(config))
+        panel, float(threshold), Strategy(build_rule(config, panel.interval, horizon), target, seen, rule_names(config))
     )
 
 

@@ -106,16 +106,18 @@ def rule_makers(
 
 
 @functools.cache  # the same rule is the same compiled program
-def build_rule(config: TradeConfig, interval: int = UNITS["d"]) -> Rule:
+def build_rule(config: TradeConfig, interval: int = UNITS["d"], horizon: int | None = None) -> Rule:
     """Return the rules of a config, `traced`, with its bracket at the end.
 
     Args:
         interval: of the bars in ns, by which rules annualise volatility.
+        horizon: of the label whose forecasts are traded, in bars; None: there are no forecasts.
 
     Raises:
         ConfigError: as `build_rules`.
     """
-    return traced(*build_rules(config, bars_per_year=YEAR / interval), *build_bracket(config))
+    given = {} if horizon is None else {"horizon": horizon}
+    return traced(*build_rules(config, bars_per_year=YEAR / interval, **given), *build_bracket(config))
 
 
 def rule_names(config: TradeConfig) -> tuple[str, ...]:
