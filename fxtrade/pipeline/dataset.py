@@ -69,10 +69,9 @@ def load(config: DataConfig) -> Panel:
         panel = book.read(c.path, c.symbols, c.clock, c.start, c.end, c.align)
     else:
         _refuse_unused(c, BAR_KEYS, "bars")
-        if c.exclude is not None:
-            c = dataclasses.replace(c, symbols=_without(c.path, c.symbols, c.exclude), exclude=None)
+        symbols = c.symbols if c.exclude is None else _without(c.path, c.symbols, c.exclude)
         span = c.start, c.end, c.align, c.stamp, c.empty_bars, c.date_format
-        panel = bars.read(c.path, c.symbols, *span, perpetuals=c.perpetuals)
+        panel = bars.read(c.path, symbols, *span, perpetuals=c.perpetuals)
     return panel if c.resample is None else resample(panel, c.resample)
 
 

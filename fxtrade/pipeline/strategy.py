@@ -116,7 +116,7 @@ def build_rule(config: TradeConfig, interval: int = UNITS["d"], horizon: int | N
     Raises:
         ConfigError: as `build_rules`.
     """
-    given = {} if horizon is None else {"horizon": horizon}
+    given: dict[str, Any] = {} if horizon is None else {"horizon": horizon}
     return traced(*build_rules(config, bars_per_year=YEAR / interval, **given), *build_bracket(config))
 
 

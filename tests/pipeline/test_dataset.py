@@ -248,3 +248,14 @@ def test_validation_stretches_spread_over_the_span(data):
     rows = np.flatnonzero(dataset.thin_validation(data, 8, 128))
     whole = np.flatnonzero(data.split.valid)
     assert rows.mean() == pytest.approx(whole.mean(), abs=0.1 * len(whole))
+
+
+def test_symbols_that_are_left_out(tmp_path):
+    for symbol in ("AAA", "BBB", "BBC"):
+        write(tmp_path / f"{symbol}.parquet", columns(30))
+    assert dataset.load(DataConfig(path=str(tmp_path), exclude=("BB*",))).symbols == ("AAA",)
+    assert dataset.load(DataConfig(path=str(tmp_path), exclude=("BBC",), symbols=("BBC", "BBB"))).symbols == ("BBB",)
+    with pytest.raises(ConfigError, match="data.exclude: no symbol of .* is 'CC\\*'"):
+        dataset.load(DataConfig(path=str(tmp_path), exclude=("BBC", "CC*")))
+    with pytest.raises(ConfigError, match="leaves no symbol"):
+        dataset.load(DataConfig(path=str(tmp_path), exclude=("*",)))
