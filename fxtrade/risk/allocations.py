@@ -19,7 +19,7 @@ from fxtrade.core.errors import DataError
 from fxtrade.core.registry import build
 from fxtrade.risk import allocate, hierarchical, quadratic, risk_budget, tail_risk
 from fxtrade.risk.allocation_checks import SHAPES, check, check_shapes
-from fxtrade.risk.allocation_types import Allocation, Groups, Problem
+from fxtrade.risk.allocation_types import Allocation, Problem
 
 ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
     "equal": allocate.equal,
@@ -80,9 +80,10 @@ def solve_dates(
     """
     dates = np.shape(problem.covariance)[0]
     check_shapes(problem, f"{where} '{name}'", dates)
-    axes = Problem(**{field: _axis(field, value) for field, value in problem._asdict().items()})
+    axes: Any = problem._replace(**{field: _axis(field, value) for field, value in problem._asdict().items()})
     if problem.groups is not None:
-        axes = axes._replace(groups=Groups(*(_axis(f, leaf) for f, leaf in problem.groups._asdict().items())))
+        limits = {field: _axis(field, leaf) for field, leaf in problem.groups._asdict().items()}
+        axes = axes._replace(groups=problem.groups._replace(**limits))
     function = _compiled(name, _frozen(options), where, axes)
     with compat.float64():
         return jax.tree.map(np.asarray, function(_real(problem)))

@@ -27,7 +27,7 @@ class DrawdownRows(NamedTuple):
 
     def transposed(self, z: Float[Array, " m"]) -> Float[Array, " N"]:
         below, step, above = z.reshape(3, -1)
-        core = (-step @ self.returns).at[-1].add(-above.sum())
+        core = jnp.asarray(-step @ self.returns).at[-1].add(-above.sum())
         return jnp.concatenate([core, above - below - step + _later(step)])
 
     def factor(self, core: Float[Array, "n n"], weight: Float[Array, " m"], equal: Float[Array, "k n"]) -> Factor:

@@ -190,7 +190,7 @@ def _pull(program: Program, z: Float[Array, " M"]) -> Float[Array, " N"]:
     """Return its transpose times z."""
     parts, rows = _split(program, z)
     core = parts[1] - parts[0] + (parts[2] - parts[3] if len(parts) == 4 else 0)
-    pulled = program.rows.transposed(rows)
+    pulled = jnp.asarray(program.rows.transposed(rows))
     return pulled.at[: core.size].add(core)
 
 
@@ -224,7 +224,7 @@ def _imbalance(program: Program, x: Float[Array, " N"]) -> Float[Array, " k"]:
 def _gradient(program: Program, x: Float[Array, " N"], y: Float[Array, " k"], z: Float[Array, " M"]) -> Array:
     """Return the gradient of the Lagrangian."""
     core = program.hessian @ x[: program.lower.size] + y @ program.equal
-    return (program.linear + _pull(program, z)).at[: core.size].add(core)
+    return jnp.asarray(program.linear + _pull(program, z)).at[: core.size].add(core)
 
 
 def _weights(limits: _Limits, at: Point) -> Float[Array, " M"]:
@@ -309,8 +309,8 @@ def _iterate(program: Program, limits: _Limits, at: Point) -> Point:
     target = jnp.maximum(target, 0.1 * _goal(mean.dtype))  # products smaller than needed lose digits elsewhere
     step = direction(target - guess[2] * guess[3], target - guess[4] * guess[5])
     part = jnp.minimum(1, longest(step) * 0.995)
-    moved = [value + part * change for value, change in zip(at[:6], step, strict=True)]
-    point = Point(*moved, at.residual, at.iterations + 1)
+    x, y, s, z, p, c = (value + part * change for value, change in zip(at[:6], step, strict=True))
+    point = Point(x, y, s, z, p, c, at.residual, at.iterations + 1)
     return point._replace(residual=_residual(program, limits, point))
 
 

@@ -198,5 +198,5 @@ def _violation(data: _Bounded, at: _Point) -> Float[Array, ""]:
 
 def _factor(matrix: Float[Array, "A A"]) -> Callable[[Array], Array]:
     """Return the function that solves `matrix` x = r."""
-    factor = jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
+    factor = jax.lax.linalg.cholesky(jnp.asarray(matrix), symmetrize_input=False)
     return lambda r: jax.scipy.linalg.cho_solve((factor, True), r)

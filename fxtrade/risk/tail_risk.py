@@ -35,7 +35,7 @@ def minimum_cvar(problem: Problem, *, alpha: Number = 0.95, turnover_penalty: Nu
     program = program._replace(
         rows=DenseRows(losses),
         limit=jnp.zeros(rows, returns.dtype),
-        price=_price(problem, program, alpha),
+        price=_price(problem, program, alpha, rows),
     )
     start = jnp.full_like(program.linear, 1 / assets).at[-1].set(0)
     point = solve(program, start)
@@ -66,7 +66,7 @@ def minimum_cdar(problem: Problem, *, alpha: Number = 0.95, turnover_penalty: Nu
         rows=DrawdownRows(jnp.pad(returns, ((0, 0), (0, len(start) - assets)))),
         limit=jnp.concatenate([zero, zero, zero]),
         price=jnp.concatenate(
-            [jnp.full_like(zero, jnp.inf), jnp.full_like(zero, jnp.inf), _price(problem, program, alpha)]
+            [jnp.full_like(zero, jnp.inf), jnp.full_like(zero, jnp.inf), _price(problem, program, alpha, rows)]
         ),
     )
     point = solve(program, jnp.concatenate([start, drawdown]))
@@ -86,12 +86,11 @@ def _level_program(problem: Problem, name: str, scale: Float[Array, ""], turnove
     zero = jnp.zeros_like(problem.covariance)
     linear = jnp.zeros_like(zero[0])
     program = portfolio_program(problem, name, zero, linear, scale, turnover_penalty, extra=1)
-    return program._replace(linear=program.linear.at[-1].set(1))
+    return program._replace(linear=jnp.asarray(program.linear).at[-1].set(1))
 
 
-def _price(problem: Problem, program: Program, alpha: Number) -> Float[Array, " T"]:
+def _price(problem: Problem, program: Program, alpha: Number, rows: int) -> Float[Array, " T"]:
     """Return the price of each row's excess over the level."""
-    rows = len(problem.returns)
     level = known_value("alpha", alpha)
     if level is not None and not 0 < level < 1:
         raise ConfigError(f"alpha={level!r} is not a level; give a number in (0, 1)")

@@ -61,7 +61,8 @@ def black_litterman(problem: Problem, views: Views, *, tau: Number = 0.05) -> Pr
     spread = portfolios @ prior @ portfolios.T
     uncertainty = jnp.diagonal(spread) if views.uncertainty is None else jnp.asarray(views.uncertainty, spread.dtype)
     gain = jnp.linalg.solve(spread + jnp.diag(uncertainty), portfolios @ prior).T
-    mean = problem.mean + gain @ (expected - portfolios @ problem.mean)
+    market = jnp.asarray(problem.mean, covariance.dtype)
+    mean = market + gain @ (expected - portfolios @ market)
     posterior = covariance + prior - gain @ portfolios @ prior
     return problem._replace(mean=mean, covariance=(posterior + posterior.T) / 2)
 
@@ -216,4 +217,6 @@ def _moments(
 
 
 def _cho_solve(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
-    return jax.scipy.linalg.cho_solve((jax.lax.linalg.cholesky(matrix, symmetrize_input=False), True), right)
+    return jax.scipy.linalg.cho_solve(
+        (jax.lax.linalg.cholesky(jnp.asarray(matrix), symmetrize_input=False), True), right
+    )

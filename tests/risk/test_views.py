@@ -31,7 +31,7 @@ def test_black_litterman_is_the_posterior_of_precisions():
     p, tau = problem(), 0.1
     views = Views(np.array([[1.0, 0, -1, 0, 0], [0, 1, 0, 0, 0]]), np.array([1e-3, -2e-3]), np.array([1e-6, 4e-6]))
     with compat.float64():
-        mean = equilibrium_mean(jnp.asarray(p.covariance), jnp.full(5, 0.2), 2.5)
+        mean = np.asarray(equilibrium_mean(jnp.asarray(p.covariance), jnp.full(5, 0.2), 2.5))
         found = jax.tree.map(np.asarray, black_litterman(p._replace(mean=mean), views, tau=tau))
     prior, doubt = np.linalg.inv(tau * p.covariance), np.diag(1 / views.uncertainty)
     spread = np.linalg.inv(prior + views.portfolios.T @ doubt @ views.portfolios)
