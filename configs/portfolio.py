@@ -12,6 +12,8 @@ points a side, and a tear sheet beside equal weights under the same rules. No pa
 are a ladder, and sleeves have equal shares of the risk. `docs/portfolio.md` says more.
 """
 
+from typing import Any
+
 from fxtrade.core.config import DataConfig
 from fxtrade.core.config_dict import to_config_dict
 from fxtrade.core.portfolio_config import BlendConfig, PortfolioConfig, SleeveConfig
@@ -58,12 +60,12 @@ def allocations(budget: float = 1.0, symbols: tuple[str, ...] | None = None) -> 
     }
 
 
-def account(*rules: RuleConfig, **terms) -> TradeConfig:
+def account(*rules: RuleConfig, width: float = 0.01, **terms: Any) -> TradeConfig:
     """Return the terms of the account: a limit of volatility and of the drawdown, and a buffer against small trades."""
     own = (
         RuleConfig("portfolio_volatility", {"annual_volatility": 0.2, "max_gross_exposure": 1.5, "max_scale": 2.0}),
         RuleConfig("drawdown_scaling", {"max_drawdown": 0.3}),
-        RuleConfig("buffer", {"width": 0.01}),
+        RuleConfig("buffer", {"width": width}),
     )
     return TradeConfig(rules=rules or own, costs={"fee": {"rate_bps": 10.0}}, **terms)
 
@@ -86,9 +88,9 @@ def make_trend_short() -> PortfolioConfig:
 
 
 def make_universe() -> PortfolioConfig:
-    equal = RuleConfig("allocation", {"method": "equal"}), LIQUID
-    sleeves = trends(False, LIQUID)
-    return PortfolioConfig(data=simulated(), sleeves=sleeves, benchmark=equal, trade=account(delisted="haircut"))
+    equal = RuleConfig("allocation", {"method": "equal"}), LIQUID, RuleConfig("fixed_weight", {"weight": 1 / 30})
+    terms = account(width=0.003, delisted="haircut")
+    return PortfolioConfig(data=simulated(), sleeves=trends(False, LIQUID), benchmark=equal, trade=terms)
 
 
 def make_carry() -> PortfolioConfig:

@@ -142,7 +142,7 @@ def _values(ranges: Mapping[str, Range], place: Float[np.ndarray, " K"]) -> dict
 def _evaluate(
     evaluate: Evaluate, ranges: Mapping[str, Range], place: Float[np.ndarray, " K"]
 ) -> tuple[float, Float[np.ndarray, " K"]]:
-    """Return the score, and its derivative by each place; the score is NaN where one of them is no finite number."""
+    """Return the score, and its derivative by each place; the score is NaN where one of them is not finite."""
     score, by_value = evaluate(_values(ranges, place))
     slope = np.array(
         [by_value[name] * span.slope(float(x)) for (name, span), x in zip(ranges.items(), place, strict=True)]

@@ -9,7 +9,7 @@ without the part that the decisions have in the score.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ from fxtrade.data.panel import Panel
 
 YEAR = 365  # days
 
-Parameters = Mapping[str, float]
+Parameters = dict[str, float]
 Evaluate = Callable[[Parameters], tuple[float, dict[str, float]]]  # the score, and its derivative by each parameter
 
 
@@ -96,7 +96,7 @@ def objective(
     counted = np.flatnonzero(np.ones(len(every), bool) if days is None else np.isin(every, days))
     if not len(counted):
         raise ConfigError("objective: none of the days is one of the bars")
-    latency = int(market.latency)
+    latency = int(np.asarray(market.latency))
 
     def score_of(parameters, bars, forecast, conditions, market):
         rule = make_rule(**parameters)

@@ -31,6 +31,7 @@ class DataConfig(Config):
 
     path: str | None = None
     symbols: tuple[str, ...] | None = None  # None: every file in the folder
+    exclude: tuple[str, ...] | None = None  # symbols, or patterns such as "USD*", that are left out of them
     start: str | None = None  # ISO dates such as 2024-04-11 or 2024-04-11T12:00, UTC; None: from the beginning
     end: str | None = None  # exclusive
     align: Literal["intersection", "union"] = "intersection"  # of the symbols' spans

@@ -27,6 +27,7 @@ from fxtrade.pipeline.dataset import Dataset
 from fxtrade.pipeline.strategy import Strategy, build_rule, build_sizing, rule_names
 from fxtrade.risk import sizing
 from fxtrade.risk.rule import replay
+from fxtrade.risk.sizing_checks import check_forecast
 from fxtrade.risk.toward import buy_and_hold
 from fxtrade.validate import splits
 
@@ -60,7 +61,7 @@ def trade(
     panel, threshold, strategy = traded(data, forecast, config, horizon)
     bars, times, terms = panel.bars, panel.times, build_terms(config, panel)
     made, held = terms.backtest(bars, strategy, record=bool(strategy.names)), hold(panel, terms)
-    bound = bindings(made.rules, strategy.names, times + panel.interval).rules if made.rules and strategy.names else ()
+    rules = () if made.rules is None else bindings(made.rules, strategy.names, times + panel.interval).rules
     markets, names = _grid(terms.market)
     grid = terms._replace(market=markets).stress(bars, strategy)
     return TradingResult(
@@ -71,7 +72,7 @@ def trade(
         curve=_curve(times, made, held),
         paths=path_range(panel, strategy, terms),
         funding=terms.funding,
-        rules=bound,
+        rules=rules,
     )
 
 
@@ -94,13 +95,14 @@ def traded(data: Dataset, forecast: Forecast, config: TradeConfig, horizon: int)
     span = slice(first, first + len(panel.times))
     # forecasts of rows that the model was fitted to are not traded
     forecast = dataclasses.replace(forecast, ok=forecast.ok & ~data.split.train[:, None])
+    check_forecast(forecast, "trading")
     sure = np.asarray(sizing.confidence(forecast))
     threshold = sizing.confidence_threshold(sure, forecast.ok & data.split.valid[:, None], config.coverage)
-    target = np.asarray(_sized(forecast, threshold, config, horizon))
+    target = np.asarray(_sized(Observation(forecast, data.panel.bars), threshold, config, horizon))
     target = np.where(rows[:, None], target, 0)[span]
     seen = jax.tree.map(lambda a: np.asarray(a)[span], forecast)
     return Traded(
-        panel, float(threshold), Strategy(build_rule(config, panel.interval), target, seen, rule_names(config))
+        panel, float(threshold), Strategy(build_rule(config, panel.interval, horizon), target, seen, rule_names(config))
     )
 
 
@@ -141,9 +143,9 @@ def summarize(
 
 
 @partial(jax.jit, static_argnames=("config", "horizon"))
-def _sized(forecast: Forecast, threshold: Array, config: TradeConfig, horizon: int) -> Array:
+def _sized(rows: Observation, threshold: Array, config: TradeConfig, horizon: int) -> Array:
     """Return the sizing of every row; slices that were opened before the account starts are still held."""
-    return replay(build_sizing(config, horizon, threshold), forecast)
+    return replay(build_sizing(config, horizon, threshold), rows)
 
 
 @jax.jit

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from fxtrade.core.errors import ConfigError, DataError
 from fxtrade.core.text import between, plural
 from fxtrade.core.types import Features, Labels, Split
 from fxtrade.data import bars, book, perpetuals, synth, times
+from fxtrade.data.files import find_files
 from fxtrade.data.panel import Panel
 from fxtrade.data.resample import resample
 from fxtrade.data.times import format_interval
@@ -25,7 +28,7 @@ from fxtrade.validate import splits
 
 SPANS = ("train", "valid", "test")
 FILE_KEYS = ("path", "symbols", "start", "end", "align", "resample", "synth")  # synth is left from a preset
-BAR_KEYS, BOOK_KEYS = (*FILE_KEYS, "stamp", "empty_bars", "date_format", "perpetuals"), (*FILE_KEYS, "clock")
+BAR_KEYS, BOOK_KEYS = (*FILE_KEYS, "exclude", "stamp", "empty_bars", "date_format", "perpetuals"), (*FILE_KEYS, "clock")
 
 
 class Dataset(NamedTuple):
@@ -66,9 +69,23 @@ def load(config: DataConfig) -> Panel:
         panel = book.read(c.path, c.symbols, c.clock, c.start, c.end, c.align)
     else:
         _refuse_unused(c, BAR_KEYS, "bars")
+        if c.exclude is not None:
+            c = dataclasses.replace(c, symbols=_without(c.path, c.symbols, c.exclude), exclude=None)
         span = c.start, c.end, c.align, c.stamp, c.empty_bars, c.date_format
         panel = bars.read(c.path, c.symbols, *span, perpetuals=c.perpetuals)
     return panel if c.resample is None else resample(panel, c.resample)
+
+
+def _without(path: str, symbols: tuple[str, ...] | None, exclude: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the symbols that fit no pattern. Raises ConfigError for a pattern that fits none, or if none is left."""
+    found = tuple(find_files(Path(path), symbols))
+    for pattern in exclude:
+        if not fnmatch.filter(found, pattern):
+            raise ConfigError(f"data.exclude: no symbol of {path} is {pattern!r}; leave it out")
+    left = tuple(s for s in found if not any(fnmatch.fnmatchcase(s, pattern) for pattern in exclude))
+    if not left:
+        raise ConfigError(f"data.exclude = {exclude!r} leaves no symbol of {path}")
+    return left
 
 
 def _refuse_unused(config: DataConfig, used: tuple[str, ...], source: str) -> None:

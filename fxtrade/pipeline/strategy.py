@@ -80,7 +80,7 @@ def rule_makers(
 ) -> list[Callable[..., Rule]]:
     """Return the functions that make rules on the terms of a config; they take further options.
 
-    What a rule has to know of the terms, the option `cost_per_value`, comes from `config.costs`.
+    What a rule has to know of the terms, the options `cost_per_value` and `latency`, comes from the config.
 
     Args:
         rules: None: those that follow the sizing, `config.rules`.
@@ -91,11 +91,11 @@ def rule_makers(
         ConfigError: an unknown rule, options that do not fit it, or a rule after one whose targets are orders.
     """
     rules = config.rules or () if rules is None else rules
-    cost, made = costs.cost_per_value(build_costs(config)), []
+    terms, made = {"cost_per_value": costs.cost_per_value(build_costs(config)), "latency": config.latency}, []
     for i, rule in enumerate(rules):
         known = {key: value for key, value in given.items() if key not in rule.options}
         place = f"{where}[{i}]"
-        made.append(registry.build(RULES, rule.name, rule.options, "rule", place, cost_per_value=cost, **known))
+        made.append(registry.build(RULES, rule.name, rule.options, "rule", place, **terms, **known))
     names = [rule.name for rule in rules] + (["bracket"] if config.bracket != BracketConfig() else [])
     for i, name in enumerate(names[:-1]):
         if name in GIVES_ORDERS:
@@ -106,16 +106,18 @@ def rule_makers(
 
 
 @functools.cache  # the same rule is the same compiled program
-def build_rule(config: TradeConfig, interval: int = UNITS["d"]) -> Rule:
+def build_rule(config: TradeConfig, interval: int = UNITS["d"], horizon: int | None = None) -> Rule:
     """Return the rules of a config, `traced`, with its bracket at the end.
 
     Args:
         interval: of the bars in ns, by which rules annualise volatility.
+        horizon: of the label whose forecasts are traded, in bars; None: there are no forecasts.
 
     Raises:
         ConfigError: as `build_rules`.
     """
-    return traced(*build_rules(config, bars_per_year=YEAR / interval), *build_bracket(config))
+    given = {} if horizon is None else {"horizon": horizon}
+    return traced(*build_rules(config, bars_per_year=YEAR / interval, **given), *build_bracket(config))
 
 
 def rule_names(config: TradeConfig) -> tuple[str, ...]:

@@ -44,10 +44,9 @@ def _explained(report: SweepReport, refined: Refined) -> str:
     if kept:
         sentences.append(f"The best set's are {', '.join(f'{axis} {refined.parameters[axis]:g}' for axis in kept)}")
     if refined.flat:
-        are = "is no gradient" if len(refined.flat) == 1 else "are no gradients"
         sentences.append(
-            f"There {are} of {' and '.join(refined.flat)}, which only decide, as a threshold does, or are limits that "
-            "are not reached"
+            f"The score does not change with {' and '.join(refined.flat)} in the middle of the grid: they only decide, "
+            "as a threshold does, or are limits that are not reached"
         )
     if skipped := refined.skipped:
         sentences.append(f"{plural(skipped, 'step')} led to no score, and was taken back")

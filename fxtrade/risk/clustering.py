@@ -108,7 +108,7 @@ def _ward(d_xi: Row, d_yi: Row, d_xy: Array, x: Array, y: Array, size: Row) -> R
 UPDATES: dict[str, Callable[..., Row]] = {"complete": _complete, "average": _average, "ward": _ward}
 
 
-def _spanning_tree(distance: Float[Array, "A A"]) -> tuple[Int[Array, "A-1 2"], Float[Array, " A-1"]]:
+def _spanning_tree(distance: Float[Array, "A A"]) -> tuple[Int[Array, "merges 2"], Float[Array, " merges"]]:
     """Return pairs and distances of Prim's walk from asset 0: each new leaf with the one that was reached before."""
 
     def step(state, _):
@@ -126,7 +126,7 @@ def _spanning_tree(distance: Float[Array, "A A"]) -> tuple[Int[Array, "A-1 2"], 
 
 def _chain(
     distance: Float[Array, "A A"], update: Callable[..., Row]
-) -> tuple[Int[Array, "A-1 2"], Float[Array, " A-1"]]:
+) -> tuple[Int[Array, "merges 2"], Float[Array, " merges"]]:
     """Return pairs of slots and distances of mutual nearest neighbours, in the order in which chains find them.
 
     The merged cluster takes the slot of the later of its two.
@@ -166,7 +166,7 @@ def _chain(
     return lax.scan(merge, first, length=num - 1)[1]
 
 
-def _number(pairs: Int[Array, "A-1 2"], height: Float[Array, " A-1"], num: int) -> Tree:
+def _number(pairs: Int[Array, "merges 2"], height: Float[Array, " merges"], num: int) -> Tree:
     """Return the tree that joins the clusters of two leaves, pair by pair."""
 
     def join(cluster: Array, pair_and_node: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:

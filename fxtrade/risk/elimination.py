@@ -10,18 +10,19 @@ from fxtrade.core.types import Array
 
 
 def solve_positive(matrix: Float[Array, "*parts n n"], right: Float[Array, "*parts n m"]) -> Float[Array, "*parts n m"]:
-    """Return matrix^-1 right of symmetric matrices, NaN where one is not positive definite.
+    """Return matrix^-1 right of symmetric matrices, NaN where one is not positive definite but for rounding.
 
     Gauss-Jordan elimination, which needs no pivots here: for many small matrices faster on CPUs than LAPACK, whose
     batched calls may also wait for each other without end.
     """
     size = matrix.shape[-1]
     rows = jnp.arange(size, dtype=jnp.int32).reshape(size, 1)
+    least = size * jnp.finfo(matrix.dtype).eps * jnp.diagonal(matrix, axis1=-2, axis2=-1)[..., None, :]
 
     def eliminate(k: Array, table: Array) -> Array:
         row = lax.dynamic_index_in_dim(table, k, -2)
         pivot = lax.dynamic_index_in_dim(row, k, -1)
-        row = row / jnp.where(pivot > 0, pivot, jnp.nan)
+        row = row / jnp.where(pivot > lax.dynamic_index_in_dim(least, k, -1), pivot, jnp.nan)
         column = jnp.where(rows == k, 0, lax.dynamic_index_in_dim(table, k, -1))
         return jnp.where(rows == k, row, table - column * row)
 

@@ -20,11 +20,11 @@ def portfolio_program(
     linear: Float[Array, " A"],
     scale: Float[Array, ""],
     turnover_penalty: Number,
-    further: int = 0,
+    extra: int = 0,
 ) -> Program:
     """Return min 1/2 w'Hw + linear'w + (cost + turnover_penalty)' |w - before| over the weights that are allowed.
 
-    Variables are the weights, the sum of each group, and `further` ones without bounds, for rows that are added.
+    Variables are the weights, the sum of each group, and `extra` ones without bounds, for rows that are added.
 
     Args:
         name: of the allocation, in messages.
@@ -41,15 +41,15 @@ def portfolio_program(
         lower, upper = jnp.concatenate([lower, least]), jnp.concatenate([upper, most])
         equal = jnp.block([[equal, jnp.zeros((1, len(least)), dtype)], [member, -jnp.eye(len(least), dtype=dtype)]])
         equal_to = jnp.concatenate([equal_to, jnp.zeros_like(least)])
-    size = len(lower) + further
+    size = len(lower) + extra
     center, charge = _charge(problem, name, turnover_penalty)
     scale = scale if charge is None else jnp.maximum(scale, charge.max())
     scale = jnp.where(scale > 0, scale, 1)
-    free, more = jnp.full(further, jnp.inf, dtype), size - assets
+    free, more = jnp.full(extra, jnp.inf, dtype), size - assets
     return Program(
         jnp.pad(hessian / scale, (0, more)),
         jnp.pad(linear / scale, (0, more)),
-        jnp.pad(equal, ((0, 0), (0, further))),
+        jnp.pad(equal, ((0, 0), (0, extra))),
         equal_to,
         jnp.concatenate([lower, -free]),
         jnp.concatenate([upper, free]),

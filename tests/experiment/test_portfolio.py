@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 
-import numpy as np
 import polars as pl
 import pytest
 

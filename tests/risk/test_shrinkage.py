@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +12,7 @@ from fxtrade.core import compat
 from fxtrade.core.stream import Kernels
 from fxtrade.features.covariance import ledoit_wolf as of_windows
 from fxtrade.risk import shrinkage
+from fxtrade.risk.covariance import estimate
 
 SIZES = [(60, 8), (9, 20)]
 
@@ -26,24 +25,19 @@ def draw(rows: int, assets: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     return rng.standard_normal((rows, assets)) @ np.linalg.cholesky(truth).T + 0.01, truth
 
 
-def made(name: str, x: np.ndarray, **options) -> np.ndarray:
-    with compat.float64():
-        return np.asarray(jax.jit(partial(getattr(shrinkage, name), **options))(jnp.asarray(x)))
-
-
 @pytest.mark.parametrize("rows, assets", SIZES)
 @pytest.mark.parametrize("name", ["ledoit_wolf", "oas"])
 def test_linear_shrinkage_is_that_of_scikit_learn(name, rows, assets):
     peer = pytest.importorskip("sklearn.covariance")
     x, _ = draw(rows, assets)
-    assert_allclose(made(name, x), getattr(peer, name)(x)[0], rtol=1e-10)
+    assert_allclose(estimate(name, x), getattr(peer, name)(x)[0], rtol=1e-10)
 
 
 def test_it_is_the_feature_at_the_last_row():
     x, _ = draw(40, 5)
     x[3] = np.nan
-    last = of_windows(Kernels(), jnp.asarray(x, jnp.float32), 40).covariance[-1]
-    assert_allclose(made("ledoit_wolf", x), last, rtol=1e-4, atol=1e-7)
+    last = jax.jit(lambda x: of_windows(Kernels(), x, 40).covariance[-1])(x.astype(np.float32))
+    assert_allclose(estimate("ledoit_wolf", x), last, rtol=1e-4, atol=1e-7)
 
 
 def to_constant_correlation(x: np.ndarray) -> np.ndarray:
@@ -71,7 +65,9 @@ def to_constant_correlation(x: np.ndarray) -> np.ndarray:
 
 def test_shrinkage_to_the_constant_correlation_is_that_of_the_paper():
     x = draw(40, 8)[0] + 0.05 * np.random.default_rng(1).standard_normal((40, 1))
-    assert_allclose(made("ledoit_wolf", x, target="constant_correlation"), to_constant_correlation(x), rtol=1e-9)
+    assert_allclose(
+        estimate("ledoit_wolf", x, {"target": "constant_correlation"}), to_constant_correlation(x), rtol=1e-9
+    )
 
 
 def paper(x: np.ndarray) -> np.ndarray:
@@ -106,7 +102,7 @@ def paper(x: np.ndarray) -> np.ndarray:
 def test_nonlinear_shrinkage_is_that_of_the_paper(rows, assets):
     x, _ = draw(rows, assets)
     expected = paper(x)
-    assert_allclose(made("nonlinear", x), expected, rtol=1e-6, atol=1e-8 * expected.max())
+    assert_allclose(estimate("nonlinear", x), expected, rtol=1e-6, atol=1e-8 * expected.max())
 
 
 @pytest.mark.parametrize("rows, assets", [(60, 30), (30, 60)])
@@ -117,7 +113,7 @@ def test_nonlinear_shrinkage_is_closer_to_the_truth(rows, assets):
         x, truth = draw(rows, assets, seed)
         losses["sample"].append(np.linalg.norm(np.cov(x.T) - truth))
         for name in ("ledoit_wolf", "nonlinear"):
-            losses[name].append(np.linalg.norm(made(name, x) - truth))
+            losses[name].append(np.linalg.norm(estimate(name, x) - truth))
     assert (np.array(losses["nonlinear"]) < losses["sample"]).all()
     assert (np.array(losses["ledoit_wolf"]) < losses["sample"]).all()
     assert rows < assets or np.mean(losses["nonlinear"]) < np.mean(losses["ledoit_wolf"])
