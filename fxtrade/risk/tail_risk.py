@@ -85,7 +85,7 @@ def _level_program(problem: Problem, name: str, scale: Float[Array, ""], turnove
     """Return the program of the weights and, after them, the level, in units of `scale`, which the objective adds."""
     zero = jnp.zeros_like(problem.covariance)
     linear = jnp.zeros_like(zero[0])
-    program = portfolio_program(problem, name, zero, linear, scale, turnover_penalty, further=1)
+    program = portfolio_program(problem, name, zero, linear, scale, turnover_penalty, extra=1)
     return program._replace(linear=jnp.asarray(program.linear).at[-1].set(1))
 
 
