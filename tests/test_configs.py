@@ -22,6 +22,7 @@ from fxtrade.data.times import parse_interval
 from tests.helpers import markets
 
 ALONE = {
+    "portfolio",
     "comparison",
     "learner",
     "presets",

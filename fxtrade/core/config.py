@@ -31,7 +31,6 @@ class DataConfig(Config):
 
     path: str | None = None
     symbols: tuple[str, ...] | None = None  # None: every file in the folder
-    exclude: tuple[str, ...] | None = None  # symbols, or patterns such as "USD*", that are left out of them
     start: str | None = None  # ISO dates such as 2024-04-11 or 2024-04-11T12:00, UTC; None: from the beginning
     end: str | None = None  # exclusive
     align: Literal["intersection", "union"] = "intersection"  # of the symbols' spans
@@ -41,6 +40,7 @@ class DataConfig(Config):
     clock: str | None = "1s"  # rows of order-book data, e.g. "100ms"; None makes every update a row
     resample: str | None = None  # e.g. "15m": make coarser bars of closed finer ones
     perpetuals: str | None = None  # folder of perpetual contracts on the coins, added as BTCUSDT_PERP; None: none
+    exclude: tuple[str, ...] | None = None  # symbols, or patterns such as "USD*", that are left out of `symbols`
     synth: Options = empty()  # options of data.synth.SynthSpec
 
 

@@ -61,11 +61,15 @@ def portfolio_program(
     )
 
 
-def allocation_of(problem: Problem, point: Point, weight: Float[Array, " A"]) -> Allocation:
-    """Return the weights of a solution; those of the fallback where it is none. Bounds hold to the last digit."""
+def allocation_of(problem: Problem, point: Point, weight: Float[Array, " A"], slack: float = 1.0) -> Allocation:
+    """Return the weights of a solution; those of the fallback where it is none. Bounds hold to the last digit.
+
+    Args:
+        slack: multiple of the solver's tolerance that a residual may have.
+    """
     weight = jnp.clip(weight, *bounds(problem))
     iterations = point.iterations.astype(jnp.int32)
-    return or_fallback(problem, weight, point.residual, iterations, point.residual < tolerance(weight.dtype))
+    return or_fallback(problem, weight, point.residual, iterations, point.residual < slack * tolerance(weight.dtype))
 
 
 def _charge(problem: Problem, name: str, turnover_penalty: Number) -> tuple[Array | None, Array | None]:

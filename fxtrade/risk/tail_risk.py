@@ -15,6 +15,9 @@ from fxtrade.risk.interior_point import DenseRows, Program, solve
 from fxtrade.risk.portfolio_program import allocation_of, portfolio_program
 from fxtrade.risk.signals import known_value
 
+# linear programs whose optimum is a whole face, as where (1 - alpha) T is a whole number, are solved to 1e-7
+SLACK = 1e3
+
 
 def minimum_cvar(problem: Problem, *, alpha: Number = 0.95, turnover_penalty: Number = 0.0) -> Allocation:
     """The portfolio whose mean loss in the worst share 1 - alpha of the scenarios is the least.
@@ -39,7 +42,7 @@ def minimum_cvar(problem: Problem, *, alpha: Number = 0.95, turnover_penalty: Nu
     )
     start = jnp.full_like(program.linear, 1 / assets).at[-1].set(0)
     point = solve(program, start)
-    return allocation_of(problem, point, point.x[:assets])
+    return allocation_of(problem, point, point.x[:assets], SLACK)
 
 
 def minimum_cdar(problem: Problem, *, alpha: Number = 0.95, turnover_penalty: Number = 0.0) -> Allocation:
@@ -70,7 +73,7 @@ def minimum_cdar(problem: Problem, *, alpha: Number = 0.95, turnover_penalty: Nu
         ),
     )
     point = solve(program, jnp.concatenate([start, drawdown]))
-    return allocation_of(problem, point, point.x[:assets])
+    return allocation_of(problem, point, point.x[:assets], SLACK)
 
 
 def _scaled_returns(problem: Problem) -> tuple[Float[Array, "T A"], Float[Array, ""]]:

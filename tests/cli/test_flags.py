@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import common, sweep, wavenet
+from configs import common, portfolio, sweep, wavenet
 from fxtrade.cli import flags
 from fxtrade.core.config_dict import freeze
 from fxtrade.core.errors import ConfigError
@@ -201,6 +201,7 @@ CONFIGS = {  # that fit a script
     "comparison": ("comparison", "learner", "presets"),
     "sweep": ("sweep",),
     "backtest": ("backtest",),
+    "portfolio": ("portfolio",),
 }
 SCRIPTS = {
     "backtest": "--signals",
@@ -211,6 +212,8 @@ SCRIPTS = {
     "doctor": "doctor.py",
     "runs": "--sort",
     "fetch": "--symbols",
+    "covariance": "--name",
+    "portfolio": "--name",
 }
 
 
@@ -225,6 +228,8 @@ def test_help(script):
         assert "--config " in out and "configs/wavenet.py" in out and all(name in out for name in common.MARKETS)
     if script == "sweep":
         assert all(name in out for name in sweep.RULES)
+    if script == "portfolio":
+        assert all(name in out for name in portfolio.VARIANTS)
     if script in CONFIGS:
         assert re.findall(r"^  configs/(\w+)\.py", out, re.M) == list(CONFIGS[script])
 

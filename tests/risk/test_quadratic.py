@@ -126,7 +126,7 @@ def test_tail_risk_is_that_of_a_linear_program(name, seed):
     """The optimum of HiGHS, with one variable for each scenario and for each peak of the path."""
     from scipy.optimize import linprog
 
-    p, alpha = problem(seed)._replace(groups=GROUPS, before=BEFORE, cost=np.full(ASSETS, 1e-4)), 0.88
+    p, alpha = problem(seed)._replace(groups=GROUPS, before=BEFORE, cost=np.full(ASSETS, 1e-4)), (0.9, 0.88)[seed]
     weight = solved(name, p, alpha=alpha)
     r, (rows, assets) = p.returns, p.returns.shape
     measure = cvar(-r @ weight, alpha) if name == "minimum_cvar" else cvar(drawdowns(r @ weight), alpha)
@@ -152,7 +152,9 @@ def test_tail_risk_is_that_of_a_linear_program(name, seed):
         b_eq=np.concatenate([[1], BEFORE]),
         bounds=[*zip(p.lower, p.upper, strict=True), (None, None), *[(0, None)] * (further - 1)],
     )
-    assert measure + 1e-4 * np.abs(weight - BEFORE).sum() == pytest.approx(found.fun, rel=1e-9)
+    assert measure + 1e-4 * np.abs(weight - BEFORE).sum() == pytest.approx(
+        found.fun, rel=(1e-7, 1e-9)[seed]
+    )  # with 0.9 the optimum is a face
 
 
 @pytest.mark.parametrize(
