@@ -5,8 +5,8 @@
     python scripts/sweep.py --config configs/sweep.py:sma --config.grid.fast="(5, 10, 20)"
     python scripts/sweep.py --config configs/sweep.py:forecast --config.run=results/<run>
 
-Variants: sma, ema, donchian, rsi, momentum, sizing, forecast. The result is `results/<name>/report.md` with the best
-sets, the plateau around the best one, its result on the bars held out, heat maps, and the same sweep on surrogate
+Variants: sma, ema, donchian, rsi, momentum, sizing, gate, forecast. The result is `results/<name>/report.md` with the
+best sets, the plateau around the best one, its result on the bars held out, heat maps, and the same sweep on surrogate
 markets, in which nothing can be found: a best set that is not better than theirs is luck. With
 `--config.refine.steps=60`, as in the variant sizing, gradient ascent of the parameters that are real numbers stands
 beside the best set. Ctrl-C stops a sweep, and the same command resumes it.
@@ -41,6 +41,14 @@ RULES = {  # rule, its grid, parameters that increase
         },
         None,
     ),
+    "gate": (  # of a run's forecasts: what a trade must gain, in round trips, and what a position must, to be kept
+        "proportional",
+        {
+            "cost_gate_margin": (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0),
+            "cost_gate_keep_margin": (0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0, 1.5, 2.0),
+        },
+        None,
+    ),
     "forecast": (
         "threshold",
         {
@@ -58,8 +66,10 @@ def get_config(variant: str = "sma"):
     rule, grid, increasing = RULES[variant]
     config = to_config_dict(SweepConfig(name=f"sweep-{variant}", grid=grid, increasing=increasing))
     config.rule.name = rule
-    if variant == "forecast":
-        return config  # its bars are those of the run
+    if variant in ("forecast", "gate"):  # the bars are those of the run
+        if variant == "gate":
+            config.trade.rules = (RuleConfig("cost_gate"),)
+        return config
     config.data.synth.bars, config.data.synth.interval, config.data.synth.assets = 20_000, "1h", 1
     if variant == "sizing":
         config.data.synth.bars, config.data.synth.interval, config.data.synth.assets = 3_000, "1d", 8

@@ -12,7 +12,7 @@ from absl import flags
 
 WORDS = ("help", "h", "helpshort", "helpfull", "?")
 MARKETS = "sim (the default), random, bars, flow, next_close, hourly, volatility, book"
-SWEEPS = "sma (the default), ema, donchian, rsi, momentum, sizing, forecast"
+SWEEPS = "sma (the default), ema, donchian, rsi, momentum, sizing, gate, forecast"
 PORTFOLIOS = "trend (the default), trend_short, universe, carry, forecast, allocation, all"
 VARIANTS = {"train.py": MARKETS, "features.py": MARKETS, "sweep.py": SWEEPS, "portfolio.py": PORTFOLIOS}
 TAKES = {"features.py": ("features.py", "train.py")}  # scripts whose configs a script takes, where not only its own

@@ -21,6 +21,7 @@ from fxtrade.experiment import scored_run
 from fxtrade.experiment.sweep_rules import Given
 from fxtrade.market import fills
 from fxtrade.pipeline import dataset
+from fxtrade.pipeline.strategy import YEAR
 from fxtrade.report.progress import Console
 from fxtrade.risk import sizing
 from fxtrade.validate import splits
@@ -73,7 +74,7 @@ def load(config: SweepConfig, console: Console) -> SweepData:
             f"config.held_out={config.held_out:g} holds out whole days, and leaves {plural(first, 'bar')} of {rows:,}; "
             "give less, or 0"
         )
-    return SweepData(panel, first, Given(len(panel.symbols)), _ended(panel))
+    return SweepData(panel, first, Given(len(panel.symbols), bars_per_year=YEAR / panel.interval), _ended(panel))
 
 
 def of_run(folder: Path, path: str | None, console: Console) -> SweepData:
@@ -85,7 +86,8 @@ def of_run(folder: Path, path: str | None, console: Console) -> SweepData:
         raise ConfigError(f"{folder}: validation rows come after test rows, so that no sets can be chosen before these")
     forecast = dataclasses.replace(forecast, ok=np.asarray(forecast.ok) & ~np.asarray(split.train)[:, None])
     confidence = np.asarray(sizing.confidence(forecast))[valid][forecast.ok[valid]]
-    given = Given(len(scored.data.panel.symbols), scored.config.label.horizon, confidence)
+    panel = scored.data.panel
+    given = Given(len(panel.symbols), scored.config.label.horizon, confidence, YEAR / panel.interval)
     rows = slice(int(valid[0]), int(tested[-1]) + 1)
     panel = dataclasses.replace(scored.data.panel.rows(rows), edge=None)
     forecast, first = jax.tree.map(lambda a: np.asarray(a)[rows], forecast), int(tested[0] - valid[0])

@@ -26,7 +26,7 @@ from fxtrade.risk.sizing import confidence_threshold
 
 CHECKED = 20_000  # sets, at most, that are checked one by one before a sweep starts
 BRACKET = "bracket"  # the rule that ends a chain where its parameters are swept
-FIXED = ("max_window", "horizon", "cost_per_value")  # parameters that are not of one set
+FIXED = ("max_window", "horizon", "cost_per_value", "bars_per_year")  # parameters that are not of one set
 COVERAGE = "coverage"  # share of the forecasts that is traded, in place of the threshold itself
 
 
@@ -37,11 +37,13 @@ class Given(NamedTuple):
         assets: their number.
         horizon: of the label of the run whose forecasts are traded, in bars; None without a run.
         confidence: of the forecasts on which a threshold is chosen.
+        bars_per_year: by which rules annualise volatility.
     """
 
     assets: int = 1
     horizon: int | None = None
     confidence: Float[np.ndarray, " M"] = np.zeros(1, np.float32)
+    bars_per_year: float = 365.0
 
 
 def make_grid(config: SweepConfig) -> Grid:
@@ -65,7 +67,9 @@ def rule_factory(config: SweepConfig, given: Given) -> Callable[..., Rule]:
     registry.check_names([name], RULES, "config.rule: there is no rule")
     if name in SIZING and given.horizon is None:
         raise ConfigError(f"config.rule: {name} reads forecasts; name a finished run with config.run")
-    makers, following = rule_makers(config.trade), [rule.name for rule in config.trade.rules or ()]
+    known: dict[str, Any] = {} if given.horizon is None else {"horizon": given.horizon}
+    makers = rule_makers(config.trade, bars_per_year=given.bars_per_year, **known)
+    following = [rule.name for rule in config.trade.rules or ()]
     own, others = _divide(config.grid, following)
     _check_parameters(name, options, own)
     _check_following(config, others)

@@ -12,10 +12,10 @@ from fxtrade.backtest.sweep import DAY
 from fxtrade.core.config_dict import to_config_dict
 from fxtrade.core.errors import FxtradeError
 from fxtrade.core.sweep_config import freeze
-from fxtrade.experiment import sweep, sweep_data, sweep_store
+from fxtrade.experiment import sweep, sweep_data, sweep_rules, sweep_store
 from fxtrade.pipeline import build
 from fxtrade.report.progress import Console
-from fxtrade.risk import exits, sizing
+from fxtrade.risk import RULES, exits, sizing
 from fxtrade.risk.rule import chain
 from fxtrade.risk.toward import only_changes
 from fxtrade.runs import ledger, run_dir
@@ -111,3 +111,25 @@ def test_mistakes_are_named(run, changes, message, tmp_path):
         values.update(changes)
     with pytest.raises(FxtradeError, match=message):
         sweep.run(freeze(values), tmp_path, console=QUIET)
+
+
+def test_the_gate_of_a_run_s_forecasts_is_that_of_its_backtest(run, data):
+    """Parameters of a following rule are swept, on the terms of the market and with the horizon of the label."""
+    values = preset.get_config("gate")
+    values.run, values.null_paths = str(run), 0
+    values.grid = {"cost_gate_margin": (0.0, 0.1), "cost_gate_keep_margin": (0.0, 0.05)}
+    values.trade.costs = {"fee": {"rate_bps": 0.5}}
+    made, horizon = freeze(values), run_dir.load_config(run).label.horizon
+    panel, forecast = data.compared
+    terms = build.build_terms(made.trade, panel)
+    rule = chain(
+        sizing.proportional(horizon=horizon),
+        RULES["cost_gate"](margin=0.1, keep_margin=0.05, horizon=horizon, cost_per_value=5e-5),
+    )
+    expected = engine.backtest_rule(panel.bars, rule, *terms[:4], forecast=forecast)
+    factory = sweep_rules.rule_factory(made, data.given)
+    own = factory(cost_gate_margin=0.1, cost_gate_keep_margin=0.05)
+    found = engine.backtest_rule(panel.bars, own, *terms[:4], forecast=forecast)
+    np.testing.assert_array_equal(found.equity, expected.equity)
+    free = engine.backtest_rule(panel.bars, chain(sizing.proportional(horizon=horizon)), *terms[:4], forecast=forecast)
+    assert 0 < found.traded.sum() < free.traded.sum()
