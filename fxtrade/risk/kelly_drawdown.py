@@ -104,7 +104,7 @@ def solve(factors: Float[Array, "K A"], probability: Float[Array, " K"], exponen
         return jnp.concatenate([stationary, gap, violation])
 
     def advance(state):
-        at, iteration, _ = state
+        at, best, iteration, least = state
         gap = jnp.append(at.dual * at.bet, at.risk_dual * at.slack)
         barrier = 0.1 * jnp.mean(gap)
         step = _newton(factors, probability, exponent, at, barrier, risk(at.bet))
@@ -115,14 +115,19 @@ def solve(factors: Float[Array, "K A"], probability: Float[Array, " K"], exponen
 
         norms = jax.vmap(lambda length: jnp.linalg.norm(residuals(moved(length), barrier)))(as_real(STEPS))
         enough = norms <= (1 - 0.01 * as_real(STEPS) * longest) * jnp.linalg.norm(residuals(at, barrier))
-        at = moved(as_real(STEPS)[jnp.argmax(enough)])  # the longest if none is enough
-        return at, iteration + 1, jnp.max(jnp.abs(residuals(at, jnp.zeros(()))))
+        norms = jnp.where(jnp.isnan(norms), jnp.inf, norms)
+        chosen = jnp.where(jnp.any(enough), jnp.argmax(enough), jnp.argmin(norms))  # the best if none is enough
+        at = moved(as_real(STEPS)[chosen])
+        residual = jnp.max(jnp.abs(residuals(at, jnp.zeros(()))))
+        # rounding ends the descent, and a step from there may lead away from the optimum
+        best = jax.tree.map(lambda new, old: jnp.where(residual < least, new, old), at, best)
+        return at, best, iteration + 1, jnp.fmin(residual, least)
 
     one = jnp.ones(())
     start = _Point(jnp.full(num_assets, 1 / num_assets), jnp.ones(num_assets), one, one, one)
-    made = start, jnp.zeros((), jnp.int32), jnp.full((), jnp.inf)
-    at, iterations, residual = lax.while_loop(
-        lambda state: (state[1] < MAX_ITERATIONS) & ~(state[2] <= tolerance), advance, made
+    made = start, start, jnp.zeros((), jnp.int32), jnp.full((), jnp.inf)
+    _, at, iterations, residual = lax.while_loop(
+        lambda state: (state[2] < MAX_ITERATIONS) & ~(state[3] <= tolerance), advance, made
     )
     # with no gain to expect, cash alone is feasible, so that there is no interior
     idle = jnp.all(probability @ factors <= 1 + jnp.finfo(factors.dtype).eps)

@@ -60,17 +60,14 @@ def minimum_cdar(problem: Problem, *, alpha: Number = 0.95, turnover_penalty: Nu
     returns, scale = _scaled_returns(problem)
     rows, assets = returns.shape
     program = _level_program(problem, "minimum_cdar", scale, turnover_penalty)
-    zero = jnp.zeros(rows, returns.dtype)
-    path = jnp.cumsum(returns.mean(1))
+    path = jnp.cumsum(jax.lax.stop_gradient(returns).mean(1))
     drawdown = jnp.maximum(jax.lax.cummax(path), 0) - path  # of equal weights
     start = jnp.full_like(program.linear, 1 / assets).at[-1].set(drawdown.mean())
     program = program._replace(
-        linear=jnp.concatenate([program.linear, zero]),
+        linear=jnp.pad(program.linear, (0, rows)),
         rows=DrawdownRows(jnp.pad(returns, ((0, 0), (0, len(start) - assets)))),
-        limit=jnp.concatenate([zero, zero, zero]),
-        price=jnp.concatenate(
-            [jnp.full_like(zero, jnp.inf), jnp.full_like(zero, jnp.inf), _price(problem, program, alpha, rows)]
-        ),
+        limit=jnp.zeros(3 * rows, returns.dtype),
+        price=jnp.pad(_price(problem, program, alpha, rows), (2 * rows, 0), constant_values=jnp.inf),
     )
     point = solve(program, jnp.concatenate([start, drawdown]))
     return allocation_of(problem, point, point.x[:assets], SLACK)

@@ -117,7 +117,9 @@ def test_problems_are_one_vmap():
     factors, probability = (np.stack(part) for part in zip(*made, strict=True))
     batch = jax.vmap(solve, (0, 0, None))(factors, probability, 6.5)
     for s in range(5):
-        np.testing.assert_allclose(batch.weight[s], solved(factors[s], probability[s], 6.5).weight, atol=1e-10)
+        # a batched solution by LU is rounded in another way: the oldest JAX ends at a residual of 1e-10
+        np.testing.assert_allclose(batch.weight[s], solved(factors[s], probability[s], 6.5).weight, atol=1e-8)
+        assert batch.ok[s] and batch.residual[s] < 1e-9
 
 
 def test_single_precision_is_enough_for_a_bet():

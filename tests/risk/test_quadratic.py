@@ -172,10 +172,15 @@ def test_gradients_are_those_of_differences(name):
     along = rng.standard_normal(ASSETS)
     with compat.float64():
         value = jax.jit(lambda p: ALLOCATIONS[name](p).weight @ along)
-        gradient = jax.jit(jax.grad(value))(jax.tree.map(jnp.asarray, p))
+        at = jax.tree.map(jnp.asarray, p)
         up, down = (value(jax.tree.map(lambda a, b, h=h: jnp.asarray(a + h * b), p, change)) for h in (1e-4, -1e-4))
+        expected = pytest.approx((float(up) - float(down)) / 2e-4, rel=1e-5, abs=1e-9)
+        if name == "minimum_cdar" and jax.__version_info__ < (0, 6):  # which cannot reverse its scans
+            assert jax.jvp(value, (at,), (jax.tree.map(jnp.asarray, change),))[1] == expected
+            return
+        gradient = jax.jit(jax.grad(value))(at)
         parts = [np.vdot(a, b) for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(change), strict=True)]
-        assert sum(parts) == pytest.approx((float(up) - float(down)) / 2e-4, rel=1e-5, abs=1e-9)
+        assert sum(parts) == expected
 
 
 @pytest.mark.parametrize(
