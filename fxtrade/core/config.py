@@ -8,7 +8,7 @@ raises a `ConfigError` that names the key. `None` disables an option; so does th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, get_args
 
 from fxtrade.core.config_base import Config, Options, empty
@@ -42,6 +42,21 @@ class DataConfig(Config):
     perpetuals: str | None = None  # folder of perpetual contracts on the coins, added as BTCUSDT_PERP; None: none
     exclude: tuple[str, ...] | None = None  # symbols, or patterns such as "USD*", that are left out of `symbols`
     synth: Options = empty()  # options of data.synth.SynthSpec
+
+
+def check_of_rules(data: DataConfig, run: str | None, trade: TradeConfig, unused: Sequence[str], hint: str) -> None:
+    """Raise ConfigError for keys that a config of rules, in place of a network, does not use.
+
+    Args:
+        run: folder of a finished run, whose bars are traded: then `data` has no key but `path`.
+        unused: keys of `trade`.
+        hint: why, the end of the message.
+    """
+    alone = dataclasses.replace(data, path=None) == DataConfig()
+    require(alone or run is None, "config.data", data, "have no key but path beside config.run")
+    for key in unused:
+        given, default = getattr(trade, key), getattr(TradeConfig(), key)
+        require(given == default, f"config.trade.{key}", given, f"stay {default}: {hint}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from ml_collections import ConfigDict
 
-from fxtrade.core.config import DataConfig
+from fxtrade.core.config import DataConfig, check_of_rules
 from fxtrade.core.config_base import Config, empty
 from fxtrade.core.registry import Interval, Natural, Positive, from_mapping, require
 from fxtrade.core.trade_config import RuleConfig, TradeConfig
@@ -57,9 +57,5 @@ def freeze(values: Mapping[str, Any]) -> SweepConfig:
     """
     config = from_mapping(SweepConfig, values.to_dict() if isinstance(values, ConfigDict) else values, "config")
     require(bool(config.grid), "config.grid", {}, "have at least one parameter")
-    alone = dataclasses.replace(config.data, path=None) == DataConfig()
-    require(alone or config.run is None, "config.data", config.data, "have no key but path beside config.run")
-    for key in UNUSED:
-        given, default = getattr(config.trade, key), getattr(TradeConfig(), key)
-        require(given == default, f"config.trade.{key}", given, f"stay {default}: {HINT}")
+    check_of_rules(config.data, config.run, config.trade, UNUSED, HINT)
     return config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import jax.numpy as jnp
@@ -15,9 +14,7 @@ from fxtrade.core.types import Array, Number, PerAsset
 from fxtrade.risk import volatility
 from fxtrade.risk.holding import held_weight
 from fxtrade.risk.signals import as_real, check_range
-from fxtrade.risk.sizing import down_up
-
-MEAN_ABSOLUTE = math.sqrt(2 / math.pi)  # of a normal variable of variance 1
+from fxtrade.risk.sizing import MEAN_ABSOLUTE, down_up
 
 
 def cost_gate(

@@ -15,7 +15,6 @@ from fxtrade.risk import ew_covariance, kelly, sizing
 from fxtrade.risk.ew_covariance import EwState
 from fxtrade.risk.signals import as_real, known_value
 
-ABSOLUTE = math.sqrt(2 / math.pi)  # mean of the absolute value of a normal variable, in standard deviations
 LEAST_EIGENVALUE = 1e-6  # of correlations, so that assets that replicate each other have finite weights
 
 
@@ -101,7 +100,7 @@ def sharpe_ratio(forecast: Forecast) -> Float[Array, "*N A"]:
         sigma = as_real(forecast.sigma)
         return as_real(forecast.mu) / jnp.where(sigma > 0, sigma, jnp.nan)
     down, up = sizing.down_up(forecast)
-    return ABSOLUTE * (as_real(up) - as_real(down))
+    return sizing.MEAN_ABSOLUTE * (as_real(up) - as_real(down))
 
 
 def _correlations(moments: EwState, known: Array, shrinkage: Array) -> Float[Array, "A A"]:

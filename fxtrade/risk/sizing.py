@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -12,6 +13,8 @@ from fxtrade.core.errors import ConfigError
 from fxtrade.core.trading_types import Rule
 from fxtrade.core.types import Array, Forecast, Number, PerAsset
 from fxtrade.core.windows import windowed_sum
+
+MEAN_ABSOLUTE = math.sqrt(2 / math.pi)  # of a normal variable of variance 1
 
 
 def threshold(
