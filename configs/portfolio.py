@@ -114,7 +114,7 @@ def make_allocation() -> PortfolioConfig:
 
 def make_all() -> PortfolioConfig:
     """Trends of the perpetuals, carry, and allocations of the coins, a third of the risk each."""
-    sleeves = trends(True, symbols=("*_PERP",)) | carry(1, 7.0) | allocations(7 / 3, ("*[!P]",))
+    sleeves = trends(True, symbols=("*_PERP",)) | carry(1, 7.0) | allocations(7 / 3, ("!*_PERP",))
     terms = account(margin={"initial": 0.0, "maintenance": 0.0}, assets=PERPETUALS)
     return PortfolioConfig(data=simulated(perpetuals=True), sleeves=sleeves, trade=terms)
 

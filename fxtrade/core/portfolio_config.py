@@ -23,7 +23,9 @@ class SleeveConfig(Config):
 
     rules: tuple[RuleConfig, ...]
     budget: Positive = 1.0
-    symbols: tuple[str, ...] | None = None  # that it trades, or patterns such as "*_PERP"; None: all
+    symbols: tuple[str, ...] | None = (
+        None  # that it trades, or patterns: "*_PERP", "!*_PERP" for all but these; None: all
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -164,11 +164,14 @@ def _sleeve(config: PortfolioConfig, data: PortfolioData, name: str) -> Rule:
     made = _chain(config, data, sleeve.rules, f"config.sleeves.{name}.rules")
     if sleeve.symbols is None:
         return made
+    own = np.zeros(len(symbols), bool)
     for pattern in sleeve.symbols:
-        if not fnmatch.filter(symbols, pattern):
+        without = pattern.startswith("!")
+        fits = np.array([fnmatch.fnmatchcase(symbol, pattern.removeprefix("!")) for symbol in symbols])
+        if not fits.any():
             raise ConfigError(f"config.sleeves.{name}.symbols: no symbol is {pattern!r} (known: {', '.join(symbols)})")
-    own = [any(fnmatch.fnmatchcase(symbol, pattern) for pattern in sleeve.symbols) for symbol in symbols]
-    return chain(made, only(np.array(own)))
+        own |= ~fits if without else fits
+    return chain(made, only(own))
 
 
 def _chain(config: PortfolioConfig, data: PortfolioData, rules: tuple[RuleConfig, ...], where: str) -> Rule:

@@ -72,7 +72,7 @@ def test_a_sleeve_trades_its_own_symbols_alone(tmp_path):
     """SIM0 by one sleeve and SIM1 by another, each a third or two thirds of the risk."""
     apart = {
         "first": SleeveConfig((MOMENTUM,), symbols=("SIM0",)),
-        "second": SleeveConfig(HELD, symbols=("*1",)),
+        "second": SleeveConfig(HELD, symbols=("!*0",)),
     }
     chosen = config(sleeves=apart)
     data = portfolio.load(chosen, QUIET)
